@@ -1,0 +1,103 @@
+//! The one error: a line that is complete by itself, and details indented below it.
+//!
+//! Knows how an error reads and which exit status it means. Must not know what any command does:
+//! the place and the call come from whoever saw the failure. Never a Rust type name, a source file
+//! of ours or a descriptor number in a text.
+
+use std::fmt;
+
+/// A failure, told once, in the words of the user's own file and of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    text: String,
+    details: Vec<String>,
+    hint: Option<String>,
+    errno: Option<i32>,
+}
+
+/// What everything that can fail returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error with nothing but its words: lower case, no full stop.
+    pub fn new(text: impl Into<String>) -> Self {
+        Error { text: text.into(), details: Vec::new(), hint: None, errno: None }
+    }
+
+    /// A system call failed: `place: call(2): EPERM (Operation not permitted)`.
+    ///
+    /// `place` is a field of config.json (`mounts[0] "/proc"`) or a path; `errno` the kernel's number.
+    pub fn call(place: impl fmt::Display, call: &'static str, errno: i32) -> Self {
+        let mut e = Self::new(format!("{place}: {call}(2): {}", ErrnoName(errno)));
+        e.errno = Some(errno);
+        e.hint = super::hints::find(call, errno).map(str::to_owned);
+        e
+    }
+
+    /// As [`Error::call`], for an error of the standard library.
+    pub fn io(place: impl fmt::Display, call: &'static str, error: &std::io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(errno) => Self::call(place, call, errno),
+            None => Self::new(format!("{place}: {call}: {error}")),
+        }
+    }
+
+    /// Put what was being done in front: `cannot create "web": …`.
+    pub fn within(mut self, context: impl fmt::Display) -> Self {
+        self.text = format!("{context}: {}", self.text);
+        self
+    }
+
+    /// Add an indented line below.
+    pub fn detail(mut self, line: impl Into<String>) -> Self {
+        self.details.push(line.into());
+        self
+    }
+
+    /// Say what to do about it; replaces a hint from the table.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The kernel's number, if a system call was the cause.
+    pub fn errno(&self) -> Option<i32> {
+        self.errno
+    }
+
+    /// The one line, without details and hint: what goes into a log object's `msg`.
+    pub fn line(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        for detail in &self.details {
+            write!(f, "\n  {detail}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// An errno by name, then in the kernel's words: `EPERM (Operation not permitted)`.
+pub struct ErrnoName(
+    /// The kernel's number, positive.
+    pub i32,
+);
+
+impl fmt::Display for ErrnoName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errno = syscalls::Errno::new(self.0);
+        match (errno.name(), errno.description()) {
+            (Some(name), Some(words)) => write!(f, "{name} ({words})"),
+            _ => write!(f, "errno {}", self.0),
+        }
+    }
+}

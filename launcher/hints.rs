@@ -1,0 +1,45 @@
+//! What to do about a failed system call: the table `(call, errno) → sentence`.
+//!
+//! Knows sentences only. A hint that needs a value of the user's is attached where the value is
+//! (`Error::hint`).
+
+/// One row of the catalogue, as docs/errors.md prints it.
+pub struct Hint {
+    /// The system call's name, or `*`.
+    pub call: &'static str,
+    /// The kernel's number.
+    pub errno: i32,
+    /// What to do.
+    pub text: &'static str,
+}
+
+/// Every hint, first match wins.
+pub const HINTS: &[Hint] = &[
+    Hint {
+        call: "clone3",
+        errno: libc::ENOSPC,
+        text: "too many namespaces: see the limits under /proc/sys/user/",
+    },
+    Hint {
+        call: "clone3",
+        errno: libc::EPERM,
+        text: "new namespaces need root, or a user namespace: add {\"type\": \"user\"} to linux.namespaces",
+    },
+    Hint {
+        call: "mount_setattr",
+        errno: libc::ENOSYS,
+        text: "tiny-ce needs Linux 5.12 or later",
+    },
+    Hint { call: "*", errno: libc::ENOSPC, text: "the file system, or a limit on its kind of object, is full" },
+    Hint { call: "*", errno: libc::EMFILE, text: "raise the limit on open files (ulimit -n)" },
+    Hint { call: "*", errno: libc::ENFILE, text: "the system's table of open files is full" },
+    Hint { call: "*", errno: libc::EROFS, text: "the file system is read-only" },
+];
+
+/// The hint for a failed call, if the table has one.
+pub fn find(call: &str, errno: i32) -> Option<&'static str> {
+    HINTS
+        .iter()
+        .find(|row| row.errno == errno && (row.call == call || row.call == "*"))
+        .map(|row| row.text)
+}
