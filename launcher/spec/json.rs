@@ -4,14 +4,19 @@
 //! Strict about what is wrong (types, ranges, duplicate keys, NUL), liberal about what is unknown:
 //! unknown properties are ignored, as the specification asks. `null` means "not given".
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+pub use super::field::{Blank, Field};
+
 /// A document larger than this is refused, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
+
+/// So many violations are listed at most: nobody reads more, and each costs a scan of the document.
+const MAX_LISTED: usize = 100;
 
 /// One thing that is wrong with a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +36,12 @@ impl Violation {
     pub fn rule(path: impl Into<String>, text: impl Into<String>) -> Self {
         Violation { path: path.into(), position: None, text: text.into(), hint: None }
     }
+
+    /// Say what to do about it.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
 }
 
 /// A value not read yet: its text within the document.
@@ -39,46 +50,86 @@ pub struct Node<'a> {
     raw: &'a str,
 }
 
-/// Where the reading stands, and what it has found wrong so far.
+/// Where the reading stands, and what it has found so far.
 pub struct Reader<'a> {
     source: &'a str,
     path: String,
     violations: Vec<Violation>,
+    /// Properties that no row names, if anybody asked for them.
+    unknown: Option<Vec<Violation>>,
 }
 
 /// Read one document into `T`. All violations are returned at once.
 pub fn read<T: Field>(source: &[u8]) -> Result<T, Vec<Violation>> {
-    let whole = |text: &str| vec![Violation::rule("", text)];
-    if source.len() > MAX_BYTES {
-        return Err(whole("larger than 16 MiB"));
+    read_with(source, None).0
+}
+
+/// The properties of a document that no row of `T` names: ignored, but perhaps mistyped.
+pub fn unknown<T: Field>(source: &[u8]) -> Vec<Violation> {
+    read_with::<T>(source, Some(Vec::new())).1
+}
+
+fn read_with<T: Field>(
+    source: &[u8],
+    unknown: Option<Vec<Violation>>,
+) -> (Result<T, Vec<Violation>>, Vec<Violation>) {
+    let text = match well_formed(source) {
+        Ok(text) => text,
+        Err(violation) => return (Err(vec![violation]), Vec::new()),
+    };
+    let mut reader = Reader { source: text, path: String::new(), violations: Vec::new(), unknown };
+    let value = T::read(Node { raw: text.trim() }, &mut reader);
+    let unknown = reader.unknown.unwrap_or_default();
+    match value {
+        Some(value) if reader.violations.is_empty() => (Ok(value), unknown),
+        _ => (Err(reader.violations), unknown),
     }
-    let text = std::str::from_utf8(source).map_err(|e| {
-        let text = "not UTF-8".to_owned();
-        let position = Some(position(source, e.valid_up_to()));
-        vec![Violation { path: String::new(), position, text, hint: None }]
+}
+
+/// Everything about the document that does not depend on what it is read into.
+fn well_formed(source: &[u8]) -> Result<&str, Violation> {
+    if source.len() > MAX_BYTES {
+        return Err(Violation::rule("", "larger than 16 MiB"));
+    }
+    let text = std::str::from_utf8(source).map_err(|e| Violation {
+        position: Some(position(source, e.valid_up_to())),
+        ..Violation::rule("", "not UTF-8")
     })?;
     if text.starts_with('\u{feff}') {
-        return Err(whole("starts with a byte order mark; save the file as UTF-8 without one"));
+        return Err(Violation::rule("", "starts with a byte order mark")
+            .hint("save the file as UTF-8 without one"));
     }
-    serde_json::from_str::<Strict>(text).map_err(|e| vec![syntax(&e)])?;
-    let mut reader = Reader { source: text, path: String::new(), violations: Vec::new() };
-    let value = T::read(Node { raw: text.trim() }, &mut reader);
-    match value {
-        Some(value) if reader.violations.is_empty() => Ok(value),
-        _ => Err(reader.violations),
+    if text.trim().is_empty() {
+        return Err(Violation::rule("", "empty"));
     }
+    serde_json::from_str::<Strict>(text).map_err(|e| syntax(text, &e))?;
+    Ok(text)
 }
 
-fn syntax(e: &serde_json::Error) -> Violation {
+fn syntax(source: &str, e: &serde_json::Error) -> Violation {
     let text = e.to_string();
-    let text = match text.rfind(" at line ") {
-        Some(at) => text[..at].to_owned(),
-        None => text,
+    let text = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]).replace('`', "\"");
+    let text = match text.as_str() {
+        "recursion limit exceeded" => "nested deeper than 128".to_owned(),
+        "trailing characters" => "something follows the document".to_owned(),
+        _ if e.is_eof() => format!("ends too early: {text}"),
+        _ => text,
     };
-    let position = (e.line() > 0).then(|| (e.line(), e.column().max(1)));
-    Violation { path: String::new(), position, text: text.replace('`', "\""), hint: None }
+    // serde_json counts columns in bytes, and from 0 where a line ends.
+    let line = source.split('\n').nth(e.line().saturating_sub(1)).unwrap_or("");
+    let before = line.as_bytes().get(..e.column().saturating_sub(1)).unwrap_or(line.as_bytes());
+    let column = String::from_utf8_lossy(before).chars().count() + 1;
+    let rest = line.as_bytes().get(before.len()..).unwrap_or(b"");
+    let violation =
+        Violation { position: Some((e.line().max(1), column)), ..Violation::rule("", text) };
+    match rest.first() {
+        Some(b'/' | b'#') => violation.hint("JSON has no comments"),
+        Some(b'\'') => violation.hint("JSON strings are in double quotes"),
+        _ => violation,
+    }
 }
 
+/// Line and column of a byte, both from 1; columns are characters.
 fn position(source: &[u8], offset: usize) -> (usize, usize) {
     let before = &source[..offset.min(source.len())];
     let line = before.iter().filter(|b| **b == b'\n').count() + 1;
@@ -86,29 +137,77 @@ fn position(source: &[u8], offset: usize) -> (usize, usize) {
     (line, String::from_utf8_lossy(&before[start..]).chars().count() + 1)
 }
 
+/// Where the value at `path` stands in a document that `read` accepted, or what would hold it if
+/// it is not there.
+pub fn locate(source: &[u8], path: &str) -> Option<(usize, usize)> {
+    let text = std::str::from_utf8(source).ok()?;
+    let mut raw = text.trim();
+    let mut rest = path;
+    while let Some((next, remaining)) = descend(raw, rest) {
+        raw = next;
+        rest = remaining;
+    }
+    let offset = (raw.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+    Some(position(source, offset))
+}
+
+/// One step of a path: the value below `raw`, and the steps that are left.
+fn descend<'a, 'p>(raw: &'a str, path: &'p str) -> Option<(&'a str, &'p str)> {
+    if raw.starts_with('[') {
+        let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+        let items = serde_json::from_str::<Vec<&'a RawValue>>(raw).ok()?;
+        return Some((items.get(index.parse::<usize>().ok()?)?.get(), rest));
+    }
+    let pairs = serde_json::from_str::<Pairs<'a>>(raw).ok()?.0;
+    pairs.iter().find_map(|(key, value)| {
+        let rest = match path.strip_prefix('[') {
+            Some(_) => path.strip_prefix(&format!("[{key:?}]"))?,
+            None => path.strip_prefix('.').unwrap_or(path).strip_prefix(key.as_str())?,
+        };
+        (rest.is_empty() || rest.starts_with(['.', '['])).then_some((value.get(), rest))
+    })
+}
+
 impl<'a> Reader<'a> {
     /// Note that the value at the current path is wrong.
     pub fn wrong(&mut self, node: Node<'_>, text: impl Into<String>) {
-        let offset = (node.raw.as_ptr() as usize).wrapping_sub(self.source.as_ptr() as usize);
-        let at = (offset <= self.source.len()).then(|| position(self.source.as_bytes(), offset));
-        let path = self.path.clone();
-        self.violations.push(Violation { path, position: at, text: text.into(), hint: None });
+        self.note(node, text.into(), None);
     }
 
     /// As [`Reader::wrong`], with what to do about it.
     pub fn wrong_hint(&mut self, node: Node<'_>, text: impl Into<String>, hint: impl Into<String>) {
-        self.wrong(node, text);
-        if let Some(last) = self.violations.last_mut() {
-            last.hint = Some(hint.into());
+        self.note(node, text.into(), Some(hint.into()));
+    }
+
+    fn note(&mut self, node: Node<'_>, text: String, hint: Option<String>) {
+        match self.violations.len() {
+            MAX_LISTED => {
+                let text = format!("more than {MAX_LISTED} problems; the others are not listed");
+                self.violations.push(Violation::rule("", text));
+            }
+            listed if listed < MAX_LISTED => {
+                let violation = self.violation(node, text);
+                self.violations.push(Violation { hint, ..violation });
+            }
+            _ => {}
         }
     }
 
-    fn expected<T>(&mut self, node: Node<'_>, wanted: &str) -> Option<T> {
+    fn violation(&self, node: Node<'_>, text: String) -> Violation {
+        let offset = (node.raw.as_ptr() as usize).wrapping_sub(self.source.as_ptr() as usize);
+        let position =
+            (offset <= self.source.len()).then(|| position(self.source.as_bytes(), offset));
+        Violation { path: self.path.clone(), position, text, hint: None }
+    }
+
+    /// Note that something else stands where `wanted` should; always `None`.
+    pub fn expected<T>(&mut self, node: Node<'_>, wanted: &str) -> Option<T> {
         self.wrong(node, format!("expected {wanted}, found {}", node.describe()));
         None
     }
 
-    fn inside<T>(&mut self, step: &str, f: impl FnOnce(&mut Self) -> T) -> T {
+    /// Read one step further down: `name` of an object, `[3]` of an array.
+    pub fn inside<T>(&mut self, step: &str, f: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
         if !step.starts_with('[') && length > 0 {
             self.path.push('.');
@@ -126,29 +225,42 @@ impl<'a> Reader<'a> {
             _ => self.expected(node, "an object"),
         }
     }
+
+    /// The items of an array, or a violation.
+    pub fn array(&mut self, node: Node<'a>) -> Option<Vec<Node<'a>>> {
+        match serde_json::from_str::<Vec<&'a RawValue>>(node.raw) {
+            Ok(items) if node.raw.starts_with('[') => {
+                Some(items.into_iter().map(|item| Node { raw: item.get() }).collect())
+            }
+            _ => self.expected(node, "an array"),
+        }
+    }
 }
 
-impl Node<'_> {
-    fn is_null(&self) -> bool {
-        self.raw == "null"
-    }
-
+impl<'a> Node<'a> {
     /// Whether the value's text is exactly this.
-    pub fn is(&self, text: &str) -> bool {
+    pub fn is(self, text: &str) -> bool {
         self.raw == text
     }
 
+    /// The value's text, as the document has it.
+    pub fn raw(self) -> &'a str {
+        self.raw
+    }
+
     /// What a message calls this value: `the string "512M"`, `the number 1.5`, `an object`.
-    fn describe(&self) -> String {
-        let short: String = self.raw.chars().take(40).collect();
-        let more = if short.len() < self.raw.len() { "…" } else { "" };
+    pub fn describe(self) -> String {
         match self.raw.as_bytes().first() {
-            Some(b'"') => format!("the string {short}{more}"),
+            Some(b'"') => {
+                let text = serde_json::from_str::<String>(self.raw).unwrap_or_default();
+                format!("the string {}", quote(&text))
+            }
             Some(b'{') => "an object".into(),
             Some(b'[') => "an array".into(),
-            Some(b't' | b'f') => format!("the boolean {short}"),
+            Some(b't' | b'f') => format!("the boolean {}", self.raw),
             Some(b'n') => "null".into(),
-            _ => format!("the number {short}{more}"),
+            _ if self.raw.len() > 40 => format!("the number {}…", &self.raw[..40]),
+            _ => format!("the number {}", self.raw),
         }
     }
 }
@@ -164,279 +276,45 @@ impl<'a> Object<'a> {
     pub fn field<T: Field>(&self, name: &str, reader: &mut Reader<'a>) -> Option<T> {
         let found = self.pairs.iter().find(|(key, _)| key == name);
         match found.map(|(_, raw)| Node { raw: raw.get() }) {
-            Some(node) if !node.is_null() => reader.inside(name, |r| T::read(node, r)),
-            _ => match T::missing() {
-                Some(value) => Some(value),
-                None => {
-                    let node = self.node;
-                    reader.inside(name, |r| r.wrong(node, "required, and missing"));
-                    None
-                }
-            },
-        }
-    }
-}
-
-/// A type that a property may have.
-pub trait Field: Sized {
-    /// The value, or `None` after noting at least one violation.
-    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self>;
-
-    /// What stands for a property that is not there; `None` if it is required.
-    fn missing() -> Option<Self> {
-        None
-    }
-}
-
-impl Field for bool {
-    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
-        match node.raw {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => reader.expected(node, "true or false"),
-        }
-    }
-
-    fn missing() -> Option<Self> {
-        Some(false)
-    }
-}
-
-impl Field for String {
-    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
-        if !node.raw.starts_with('"') {
-            return reader.expected(node, "a string");
-        }
-        let Ok(text) = serde_json::from_str::<String>(node.raw) else {
-            return reader.expected(node, "a string");
-        };
-        if text.contains('\0') {
-            reader.wrong(node, "contains NUL");
-            return None;
-        }
-        Some(text)
-    }
-}
-
-macro_rules! integers {
-    ($($type:ty),*) => {$(
-        impl Field for $type {
-            fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
-                if let Ok(number) = node.raw.parse::<$type>() {
-                    return Some(number);
-                }
-                let digits = node.raw.strip_prefix('-').unwrap_or(node.raw);
-                if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
-                    let range = format!("an integer from {} to {}", <$type>::MIN, <$type>::MAX);
-                    return reader.expected(node, &range);
-                }
-                reader.expected::<()>(node, "an integer");
-                size_hint(node, reader);
+            Some(node) if !node.is("null") => reader.inside(name, |r| T::read(node, r)),
+            _ => T::missing().or_else(|| {
+                reader.inside(name, |r| r.wrong(self.node, "required, and missing"));
                 None
-            }
+            }),
         }
-    )*};
-}
-integers!(u16, u32, u64, i32, i64);
+    }
 
-/// `"512M"` where an integer is wanted: say how many bytes that is.
-fn size_hint(node: Node<'_>, reader: &mut Reader<'_>) {
-    let Some(last) = reader.violations.last_mut() else { return };
-    let inner = node.raw.trim_matches('"');
-    let Some(unit) = inner.chars().last() else { return };
-    let shift = match unit.to_ascii_uppercase() {
-        'K' => 10,
-        'M' => 20,
-        'G' => 30,
-        _ => return,
-    };
-    if let Ok(number) = inner[..inner.len() - unit.len_utf8()].parse::<u32>() {
-        let bytes = u64::from(number) << shift;
-        let unit = unit.to_ascii_uppercase();
-        last.hint = Some(format!("sizes are in bytes; {number} {unit}iB is {bytes}"));
+    /// Every property with its value, in the document's order.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, Node<'a>)> {
+        self.pairs.iter().map(|(key, raw)| (key.as_str(), Node { raw: raw.get() }))
+    }
+
+    /// Note the properties that are none of `known`, if anybody asked for them.
+    pub fn unknown(&self, known: &[&str], reader: &mut Reader<'a>) {
+        if reader.unknown.as_ref().is_none_or(|noted| noted.len() >= MAX_LISTED) {
+            return;
+        }
+        for (key, node) in self.entries().filter(|(key, _)| !known.contains(key)) {
+            let text = "unknown, and ignored".to_owned();
+            let mut violation =
+                reader.inside(quote(key).trim_matches('"'), |r| r.violation(node, text));
+            let similar = known.iter().find(|name| name.eq_ignore_ascii_case(key));
+            violation.hint = similar.map(|name| format!("did you mean {name}?"));
+            reader.unknown.get_or_insert_default().push(violation);
+        }
     }
 }
 
-impl<T: Field> Field for Option<T> {
-    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
-        T::read(node, reader).map(Some)
-    }
-
-    fn missing() -> Option<Self> {
-        Some(None)
-    }
-}
-
-impl<T: Field> Field for Vec<T> {
-    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
-        let items = match serde_json::from_str::<Vec<&'a RawValue>>(node.raw) {
-            Ok(items) if node.raw.starts_with('[') => items,
-            _ => return reader.expected(node, "an array"),
-        };
-        let mut all = Some(Vec::with_capacity(items.len()));
-        for (index, item) in items.iter().enumerate() {
-            let node = Node { raw: item.get() };
-            let value = reader.inside(&format!("[{index}]"), |r| T::read(node, r));
-            all = all.and_then(|mut list| {
-                list.push(value?);
-                Some(list)
-            });
-        }
-        all
-    }
-
-    fn missing() -> Option<Self> {
-        Some(Vec::new())
+/// A value of the user's as messages show it: quoted, nothing in it that a terminal would obey,
+/// and no longer than a line can bear.
+pub fn quote(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((at, _)) => format!("{:?}…", &text[..at]),
+        None => format!("{text:?}"),
     }
 }
 
-impl<T: Field> Field for BTreeMap<String, T> {
-    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
-        let object = reader.object(node)?;
-        let mut all = Some(BTreeMap::new());
-        for (key, raw) in &object.pairs {
-            let node = Node { raw: raw.get() };
-            let value = reader.inside(&format!("[{key:?}]"), |r| {
-                if key.contains('\0') {
-                    r.wrong(node, "contains NUL");
-                    return None;
-                }
-                T::read(node, r)
-            });
-            all = all.and_then(|mut map| {
-                map.insert(key.clone(), value?);
-                Some(map)
-            });
-        }
-        all
-    }
-
-    fn missing() -> Option<Self> {
-        Some(BTreeMap::new())
-    }
-}
-
-/// A record of config.json: one row per property gives the struct, its reading and its writing.
-macro_rules! record {
-    ($(#[$doc:meta])* pub struct $name:ident {
-        $($(#[$fdoc:meta])* $key:literal $field:ident: $type:ty,)*
-    }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-        pub struct $name {
-            $($(#[$fdoc])*
-            #[serde(rename = $key, skip_serializing_if = "crate::spec::json::Blank::is_blank")]
-            pub $field: $type,)*
-        }
-
-        impl $crate::spec::json::Field for $name {
-            fn read<'a>(
-                node: $crate::spec::json::Node<'a>,
-                reader: &mut $crate::spec::json::Reader<'a>,
-            ) -> Option<Self> {
-                let object = reader.object(node)?;
-                $(let $field = object.field::<$type>($key, reader);)*
-                Some($name { $($field: $field?,)* })
-            }
-        }
-
-        impl $crate::spec::json::Blank for $name {
-            fn is_blank(&self) -> bool {
-                false
-            }
-        }
-    };
-}
-pub(crate) use record;
-
-/// A closed set of words in config.json.
-macro_rules! words {
-    ($(#[$doc:meta])* pub enum $name:ident ($what:literal) {
-        $($(#[$vdoc:meta])* $variant:ident = $word:literal,)*
-    }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-        pub enum $name {
-            $($(#[$vdoc])* #[serde(rename = $word)] $variant,)*
-        }
-
-        impl $name {
-            /// Every word, in the order of the specification.
-            pub const ALL: &'static [$name] = &[$($name::$variant),*];
-
-            /// The word as config.json spells it.
-            pub fn word(self) -> &'static str {
-                match self { $($name::$variant => $word,)* }
-            }
-        }
-
-        impl $crate::spec::json::Field for $name {
-            fn read<'a>(
-                node: $crate::spec::json::Node<'a>,
-                reader: &mut $crate::spec::json::Reader<'a>,
-            ) -> Option<Self> {
-                let text = String::read(node, reader)?;
-                let found = $name::ALL.iter().find(|word| word.word() == text);
-                if found.is_none() {
-                    let known: Vec<&str> = $name::ALL.iter().map(|word| word.word()).collect();
-                    let known = known.join(", ");
-                    reader.wrong(node, format!("unknown {} {text:?}; known: {known}", $what));
-                }
-                found.copied()
-            }
-        }
-
-        impl $crate::spec::json::Blank for $name {
-            fn is_blank(&self) -> bool {
-                false
-            }
-        }
-    };
-}
-pub(crate) use words;
-
-/// Whether a value is what stands for a property that is not there, so that it need not be written.
-pub trait Blank {
-    /// See the trait.
-    fn is_blank(&self) -> bool;
-}
-
-impl<T> Blank for Option<T> {
-    fn is_blank(&self) -> bool {
-        self.is_none()
-    }
-}
-
-impl<T> Blank for Vec<T> {
-    fn is_blank(&self) -> bool {
-        self.is_empty()
-    }
-}
-
-impl<K, V> Blank for BTreeMap<K, V> {
-    fn is_blank(&self) -> bool {
-        self.is_empty()
-    }
-}
-
-impl Blank for bool {
-    fn is_blank(&self) -> bool {
-        !self
-    }
-}
-
-macro_rules! never_blank {
-    ($($type:ty),*) => {$(
-        impl Blank for $type {
-            fn is_blank(&self) -> bool {
-                false
-            }
-        }
-    )*};
-}
-never_blank!(String, u16, u32, u64, i32, i64);
-
-/// The properties of one object in their order, duplicates included.
+/// The properties of one object in their order.
 struct Pairs<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
@@ -464,46 +342,126 @@ struct Strict;
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: de::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Walk;
-        impl<'de> Visitor<'de> for Walk {
-            type Value = Strict;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("JSON")
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Strict, E> {
-                Ok(Strict)
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Strict, E> {
-                Ok(Strict)
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Strict, E> {
-                Ok(Strict)
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Strict, E> {
-                Ok(Strict)
-            }
-            fn visit_str<E>(self, _: &str) -> Result<Strict, E> {
-                Ok(Strict)
-            }
-            fn visit_unit<E>(self) -> Result<Strict, E> {
-                Ok(Strict)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Strict, A::Error> {
-                while seq.next_element::<Strict>()?.is_some() {}
-                Ok(Strict)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
-                let mut seen = std::collections::HashSet::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    if seen.contains(&key) {
-                        return Err(de::Error::custom(format!("duplicate key {key:?}")));
-                    }
-                    seen.insert(key);
-                    map.next_value::<Strict>()?;
-                }
-                Ok(Strict)
-            }
-        }
         from.deserialize_any(Walk)
+    }
+}
+
+struct Walk;
+
+impl<'de> Visitor<'de> for Walk {
+    type Value = Strict;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_unit<E>(self) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Strict, A::Error> {
+        while seq.next_element::<Strict>()?.is_some() {}
+        Ok(Strict)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
+        // An ordered set: a hashed one would ask the kernel for random numbers first.
+        let mut seen = BTreeSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if seen.contains(&key) {
+                return Err(de::Error::custom(format!("duplicate key {key:?}")));
+            }
+            seen.insert(key);
+            map.next_value::<Strict>()?;
+        }
+        Ok(Strict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Memory, Spec};
+    use super::*;
+
+    fn one<T: Field + std::fmt::Debug>(source: &str) -> Violation {
+        let mut violations = read::<T>(source.as_bytes()).unwrap_err();
+        assert_eq!(violations.len(), 1, "{violations:?}");
+        violations.remove(0)
+    }
+
+    #[test]
+    fn positions_are_lines_and_characters() {
+        let v = one::<Spec>("{\n  \"hostname\": \"ä\", \"domainname\": 7\n}");
+        assert_eq!((v.position, v.path.as_str()), (Some((2, 34)), "domainname"));
+        assert_eq!(v.text, "expected a string, found the number 7");
+        let v = one::<Spec>("{\n  \"hostname\": \"ä\" \"x\"\n}");
+        assert_eq!((v.position, v.path.as_str()), (Some((2, 19)), ""));
+    }
+
+    #[test]
+    fn locate_follows_the_paths_of_violations() {
+        let source = br#"{"a": [{"b": 1}, {"b.c": 2}], "sysctl": {"net.x\"]": "1"}}"#;
+        assert_eq!(locate(source, ""), Some((1, 1)));
+        assert_eq!(locate(source, "a[0].b"), Some((1, 14)));
+        assert_eq!(locate(source, "a[1].b"), Some((1, 18)), "the object that lacks it");
+        assert_eq!(locate(source, r#"sysctl["net.x\"]"]"#), Some((1, 54)));
+    }
+
+    #[test]
+    fn numbers_are_integers_in_json_s_own_spelling() {
+        type Numbers = Vec<u32>;
+        assert_eq!(read::<Numbers>(b"[0, 4294967295]").unwrap(), [0, 4294967295]);
+        for wrong in ["-0", "1e3", "1.0", "1E400", "007", "+1", "4294967296", "-1", "0x10", "NaN"] {
+            read::<Numbers>(format!("[{wrong}]").as_bytes()).unwrap_err();
+        }
+        let v = one::<Numbers>("[4294967296]");
+        assert_eq!(v.text, "expected an integer from 0 to 4294967295, found the number 4294967296");
+    }
+
+    #[test]
+    fn strings_are_unicode_without_nul() {
+        type Strings = Vec<String>;
+        assert_eq!(read::<Strings>(br#"["\ud83d\ude00"]"#).unwrap(), ["\u{1f600}"]);
+        for wrong in [r"\ud800", r"\udc00", r"\ud800\u0041", r"\u0000", r"\x", "\u{1}"] {
+            read::<Strings>(format!("[\"{wrong}\"]").as_bytes()).unwrap_err();
+        }
+        read::<Strings>(b"[\"\xff\"]").unwrap_err();
+    }
+
+    #[test]
+    fn depth_is_bounded_and_so_is_the_list() {
+        let deep = "[".repeat(100_000);
+        assert_eq!(one::<Spec>(&deep).text, "nested deeper than 128");
+        let many = format!("[{}7]", "7,".repeat(5000));
+        assert_eq!(read::<Vec<String>>(many.as_bytes()).unwrap_err().len(), MAX_LISTED + 1);
+    }
+
+    #[test]
+    fn an_empty_word_is_not_given_and_null_too() {
+        let source = br#"{"hostname": "", "linux": {"rootfsPropagation": "", "resources": null}}"#;
+        let spec: Spec = read(source).unwrap();
+        let linux = spec.linux.unwrap();
+        assert_eq!((spec.hostname, linux.rootfs_propagation, linux.resources), (None, None, None));
+        one::<Memory>(r#"{"limit": ""}"#);
+    }
+
+    #[test]
+    fn unknown_properties_are_found_on_request() {
+        let source = br#"{"linux": {"readOnlyPaths": [], "x": 1}}"#;
+        let found = unknown::<Spec>(source);
+        let paths: Vec<&str> = found.iter().map(|v| v.path.as_str()).collect();
+        assert_eq!(paths, ["linux.readOnlyPaths", "linux.x"]);
+        assert_eq!(found[0].hint.as_deref(), Some("did you mean readonlyPaths?"));
     }
 }

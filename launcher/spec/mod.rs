@@ -1,9 +1,23 @@
 //! config.json: what the user wrote, typed, and the rules it must keep.
 //!
-//! `json` reads text, `types` names every field, `check` holds the rules across fields.
-//! Never looks at the host: that is `host`; never decides on a system call: that is `compile`.
+//! `json` reads text, `types` and its neighbours name every field, `check` holds the rules across
+//! fields. Never looks at the host: that is `host`; never decides on a system call: that is
+//! `compile`.
 
+mod field;
+pub mod filter;
+pub mod id;
 pub mod json;
+pub mod linux;
+pub mod load;
+pub mod names;
+mod record;
+pub mod resources;
+pub mod text;
 pub mod types;
 
+pub use filter::*;
+pub use linux::*;
+pub use load::load;
+pub use resources::*;
 pub use types::*;

@@ -1,0 +1,186 @@
+//! How each type of property is read, and which values need not be written.
+//!
+//! Knows the JSON types; not which property has which (`types`), nor any rule across fields.
+
+use std::collections::BTreeMap;
+
+use super::json::{Node, Reader};
+
+/// A type that a property may have.
+pub trait Field: Sized {
+    /// Whether `""` stands for a property that is not given: so in the Go programs that write
+    /// config.json, where an absent string and an empty one are the same.
+    const EMPTY_IS_ABSENT: bool = false;
+
+    /// The value, or `None` after noting at least one violation.
+    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self>;
+
+    /// What stands for a property that is not there; `None` if it is required.
+    fn missing() -> Option<Self> {
+        None
+    }
+}
+
+/// Whether a value is what stands for a property that is not there, so that it need not be written.
+pub trait Blank {
+    /// See the trait.
+    fn is_blank(&self) -> bool {
+        false
+    }
+}
+
+impl Field for bool {
+    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
+        match node.raw() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => reader.expected(node, "true or false"),
+        }
+    }
+
+    fn missing() -> Option<Self> {
+        Some(false)
+    }
+}
+
+impl Blank for bool {
+    fn is_blank(&self) -> bool {
+        !self
+    }
+}
+
+impl Field for String {
+    const EMPTY_IS_ABSENT: bool = true;
+
+    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
+        if !node.raw().starts_with('"') {
+            return reader.expected(node, "a string");
+        }
+        let Ok(text) = serde_json::from_str::<String>(node.raw()) else {
+            return reader.expected(node, "a string");
+        };
+        if text.contains('\0') {
+            reader.wrong(node, "contains NUL");
+            return None;
+        }
+        Some(text)
+    }
+}
+
+impl Blank for String {}
+
+macro_rules! integers {
+    ($($type:ty),*) => {$(
+        impl Field for $type {
+            fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
+                if let Ok(number) = node.raw().parse::<$type>() {
+                    return Some(number);
+                }
+                let digits = node.raw().strip_prefix('-').unwrap_or(node.raw());
+                if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+                    let range = format!("an integer from {} to {}", <$type>::MIN, <$type>::MAX);
+                    return reader.expected(node, &range);
+                }
+                match size_hint(node.raw()) {
+                    Some(hint) => {
+                        let text = format!("expected an integer, found {}", node.describe());
+                        reader.wrong_hint(node, text, hint);
+                        None
+                    }
+                    None => reader.expected(node, "an integer"),
+                }
+            }
+        }
+
+        impl Blank for $type {}
+    )*};
+}
+integers!(u16, u32, u64, i32, i64);
+
+/// `"512M"` where an integer is wanted: say how many bytes that is.
+fn size_hint(raw: &str) -> Option<String> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    let (shift, unit) = match inner.bytes().last()?.to_ascii_uppercase() {
+        b'K' => (10, "K"),
+        b'M' => (20, "M"),
+        b'G' => (30, "G"),
+        _ => return None,
+    };
+    let number = inner[..inner.len() - 1].parse::<u32>().ok()?;
+    Some(format!("sizes are in bytes; {number} {unit}iB is {}", u64::from(number) << shift))
+}
+
+impl<T: Field> Field for Option<T> {
+    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
+        if T::EMPTY_IS_ABSENT && node.is("\"\"") {
+            return Some(None);
+        }
+        T::read(node, reader).map(Some)
+    }
+
+    fn missing() -> Option<Self> {
+        Some(None)
+    }
+}
+
+impl<T> Blank for Option<T> {
+    fn is_blank(&self) -> bool {
+        self.is_none()
+    }
+}
+
+impl<T: Field> Field for Vec<T> {
+    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
+        let items = reader.array(node)?;
+        let mut all = Some(Vec::with_capacity(items.len()));
+        for (index, item) in items.into_iter().enumerate() {
+            let value = reader.inside(&format!("[{index}]"), |r| T::read(item, r));
+            all = all.and_then(|mut list| {
+                list.push(value?);
+                Some(list)
+            });
+        }
+        all
+    }
+
+    fn missing() -> Option<Self> {
+        Some(Vec::new())
+    }
+}
+
+impl<T> Blank for Vec<T> {
+    fn is_blank(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<T: Field> Field for BTreeMap<String, T> {
+    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
+        let object = reader.object(node)?;
+        let mut all = Some(BTreeMap::new());
+        for (key, node) in object.entries() {
+            let value = reader.inside(&format!("[{key:?}]"), |r| {
+                if key.contains('\0') {
+                    r.wrong(node, "contains NUL");
+                    return None;
+                }
+                T::read(node, r)
+            });
+            all = all.and_then(|mut map| {
+                map.insert(key.to_owned(), value?);
+                Some(map)
+            });
+        }
+        all
+    }
+
+    fn missing() -> Option<Self> {
+        Some(BTreeMap::new())
+    }
+}
+
+impl<K, V> Blank for BTreeMap<K, V> {
+    fn is_blank(&self) -> bool {
+        self.is_empty()
+    }
+}

@@ -1,0 +1,97 @@
+//! The two macros that config.json's types are written in: one row per property, one per word.
+//!
+//! Know how a row becomes a struct's field, its reading and its writing; no property by name.
+
+/// A record of config.json: one row per property gives the struct, its reading and its writing.
+///
+/// `"key" field: type` is left out when written if it is what a missing one means;
+/// `"key" field: type = always` is written in any case.
+macro_rules! record {
+    ($(#[$doc:meta])* pub struct $name:ident {
+        $($(#[$fdoc:meta])* $key:literal $field:ident: $type:ty $(= $always:ident)?,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$fdoc])* pub $field: $type,)*
+        }
+
+        impl $crate::spec::json::Field for $name {
+            fn read<'a>(
+                node: $crate::spec::json::Node<'a>,
+                reader: &mut $crate::spec::json::Reader<'a>,
+            ) -> Option<Self> {
+                let object = reader.object(node)?;
+                object.unknown(&[$($key),*], reader);
+                $(let $field = object.field::<$type>($key, reader);)*
+                Some($name { $($field: $field?,)* })
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                let mut map = to.serialize_map(None)?;
+                $(if $crate::spec::record::record!(@written self.$field $(, $always)?) {
+                    serde::ser::SerializeMap::serialize_entry(&mut map, $key, &self.$field)?;
+                })*
+                serde::ser::SerializeMap::end(map)
+            }
+        }
+
+        impl $crate::spec::json::Blank for $name {}
+    };
+    (@written $value:expr) => { !$crate::spec::json::Blank::is_blank(&$value) };
+    (@written $value:expr, always) => { true };
+}
+pub(crate) use record;
+
+/// A closed set of words in config.json.
+macro_rules! words {
+    ($(#[$doc:meta])* pub enum $name:ident ($what:literal) {
+        $($(#[$vdoc:meta])* $variant:ident = $word:literal,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name {
+            $($(#[$vdoc])* $variant,)*
+        }
+
+        impl $name {
+            /// Every word, in the order of the specification.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+
+            /// The word as config.json spells it.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$variant => $word,)* }
+            }
+        }
+
+        impl $crate::spec::json::Field for $name {
+            const EMPTY_IS_ABSENT: bool = true;
+
+            fn read<'a>(
+                node: $crate::spec::json::Node<'a>,
+                reader: &mut $crate::spec::json::Reader<'a>,
+            ) -> Option<Self> {
+                let text = String::read(node, reader)?;
+                let found = $name::ALL.iter().find(|word| word.word() == text);
+                if found.is_none() {
+                    let known: Vec<&str> = $name::ALL.iter().map(|word| word.word()).collect();
+                    let known = known.join(", ");
+                    let found = $crate::spec::json::quote(&text);
+                    reader.wrong(node, format!("unknown {} {found}; known: {known}", $what));
+                }
+                found.copied()
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(self.word())
+            }
+        }
+
+        impl $crate::spec::json::Blank for $name {}
+    };
+}
+pub(crate) use words;
