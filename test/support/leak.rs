@@ -1,0 +1,88 @@
+//! What a case must not leave behind on the machine, found by the tag that all its names carry.
+//!
+//! Tests run in parallel, so nothing is compared with a snapshot: every look is for this case's own
+//! mounts, cgroups, processes and names.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long processes may take to be gone once the last command came back.
+const DYING: Duration = Duration::from_secs(2);
+
+/// All that the case `tag` has left, one line each.
+pub(crate) fn found(tag: &str, dir: &Path) -> Vec<String> {
+    let mut left = Vec::new();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    left.extend(mounts.lines().filter(|line| line.contains(tag)).map(|l| format!("mount {l}")));
+    left.extend(cgroups(tag).iter().map(|path| format!("cgroup {}", path.display())));
+    for place in ["/run/netns", "/dev/shm", "/dev/mqueue", "/run/tiny-ce"] {
+        left.extend(named(Path::new(place), tag).map(|path| path.display().to_string()));
+    }
+    let state = std::fs::read_dir(dir.join("state")).into_iter().flatten().flatten();
+    left.extend(state.map(|entry| format!("state {}", entry.path().display())));
+    let until = Instant::now() + DYING;
+    while !processes(tag).is_empty() && Instant::now() < until {
+        // Nobody here is their parent, so there is no end to wait for.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    left.extend(processes(tag).iter().map(|pid| format!("process {pid} {}", command_line(*pid))));
+    left
+}
+
+/// Take away what is left of the case, as well as it goes, for the sake of the machine.
+pub(crate) fn sweep(tag: &str) {
+    for pid in processes(tag) {
+        crate::process::kill(pid, "KILL");
+    }
+    // Deepest first.
+    let mut dirs = cgroups(tag);
+    dirs.sort_by_key(|dir| std::cmp::Reverse(dir.as_os_str().len()));
+    for dir in dirs {
+        let _ = std::fs::remove_dir(dir);
+    }
+}
+
+/// The cgroup directories named after the case, of every hierarchy.
+pub(crate) fn cgroups(tag: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut todo = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(dir) = todo.pop() {
+        // Directories come and go while other tests run: one that is gone holds nothing of ours.
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
+            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            if entry.path().to_string_lossy().contains(tag) {
+                found.push(entry.path());
+            }
+            todo.push(entry.path());
+        }
+    }
+    found
+}
+
+/// The processes whose environment or command line names the case, but for the test itself.
+fn processes(tag: &str) -> Vec<u32> {
+    let own = std::process::id();
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let names = |pid: &u32| {
+        ["environ", "cmdline"].iter().any(|file| {
+            let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            bytes.windows(tag.len()).any(|part| part == tag.as_bytes())
+        })
+    };
+    pids.filter(|pid| *pid != own && names(pid)).collect()
+}
+
+fn command_line(pid: u32) -> String {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
+fn named<'a>(dir: &Path, tag: &'a str) -> impl Iterator<Item = PathBuf> + 'a {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let ours = move |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().contains(tag);
+    entries.filter(ours).map(|entry| entry.path())
+}

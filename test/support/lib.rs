@@ -1,0 +1,39 @@
+//! What integration tests stand on: a [`Case`] is one test's own ground on the machine, a
+//! [`Bundle`] its config.json and rootfs, [`Done`] and [`Running`] what became of a command.
+//!
+//! Knows tiny-ce only as a program: its command line, files and output. Never links the launcher,
+//! so that a wrong idea in there cannot hide itself here.
+
+mod bundle;
+mod case;
+mod leak;
+mod needs;
+mod probe;
+mod process;
+
+pub use bundle::{Bundle, default_config};
+pub use case::{Case, Container};
+pub use needs::{Need, cgroup_v2, met, skip};
+pub use probe::probe;
+pub use process::{Done, Running, Signal, command, run};
+
+use std::path::PathBuf;
+
+/// How long anything that a test waits for may take, before the test fails as hung.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The top of the source tree.
+pub fn tree() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).expect("test/support is two below the top").to_path_buf()
+}
+
+/// The tiny-ce under test: `$TINY_CE_BIN`, or what cargo built beside the running test.
+pub fn tiny_ce() -> PathBuf {
+    if let Some(path) = std::env::var_os("TINY_CE_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("/proc/self/exe");
+    // target/PROFILE/deps/TEST, beside target/PROFILE/tiny-ce.
+    test.ancestors().nth(2).expect("target/PROFILE/deps").join("tiny-ce")
+}

@@ -1,0 +1,91 @@
+//! What a test needs of the machine, and how it says that it was skipped.
+//!
+//! A skip is always visible: one line on the real standard error, past libtest's capture. With
+//! `TINY_CE_CI=1` it is a failure, so that CI cannot turn green by running nothing.
+
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Something that a test cannot do without.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    /// To be root in the initial user namespace's sense: to mount, and to make devices and cgroups.
+    Root,
+    /// A program on PATH.
+    Program(&'static str),
+    /// A file or directory of the machine.
+    File(&'static str),
+    /// Any cgroup v1 hierarchy with this controller.
+    CgroupV1(&'static str),
+    /// cgroup v2 at /sys/fs/cgroup with this controller; "" asks for no controller.
+    CgroupV2(&'static str),
+    /// The rootfs of another distribution release: `$TINY_CE_ROOTFS`, or target/rootfs.
+    Distribution,
+}
+
+/// Print `skipped: REASON`; with `TINY_CE_CI=1`, fail.
+pub fn skip(reason: &str) {
+    let name = std::thread::current().name().unwrap_or("test").to_owned();
+    if std::env::var_os("TINY_CE_CI").is_some_and(|value| value == "1") {
+        panic!("skipped: {reason}: with TINY_CE_CI=1 nothing may be skipped");
+    }
+    // Not eprintln!, which libtest captures.
+    let _ = std::io::stderr().write_all(format!("skipped: {name}: {reason}\n").as_bytes());
+}
+
+/// Whether the machine has all of `needs`; the first one missing is told by [`skip`].
+pub fn met(needs: &[Need]) -> bool {
+    let missing = needs.iter().find_map(|need| missing(*need));
+    if let Some(reason) = &missing {
+        skip(reason);
+    }
+    missing.is_none()
+}
+
+fn missing(need: Need) -> Option<String> {
+    let (there, reason) = match need {
+        Need::Root => (is_root(), "needs root".to_owned()),
+        Need::Program(name) => (program(name).is_some(), format!("needs the program {name}")),
+        Need::File(path) => (Path::new(path).exists(), format!("needs {path}")),
+        Need::CgroupV1(name) => {
+            let dir = Path::new("/sys/fs/cgroup").join(name).join("tasks");
+            (dir.exists(), format!("needs cgroup v1's {name}"))
+        }
+        Need::CgroupV2(name) => (has_cgroup_v2(name), format!("needs cgroup v2 with {name:?}")),
+        Need::Distribution => (
+            distribution().is_some(),
+            "needs the rootfs of a distribution in $TINY_CE_ROOTFS or target/rootfs".to_owned(),
+        ),
+    };
+    (!there).then_some(reason)
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
+}
+
+/// Whether cgroup v2 alone is mounted at /sys/fs/cgroup.
+pub fn cgroup_v2() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
+fn has_cgroup_v2(controller: &str) -> bool {
+    std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").is_ok_and(|text| {
+        controller.is_empty() || text.split_whitespace().any(|word| word == controller)
+    })
+}
+
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+/// The rootfs that [`Need::Distribution`] asks for.
+pub(crate) fn distribution() -> Option<PathBuf> {
+    let path = match std::env::var_os("TINY_CE_ROOTFS") {
+        Some(path) => PathBuf::from(path),
+        None => crate::tree().join("target/rootfs"),
+    };
+    path.join("etc/os-release").exists().then_some(path)
+}

@@ -1,0 +1,51 @@
+//! The probe, built once by gcc from test/probe: the program that containers of tests run.
+//!
+//! Many test programs may ask at the same time: each builds to a name of its own and renames.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Small, static, at a fixed address, and without what a C library or a debugger would want.
+const FLAGS: &[&str] = &[
+    "-Os",
+    "-static",
+    "-nostdlib",
+    "-ffreestanding",
+    "-fno-stack-protector",
+    "-fno-pie",
+    "-no-pie",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-tree-loop-distribute-patterns",
+    "-Wl,--build-id=none,-z,noexecstack,-z,norelro",
+    "-s",
+];
+
+/// The probe's path: `$TINY_CE_PROBE`, or built from test/probe when a source is newer.
+pub fn probe() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| match std::env::var_os("TINY_CE_PROBE") {
+        Some(path) => path.into(),
+        None => build(),
+    })
+}
+
+fn build() -> PathBuf {
+    let from = crate::tree().join("test/probe");
+    let to = crate::tree().join("target/probe/probe");
+    let modified = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
+    let sources: Vec<PathBuf> =
+        std::fs::read_dir(&from).expect("test/probe").map(|e| e.expect("entry").path()).collect();
+    let newest = sources.iter().filter_map(|path| modified(path)).max();
+    if modified(&to) > newest {
+        return to;
+    }
+    std::fs::create_dir_all(to.with_file_name("")).expect("target/probe");
+    let own = to.with_file_name(format!("probe.{}", std::process::id()));
+    let code = sources.iter().filter(|path| path.extension().is_some_and(|end| end == "c"));
+    let done = Command::new("gcc").args(FLAGS).arg("-o").arg(&own).args(code).output();
+    let done = done.expect("gcc, which builds the probe");
+    assert!(done.status.success(), "gcc: {}", String::from_utf8_lossy(&done.stderr));
+    std::fs::rename(&own, &to).expect("target/probe/probe");
+    to
+}
