@@ -26,7 +26,7 @@ impl Error {
 
     /// A system call failed: `place: call(2): EPERM (Operation not permitted)`.
     ///
-    /// `place` is a field of config.json (`mounts[0] "/proc"`) or a path; `errno` the kernel's number.
+    /// `place` is a field of config.json (`mounts[0] "/proc"`) or a path; `errno` the kernel's.
     pub fn call(place: impl fmt::Display, call: &'static str, errno: i32) -> Self {
         let mut e = Self::new(format!("{place}: {call}(2): {}", ErrnoName(errno)));
         e.errno = Some(errno);

@@ -23,14 +23,15 @@ pub const HINTS: &[Hint] = &[
     Hint {
         call: "clone3",
         errno: libc::EPERM,
-        text: "new namespaces need root, or a user namespace: add {\"type\": \"user\"} to linux.namespaces",
+        text: "new namespaces need root, or a user namespace: \
+               add {\"type\": \"user\"} to linux.namespaces",
     },
+    Hint { call: "mount_setattr", errno: libc::ENOSYS, text: "tiny-ce needs Linux 5.12 or later" },
     Hint {
-        call: "mount_setattr",
-        errno: libc::ENOSYS,
-        text: "tiny-ce needs Linux 5.12 or later",
+        call: "*",
+        errno: libc::ENOSPC,
+        text: "the file system, or a limit on its kind of object, is full",
     },
-    Hint { call: "*", errno: libc::ENOSPC, text: "the file system, or a limit on its kind of object, is full" },
     Hint { call: "*", errno: libc::EMFILE, text: "raise the limit on open files (ulimit -n)" },
     Hint { call: "*", errno: libc::ENFILE, text: "the system's table of open files is full" },
     Hint { call: "*", errno: libc::EROFS, text: "the file system is read-only" },
