@@ -1,7 +1,12 @@
 //! tiny-ce: a container runtime that compiles `config.json` into a plan of system calls.
 
+#[doc(hidden)]
+pub mod cli;
 pub mod error;
 pub mod hints;
+pub mod log;
+pub mod rfc3339;
 pub mod spec;
+mod sys;
 
 pub use error::{Error, Result};

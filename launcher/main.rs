@@ -1,3 +1,7 @@
-//! The command line of tiny-ce.
+//! The program: `cli` with this process's words and exit status.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tiny_ce::cli::main(std::env::args_os()).into()
+}

@@ -1,0 +1,138 @@
+//! Options that every command has, and what follows from them.
+//!
+//! Knows where the state is kept and whether the caller counts as rootless. Must not know any
+//! command.
+
+use std::env;
+use std::path::{Component, Path, PathBuf};
+
+use super::table::options;
+use super::value::{Directory, choice};
+use crate::{Error, Result, log, sys};
+
+choice! {
+    /// How a log line is written.
+    pub enum LogFormat {
+        /// `time="…" level=error msg="…"`.
+        "text" Text,
+        /// `{"level":"error","msg":"…","time":"…"}`.
+        "json" Json,
+    }
+}
+
+impl From<Option<LogFormat>> for log::Format {
+    fn from(format: Option<LogFormat>) -> Self {
+        match format {
+            Some(LogFormat::Json) => log::Format::Json,
+            _ => log::Format::Text,
+        }
+    }
+}
+
+choice! {
+    /// Whether the caller counts as one without root's rights.
+    pub enum Rootless {
+        /// Yes.
+        "true" True,
+        /// No.
+        "false" False,
+        /// As it is: not root, or root of a user namespace.
+        "auto" Auto,
+    }
+}
+
+options! {
+    /// Options that every command has, before its name or behind it.
+    pub struct Globals {
+        /// Keep the state of containers here; default: /run/tiny-ce, and without root's rights
+        /// $XDG_RUNTIME_DIR/tiny-ce.
+        "--root DIRECTORY" root: Option<Directory>,
+        /// Append errors to this file too.
+        "--log FILE" log: Option<PathBuf>,
+        /// How the log is written; default: text.
+        "--log-format text|json" log_format: Option<LogFormat>,
+        /// Log what is done as well, not only what fails.
+        "--debug" debug: bool,
+        /// Whether to do without root's rights; default: auto, which finds out.
+        "--rootless true|false|auto" rootless: Option<Rootless>,
+        /// Print version, commit and the specification's version.
+        "-v, --version" version: bool,
+        /// Print this help, or a command's.
+        "-h, --help" help: bool,
+    }
+}
+
+impl Globals {
+    /// Where the state of containers is kept; absolute. The directory need not exist yet.
+    pub fn state_root(&self) -> Result<PathBuf> {
+        let root = match &self.root {
+            Some(Directory(root)) => root.clone(),
+            None => default_root(rootless_caller()?)?,
+        };
+        let root = std::path::absolute(&root)
+            .map_err(|e| Error::io(format_args!("--root {:?}", root), "getcwd", &e))?;
+        if is_slash(&root) {
+            return Err(Error::new("--root \"/\": the root directory cannot hold the state"));
+        }
+        Ok(root)
+    }
+
+    /// Whether the caller counts as one without root's rights.
+    pub fn rootless(&self) -> Result<bool> {
+        match self.rootless {
+            Some(Rootless::True) => Ok(true),
+            Some(Rootless::False) => Ok(false),
+            Some(Rootless::Auto) | None => rootless_caller(),
+        }
+    }
+}
+
+/// Not root, or root of a user namespace other than the machine's (user_namespaces(7)).
+fn rootless_caller() -> Result<bool> {
+    if sys::user::effective_uid() != 0 {
+        return Ok(true);
+    }
+    // The map is read only where it can matter: root of a user namespace has a session.
+    if env::var_os("XDG_RUNTIME_DIR").is_none() {
+        return Ok(false);
+    }
+    let path = "/proc/self/uid_map";
+    let map = std::fs::read_to_string(path).map_err(|e| Error::io(path, "read", &e))?;
+    let numbers: Vec<&str> = map.split_whitespace().collect();
+    Ok(numbers != ["0", "0", "4294967295"])
+}
+
+fn default_root(rootless: bool) -> Result<PathBuf> {
+    if !rootless {
+        return Ok(PathBuf::from("/run/tiny-ce"));
+    }
+    match env::var_os("XDG_RUNTIME_DIR").filter(|it| !it.is_empty()) {
+        Some(runtime) => Ok(PathBuf::from(runtime).join("tiny-ce")),
+        None => Err(Error::new("XDG_RUNTIME_DIR is not set, so there is no place for the state")
+            .hint("log in with a session of your own, or say where with --root DIRECTORY")),
+    }
+}
+
+fn is_slash(path: &Path) -> bool {
+    let depth = path.components().fold(0usize, |depth, part| match part {
+        Component::Normal(_) => depth + 1,
+        Component::ParentDir => depth.saturating_sub(1),
+        _ => depth,
+    });
+    depth == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slash_in_every_spelling() {
+        for path in ["/", "//", "/.", "/..", "/a/..", "/a/../.."] {
+            assert!(is_slash(Path::new(path)), "{path}");
+        }
+        for path in ["/a", "/a/../b", "/../a"] {
+            assert!(!is_slash(Path::new(path)), "{path}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The command line: from argv to an exit status.
+//!
+//! `commands` is the table; everything a user sees of it (`help`, `man`, `markdown`, `completion`)
+//! and the parser are made out of it. A command's own file types its words and calls the library:
+//! nothing here decides what a container is.
+
+mod commands;
+mod completion;
+mod global;
+mod help;
+mod info;
+mod man;
+mod markdown;
+mod nearest;
+pub mod parse;
+pub mod table;
+pub mod value;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::path::Path;
+
+pub use commands::COMMANDS;
+pub use global::Globals;
+pub use markdown::document;
+
+use crate::{Error, Result, log};
+use table::Options;
+
+/// The version of the runtime specification that is implemented.
+pub const SPEC_VERSION: &str = "1.3.0";
+
+/// Run a command line, the program's name first; the result is the exit status.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let mut args = args.into_iter();
+    let program = args.next().unwrap_or_default();
+    let (line, parsed) = parse::parse(args);
+    run(&program, &line, parsed).unwrap_or_else(|e| {
+        log::error(&e);
+        1
+    })
+}
+
+fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
+    let globals = Globals::take(&line.input)?;
+    // What only prints opens nothing.
+    if parsed.is_ok() && (globals.help || globals.version) {
+        return print(&match (globals.help, line.command, line.family) {
+            (false, _, _) => version(program),
+            (true, Some(command), _) => help::command(command),
+            (true, None, Some(family)) => help::family(family),
+            (true, None, None) => help::global(),
+        });
+    }
+    log::open(globals.log.as_deref(), globals.log_format.into(), globals.debug)?;
+    parsed?;
+    match (line.command, line.family) {
+        (Some(command), _) => {
+            log::debug(|| format!("command {:?}, version {}", command.name, VERSION));
+            (command.run)(&line.input, &globals)
+        }
+        (None, Some(family)) => Err(help::incomplete(family)),
+        (None, None) => print(&help::global()),
+    }
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What callers parse (containerd: the first line begins with `runc version `, if it is called
+/// runc; Docker takes the last line with the word "version": it must stay the only one).
+fn version(program: &OsStr) -> String {
+    let name = match Path::new(program).file_name() {
+        Some(name) if name == "runc" => "runc",
+        _ => "tiny-ce",
+    };
+    let commit = option_env!("TINY_CE_COMMIT").unwrap_or("unknown");
+    format!("{name} version {VERSION}\ncommit: {commit}\nspec: {SPEC_VERSION}\n")
+}
+
+/// Write to standard output. A reader that has gone away (`| head`) is no mistake.
+pub fn print(text: &str) -> Result<u8> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::io("standard output", "write", &e))
+        }
+        _ => Ok(0),
+    }
+}

@@ -1,0 +1,270 @@
+//! The words of a command line → which command, and what was given for each of its rows.
+//!
+//! Knows the grammar (runc's, which is Go's: `--opt value`, `--opt=value`, `-opt value`, options
+//! between arguments, `--`), not what any option means. Makes no system call.
+
+use std::ffi::{OsStr, OsString};
+
+use lexopt::{Arg as Word, Parser};
+
+use super::nearest::did_you_mean;
+use super::table::{Command, Opt, Options};
+use super::value::{Place, PlaceKind, Slot};
+use super::{Globals, commands};
+use crate::{Error, Result, log};
+
+/// What was given on a command line, not typed yet.
+#[derive(Default)]
+pub struct Input {
+    options: Vec<(&'static Opt, Option<OsString>)>,
+    places: Vec<(&'static str, Vec<OsString>)>,
+}
+
+/// A command line, as far as it could be read.
+#[derive(Default)]
+pub struct Line {
+    /// The command, if one was named.
+    pub command: Option<&'static Command>,
+    /// The first word of a two-word command whose second is missing.
+    pub family: Option<&'static str>,
+    /// Options and arguments, the global ones among them.
+    pub input: Input,
+    words: Vec<OsString>,
+    dashes: Option<Vec<OsString>>,
+}
+
+/// Read a command line without the program's own name.
+///
+/// What could be read before a mistake is returned beside the mistake: the log that it is to be
+/// written to is named there.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> (Line, Result<()>) {
+    let mut line = Line::default();
+    let mut parser = Parser::from_args(args);
+    let result = line.read(&mut parser).and_then(|()| line.distribute());
+    let result = result.map_err(|e| match line.command {
+        Some(command) => e.within(command.name),
+        None => e,
+    });
+    (line, result)
+}
+
+impl Line {
+    fn read(&mut self, parser: &mut Parser) -> Result<()> {
+        loop {
+            if self.dashes(parser) || self.single_dash(parser)? {
+                continue;
+            }
+            let verbatim = self.tail_at(PlaceKind::Verbatim) == Some(self.words.len());
+            if let (true, Some(rest)) = (verbatim, parser.try_raw_args()) {
+                self.words.extend(rest);
+            }
+            match parser.next().map_err(unexpected)? {
+                None => return Ok(()),
+                Some(Word::Long(name)) => {
+                    let name = name.to_owned();
+                    let found = self.find(|opt| opt.long() == name);
+                    let opt = found.ok_or_else(|| self.unknown_option(&name))?;
+                    let value = match opt.value {
+                        Some(_) => Some(parser.value().map_err(|_| requires(opt, &name))?),
+                        None => parser.optional_value(),
+                    };
+                    self.input.options.push((opt, value));
+                }
+                Some(Word::Short(letter)) => {
+                    let found = self.find(|opt| opt.short() == Some(letter));
+                    let opt = found.ok_or_else(|| self.unknown_letter(letter))?;
+                    let value = match opt.value {
+                        Some(_) => Some(parser.value().map_err(|_| requires(opt, opt.long()))?),
+                        None => None,
+                    };
+                    self.input.options.push((opt, value));
+                }
+                Some(Word::Value(word)) => self.word(word, parser)?,
+            }
+        }
+    }
+
+    /// Behind `--` nothing is an option.
+    fn dashes(&mut self, parser: &mut Parser) -> bool {
+        let Some(mut raw) = parser.try_raw_args() else { return false };
+        if self.dashes.is_some() || raw.next_if(|word| word == "--").is_none() {
+            return false;
+        }
+        self.dashes = Some(raw.collect());
+        true
+    }
+
+    /// Go's flags have long names behind one dash too; go-runc writes `-no-subreaper`. Only a name
+    /// of the table is taken for one: everything else is letters, as `-dq`.
+    fn single_dash(&mut self, parser: &mut Parser) -> Result<bool> {
+        let Some(mut raw) = parser.try_raw_args() else { return Ok(false) };
+        let Some(body) = raw.peek().and_then(OsStr::to_str).and_then(|it| it.strip_prefix('-'))
+        else {
+            return Ok(false);
+        };
+        let (name, value) = match body.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(OsString::from(value))),
+            None => (body.to_owned(), None),
+        };
+        let found = self.find(|opt| name.len() > 1 && opt.long() == name);
+        let Some(opt) = found else { return Ok(false) };
+        raw.next();
+        let value = match (opt.value, value) {
+            (Some(_), None) => Some(raw.next().ok_or_else(|| requires(opt, &name))?),
+            (_, value) => value,
+        };
+        self.input.options.push((opt, value));
+        Ok(true)
+    }
+
+    /// A word that is no option: the command, or one of its arguments.
+    fn word(&mut self, word: OsString, parser: &mut Parser) -> Result<()> {
+        if self.command.is_none() {
+            return self.name(&word);
+        }
+        let tail = self.tail_at(PlaceKind::Command) == Some(self.words.len());
+        self.words.push(word);
+        if let (true, Some(rest)) = (tail, parser.try_raw_args()) {
+            self.words.extend(rest);
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, word: &OsStr) -> Result<()> {
+        let word = word.to_string_lossy();
+        let name = match self.family {
+            Some(family) => format!("{family} {word}"),
+            None => word.into_owned(),
+        };
+        self.command = commands::find(&name);
+        if self.command.is_none() && self.family.is_none() {
+            self.family = commands::family(&name);
+        }
+        match (self.command, self.family) {
+            (None, Some(family)) if family != name => Err(unknown_command(&name)),
+            (None, None) => Err(unknown_command(&name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where among the arguments the one of this kind is, if the command has one.
+    fn tail_at(&self, kind: PlaceKind) -> Option<usize> {
+        self.command?.args.iter().position(|arg| arg.kind == kind)
+    }
+
+    fn find(&self, wanted: impl Fn(&Opt) -> bool) -> Option<&'static Opt> {
+        let own = self.command.and_then(|command| command.options().find(|opt| wanted(opt)));
+        own.or_else(|| Globals::ROWS.iter().find(|opt| wanted(opt)))
+    }
+
+    /// Give each argument its words, once all are known.
+    fn distribute(&mut self) -> Result<()> {
+        if self.input.asks("help") || self.input.asks("version") {
+            return Ok(());
+        }
+        let Some(command) = self.command else {
+            return match self.dashes.take() {
+                None => Ok(()),
+                Some(_) => Err(Error::new("expected a command before --; see tiny-ce --help")),
+            };
+        };
+        let mut words = std::mem::take(&mut self.words);
+        let mut behind = self.dashes.take().unwrap_or_default();
+        if self.tail_at(PlaceKind::Dashes).is_none() {
+            words.append(&mut behind);
+        }
+        let mut words = words.into_iter();
+        for arg in command.args {
+            let given: Vec<OsString> = match arg.kind {
+                PlaceKind::Required | PlaceKind::Optional => words.by_ref().take(1).collect(),
+                PlaceKind::Command | PlaceKind::Verbatim => words.by_ref().collect(),
+                PlaceKind::Dashes => std::mem::take(&mut behind),
+            };
+            if given.is_empty() && !arg.spec.starts_with('[') {
+                return Err(Error::new(format!(
+                    "{} is missing; usage: {}",
+                    arg.spec,
+                    command.usage()
+                )));
+            }
+            self.input.places.push((arg.spec, given));
+        }
+        match words.next() {
+            None => Ok(()),
+            Some(word) => {
+                let word = word.to_string_lossy().into_owned();
+                Err(Error::new(format!("unexpected {word:?}; usage: {}", command.usage())))
+            }
+        }
+    }
+
+    fn unknown_option(&self, name: &str) -> Error {
+        let own = self.command.into_iter().flat_map(Command::options);
+        let known = own.chain(Globals::ROWS).map(|opt| format!("--{}", opt.long()));
+        let known: Vec<String> = known.collect();
+        let name = format!("--{name}");
+        let advice = did_you_mean(&name, known.iter().map(String::as_str));
+        let advice = advice.unwrap_or_else(|| self.usage());
+        Error::new(format!("unknown option {name}; {advice}"))
+    }
+
+    fn unknown_letter(&self, letter: char) -> Error {
+        Error::new(format!("unknown option -{letter}; {}", self.usage()))
+    }
+
+    fn usage(&self) -> String {
+        match self.command {
+            Some(command) => format!("usage: {}", command.usage()),
+            None => "see tiny-ce --help".to_owned(),
+        }
+    }
+}
+
+impl Input {
+    /// What was given for the option with this row.
+    pub fn option<T: Slot>(&self, spec: &str) -> Result<T> {
+        let given = self.options.iter().filter(|(opt, _)| opt.spec == spec);
+        let words: Vec<Option<&OsStr>> = given.map(|(_, value)| value.as_deref()).collect();
+        T::fold(&words).map_err(|e| {
+            let name = spec.split_once("--").map_or(spec, |(_, name)| name);
+            let name = name.split(' ').next().unwrap_or(name);
+            Error::new(log::one_line(&e)).within(format_args!("--{name}"))
+        })
+    }
+
+    /// What was given for the argument with this row.
+    pub fn place<T: Place>(&self, spec: &str) -> Result<T> {
+        let given = self.places.iter().find(|(row, _)| *row == spec);
+        let words = given.map_or(&[][..], |(_, words)| words);
+        T::fold(words).map_err(|e| Error::new(log::one_line(&e)))
+    }
+
+    fn asks(&self, long: &str) -> bool {
+        self.options.iter().any(|(opt, _)| opt.long() == long)
+    }
+}
+
+/// Podman looks for these very words to find out what `restore` can do.
+fn requires(opt: &Opt, name: &str) -> Error {
+    Error::new(format!("--{name} requires an argument: {}", opt.placeholder()))
+}
+
+fn unexpected(e: lexopt::Error) -> Error {
+    match e {
+        lexopt::Error::UnexpectedValue { option, .. } => {
+            Error::new(format!("{option} takes no value"))
+        }
+        other => Error::new(other.to_string()),
+    }
+}
+
+/// The error of a name that is no command, with the nearest that is.
+pub fn unknown_command(name: &str) -> Error {
+    let elsewhere = commands::ELSEWHERE.iter().find(|(theirs, _)| *theirs == name);
+    let advice = match elsewhere {
+        Some((_, ours)) => format!("it is called {ours:?} here"),
+        None => did_you_mean(name, commands::names())
+            .unwrap_or_else(|| "tiny-ce --help lists them".to_owned()),
+    };
+    Error::new(format!("unknown command {name:?}; {advice}"))
+}

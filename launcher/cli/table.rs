@@ -1,0 +1,222 @@
+//! The shape of the table of commands, and the two macros that write its rows.
+//!
+//! One row per command and per option: from it come the parser, `--help`, the man pages, the
+//! completions and docs/commands.md. Knows shapes only: no command, and no value's meaning.
+//!
+//! A row's key is what the help prints: `"-f, --force"`, `"--root DIRECTORY"`, `"[SIGNAL]"`. The
+//! type of its field says the rest: whether a value is taken, which, and how often.
+
+use super::Globals;
+use super::parse::Input;
+use super::value::{Completes, Place, PlaceKind, Slot};
+use crate::Result;
+
+/// One command.
+pub struct Command {
+    /// As typed: one word, or two (`network create`).
+    pub name: &'static str,
+    /// Other words for it.
+    pub aliases: &'static [&'static str],
+    /// The first paragraph is the summary; a line per line of the source.
+    pub doc: &'static str,
+    /// Positional arguments, in order.
+    pub args: &'static [Arg],
+    /// Options, the command's own first.
+    pub groups: &'static [Group],
+    /// Command lines without `tiny-ce`, each with what it does.
+    pub examples: &'static [(&'static str, &'static str)],
+    /// Type the words and do it; the result is the exit status.
+    pub run: fn(&Input, &Globals) -> Result<u8>,
+}
+
+/// A positional argument.
+pub struct Arg {
+    /// As the usage line shows it: `CONTAINER`, `[SIGNAL]`, `COMMAND [ARGUMENT...]`.
+    pub spec: &'static str,
+    /// What it is.
+    pub doc: &'static str,
+    /// How many words it takes, and from where.
+    pub kind: PlaceKind,
+    /// What a shell offers.
+    pub completes: Completes,
+}
+
+/// Options under one heading.
+pub struct Group {
+    /// The heading, without a colon.
+    pub title: &'static str,
+    /// The options.
+    pub rows: &'static [Opt],
+}
+
+/// An option.
+pub struct Opt {
+    /// As the help shows it: `-b, --bundle DIRECTORY`, `--keep`.
+    pub spec: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// What a shell offers as its value; `None`: a switch, which takes no value.
+    pub value: Option<Completes>,
+    /// Whether each occurrence counts; otherwise the last one does.
+    pub repeatable: bool,
+}
+
+impl Opt {
+    /// The long name, without dashes.
+    pub fn long(&self) -> &'static str {
+        let name = self.spec.split_once("--").map_or("", |(_, name)| name);
+        name.split([' ', '[']).next().unwrap_or(name)
+    }
+
+    /// The short name, if it has one.
+    pub fn short(&self) -> Option<char> {
+        let mut letters = self.spec.chars();
+        match (letters.next(), letters.next()) {
+            (Some('-'), Some(letter)) if letter != '-' => Some(letter),
+            _ => None,
+        }
+    }
+
+    /// The word that stands for the value; empty for a switch.
+    pub fn placeholder(&self) -> &'static str {
+        self.spec.split_once("--").and_then(|(_, name)| name.split_once(' ')).map_or("", |it| it.1)
+    }
+}
+
+impl Command {
+    /// The first paragraph of its documentation, on one line, without the full stop.
+    pub fn summary(&self) -> String {
+        paragraphs(self.doc).into_iter().next().unwrap_or_default().trim_end_matches('.').to_owned()
+    }
+
+    /// `tiny-ce delete [OPTIONS] CONTAINER`.
+    pub fn usage(&self) -> String {
+        let mut usage = format!("tiny-ce {}", self.name);
+        if self.options().next().is_some() {
+            usage.push_str(" [OPTIONS]");
+        }
+        for arg in self.args {
+            usage.push(' ');
+            usage.push_str(arg.spec);
+        }
+        usage
+    }
+
+    /// All its options.
+    pub fn options(&self) -> impl Iterator<Item = &'static Opt> + use<> {
+        self.groups.iter().flat_map(|group| group.rows)
+    }
+}
+
+/// The paragraphs of a doc comment, each on one line.
+pub fn paragraphs(doc: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for line in doc.lines().map(str::trim) {
+        match (line.is_empty(), all.last_mut()) {
+            (true, _) => all.push(String::new()),
+            (false, Some(last)) => {
+                if !last.is_empty() {
+                    last.push(' ');
+                }
+                last.push_str(line);
+            }
+            (false, None) => {}
+        }
+    }
+    all.retain(|paragraph| !paragraph.is_empty());
+    all
+}
+
+/// A set of options that a command can include.
+pub trait Options: Sized {
+    /// Its rows.
+    const ROWS: &'static [Opt];
+    /// Type the words that were given for them.
+    fn take(input: &Input) -> Result<Self>;
+}
+
+/// The row of an option whose value goes into a `T`.
+pub const fn opt<T: Slot>(spec: &'static str, doc: &'static str) -> Opt {
+    Opt { spec, doc, value: T::VALUE, repeatable: T::REPEATABLE }
+}
+
+/// The row of a positional argument whose words go into a `T`.
+pub const fn arg<T: Place>(spec: &'static str, doc: &'static str) -> Arg {
+    Arg { spec, doc, kind: T::KIND, completes: T::COMPLETES }
+}
+
+/// Rows of options → a struct with a typed field for each.
+macro_rules! options {
+    ($(#[doc = $about:literal])* pub struct $name:ident {
+        $($(#[doc = $doc:literal])* $spec:literal $field:ident: $type:ty,)*
+    }) => {
+        $(#[doc = $about])*
+        #[derive(Debug)]
+        pub struct $name { $($(#[doc = $doc])* pub $field: $type,)* }
+
+        impl $crate::cli::table::Options for $name {
+            const ROWS: &'static [$crate::cli::table::Opt] = &[$(
+                $crate::cli::table::opt::<$type>($spec, concat!($($doc, "\n"),*))
+            ),*];
+
+            fn take(input: &$crate::cli::parse::Input) -> $crate::Result<Self> {
+                Ok($name { $($field: input.option($spec)?),* })
+            }
+        }
+    };
+}
+
+/// The rows of one command → a struct with its typed arguments, and its `COMMAND`.
+macro_rules! command {
+    ($(#[doc = $about:literal])* pub struct $name:ident = $words:literal $(| $alias:literal)* {
+        $(args { $($(#[doc = $adoc:literal])* $aspec:literal $arg:ident: $atype:ty,)* })?
+        $(options { $($(#[doc = $odoc:literal])* $ospec:literal $opt:ident: $otype:ty,)* })?
+        $(include { $($title:literal $group:ident: $gtype:ty,)* })?
+        $(examples { $($line:literal: $what:literal,)* })?
+        run = $run:expr;
+    }) => {
+        $(#[doc = $about])*
+        #[derive(Debug)]
+        pub struct $name {
+            $($($(#[doc = $adoc])* pub $arg: $atype,)*)?
+            $($($(#[doc = $odoc])* pub $opt: $otype,)*)?
+            $($(#[doc = $title] pub $group: $gtype,)*)?
+        }
+
+        impl $name {
+            /// Its row in the table of commands.
+            pub const COMMAND: $crate::cli::table::Command = $crate::cli::table::Command {
+                name: $words,
+                aliases: &[$($alias),*],
+                doc: concat!($($about, "\n"),*),
+                args: &[$($(
+                    $crate::cli::table::arg::<$atype>($aspec, concat!($($adoc, "\n"),*))
+                ),*)?],
+                groups: &[
+                    $($crate::cli::table::Group { title: "Options", rows: &[$(
+                        $crate::cli::table::opt::<$otype>($ospec, concat!($($odoc, "\n"),*))
+                    ),*] },)?
+                    $($($crate::cli::table::Group {
+                        title: $title,
+                        rows: <$gtype as $crate::cli::table::Options>::ROWS,
+                    },)*)?
+                ],
+                examples: &[$($(($line, $what)),*)?],
+                run: |input, globals| {
+                    let run: fn($name, &$crate::cli::Globals) -> $crate::Result<u8> = $run;
+                    run(Self::take(input).map_err(|e| e.within($words))?, globals)
+                },
+            };
+
+            fn take(_input: &$crate::cli::parse::Input) -> $crate::Result<Self> {
+                Ok($name {
+                    $($($arg: _input.place($aspec)?,)*)?
+                    $($($opt: _input.option($ospec)?,)*)?
+                    $($($group: $crate::cli::table::Options::take(_input)?,)*)?
+                })
+            }
+        }
+    };
+}
+
+pub(crate) use {command, options};

@@ -1,0 +1,169 @@
+//! What is told to people and to engines: standard error, and the file that `--log` names.
+//!
+//! Knows the two shapes of a line that callers parse (logrus's text and JSON). Must not know what
+//! went wrong: that is `Error`'s. A library that never calls [`open`] logs nothing.
+//!
+//! containerd takes the last line whose level is `error`; Podman parses the whole file as one JSON
+//! object. So a JSON log gets one object per failure and nothing else, unless `--debug` asks for
+//! more; warnings that precede the failure go into that object.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Mutex, OnceLock};
+use std::time::SystemTime;
+
+use crate::{Error, Result, rfc3339};
+
+/// How a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `time="2026-08-19T10:00:00Z" level=error msg="…"`.
+    Text,
+    /// `{"level":"error","msg":"…","time":"2026-08-19T10:00:00Z"}`.
+    Json,
+}
+
+struct Log {
+    file: Option<File>,
+    format: Format,
+    debug: bool,
+    held: Mutex<Vec<String>>,
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Append to `path` from now on, made with mode 0644 if it is missing; without a path, what would
+/// go there goes to standard error. The first call decides for the life of the process.
+pub fn open(path: Option<&Path>, format: Format, debug: bool) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let open = |path: &Path| {
+        File::options()
+            .append(true)
+            .create(true)
+            .mode(0o644)
+            // A FIFO without a reader must not hold the command up.
+            .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
+            .open(path)
+            .map_err(|e| Error::io(format_args!("--log {path:?}"), "open", &e))
+    };
+    let file = path.map(open).transpose()?;
+    LOG.get_or_init(|| Log { file, format, debug, held: Mutex::default() });
+    Ok(())
+}
+
+/// Tell the failure that ends this command.
+///
+/// Standard error gets the error with its details, unless a JSON log without a file is what
+/// standard error carries; the log gets all of it on one line.
+pub fn error(error: &Error) {
+    let Some(log) = LOG.get() else { return to_stderr(&format!("tiny-ce: {error}\n")) };
+    if log.file.is_some() || log.format == Format::Text {
+        to_stderr(&format!("tiny-ce: {error}\n"));
+    }
+    let mut message = one_line(error);
+    for warning in log.take_held() {
+        message.push_str("; warning: ");
+        message.push_str(&joined(&warning));
+    }
+    if log.file.is_some() || log.format == Format::Json {
+        log.write("error", &message);
+    }
+}
+
+/// Tell of something that does not stop this command, once.
+pub fn warning(text: &str) {
+    let Some(log) = LOG.get() else { return };
+    match (&log.file, log.format) {
+        (None, Format::Text) => to_stderr(&format!("tiny-ce: warning: {text}\n")),
+        (_, Format::Json) if !log.debug => {
+            if let Ok(mut held) = log.held.lock() {
+                held.push(text.to_owned());
+            }
+        }
+        _ => log.write("warning", text),
+    }
+}
+
+/// Tell what is being done, if `--debug` asked for it; the words are made only then.
+pub fn debug(text: impl FnOnce() -> String) {
+    match LOG.get() {
+        Some(log) if log.debug => match (&log.file, log.format) {
+            (None, Format::Text) => to_stderr(&format!("tiny-ce: debug: {}\n", text())),
+            _ => log.write("debug", &text()),
+        },
+        _ => {}
+    }
+}
+
+impl Log {
+    /// One write(2), so that lines of several processes do not mix (`O_APPEND`).
+    fn write(&self, level: &str, message: &str) {
+        let line = line(self.format, level, message, SystemTime::now());
+        // A log that is full or gone takes nothing away from what standard error says.
+        let _ = match &self.file {
+            Some(file) => (&*file).write_all(line.as_bytes()),
+            None => io::stderr().write_all(line.as_bytes()),
+        };
+    }
+
+    fn take_held(&self) -> Vec<String> {
+        self.held.lock().map(|mut held| std::mem::take(&mut *held)).unwrap_or_default()
+    }
+}
+
+/// As one write, and without a panic when nobody listens.
+fn to_stderr(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// An error with its details and its hint, on one line.
+pub fn one_line(error: &Error) -> String {
+    joined(&error.to_string())
+}
+
+fn joined(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join("; ")
+}
+
+fn line(format: Format, level: &str, message: &str, now: SystemTime) -> String {
+    // Whole seconds, as logrus has them.
+    let now = rfc3339::format(now);
+    let time = match now.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => now,
+    };
+    let quoted = serde_json::Value::from(message);
+    match format {
+        Format::Json => {
+            format!("{{\"level\":\"{level}\",\"msg\":{quoted},\"time\":\"{time}\"}}\n")
+        }
+        Format::Text => format!("time=\"{time}\" level={level} msg={quoted}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn lines_as_callers_parse_them() {
+        let now = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 5);
+        assert_eq!(
+            line(Format::Json, "error", "a \"b\"\n\u{1}", now),
+            "{\"level\":\"error\",\"msg\":\"a \\\"b\\\"\\n\\u0001\",\
+             \"time\":\"2001-09-09T01:46:40Z\"}\n"
+        );
+        assert_eq!(
+            line(Format::Text, "warning", "a", now),
+            "time=\"2001-09-09T01:46:40Z\" level=warning msg=\"a\"\n"
+        );
+    }
+
+    #[test]
+    fn an_error_on_one_line() {
+        let error = Error::new("a: b").detail("step 1").hint("do c");
+        assert_eq!(one_line(&error), "a: b; step 1; hint: do c");
+    }
+}

@@ -1,0 +1,325 @@
+//! The command line, as a user and as a shell sees it: help, mistakes, completions, manual pages.
+//!
+//! Golden files are in test/cli; `BLESS=1` writes them anew. Nothing here needs root, and no
+//! container is made.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tiny_ce::cli::{COMMANDS, document};
+use tiny_ce_test::{Need, met, tree};
+
+fn tiny_ce(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tiny-ce"))
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .expect("tiny-ce runs")
+}
+
+#[track_caller]
+fn stdout(words: &[&str]) -> String {
+    let output = tiny_ce(words);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{words:?}: {errors}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Every command's name, as words.
+fn commands() -> Vec<Vec<&'static str>> {
+    let all = COMMANDS.iter().flat_map(|(_, commands)| *commands);
+    all.map(|command| command.name.split(' ').collect()).collect()
+}
+
+/// A directory of this test's, taken away at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let dir = std::env::temp_dir().join(format!("tiny-ce-cli-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a directory");
+        Scratch(dir)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[track_caller]
+fn golden(path: &str, text: &str) {
+    let file = tree().join(path);
+    if std::env::var_os("BLESS").is_some_and(|it| it == "1") {
+        std::fs::write(&file, text).expect(path);
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    let differs = kept.lines().zip(text.lines()).position(|(a, b)| a != b);
+    let line = differs.map_or(0, |at| at + 1);
+    assert!(kept == text, "{path} differs at line {line}: BLESS=1 cargo test --test cli writes it");
+}
+
+#[test]
+fn help_is_as_written_down() {
+    let mut text = stdout(&["--help"]);
+    for name in commands() {
+        let words: Vec<&str> = name.iter().copied().chain(["--help"]).collect();
+        text += &format!("\n$ tiny-ce {}\n{}", words.join(" "), stdout(&words));
+    }
+    golden("test/cli/help.txt", &text);
+}
+
+#[test]
+fn help_fits_a_terminal() {
+    for name in commands() {
+        let words: Vec<&str> = name.iter().copied().chain(["--help"]).collect();
+        for line in stdout(&words).lines().chain(stdout(&["--help"]).lines()) {
+            // Usage and examples are to be copied, and stay whole.
+            let whole = line.contains("tiny-ce ");
+            assert!(whole || line.chars().count() <= 80, "{name:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn help_can_be_asked_for_in_every_way() {
+    let expected = stdout(&["man", "--help"]);
+    for words in [&["help", "man"][..], &["man", "-h"], &["--help", "man"], &["man", "-help"]] {
+        assert_eq!(stdout(words), expected, "{words:?}");
+    }
+    assert_eq!(stdout(&["help"]), stdout(&["--help"]));
+    assert_eq!(stdout(&[]), stdout(&["--help"]));
+}
+
+/// docs/commands.md is the table, printed.
+#[test]
+fn the_reference_is_generated() {
+    golden("docs/commands.md", &document());
+}
+
+/// Each `$ tiny-ce …` line of the file, and below it what it answers: one line on standard error,
+/// and exit status 1.
+#[test]
+fn mistakes_are_answered_with_one_line() {
+    let kept = std::fs::read_to_string(tree().join("test/cli/mistakes.txt")).expect("the cases");
+    let mut text = String::new();
+    for case in kept.lines().filter_map(|line| line.strip_prefix("$ tiny-ce")) {
+        let output = tiny_ce(&split(case).iter().map(String::as_str).collect::<Vec<_>>());
+        let errors = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(output.status.code(), Some(1), "{case}: {errors}");
+        assert!(output.stdout.is_empty(), "{case}: writes to standard output");
+        assert_eq!(errors.lines().count(), 1, "{case}: {errors}");
+        text += &format!("$ tiny-ce{case}\n{errors}");
+    }
+    assert!(!text.is_empty(), "there are cases");
+    golden("test/cli/mistakes.txt", &text);
+}
+
+/// Words parted by spaces; what is between single quotes is one.
+fn split(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (index, part) in line.split('\'').enumerate() {
+        match index % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
+}
+
+#[test]
+fn the_version_is_what_callers_parse() {
+    let text = stdout(&["--version"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], concat!("tiny-ce version ", env!("CARGO_PKG_VERSION")));
+    assert!(lines[1].starts_with("commit: "), "{text}");
+    assert_eq!(lines[2], "spec: 1.3.0");
+    // Docker takes the last line that has the word.
+    assert_eq!(text.matches("version").count(), 1, "{text}");
+    assert_eq!(stdout(&["-v"]), text);
+}
+
+/// containerd knows a version only from a program that calls itself runc.
+#[test]
+fn called_runc_it_says_so() {
+    let scratch = Scratch::new("runc");
+    let link = scratch.0.join("runc");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tiny-ce"), &link).expect("a link");
+    let output = Command::new(link).arg("--version").output().expect("tiny-ce runs");
+    assert!(output.stdout.starts_with(b"runc version "), "{output:?}");
+}
+
+/// One object, whatever went wrong, so that Podman can read the whole file.
+#[test]
+fn a_json_log_holds_one_object_per_failure() {
+    let scratch = Scratch::new("log");
+    let log = scratch.0.join("log.json");
+    let path = log.to_str().expect("UTF-8");
+    let output = tiny_ce(&["--log", path, "--log-format", "json", "strat"]);
+    let text = std::fs::read_to_string(&log).expect("the log");
+    let object: serde_json::Value = serde_json::from_str(&text).expect("one JSON object");
+    assert_eq!(object["level"], "error");
+    let message = object["msg"].as_str().expect("a text");
+    assert!(message.starts_with("unknown command \"strat\""), "{message}");
+    assert!(object["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{text}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), format!("tiny-ce: {message}\n"));
+
+    // The options may follow the command, and a second failure is a second line.
+    tiny_ce(&["man", "--bogus", "x"]);
+    tiny_ce(&["man", "nope", "--log-format=json", "--log", path]);
+    tiny_ce(&["--log-format=json", "--log", path, "man", "nope"]);
+    let text = std::fs::read_to_string(&log).expect("the log");
+    assert_eq!(text.lines().count(), 2, "{text}");
+}
+
+#[test]
+fn a_json_log_without_a_file_is_on_standard_error() {
+    let output = tiny_ce(&["--log-format", "json", "strat"]);
+    let object: serde_json::Value = serde_json::from_slice(&output.stderr).expect("one object");
+    assert_eq!(object["level"], "error");
+}
+
+#[test]
+fn a_text_log_is_logrus() {
+    let scratch = Scratch::new("text");
+    let log = scratch.0.join("log");
+    tiny_ce(&["--log", log.to_str().expect("UTF-8"), "strat"]);
+    let text = std::fs::read_to_string(&log).expect("the log");
+    assert!(text.starts_with("time=\"2"), "{text}");
+    assert!(text.contains("Z\" level=error msg=\"unknown command \\\"strat\\\""), "{text}");
+}
+
+/// `tiny-ce --help | head -1`: not a mistake, and no panic, for Rust ignores SIGPIPE.
+#[test]
+fn a_reader_may_go_away() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_tiny-ce"))
+        .args(["completion", "bash"])
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(|child| child.wait_with_output())
+        .expect("tiny-ce runs");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
+    let output = Command::new(env!("CARGO_BIN_EXE_tiny-ce"))
+        .arg("--version")
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(|child| child.wait_with_output())
+        .expect("tiny-ce runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.starts_with("tiny-ce: standard output: write(2): ENOSPC"), "{errors}");
+}
+
+/// The script is syntactically right, for the shell itself.
+fn checks(shell: &str, flag: &str, scratch: &Scratch) -> Option<PathBuf> {
+    if !met(&[Need::Program(match shell {
+        "bash" => "bash",
+        "zsh" => "zsh",
+        _ => "fish",
+    })]) {
+        return None;
+    }
+    let script = scratch.file(&format!("tiny-ce.{shell}"), &stdout(&["completion", shell]));
+    let output = Command::new(shell).arg(flag).arg(&script).output().expect(shell);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && errors.is_empty(), "{shell}: {errors}");
+    Some(script)
+}
+
+/// What bash offers for a command line whose last word is being typed.
+fn bash_offers(script: &Path, words: &[&str]) -> Vec<String> {
+    let line = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+    let code = format!(
+        ". '{}'; COMP_WORDS=({line}); COMP_CWORD={}; _tiny_ce; \
+         printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        script.display(),
+        words.len() - 1
+    );
+    let output =
+        Command::new("bash").args(["--norc", "-c", &code]).current_dir("/").output().expect("bash");
+    assert!(output.stderr.is_empty(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes() {
+    let scratch = Scratch::new("bash");
+    let Some(script) = checks("bash", "-n", &scratch) else { return };
+    let offers = |words: &[&str]| bash_offers(&script, words);
+    assert_eq!(offers(&["tiny-ce", "compl"]), ["completion"]);
+    assert_eq!(offers(&["tiny-ce", "completion", ""]), ["bash", "zsh", "fish"]);
+    assert_eq!(offers(&["tiny-ce", "--log-format", "j"]), ["json"]);
+    assert_eq!(offers(&["tiny-ce", "--log-format", "=", "j"]), ["json"]);
+    assert_eq!(offers(&["tiny-ce", "--log-format", "="]), ["text", "json"]);
+    assert_eq!(offers(&["tiny-ce", "--root", "/pro"]), ["/proc"]);
+    assert_eq!(offers(&["tiny-ce", "--root", "/proc", "help", "ma"]), ["man"]);
+    assert_eq!(offers(&["tiny-ce", "man", "--deb"]), ["--debug"]);
+}
+
+#[test]
+fn zsh_can_read_its_completions() {
+    checks("zsh", "-n", &Scratch::new("zsh"));
+}
+
+#[test]
+fn fish_completes() {
+    let scratch = Scratch::new("fish");
+    let Some(script) = checks("fish", "-n", &scratch) else { return };
+    let offers = |line: &str| {
+        let code = format!("source '{}'; complete -C '{line}'", script.display());
+        let output = Command::new("fish")
+            .args(["--no-config", "-c", &code])
+            .env("HOME", &scratch.0)
+            .output()
+            .expect("fish");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        text.lines()
+            .filter_map(|line| line.split('\t').next())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(offers("tiny-ce compl"), ["completion"]);
+    assert_eq!(offers("tiny-ce completion "), ["bash", "fish", "zsh"]);
+    assert_eq!(offers("tiny-ce --log-format j"), ["json"]);
+    assert_eq!(offers("tiny-ce --root /proc completion z"), ["zsh"]);
+}
+
+/// groff with all its warnings has nothing to say about a page, and shows its name.
+#[test]
+fn manual_pages_render() {
+    if !met(&[Need::Program("groff")]) {
+        return;
+    }
+    let scratch = Scratch::new("man");
+    let pages = commands().into_iter().map(|name| (name.join("-"), [vec!["man"], name].concat()));
+    for (name, words) in pages.chain([("".to_owned(), vec!["man"])]) {
+        let page = scratch.file("page.1", &stdout(&words));
+        let output = Command::new("groff")
+            .args(["-man", "-Tutf8", "-ww"])
+            .arg(&page)
+            .output()
+            .expect("groff");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && errors.is_empty(), "{name}: {errors}");
+        let text = String::from_utf8_lossy(&output.stdout).to_uppercase();
+        let title = format!("TINY-CE-{}", name.to_uppercase());
+        assert!(text.contains(title.trim_end_matches('-')), "{name}: no title");
+    }
+}
