@@ -10,6 +10,7 @@ use super::resources::Resources;
 
 record! {
     /// `linux`.
+    #[derive(Default)]
     pub struct Linux {
         /// Namespaces, new or joined by path.
         "namespaces" namespaces: Vec<Namespace>,
@@ -95,6 +96,7 @@ record! {
 
 record! {
     /// `linux.timeOffsets.*`, time_namespaces(7).
+    #[derive(Default)]
     pub struct TimeOffset {
         /// Seconds.
         "secs" secs: Option<i64>,
@@ -139,6 +141,7 @@ words! {
 
 record! {
     /// `linux.netDevices.*`.
+    #[derive(Default)]
     pub struct NetDevice {
         /// Name inside; the host's name if absent.
         "name" name: Option<String>,
@@ -147,6 +150,7 @@ record! {
 
 record! {
     /// `linux.intelRdt`, the kernel's Documentation/filesystems/resctrl.rst.
+    #[derive(Default)]
     pub struct IntelRdt {
         /// Class of service; the container's id if absent.
         "closID" clos_id: Option<String>,

@@ -4,6 +4,9 @@
 //! fields. Never looks at the host: that is `host`; never decides on a system call: that is
 //! `compile`.
 
+pub mod check;
+pub mod default;
+pub mod embedded;
 mod field;
 pub mod filter;
 pub mod id;
@@ -16,6 +19,9 @@ pub mod resources;
 pub mod text;
 pub mod types;
 
+pub use check::{Allow, Findings, check};
+pub use default::{default, rootless, to_json};
+pub use embedded::{Embedded, embedded};
 pub use filter::*;
 pub use linux::*;
 pub use load::load;

@@ -8,6 +8,7 @@ use super::record::{record, words};
 
 record! {
     /// `linux.resources`.
+    #[derive(Default)]
     pub struct Resources {
         /// Device access rules, in order.
         "devices" devices: Vec<DeviceRule>,
@@ -32,6 +33,7 @@ record! {
 
 record! {
     /// `linux.resources.devices[]`.
+    #[derive(Default)]
     pub struct DeviceRule {
         /// Allow or deny.
         "allow" allow: bool = always,
@@ -60,6 +62,7 @@ words! {
 
 record! {
     /// `linux.resources.memory`, in bytes; -1 is unlimited.
+    #[derive(Default)]
     pub struct Memory {
         /// Hard limit.
         "limit" limit: Option<i64>,
@@ -84,6 +87,7 @@ record! {
 
 record! {
     /// `linux.resources.cpu`.
+    #[derive(Default)]
     pub struct Cpu {
         /// Relative weight, 2 to 262144.
         "shares" shares: Option<u64>,
@@ -108,6 +112,7 @@ record! {
 
 record! {
     /// `linux.resources.pids`.
+    #[derive(Default)]
     pub struct Pids {
         /// Number of tasks; -1 is unlimited.
         "limit" limit: Option<i64>,
@@ -116,6 +121,7 @@ record! {
 
 record! {
     /// `linux.resources.blockIO`.
+    #[derive(Default)]
     pub struct BlockIo {
         /// 10 to 1000.
         "weight" weight: Option<u16>,
@@ -162,6 +168,7 @@ record! {
 
 record! {
     /// `linux.resources.hugepageLimits[]`.
+    #[derive(Default)]
     pub struct HugepageLimit {
         /// `2MB`, `1GB`, `64KB`.
         "pageSize" page_size: String,
@@ -172,6 +179,7 @@ record! {
 
 record! {
     /// `linux.resources.network`; cgroup v1.
+    #[derive(Default)]
     pub struct NetworkClass {
         /// net_cls.classid.
         "classID" class_id: Option<u32>,
@@ -192,6 +200,7 @@ record! {
 
 record! {
     /// `linux.resources.rdma.*`.
+    #[derive(Default)]
     pub struct Rdma {
         /// HCA handles.
         "hcaHandles" hca_handles: Option<u32>,

@@ -116,8 +116,7 @@ pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
         kind: Some("bind".to_owned()),
         source: Some(source),
         options,
-        uid_mappings: Vec::new(),
-        gid_mappings: Vec::new(),
+        ..Mount::default()
     })
 }
 

@@ -10,6 +10,7 @@ use super::record::{record, words};
 
 record! {
     /// The whole of config.json (runtime-spec config.md).
+    #[derive(Default)]
     pub struct Spec {
         /// SemVer of the specification; required, but the seed's bundles lack it.
         "ociVersion" oci_version: Option<String>,
@@ -34,6 +35,7 @@ record! {
 
 record! {
     /// `root`.
+    #[derive(Default)]
     pub struct Root {
         /// Absolute, or relative to the bundle.
         "path" path: String,
@@ -44,6 +46,7 @@ record! {
 
 record! {
     /// `mounts[]`.
+    #[derive(Default)]
     pub struct Mount {
         /// Absolute path in the container.
         "destination" destination: String,
@@ -62,6 +65,7 @@ record! {
 
 record! {
     /// `process`.
+    #[derive(Default)]
     pub struct Process {
         /// Allocate a pseudo-terminal.
         "terminal" terminal: bool,
@@ -108,6 +112,7 @@ record! {
 
 record! {
     /// `process.user`.
+    #[derive(Default)]
     pub struct User {
         /// User id in the container's user namespace.
         "uid" uid: u32,
@@ -122,6 +127,7 @@ record! {
 
 record! {
     /// `process.capabilities`: names as capabilities(7) has them.
+    #[derive(Default)]
     pub struct Capabilities {
         /// Bounding set.
         "bounding" bounding: Vec<String>,
@@ -255,6 +261,7 @@ words! {
 
 record! {
     /// `process.execCPUAffinity`: lists such as `0-3,7`.
+    #[derive(Default)]
     pub struct ExecCpuAffinity {
         /// Before the process joins the container's cgroup.
         "initial" initial: Option<String>,
@@ -265,6 +272,7 @@ record! {
 
 record! {
     /// `hooks`: programs run at points of the life cycle.
+    #[derive(Default)]
     pub struct Hooks {
         /// Deprecated; before createRuntime.
         "prestart" prestart: Vec<Hook>,
@@ -283,6 +291,7 @@ record! {
 
 record! {
     /// `hooks.*[]`.
+    #[derive(Default)]
     pub struct Hook {
         /// Absolute path of the program.
         "path" path: String,

@@ -1,0 +1,86 @@
+//! Rules for `linux.devices`: nodes that mknodat(2) can make.
+
+use std::collections::BTreeMap;
+
+use super::{Findings, paths};
+use crate::spec::json::quote;
+use crate::spec::{Device, DeviceKind};
+
+/// Bits of a device number that user space and the kernel agree on: makedev(3), `MINORBITS`.
+const MAX_MAJOR: i64 = (1 << 12) - 1;
+const MAX_MINOR: i64 = (1 << 20) - 1;
+
+pub fn check(f: &mut Findings, devices: &[Device]) {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for (index, device) in devices.iter().enumerate() {
+        let base = format!("linux.devices[{index}]");
+        let field = format!("{base}.path");
+        if paths::inside(f, &field, &device.path) {
+            let clean = paths::clean(&device.path);
+            place(f, &field, &clean);
+            match seen.get(&clean).map(|first| (*first, &devices[*first])) {
+                Some((first, other)) if other == device => {
+                    f.warn(&base, format!("{} again, as in [{first}]", quote(&device.path)));
+                }
+                Some((first, _)) => {
+                    let path = quote(&device.path);
+                    f.wrong(&field, format!("{path} again, and other than in [{first}]"));
+                }
+                None => {
+                    seen.insert(clean, index);
+                }
+            }
+        }
+        numbers(f, &base, device);
+        mode(f, &base, device);
+    }
+}
+
+fn place(f: &mut Findings, field: &str, clean: &str) {
+    if clean == "/" || clean == "/dev" {
+        f.wrong(field, format!("{clean:?} is a directory, not a node in one"));
+    }
+    for kernel in ["/proc", "/sys"] {
+        if paths::within(clean, kernel).is_some() {
+            f.wrong(field, format!("{} is below {kernel}, which is the kernel's", quote(clean)));
+        }
+    }
+}
+
+fn numbers(f: &mut Findings, base: &str, device: &Device) {
+    let limits = [("major", device.major, MAX_MAJOR), ("minor", device.minor, MAX_MINOR)];
+    for (name, number, limit) in limits {
+        match (device.kind, number) {
+            // The specification leaves them out; what callers write there (0) means nothing.
+            (DeviceKind::Fifo, _) => {}
+            (kind, None) => {
+                let text = format!("missing; a device of type {} needs one", kind.word());
+                f.wrong(format!("{base}.{name}"), text);
+            }
+            (_, Some(number)) => f.range(format!("{base}.{name}"), number, 0, limit.into()),
+        }
+    }
+}
+
+/// Permissions; the bits of stat(2) that tell the kind of file may be there, if they agree.
+fn mode(f: &mut Findings, base: &str, device: &Device) {
+    let Some(mode) = device.file_mode else { return };
+    let kind = match device.kind {
+        DeviceKind::Char | DeviceKind::Unbuffered => libc::S_IFCHR,
+        DeviceKind::Block => libc::S_IFBLK,
+        DeviceKind::Fifo => libc::S_IFIFO,
+    };
+    if mode & !0o7777 != 0 && mode & !0o7777 != kind {
+        f.wrong_hint(
+            format!("{base}.fileMode"),
+            format!("{mode} (octal {mode:#o}) is out of range; 0 to 4095 (octal 0o7777)"),
+            "JSON has no octal numbers: the mode 0666 is written 438",
+        );
+    }
+    for (name, id) in [("uid", device.uid), ("gid", device.gid)] {
+        if id == Some(u32::MAX) {
+            let text = "4294967295 means \"no change\" to the kernel; 0 to 4294967294";
+            f.wrong(format!("{base}.{name}"), text);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The rules across the fields of config.json: all that is wrong, in one pass.
+//!
+//! Pure: no system call, no environment. What depends on the host (does a path exist, does the
+//! kernel know a file system) is decided by `host` and `compile`; seccomp's rules are its own.
+
+mod devices;
+mod linux;
+mod mounts;
+mod namespaces;
+mod paths;
+mod process;
+mod resources;
+mod sysctl;
+
+use super::json::{Violation, quote};
+use super::{Hook, Hooks, Process, Resources, Root, Spec};
+
+pub use sysctl::file as sysctl_file;
+
+/// Versions of the specification that are understood.
+pub const VERSIONS: &str = "1.0.0 to 1.3.x";
+
+/// The newest minor version that is understood.
+const NEWEST_MINOR: u64 = 3;
+
+/// What is let through although the rules forbid it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Allow {
+    /// No `ociVersion`: a warning (the bundles that this project started with have none).
+    pub missing_version: bool,
+    /// `root.path` may be `/`: the root file system is read through an overlay, not pivoted to.
+    pub host_root: bool,
+}
+
+/// What the rules found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What must be changed.
+    pub violations: Vec<Violation>,
+    /// What is odd, and has no effect or another one than it seems to.
+    pub warnings: Vec<Violation>,
+}
+
+impl Findings {
+    fn wrong(&mut self, path: impl Into<String>, text: impl Into<String>) {
+        self.violations.push(Violation::rule(path, text));
+    }
+
+    fn wrong_hint(
+        &mut self,
+        path: impl Into<String>,
+        text: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.violations.push(Violation::rule(path, text).hint(hint));
+    }
+
+    fn warn(&mut self, path: impl Into<String>, text: impl Into<String>) {
+        self.warnings.push(Violation::rule(path, text));
+    }
+
+    /// `value` must be within `low` and `high`; the message has all three.
+    fn range(&mut self, path: impl Into<String>, value: impl Into<i128>, low: i128, high: i128) {
+        let value = value.into();
+        if !(low..=high).contains(&value) {
+            self.wrong(path, format!("{value} is out of range; {low} to {high}"));
+        }
+    }
+}
+
+/// Every rule, for a whole config.json.
+pub fn check(spec: &Spec, allow: Allow) -> Findings {
+    let mut f = Findings::default();
+    version(&mut f, spec.oci_version.as_deref(), allow);
+    root(&mut f, spec.root.as_ref(), allow);
+    if let Some(process) = &spec.process {
+        process::check(&mut f, "process", process);
+    }
+    mounts::check(&mut f, spec);
+    hooks(&mut f, spec.hooks.as_ref());
+    if spec.annotations.contains_key("") {
+        f.wrong("annotations", "a key is empty");
+    }
+    namespaces::check(&mut f, spec);
+    if let Some(linux) = &spec.linux {
+        devices::check(&mut f, &linux.devices);
+        sysctl::check(&mut f, spec, linux);
+        linux::check(&mut f, linux);
+        if let Some(resources) = &linux.resources {
+            resources::check(&mut f, "linux.resources", resources);
+        }
+    }
+    f
+}
+
+/// The rules for a process alone, as `exec --process` has one.
+pub fn check_process(process: &Process) -> Findings {
+    let mut f = Findings::default();
+    process::check(&mut f, "", process);
+    f
+}
+
+/// The rules for resources alone, as `update --resources` has them.
+pub fn check_resources(resources: &Resources) -> Findings {
+    let mut f = Findings::default();
+    resources::check(&mut f, "", resources);
+    f
+}
+
+/// `base.name`, or `name` in a document that begins there.
+fn below(base: &str, name: &str) -> String {
+    if base.is_empty() { name.to_owned() } else { format!("{base}.{name}") }
+}
+
+/// The specification: SemVer 2.0.0, compatible within a major version.
+fn version(f: &mut Findings, version: Option<&str>, allow: Allow) {
+    const PATH: &str = "ociVersion";
+    let Some(version) = version else {
+        let text = "required, and missing or empty";
+        return match allow.missing_version {
+            true => f.warn(PATH, format!("{text}; taken as 1.0.0")),
+            false => f.wrong(PATH, format!("{text}; supported: {VERSIONS}")),
+        };
+    };
+    let shown = quote(version);
+    match semver(version) {
+        Some((1, minor)) if minor > NEWEST_MINOR => f.warn(
+            PATH,
+            format!("{shown} is newer than {VERSIONS}; what is new in it is unknown, and ignored"),
+        ),
+        Some((1, _)) => {}
+        Some(_) => f.wrong(PATH, format!("{shown} is not supported; supported: {VERSIONS}")),
+        None => {
+            let text = "is not a version such as 1.2.0 (SemVer 2.0.0)";
+            f.wrong(PATH, format!("{shown} {text}; supported: {VERSIONS}"));
+        }
+    }
+}
+
+/// Major and minor number of a SemVer 2.0.0 version.
+fn semver(version: &str) -> Option<(u64, u64)> {
+    let (version, build) = version.split_once('+').unwrap_or((version, "0"));
+    let (core, before) = version.split_once('-').unwrap_or((version, "0"));
+    let word = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    if !build.split('.').all(word) || !before.split('.').all(word) {
+        return None;
+    }
+    let number = |part: &str| {
+        let plain = part == "0" || !part.starts_with('0');
+        (plain && part.bytes().all(|b| b.is_ascii_digit())).then(|| part.parse::<u64>().ok())?
+    };
+    let mut parts = core.split('.');
+    let (major, minor) = (number(parts.next()?)?, number(parts.next()?)?);
+    number(parts.next()?)?;
+    parts.next().is_none().then_some((major, minor))
+}
+
+fn root(f: &mut Findings, root: Option<&Root>, allow: Allow) {
+    let Some(root) = root else {
+        return f.wrong("root", "required, and missing");
+    };
+    if root.path.is_empty() {
+        f.wrong("root.path", "empty; the root file system's directory is needed");
+    } else if root.path.starts_with('/') && paths::clean(&root.path) == "/" && !allow.host_root {
+        f.wrong_hint(
+            "root.path",
+            format!("{} is the host's own root", quote(&root.path)),
+            "give a directory; \"tiny-ce run\" without a bundle uses the host's files, unchanged",
+        );
+    }
+    paths::length(f, "root.path", &root.path);
+}
+
+fn hooks(f: &mut Findings, hooks: Option<&Hooks>) {
+    let Some(hooks) = hooks else { return };
+    let kinds: [(&str, &[Hook]); 6] = [
+        ("prestart", &hooks.prestart),
+        ("createRuntime", &hooks.create_runtime),
+        ("createContainer", &hooks.create_container),
+        ("startContainer", &hooks.start_container),
+        ("poststart", &hooks.poststart),
+        ("poststop", &hooks.poststop),
+    ];
+    for (kind, list) in kinds {
+        for (index, hook) in list.iter().enumerate() {
+            let base = format!("hooks.{kind}[{index}]");
+            paths::absolute(f, &format!("{base}.path"), &hook.path);
+            if let Some(timeout @ ..=0) = hook.timeout {
+                let text = format!("{timeout} is out of range; at least 1 (seconds)");
+                f.wrong(format!("{base}.timeout"), text);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        for good in ["1.0.0", "1.0.2-dev", "1.3.0+dev.1", "1.0.0-rc.1+x-y"] {
+            assert_eq!(semver(good).map(|v| v.0), Some(1), "{good}");
+        }
+        for bad in ["", "1", "1.0", "1.0.0.0", "01.0.0", "v1.0.0", "1.0.0-", "1.0.0-a..b", "1.0.0+"]
+        {
+            assert_eq!(semver(bad), None, "{bad}");
+        }
+    }
+}

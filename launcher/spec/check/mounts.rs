@@ -1,0 +1,111 @@
+//! Rules for `mounts`: where, what and with which ids. Options are `compile`'s: what is no flag is
+//! for the file system, which alone knows it.
+
+use super::namespaces::{add, find, mappings};
+use super::{Findings, paths};
+use crate::spec::json::quote;
+use crate::spec::{Mount, NamespaceKind, Spec};
+
+/// Files of /proc that may be covered: those that lxcfs emulates, and two that checkpointing and
+/// FIPS mode need. Everything else below /proc is the kernel's (CVE-2019-16884).
+pub const BELOW_PROC: [&str; 10] = [
+    "cpuinfo",
+    "diskstats",
+    "meminfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "loadavg",
+    "slabinfo",
+    "sys/kernel/ns_last_pid",
+    "sys/crypto/fips_enabled",
+];
+
+impl Mount {
+    /// Whether an existing tree is mounted here, rather than a file system made.
+    pub fn is_bind(&self) -> bool {
+        self.kind.as_deref() == Some("bind") || self.has("bind") || self.has("rbind")
+    }
+
+    fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|given| given == option)
+    }
+}
+
+pub fn check(f: &mut Findings, spec: &Spec) {
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        let base = format!("mounts[{index}]");
+        let field = format!("{base}.destination");
+        if paths::inside(f, &field, &mount.destination) {
+            destination(f, &field, mount);
+        }
+        what(f, &base, mount);
+        ids(f, &base, mount, spec);
+    }
+}
+
+fn destination(f: &mut Findings, field: &str, mount: &Mount) {
+    let clean = paths::clean(&mount.destination);
+    let shown = quote(&mount.destination);
+    if clean == "/" {
+        let text = format!("{shown} is the root file system itself; that is root.path's place");
+        return f.wrong(field, text);
+    }
+    match paths::within(&clean, "/proc") {
+        Some("") => {
+            let proc = mount.kind.as_deref() == Some("proc") && !mount.is_bind();
+            // The host's own /proc, for a container in the host's PID namespace.
+            let bound = mount.is_bind()
+                && mount.source.as_deref().is_some_and(|s| paths::clean(s) == "/proc");
+            if !proc && !bound {
+                let text = format!("only procfs can be mounted on {shown}");
+                f.wrong_hint(field, text, "type \"proc\", or a bind mount of the host's /proc");
+            }
+        }
+        Some(below) if !BELOW_PROC.contains(&below) => {
+            let text = format!("nothing can be mounted on {shown}, except on these below /proc: ");
+            f.wrong(field, text + &BELOW_PROC.join(", "));
+        }
+        _ => {}
+    }
+}
+
+fn what(f: &mut Findings, base: &str, mount: &Mount) {
+    if let Some(source) = &mount.source {
+        paths::length(f, &format!("{base}.source"), source);
+    }
+    if mount.is_bind() {
+        if mount.source.is_none() {
+            f.wrong(format!("{base}.source"), "missing; a bind mount needs one");
+        }
+    } else if mount.kind.is_none() && !mount.has("remount") {
+        let text = "missing; only a bind mount (option bind or rbind) needs none";
+        f.wrong(format!("{base}.type"), text);
+    }
+    for (index, option) in mount.options.iter().enumerate().filter(|(_, o)| o.is_empty()) {
+        f.wrong(format!("{base}.options[{index}]"), format!("an empty option {option:?}"));
+    }
+}
+
+/// mount_setattr(2), MOUNT_ATTR_IDMAP.
+fn ids(f: &mut Findings, base: &str, mount: &Mount, spec: &Spec) {
+    let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
+    for (given, missing, name, other) in
+        [(uids, gids, "gidMappings", "uidMappings"), (gids, uids, "uidMappings", "gidMappings")]
+    {
+        if !given.is_empty() && missing.is_empty() {
+            f.wrong(format!("{base}.{name}"), format!("missing; {other} is given"));
+        }
+    }
+    mappings(f, &format!("{base}.uidMappings"), uids);
+    mappings(f, &format!("{base}.gidMappings"), gids);
+    let user = find(spec.linux.as_ref(), NamespaceKind::User);
+    let option = ["idmap", "ridmap"].into_iter().find(|option| mount.has(option));
+    if let (Some(option), true, None) = (option, uids.is_empty() && gids.is_empty(), user) {
+        f.wrong_hint(
+            format!("{base}.options"),
+            format!("{option} has no mapping to use"),
+            format!("give uidMappings and gidMappings, or {}", add(NamespaceKind::User)),
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! Rules for `linux.namespaces` and what needs one: id mappings, names of the host, clocks.
+
+use std::collections::BTreeMap;
+
+use super::{Findings, paths};
+use crate::spec::json::quote;
+use crate::spec::{IdMapping, Linux, Namespace, NamespaceKind, Spec, TimeOffset};
+
+/// Lines that a uid_map or gid_map may have, user_namespaces(7), since Linux 4.15.
+const MAX_MAPPINGS: usize = 340;
+
+/// Longest host or domain name, in bytes: sethostname(2).
+const MAX_NAME: usize = 64;
+
+/// Clocks of a time namespace, time_namespaces(7).
+const CLOCKS: [&str; 2] = ["monotonic", "boottime"];
+
+/// The entry for a kind of namespace, if there is one.
+pub fn find(linux: Option<&Linux>, kind: NamespaceKind) -> Option<&Namespace> {
+    linux?.namespaces.iter().find(|namespace| namespace.kind == kind)
+}
+
+/// How a user adds a namespace.
+pub fn add(kind: NamespaceKind) -> String {
+    format!("add {{\"type\": \"{}\"}} to linux.namespaces", kind.word())
+}
+
+pub fn check(f: &mut Findings, spec: &Spec) {
+    let linux = spec.linux.as_ref();
+    let list = linux.map_or(&[][..], |linux| &linux.namespaces);
+    let mut seen = BTreeMap::new();
+    for (index, namespace) in list.iter().enumerate() {
+        let path = format!("linux.namespaces[{index}]");
+        if let Some(first) = seen.insert(namespace.kind, index) {
+            f.wrong(&path, format!("{} again, after [{first}]", namespace.kind.word()));
+        }
+        if let Some(target) = &namespace.path {
+            paths::absolute(f, &format!("{path}.path"), target);
+        }
+    }
+    if find(linux, NamespaceKind::Mount).is_none() {
+        f.wrong_hint(
+            "linux.namespaces",
+            "no mount namespace; without one the host's own mounts would be changed",
+            add(NamespaceKind::Mount),
+        );
+    }
+    for (field, name) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
+        let Some(name) = name else { continue };
+        if find(linux, NamespaceKind::Uts).is_none() {
+            f.wrong(field, format!("needs a UTS namespace; {}", add(NamespaceKind::Uts)));
+        }
+        if name.len() > MAX_NAME {
+            f.wrong(field, format!("{} bytes; at most {MAX_NAME}", name.len()));
+        }
+    }
+    let Some(linux) = linux else { return };
+    user(f, spec, linux);
+    time(f, linux);
+}
+
+fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
+    let namespace = find(Some(linux), NamespaceKind::User);
+    let maps =
+        [("linux.uidMappings", &linux.uid_mappings), ("linux.gidMappings", &linux.gid_mappings)];
+    let mut sound = true;
+    for (field, map) in maps {
+        if namespace.is_none() && !map.is_empty() {
+            let text = "given, but there is no user namespace to map";
+            f.wrong_hint(field, text, add(NamespaceKind::User));
+        }
+        if namespace.is_some_and(|n| n.path.is_none()) && map.is_empty() {
+            let hint = "for the ids of root alone, as root: \
+                [{\"containerID\": 0, \"hostID\": 0, \"size\": 1}]";
+            f.wrong_hint(field, "missing; a new user namespace has no ids without it", hint);
+        }
+        sound &= mappings(f, field, map) && !map.is_empty();
+    }
+    let user = spec.process.as_ref().and_then(|process| process.user.as_ref());
+    let (Some(Namespace { path: None, .. }), Some(user), true) = (namespace, user, sound) else {
+        return;
+    };
+    let mut mapped = |field: String, id: u32, list: &str, map: &[IdMapping]| {
+        let inside = |m: &IdMapping| id >= m.container_id && id - m.container_id < m.size;
+        if id != u32::MAX && !map.iter().any(inside) {
+            f.wrong(field, format!("{id} is not mapped by {list}"));
+        }
+    };
+    mapped("process.user.uid".into(), user.uid, maps[0].0, maps[0].1);
+    mapped("process.user.gid".into(), user.gid, maps[1].0, maps[1].1);
+    for (index, gid) in user.additional_gids.iter().enumerate() {
+        mapped(format!("process.user.additionalGids[{index}]"), *gid, maps[1].0, maps[1].1);
+    }
+}
+
+/// What the kernel asks of an id map, user_namespaces(7), and whether it is so.
+pub fn mappings(f: &mut Findings, field: &str, map: &[IdMapping]) -> bool {
+    let before = f.violations.len();
+    if map.len() > MAX_MAPPINGS {
+        f.wrong(field, format!("{} mappings; at most {MAX_MAPPINGS}", map.len()));
+    }
+    for (index, m) in map.iter().enumerate() {
+        if m.size == 0 {
+            f.wrong(format!("{field}[{index}].size"), "0; at least 1");
+        }
+        for (name, first) in [("containerID", m.container_id), ("hostID", m.host_id)] {
+            if first.checked_add(m.size).is_none() {
+                let text = format!("{first} and size {} reach beyond id 4294967294", m.size);
+                f.wrong(format!("{field}[{index}].{name}"), text);
+            }
+        }
+    }
+    if before == f.violations.len() {
+        overlap(f, field, "containerID", map, |m| m.container_id);
+        overlap(f, field, "hostID", map, |m| m.host_id);
+    }
+    before == f.violations.len()
+}
+
+fn overlap(
+    f: &mut Findings,
+    field: &str,
+    name: &str,
+    map: &[IdMapping],
+    first: impl Fn(&IdMapping) -> u32,
+) {
+    let mut order: Vec<usize> = (0..map.len()).collect();
+    order.sort_by_key(|index| first(&map[*index]));
+    for pair in order.windows(2) {
+        let (low, high) = (&map[pair[0]], &map[pair[1]]);
+        // No sum here wraps: it was checked before.
+        if first(low) + low.size > first(high) {
+            let (a, b) = (pair[0].min(pair[1]), pair[0].max(pair[1]));
+            let text = format!("overlaps with that of [{a}]");
+            f.wrong(format!("{field}[{b}].{name}"), text);
+        }
+    }
+}
+
+fn time(f: &mut Findings, linux: &Linux) {
+    const FIELD: &str = "linux.timeOffsets";
+    if linux.time_offsets.is_empty() {
+        return;
+    }
+    match find(Some(linux), NamespaceKind::Time) {
+        None => f.wrong_hint(FIELD, "needs a time namespace", add(NamespaceKind::Time)),
+        Some(Namespace { path: Some(path), .. }) => {
+            let text = format!("the clocks of the time namespace {} are set", quote(path));
+            f.wrong(FIELD, format!("{text} already; leave out its path or the offsets"));
+        }
+        Some(_) => {}
+    }
+    for (clock, TimeOffset { nanosecs, .. }) in &linux.time_offsets {
+        let field = format!("{FIELD}[{clock:?}]");
+        if !CLOCKS.contains(&clock.as_str()) {
+            f.wrong(&field, format!("unknown clock; known: {}", CLOCKS.join(", ")));
+        }
+        if let Some(nanosecs) = nanosecs {
+            f.range(format!("{field}.nanosecs"), *nanosecs, 0, 999_999_999);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Rules for `linux.resources`: ranges that a cgroup of either version takes.
+//!
+//! What only one of the versions has is refused or converted by `cgroup`, which knows the host.
+
+use std::collections::BTreeSet;
+
+use super::{Findings, below, linux};
+use crate::spec::json::quote;
+use crate::spec::{BlockIo, Cpu, DeviceRule, HugepageLimit, Memory, Resources, ThrottleDevice};
+
+/// Longest quota, in microseconds: `MAX_BW` of kernel/sched/sched.h.
+const MAX_QUOTA_US: i128 = (1 << 44) - 1;
+
+/// `base` is the path of the resources in their document.
+pub fn check(f: &mut Findings, base: &str, resources: &Resources) {
+    for (index, rule) in resources.devices.iter().enumerate() {
+        device(f, &below(base, &format!("devices[{index}]")), rule);
+    }
+    if let Some(memory) = &resources.memory {
+        self::memory(f, &below(base, "memory"), memory);
+    }
+    if let Some(cpu) = &resources.cpu {
+        self::cpu(f, &below(base, "cpu"), cpu);
+    }
+    if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
+        f.range(below(base, "pids.limit"), limit, -1, i64::MAX.into());
+    }
+    if let Some(block_io) = &resources.block_io {
+        self::block_io(f, &below(base, "blockIO"), block_io);
+    }
+    hugepages(f, &below(base, "hugepageLimits"), &resources.hugepage_limits);
+    for (index, priority) in
+        resources.network.iter().flat_map(|network| &network.priorities).enumerate()
+    {
+        let field = below(base, &format!("network.priorities[{index}].name"));
+        linux::interface(f, &field, &priority.name);
+    }
+    for device in resources.rdma.keys() {
+        if device.is_empty() || device.contains(|c: char| c == '/' || c.is_whitespace()) {
+            f.wrong(below(base, &format!("rdma[{device:?}]")), "not the name of an RDMA device");
+        }
+    }
+    for file in resources.unified.keys() {
+        if !file.contains('.') || file.starts_with('.') || file.contains('/') {
+            let text = "not a file of a cgroup, such as memory.high";
+            f.wrong(below(base, &format!("unified[{file:?}]")), text);
+        }
+    }
+}
+
+fn device(f: &mut Findings, base: &str, rule: &DeviceRule) {
+    for (name, number) in [("major", rule.major), ("minor", rule.minor)] {
+        if let Some(number) = number {
+            f.range(format!("{base}.{name}"), number, -1, u32::MAX.into());
+        }
+    }
+    let access = rule.access.as_deref().unwrap_or("");
+    if let Some(letter) = access.chars().find(|letter| !"rwm".contains(*letter)) {
+        let text = format!("{} has {letter:?}; only r, w and m are known", quote(access));
+        f.wrong(format!("{base}.access"), text);
+    }
+}
+
+fn memory(f: &mut Findings, base: &str, memory: &Memory) {
+    for (name, bytes) in [
+        ("limit", memory.limit),
+        ("reservation", memory.reservation),
+        ("swap", memory.swap),
+        ("kernel", memory.kernel),
+        ("kernelTCP", memory.kernel_tcp),
+    ] {
+        if let Some(bytes) = bytes {
+            f.range(format!("{base}.{name}"), bytes, -1, i64::MAX.into());
+        }
+    }
+    // The largest number is the -1 ("not given") of a caller whose type has no sign.
+    if let Some(swappiness) = memory.swappiness.filter(|given| *given != u64::MAX) {
+        f.range(format!("{base}.swappiness"), swappiness, 0, 100);
+    }
+    let (limit, swap) = (memory.limit.unwrap_or(0), memory.swap.unwrap_or(0));
+    if swap > 0 && limit <= 0 {
+        let text = format!("{swap}, but there is no limit; swap is memory and swap together");
+        f.wrong_hint(format!("{base}.swap"), text, format!("give {base}.limit as well"));
+    } else if swap > 0 && swap < limit {
+        let text = format!("{swap} is less than the limit, {limit}");
+        let hint = "swap is memory and swap together; as much as the limit means no swap";
+        f.wrong_hint(format!("{base}.swap"), text, hint);
+    }
+}
+
+/// Everywhere, 0 leaves the kernel's own value: callers write it for "not given".
+fn cpu(f: &mut Findings, base: &str, cpu: &Cpu) {
+    if let Some(shares @ 1..) = cpu.shares {
+        f.range(format!("{base}.shares"), shares, 2, 262_144);
+    }
+    if let Some(quota @ 1..) = cpu.quota {
+        f.range(format!("{base}.quota"), quota, 1000, MAX_QUOTA_US);
+    }
+    if let Some(period @ 1..) = cpu.period {
+        f.range(format!("{base}.period"), period, 1000, 1_000_000);
+    }
+    if let (Some(burst @ 1..), quota) = (cpu.burst, cpu.quota.unwrap_or(0)) {
+        if quota > 0 && burst > quota.unsigned_abs() {
+            let text = format!("{burst} is more than the quota, {quota}");
+            f.wrong(format!("{base}.burst"), text);
+        }
+    }
+    if let Some(runtime) = cpu.realtime_runtime {
+        f.range(format!("{base}.realtimeRuntime"), runtime, -1, i64::MAX.into());
+        let period = cpu.realtime_period.unwrap_or(0);
+        if period > 0 && runtime > 0 && runtime.unsigned_abs() > period {
+            let text = format!("{runtime} is more than the realtimePeriod, {period}");
+            f.wrong(format!("{base}.realtimeRuntime"), text);
+        }
+    }
+    if let Some(idle) = cpu.idle {
+        f.range(format!("{base}.idle"), idle, 0, 1);
+    }
+    list(f, format!("{base}.cpus"), cpu.cpus.as_deref());
+    list(f, format!("{base}.mems"), cpu.mems.as_deref());
+}
+
+/// A list of CPUs or nodes as cpuset(7) has it, where one is given.
+pub fn list(f: &mut Findings, field: String, text: Option<&str>) {
+    if let Some(text) = text.filter(|text| !is_list(text)) {
+        f.wrong(field, format!("{} is not a list such as 0-3,7", quote(text)));
+    }
+}
+
+/// `0-3,7` and, as the kernel's bitmap_parselist() has it, `0-31:2/4`.
+fn is_list(text: &str) -> bool {
+    let number = |text: &str| {
+        text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u32>().ok()).flatten()
+    };
+    text.split(',').all(|part| {
+        let (range, group) = match part.split_once(':') {
+            Some((range, group)) => (range, Some(group)),
+            None => (part, None),
+        };
+        let group_fits = group.is_none_or(|group| {
+            let halves = group.split_once('/');
+            let halves = halves.and_then(|(used, size)| Some((number(used)?, number(size)?)));
+            range.contains('-') && halves.is_some_and(|(used, size)| used <= size && size > 0)
+        });
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        group_fits && matches!((number(first), number(last)), (Some(a), Some(b)) if a <= b)
+    })
+}
+
+fn block_io(f: &mut Findings, base: &str, block_io: &BlockIo) {
+    let weight = |f: &mut Findings, field: String, weight: Option<u16>| {
+        if let Some(weight @ 1..) = weight {
+            f.range(field, weight, 10, 1000);
+        }
+    };
+    weight(f, format!("{base}.weight"), block_io.weight);
+    weight(f, format!("{base}.leafWeight"), block_io.leaf_weight);
+    for (index, device) in block_io.weight_device.iter().enumerate() {
+        let base = format!("{base}.weightDevice[{index}]");
+        numbers(f, &base, device.major, device.minor);
+        weight(f, format!("{base}.weight"), device.weight);
+        weight(f, format!("{base}.leafWeight"), device.leaf_weight);
+        if device.weight.is_none() && device.leaf_weight.is_none() {
+            f.wrong(base, "neither weight nor leafWeight is given");
+        }
+    }
+    let lists: [(&str, &[ThrottleDevice]); 4] = [
+        ("throttleReadBpsDevice", &block_io.throttle_read_bps),
+        ("throttleWriteBpsDevice", &block_io.throttle_write_bps),
+        ("throttleReadIOPSDevice", &block_io.throttle_read_iops),
+        ("throttleWriteIOPSDevice", &block_io.throttle_write_iops),
+    ];
+    for (name, list) in lists {
+        for (index, device) in list.iter().enumerate() {
+            numbers(f, &format!("{base}.{name}[{index}]"), device.major, device.minor);
+        }
+    }
+}
+
+fn numbers(f: &mut Findings, base: &str, major: i64, minor: i64) {
+    f.range(format!("{base}.major"), major, 0, u32::MAX.into());
+    f.range(format!("{base}.minor"), minor, 0, u32::MAX.into());
+}
+
+fn hugepages(f: &mut Findings, base: &str, limits: &[HugepageLimit]) {
+    let mut seen = BTreeSet::new();
+    for (index, limit) in limits.iter().enumerate() {
+        let field = format!("{base}[{index}].pageSize");
+        let size = &limit.page_size;
+        if !is_page_size(size) {
+            f.wrong(&field, format!("{} is not a page size such as 2MB or 1GB", quote(size)));
+        }
+        if !seen.insert(size) {
+            f.wrong(field, format!("{} again", quote(size)));
+        }
+    }
+}
+
+/// As in the names of the cgroup files, `hugetlb.2MB.…`: a power of two, in the largest unit.
+fn is_page_size(text: &str) -> bool {
+    let unit = ["KB", "MB", "GB"].iter().find_map(|unit| text.strip_suffix(unit));
+    unit.is_some_and(|number| {
+        !number.starts_with('0')
+            && number.bytes().all(|b| b.is_ascii_digit())
+            && number.parse::<u32>().is_ok_and(|n| n.is_power_of_two() && n < 1024)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cpus() {
+        for good in ["0", "0-3", "0-3,7", "0,2,4-5", "0-31:2/4"] {
+            assert!(is_list(good), "{good}");
+        }
+        for bad in ["", "banana", "1-", "-1", "3-1", "0,", ",", "0 1", "+1", "0-3:2", "1:1/2"] {
+            assert!(!is_list(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn page_sizes() {
+        for good in ["2MB", "1GB", "64KB", "512MB"] {
+            assert!(is_page_size(good), "{good}");
+        }
+        for bad in ["", "MB", "2M", "2mb", "3MB", "0MB", "02MB", "2048KB", "2 MB", "+2MB", "2MB\n"]
+        {
+            assert!(!is_page_size(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Rules for `linux.sysctl`: only what belongs to a namespace of the container.
+
+use std::collections::BTreeMap;
+
+use super::Findings;
+use super::namespaces::{add, find};
+use crate::spec::json::quote;
+use crate::spec::{Linux, NamespaceKind, Spec};
+
+/// Kernel parameters of an IPC namespace, ipc_namespaces(7).
+const IPC: [&str; 8] = [
+    "kernel/msgmax",
+    "kernel/msgmnb",
+    "kernel/msgmni",
+    "kernel/sem",
+    "kernel/shmall",
+    "kernel/shmmax",
+    "kernel/shmmni",
+    "kernel/shm_rmid_forced",
+];
+
+/// The file of a parameter below /proc/sys. As in sysctl(8), the separator that comes first is
+/// the separator, and the other one stands for it inside a name: both `net.ipv4.conf.eno2/100.x`
+/// and `net/ipv4/conf/eno2.100/x` are `net/ipv4/conf/eno2.100/x`.
+pub fn file(name: &str) -> String {
+    match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
+        Some(b'.') => name
+            .chars()
+            .map(|c| match c {
+                '.' => '/',
+                '/' => '.',
+                other => other,
+            })
+            .collect(),
+        _ => name.to_owned(),
+    }
+}
+
+pub fn check(f: &mut Findings, spec: &Spec, linux: &Linux) {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for name in linux.sysctl.keys() {
+        let field = format!("linux.sysctl[{name:?}]");
+        let path = file(name);
+        if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            f.wrong(field, "not the name of a kernel parameter");
+            continue;
+        }
+        match needed(&path, spec) {
+            Ok(kind) if find(Some(linux), kind).is_none() => {
+                let which = kind.word();
+                f.wrong_hint(
+                    &field,
+                    format!("would change the host: needs a {which} namespace"),
+                    add(kind),
+                );
+            }
+            Ok(_) => {}
+            Err(text) => f.wrong(&field, text),
+        }
+        if let Some(first) = seen.insert(path, name) {
+            f.wrong(field, format!("the same parameter as {}", quote(first)));
+        }
+    }
+}
+
+/// The namespace that a parameter belongs to, or why it cannot be set.
+fn needed(path: &str, spec: &Spec) -> Result<NamespaceKind, &'static str> {
+    match path {
+        _ if IPC.contains(&path) || path.starts_with("fs/mqueue/") => Ok(NamespaceKind::Ipc),
+        _ if path.starts_with("net/") => Ok(NamespaceKind::Network),
+        _ if path.starts_with("user/") => Ok(NamespaceKind::User),
+        "kernel/hostname" => Err("conflicts with the property hostname; use that"),
+        "kernel/domainname" if spec.domainname.is_some() => {
+            Err("conflicts with the property domainname, which is given too")
+        }
+        "kernel/domainname" => Ok(NamespaceKind::Uts),
+        _ => Err("not of a namespace: it would change the whole host"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file;
+
+    #[test]
+    fn separators() {
+        for (name, path) in [
+            ("net.ipv4.ip_forward", "net/ipv4/ip_forward"),
+            ("net/ipv4/ip_forward", "net/ipv4/ip_forward"),
+            ("net.ipv4.conf.eno2/100.rp_filter", "net/ipv4/conf/eno2.100/rp_filter"),
+            ("net/ipv4/conf/eno2.100/rp_filter", "net/ipv4/conf/eno2.100/rp_filter"),
+            ("net.//.kernel", "net/../kernel"),
+            ("kernel", "kernel"),
+        ] {
+            assert_eq!(file(name), path);
+        }
+    }
+}

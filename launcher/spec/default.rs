@@ -1,0 +1,145 @@
+//! The config.json that `tiny-ce spec` writes: a shell in a root file system beside it.
+//!
+//! The same as that of `runc spec`, but for the version and the host name, so that what people
+//! have written around one of them fits the other. Pure.
+
+use super::*;
+use crate::error::{Error, Result};
+
+/// The version of the specification that a written config.json follows.
+pub const VERSION: &str = "1.3.0";
+
+/// What `runc spec` writes. `cgroup2` says whether /sys/fs/cgroup is of cgroup version 2 alone: it
+/// needs a cgroup namespace to show the container no more than its own.
+pub fn default(cgroup2: bool) -> Spec {
+    let new = |kind| Namespace { kind, path: None };
+    let mut namespaces: Vec<Namespace> = [
+        NamespaceKind::Pid,
+        NamespaceKind::Network,
+        NamespaceKind::Ipc,
+        NamespaceKind::Uts,
+        NamespaceKind::Mount,
+    ]
+    .map(new)
+    .to_vec();
+    if cgroup2 {
+        namespaces.push(new(NamespaceKind::Cgroup));
+    }
+    Spec {
+        oci_version: Some(VERSION.to_owned()),
+        process: Some(process()),
+        root: Some(Root { path: "rootfs".to_owned(), readonly: true }),
+        hostname: Some("tiny-ce".to_owned()),
+        mounts: mounts(),
+        linux: Some(linux(namespaces)),
+        ..Spec::default()
+    }
+}
+
+/// What `runc spec --rootless` writes for the user `uid`, `gid`: a user namespace in which they
+/// are root, and nothing that needs more ids or privileges than that.
+pub fn rootless(uid: u32, gid: u32, cgroup2: bool) -> Spec {
+    let mut spec = default(cgroup2);
+    unprivileged(&mut spec, uid, gid);
+    spec
+}
+
+/// Change a spec so that a user without privileges can run it.
+pub(super) fn unprivileged(spec: &mut Spec, uid: u32, gid: u32) {
+    let one = |id| vec![IdMapping { container_id: 0, host_id: id, size: 1 }];
+    if let Some(linux) = &mut spec.linux {
+        linux.namespaces.retain(|n| n.kind != NamespaceKind::Network);
+        linux.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
+        linux.uid_mappings = one(uid);
+        linux.gid_mappings = one(gid);
+        linux.resources = None;
+    }
+    for mount in &mut spec.mounts {
+        // Group 5 is not mapped.
+        mount.options.retain(|option| option != "gid=5");
+        // sysfs belongs to a network namespace, which here is the host's.
+        if mount.destination == "/sys" {
+            *mount = self::mount("/sys", "none", "/sys", "rbind nosuid noexec nodev ro");
+        }
+    }
+}
+
+/// The text of a config.json, indented by tabs as runc's is.
+///
+/// # Errors
+/// None that a `Spec` can cause: only strings can be keys in it.
+pub fn to_json(spec: &Spec) -> Result<String> {
+    let mut text = Vec::new();
+    let indent = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+    let mut to = serde_json::Serializer::with_formatter(&mut text, indent);
+    serde::Serialize::serialize(spec, &mut to).map_err(|e| Error::new(e.to_string()))?;
+    text.push(b'\n');
+    String::from_utf8(text).map_err(|e| Error::new(e.to_string()))
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn process() -> Process {
+    let names = words("CAP_AUDIT_WRITE CAP_KILL CAP_NET_BIND_SERVICE");
+    Process {
+        terminal: true,
+        user: Some(User::default()),
+        args: words("sh"),
+        env: words("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=xterm"),
+        cwd: "/".to_owned(),
+        capabilities: Some(Capabilities {
+            bounding: names.clone(),
+            effective: names.clone(),
+            inheritable: Vec::new(),
+            permitted: names.clone(),
+            ambient: names,
+        }),
+        rlimits: vec![Rlimit {
+            kind: "RLIMIT_NOFILE".to_owned(),
+            hard: RlimitValue(1024),
+            soft: RlimitValue(1024),
+        }],
+        no_new_privileges: true,
+        ..Process::default()
+    }
+}
+
+fn mount(destination: &str, kind: &str, source: &str, options: &str) -> Mount {
+    Mount {
+        destination: destination.to_owned(),
+        kind: Some(kind.to_owned()),
+        source: Some(source.to_owned()),
+        options: words(options),
+        ..Mount::default()
+    }
+}
+
+fn mounts() -> Vec<Mount> {
+    let pts = "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5";
+    vec![
+        mount("/proc", "proc", "proc", ""),
+        mount("/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"),
+        mount("/dev/pts", "devpts", "devpts", pts),
+        mount("/dev/shm", "tmpfs", "shm", "nosuid noexec nodev mode=1777 size=65536k"),
+        mount("/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"),
+        mount("/sys", "sysfs", "sysfs", "nosuid noexec nodev ro"),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid noexec nodev relatime ro"),
+    ]
+}
+
+fn linux(namespaces: Vec<Namespace>) -> Linux {
+    let masked = "/proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats \
+        /proc/timer_list /proc/timer_stats /proc/sched_debug /sys/firmware /proc/scsi";
+    let readonly = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger";
+    // No device but the default ones.
+    let none = DeviceRule { access: Some("rwm".to_owned()), ..DeviceRule::default() };
+    Linux {
+        namespaces,
+        resources: Some(Resources { devices: vec![none], ..Resources::default() }),
+        masked_paths: words(masked),
+        readonly_paths: words(readonly),
+        ..Linux::default()
+    }
+}
