@@ -226,6 +226,51 @@ fn a_full_disk_is_told() {
     assert!(errors.starts_with("tiny-ce: standard output: write(2): ENOSPC"), "{errors}");
 }
 
+#[test]
+fn what_spec_writes_is_valid() {
+    let scratch = Scratch::new("spec");
+    let dir = scratch.0.to_str().expect("UTF-8");
+    for words in [
+        &["spec"][..],
+        &["spec", "--rootless"],
+        &["spec", "--embedded"],
+        &["spec", "--embedded", "--rootless", "--memory", "1g", "--", "sh"],
+    ] {
+        // What follows -- is no option.
+        let bundle = [&["spec", "-b", dir], &words[1..]].concat();
+        assert_eq!(stdout(&bundle), "");
+        let file = scratch.0.join("config.json");
+        let written = std::fs::read_to_string(&file).expect("config.json");
+        let printed = stdout(&[&["spec", "-f", "-"], &words[1..]].concat());
+        assert_eq!(written, printed, "{words:?}");
+
+        let output = tiny_ce(&bundle);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "an existing file is left alone");
+        assert!(errors.contains("config.json: exists already"), "{errors}");
+        std::fs::remove_file(&file).expect("config.json");
+    }
+}
+
+#[test]
+fn validate_tells_all_that_is_wrong() {
+    let scratch = Scratch::new("validate");
+    let dir = scratch.0.to_str().expect("UTF-8");
+    let text = stdout(&["spec", "-f", "-"]);
+    scratch.file("good.json", &text);
+    let output = tiny_ce(&["validate", dir, "-f", "good.json"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{dir}/good.json: valid\n"));
+
+    let text = text.replace("\"cwd\": \"/\"", "\"cwd\": \"here\"").replace("1.3.0", "9.0.0");
+    scratch.file("bad.json", &text);
+    let output = tiny_ce(&["validate", dir, "-f", "bad.json"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.contains("bad.json: 2 problems"), "{errors}");
+    assert!(errors.contains("ociVersion") && errors.contains("process.cwd"), "{errors}");
+}
+
 /// The script is syntactically right, for the shell itself.
 fn checks(shell: &str, flag: &str, scratch: &Scratch) -> Option<PathBuf> {
     if !met(&[Need::Program(match shell {

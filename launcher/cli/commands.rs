@@ -2,12 +2,14 @@
 //!
 //! A new command is one row here; its own row is in its file.
 
-use super::info;
 use super::table::Command;
+use super::{config, info};
 
 /// Every command, under headings.
-pub const COMMANDS: &[(&str, &[Command])] =
-    &[("Help", &[info::Help::COMMAND, info::Completion::COMMAND, info::Man::COMMAND])];
+pub const COMMANDS: &[(&str, &[Command])] = &[
+    ("Bundles", &[config::SpecCommand::COMMAND, config::Validate::COMMAND]),
+    ("Help", &[info::Help::COMMAND, info::Completion::COMMAND, info::Man::COMMAND]),
+];
 
 /// First words of two-word commands, each with what they have in common.
 pub const FAMILIES: &[(&str, &str)] = &[];

@@ -6,6 +6,8 @@
 
 mod commands;
 mod completion;
+mod config;
+mod embedded;
 mod global;
 mod help;
 mod info;
@@ -24,11 +26,8 @@ pub use commands::COMMANDS;
 pub use global::Globals;
 pub use markdown::document;
 
-use crate::{Error, Result, log};
+use crate::{Error, Result, log, spec};
 use table::Options;
-
-/// The version of the runtime specification that is implemented.
-pub const SPEC_VERSION: &str = "1.3.0";
 
 /// Run a command line, the program's name first; the result is the exit status.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
@@ -74,7 +73,7 @@ fn version(program: &OsStr) -> String {
         _ => "tiny-ce",
     };
     let commit = option_env!("TINY_CE_COMMIT").unwrap_or("unknown");
-    format!("{name} version {VERSION}\ncommit: {commit}\nspec: {SPEC_VERSION}\n")
+    format!("{name} version {VERSION}\ncommit: {commit}\nspec: {}\n", spec::default::VERSION)
 }
 
 /// Write to standard output. A reader that has gone away (`| head`) is no mistake.

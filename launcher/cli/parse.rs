@@ -268,3 +268,99 @@ pub fn unknown_command(name: &str) -> Error {
     };
     Error::new(format!("unknown command {name:?}; {advice}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> (Line, Result<()>) {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    #[track_caller]
+    fn good(line: &str) -> Input {
+        let (read, result) = read(line);
+        assert_eq!(result, Ok(()), "{line}");
+        read.input
+    }
+
+    const CONFIG: &str = "-f, --config FILE";
+
+    #[test]
+    fn every_spelling_of_an_option() {
+        for line in [
+            "validate --config x web",
+            "validate --config=x web",
+            "validate -config x web",
+            "validate -config=x web",
+            "validate -f x web",
+            "validate -f=x web",
+            "validate -fx web",
+            "validate web --config x",
+            "validate web -config x",
+            "validate --config y -f x web",
+            "validate --config x -- web",
+            "--debug validate --config x web",
+            "-debug validate web --config x --debug",
+        ] {
+            let input = good(line);
+            assert_eq!(input.option::<Option<String>>(CONFIG), Ok(Some("x".to_owned())), "{line}");
+            assert_eq!(input.place::<Option<String>>("[BUNDLE]"), Ok(Some("web".to_owned())));
+            let debug = input.option::<bool>("--debug");
+            assert_eq!(debug, Ok(line.contains("-debug")), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_value_may_look_like_an_option() {
+        let input = good("validate --config --debug -- --help");
+        assert_eq!(input.option(CONFIG), Ok(Some("--debug".to_owned())));
+        assert_eq!(input.place("[BUNDLE]"), Ok(Some("--help".to_owned())));
+    }
+
+    #[test]
+    fn switches_have_values_too() {
+        for (line, expected) in [
+            ("spec", false),
+            ("spec --rootless", true),
+            ("spec -rootless", true),
+            ("spec --rootless=true", true),
+            ("spec -rootless=1", true),
+            ("spec --rootless --rootless=false", false),
+        ] {
+            assert_eq!(good(line).option("--rootless"), Ok(expected), "{line}");
+        }
+    }
+
+    /// A name that a command shares with the global options means the global one before it.
+    #[test]
+    fn what_is_before_the_command_is_global() {
+        let input = good("--rootless false spec --rootless");
+        assert_eq!(input.option("--rootless true|false|auto"), Ok(Some("false".to_owned())));
+        assert_eq!(input.option("--rootless"), Ok(true));
+    }
+
+    #[test]
+    fn words_behind_dashes_are_no_options() {
+        let tail = "[-- COMMAND...]";
+        let words = |line| good(line).place::<crate::cli::value::AfterDashes>(tail).map(|it| it.0);
+        let expected = ["sh", "--memory", "--", "-x"].map(OsString::from).to_vec();
+        assert_eq!(words("spec -e A=b -- sh --memory -- -x"), Ok(expected));
+        assert_eq!(words("spec"), Ok(Vec::new()));
+        assert_eq!(words("spec --"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn each_occurrence_of_a_list_counts() {
+        let all = good("spec -e A=b --env C=d -eE=f").option("-e, --env NAME=VALUE");
+        assert_eq!(all, Ok(["A=b", "C=d", "E=f"].map(str::to_owned).to_vec()));
+    }
+
+    /// The log that a mistake is to be written to may be named before it.
+    #[test]
+    fn a_mistake_leaves_what_was_before_it() {
+        let (line, result) = read("--log x nope");
+        assert!(result.is_err());
+        assert_eq!(line.input.option("--log FILE"), Ok(Some("x".to_owned())));
+    }
+}

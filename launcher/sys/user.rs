@@ -9,3 +9,9 @@ pub fn effective_uid() -> u32 {
     // SAFETY: no arguments, no memory, no failure.
     unsafe { libc::geteuid() }
 }
+
+/// The effective group id (getegid(2), which cannot fail).
+pub fn effective_gid() -> u32 {
+    // SAFETY: no arguments, no memory, no failure.
+    unsafe { libc::getegid() }
+}

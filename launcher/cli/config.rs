@@ -1,0 +1,119 @@
+//! `spec` and `validate`: config.json written, and checked without running anything.
+//!
+//! Knows files and what is printed about them; the texts and the rules are `spec`'s.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::embedded::{EmbeddedOptions, cgroup2};
+use super::table::command;
+use super::value::{AfterDashes, Directory};
+use super::{Globals, print};
+use crate::spec::check::{Allow, check};
+use crate::spec::default::{default, rootless, to_json};
+use crate::spec::load;
+use crate::{Error, Result, log, sys};
+
+command! {
+    /// Write a config.json to start from.
+    ///
+    /// The file is that of a shell in the directory rootfs beside it. With --embedded, an option
+    /// of "Container without a bundle" or a command it is what "tiny-ce run" with the same options
+    /// and no bundle uses. An existing file is left alone.
+    pub struct SpecCommand = "spec" {
+        args {
+            /// What the container runs; default: a shell.
+            "[-- COMMAND...]" command: AfterDashes,
+        }
+        options {
+            /// Where the bundle is; default: the working directory.
+            "-b, --bundle DIRECTORY" bundle: Option<Directory>,
+            /// Name of the file in the bundle, or - for standard output; default: config.json.
+            "-f, --file FILE" file: Option<PathBuf>,
+            /// For a caller without root's rights: a user namespace with the caller as its root.
+            "--rootless" rootless: bool,
+            /// What "tiny-ce run" uses when it is given no bundle.
+            "--embedded" embedded: bool,
+        }
+        include {
+            "Container without a bundle" container: EmbeddedOptions,
+        }
+        examples {
+            "spec --bundle web": "write web/config.json",
+            "spec --file - --memory 512m -- sh -c date": "show what run makes of these options",
+        }
+        run = write;
+    }
+}
+
+fn write(it: SpecCommand, globals: &Globals) -> Result<u8> {
+    let AfterDashes(command) = &it.command;
+    let unbundled = it.embedded || it.container.given().is_some() || !command.is_empty();
+    let (uid, gid) = (sys::user::effective_uid(), sys::user::effective_gid());
+    let spec = match (unbundled, it.rootless) {
+        (true, rootless) => it.container.spec(command, false, rootless || globals.rootless()?)?,
+        (false, true) => rootless(uid, gid, cgroup2()),
+        (false, false) => default(cgroup2()),
+    };
+    let text = to_json(&spec)?;
+    let file = it.file.unwrap_or_else(|| PathBuf::from("config.json"));
+    if file == Path::new("-") {
+        return print(&text);
+    }
+    let path = match it.bundle {
+        Some(Directory(bundle)) => bundle.join(file),
+        None => file,
+    };
+    let place = path.display();
+    let mut made = File::options().write(true).create_new(true).mode(0o666).open(&path).map_err(
+        |e| match e.kind() {
+            io::ErrorKind::AlreadyExists => {
+                Error::new(format!("{place}: exists already; remove it first, or choose --file"))
+            }
+            _ => Error::io(&place, "open", &e),
+        },
+    )?;
+    made.write_all(text.as_bytes()).map_err(|e| {
+        // Half a file would be in the way of the next try.
+        let _ = std::fs::remove_file(&path);
+        Error::io(&place, "write", &e)
+    })?;
+    Ok(0)
+}
+
+command! {
+    /// Check a bundle's config.json without running anything.
+    ///
+    /// All that is wrong is told at once, each with its line; the exit status is then 1.
+    pub struct Validate = "validate" {
+        args {
+            /// Where the bundle is; default: the working directory.
+            "[BUNDLE]" bundle: Option<Directory>,
+        }
+        options {
+            /// Name of the file in the bundle; default: config.json.
+            "-f, --config FILE" config: Option<String>,
+        }
+        examples {
+            "validate web": "check web/config.json",
+        }
+        run = validate;
+    }
+}
+
+fn validate(it: Validate, _: &Globals) -> Result<u8> {
+    let bundle = it.bundle.map_or_else(PathBuf::new, |Directory(path)| path);
+    let file = it.config.as_deref().unwrap_or("config.json");
+    let path = bundle.join(file);
+    let (spec, source) = load(&bundle, file)?;
+    let findings = check(&spec, Allow::default());
+    for warning in &findings.warnings {
+        log::warning(&format!("{}: {}", path.display(), crate::spec::load::line(warning)));
+    }
+    match findings.violations.is_empty() {
+        true => print(&format!("{}: valid\n", path.display())),
+        false => Err(crate::spec::load::refuse(&path, &source, findings.violations)),
+    }
+}
