@@ -112,7 +112,10 @@ fn syntax(source: &str, e: &serde_json::Error) -> Violation {
     let text = match text.as_str() {
         "recursion limit exceeded" => "nested deeper than 128".to_owned(),
         "trailing characters" => "something follows the document".to_owned(),
-        _ if e.is_eof() => format!("ends too early: {text}"),
+        "unexpected end of hex escape" | "lone leading surrogate in hex escape" => {
+            "an incomplete \\u escape, or half of a surrogate pair".to_owned()
+        }
+        _ if e.is_eof() => text.replace("EOF while parsing", "ends too early, within"),
         _ => text,
     };
     // serde_json counts columns in bytes, and from 0 where a line ends.

@@ -58,11 +58,12 @@ fn slurp(path: &Path) -> Result<Vec<u8>> {
 
 /// All violations of one document as one error; `path` as the user gave it.
 ///
-/// Those without a position get that of their field in `source`.
+/// Those without a position get that of their field in `source`; the order is the document's.
 pub fn refuse(path: &Path, source: &[u8], mut violations: Vec<Violation>) -> Error {
     for violation in violations.iter_mut().filter(|v| v.position.is_none() && !v.path.is_empty()) {
         violation.position = json::locate(source, &violation.path);
     }
+    violations.sort_by_key(|violation| violation.position);
     let shown = path.display();
     match &violations[..] {
         [only] => {

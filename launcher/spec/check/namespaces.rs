@@ -20,6 +20,20 @@ pub fn find(linux: Option<&Linux>, kind: NamespaceKind) -> Option<&Namespace> {
     linux?.namespaces.iter().find(|namespace| namespace.kind == kind)
 }
 
+/// A kind of namespace in a sentence: `an IPC namespace`.
+pub fn a(kind: NamespaceKind) -> &'static str {
+    match kind {
+        NamespaceKind::Pid => "a PID namespace",
+        NamespaceKind::Network => "a network namespace",
+        NamespaceKind::Mount => "a mount namespace",
+        NamespaceKind::Ipc => "an IPC namespace",
+        NamespaceKind::Uts => "a UTS namespace",
+        NamespaceKind::User => "a user namespace",
+        NamespaceKind::Cgroup => "a cgroup namespace",
+        NamespaceKind::Time => "a time namespace",
+    }
+}
+
 /// How a user adds a namespace.
 pub fn add(kind: NamespaceKind) -> String {
     format!("add {{\"type\": \"{}\"}} to linux.namespaces", kind.word())

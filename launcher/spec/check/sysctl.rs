@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Findings;
-use super::namespaces::{add, find};
+use super::namespaces::{a, add, find};
 use crate::spec::json::quote;
 use crate::spec::{Linux, NamespaceKind, Spec};
 
@@ -47,12 +47,8 @@ pub fn check(f: &mut Findings, spec: &Spec, linux: &Linux) {
         }
         match needed(&path, spec) {
             Ok(kind) if find(Some(linux), kind).is_none() => {
-                let which = kind.word();
-                f.wrong_hint(
-                    &field,
-                    format!("would change the host: needs a {which} namespace"),
-                    add(kind),
-                );
+                let text = format!("needs {}; it would change the host", a(kind));
+                f.wrong_hint(&field, text, add(kind));
             }
             Ok(_) => {}
             Err(text) => f.wrong(&field, text),
