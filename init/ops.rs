@@ -1,0 +1,370 @@
+//! The table: one operation, one row, one place.
+//!
+//! A row is a doc, a name, the system call, the fields that travel and the arguments they become.
+//! From it come the enum, `encode`, `decode`, `Display`, the arguments for the machine, and `ROWS`
+//! for the reference and the tests. To add an operation, add a row: nothing else.
+
+use core::ffi::CStr;
+use core::fmt;
+
+use crate::flags::*;
+use crate::machine::{Above, Arg, Argv, At, Below, Envp, Filter, Machine, Message, Scratch, Send};
+use crate::wire::{Field, Malformed, Reader, Sink, Slot};
+
+/// A row of the table, for the reference and the tests.
+pub struct Row {
+    /// What it is for.
+    pub doc: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// The system call, in upper case.
+    pub call: &'static str,
+    /// Names and types of the fields.
+    pub fields: &'static [(&'static str, &'static str)],
+}
+
+/// [`Field::show`] without the type: how a field of any row prints.
+trait Show {
+    fn show_field(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+impl<'p, T: Field<'p>> Show for T {
+    fn show_field(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f)
+    }
+}
+
+/// What to do with the result of a successful call.
+pub(crate) enum Then {
+    /// Nothing.
+    Nothing,
+    /// It is a descriptor: keep it there.
+    Keep(Slot),
+    /// It means something only if the kernel did what was asked.
+    Check(bool),
+}
+
+macro_rules! ops {
+    ($p:lifetime; $(
+        $(#[doc = $doc:literal])+
+        $name:ident = $call:ident { $($field:ident: $type:ty),* } ($($arg:expr),*)
+        $(-> $into:ident)? $(words $words:ident)? $(check $check:expr)?;
+    )*) => {
+        /// One operation: what a step does.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "the fields are the arguments that the man page names")]
+        pub enum Op<$p> { $($(#[doc = $doc])+ $name { $($field: $type),* },)* }
+
+        /// The number of each operation on the wire.
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "names of rows")]
+        #[repr(u8)]
+        enum Code { $($name),* }
+
+        /// Every row, in the order of the table.
+        pub const ROWS: &[Row] = &[$(Row {
+            doc: concat!($($doc),+),
+            name: stringify!($name),
+            call: stringify!($call),
+            fields: &[$((stringify!($field), stringify!($type))),*],
+        }),*];
+
+        impl<$p> Op<$p> {
+            /// Append to a plan.
+            pub fn encode(&self, out: &mut dyn Sink) {
+                match self { $(Op::$name { $($field),* } => {
+                    out.put(&[Code::$name as u8]);
+                    $($field.encode(out);)*
+                })* }
+            }
+
+            /// Read back what `encode` wrote.
+            pub fn decode(from: &mut Reader<$p>) -> Result<Self, Malformed> {
+                let code = u8::decode(from)?;
+                $(if code == Code::$name as u8 {
+                    return Ok(Op::$name { $($field: Field::decode(from)?),* });
+                })*
+                Err(Malformed)
+            }
+
+            /// The number and the arguments of the system call.
+            pub(crate) fn call(&self, m: &mut Machine) -> (usize, [usize; 6]) {
+                let mut args = [0; 6];
+                let number = match self { $(Op::$name { $($field),* } => {
+                    let values: &[&dyn Arg] = &[$(&$arg),*];
+                    for (to, value) in args.iter_mut().zip(values) {
+                        *to = value.arg(m);
+                    }
+                    $(let _ = $field;)*
+                    sc::nr::$call
+                })* };
+                (number, args)
+            }
+
+            /// What to do with the result `got`.
+            pub(crate) fn then(&self, m: &Machine, got: usize) -> Then {
+                let _ = (m, got);
+                match self { $(Op::$name { $($field),* } => {
+                    $(let _ = $field;)*
+                    $(
+                        let check: fn(&Machine, usize, &Self) -> bool = $check;
+                        return Then::Check(check(m, got, self));
+                    )?
+                    $(return Then::Keep(*$into);)?
+                    #[allow(unreachable_code, reason = "a row has one of these, or none")]
+                    Then::Nothing
+                })* }
+            }
+
+            /// The descriptor on which the kernel leaves its own words about a failure.
+            pub(crate) fn words(&self) -> Option<Slot> {
+                match self {
+                    $($(Op::$name { $words, .. } => Some(*$words),)?)*
+                    _ => None,
+                }
+            }
+
+            /// The slot that a success fills.
+            pub fn into_slot(&self) -> Option<Slot> {
+                match self {
+                    $($(Op::$name { $into, .. } => Some(*$into),)?)*
+                    _ => None,
+                }
+            }
+
+            /// The name of its row.
+            pub fn name(&self) -> &'static str {
+                match self { $(Op::$name { .. } => stringify!($name),)* }
+            }
+
+            /// The system call in upper case, as in the table.
+            pub fn call_name(&self) -> &'static str {
+                match self { $(Op::$name { .. } => stringify!($call),)* }
+            }
+        }
+
+        impl fmt::Display for Op<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                for c in self.call_name().chars() {
+                    write!(f, "{}", c.to_ascii_lowercase())?;
+                }
+                f.write_str("(")?;
+                match self { $(Op::$name { $($field),* } => {
+                    let fields: &[(&str, &dyn Show)] = &[$((stringify!($field), $field)),*];
+                    for (i, (name, value)) in fields.iter().enumerate() {
+                        f.write_str(if i == 0 { "" } else { ", " })?;
+                        write!(f, "{name}=")?;
+                        value.show_field(f)?;
+                    }
+                })* }
+                f.write_str(")")
+            }
+        }
+    };
+}
+
+/// A check against the fields of the row it stands in.
+macro_rules! check {
+    ($name:ident { $($field:ident),* }, $m:ident, $got:ident => $body:expr) => {
+        |$m, $got, op| {
+            let _ = ($m, $got);
+            match op {
+                Op::$name { $($field,)* .. } => $body,
+                _ => false,
+            }
+        }
+    };
+}
+
+const UNLOCKED: &u64 = &0;
+const CAPABILITY_VERSION_3: &u64 = &0x2008_0522;
+const TIOCSCTTY: u32 = 0x540e;
+const TIOCSWINSZ: u32 = 0x5414;
+const TIOCSPTLCK: u32 = 0x4004_5431;
+const TIOCGPTPEER: u32 = 0x5441;
+const STATX_TYPE: u32 = 1;
+
+ops! { 'p;
+    // ---- namespaces and the session
+    /// Join the namespace that the launcher opened and whose kind it verified.
+    Setns = SETNS { fd: Slot, kind: CloneFlags } (fd, kind);
+    /// Leave a namespace for a new one.
+    Unshare = UNSHARE { flags: CloneFlags } (flags);
+    /// A session keyring of its own: the caller's keys are not the container's.
+    JoinSessionKeyring = KEYCTL { } (1usize, 0usize);
+    /// A session of its own: no controlling terminal, no job control from outside.
+    Setsid = SETSID { } ();
+
+    // ---- mounts, made detached and attached by descriptor
+    /// Clone the mounts at `path` into a detached tree.
+    OpenTree = OPEN_TREE { into: Slot, at: Slot, path: &'p CStr, flags: OpenTreeFlags }
+        (at, path, flags) -> into;
+    /// Begin to make a file system of this type.
+    Fsopen = FSOPEN { into: Slot, fsname: &'p CStr, flags: FsopenFlags } (fsname, flags) -> into;
+    /// Give it a parameter with a value.
+    FsconfigString = FSCONFIG { fs: Slot, key: &'p CStr, value: &'p CStr }
+        (fs, 1usize, key, value, 0usize) words fs;
+    /// Give it a parameter without a value.
+    FsconfigFlag = FSCONFIG { fs: Slot, key: &'p CStr } (fs, 0usize, key, 0usize, 0usize) words fs;
+    /// Make the superblock.
+    FsconfigCreate = FSCONFIG { fs: Slot } (fs, 6usize, 0usize, 0usize, 0usize) words fs;
+    /// Make a detached mount of it.
+    Fsmount = FSMOUNT { into: Slot, fs: Slot, flags: FsmountFlags, attr: MountAttrs }
+        (fs, flags, attr) -> into words fs;
+    /// Set attributes and propagation of a mount or a tree of them.
+    MountSetattr = MOUNT_SETATTR { at: Slot, path: &'p CStr, flags: AtFlags, attr: MountAttr }
+        (at, path, flags, attr, 32usize);
+    /// Attach the tree `from` onto the directory or file that `to` is.
+    MoveMount = MOVE_MOUNT { from: Slot, to: Slot, flags: MoveMountFlags } (from, c"", to, c"", flags);
+    /// Attach the tree `from` onto a path of the working directory's world.
+    MoveMountAt = MOVE_MOUNT { from: Slot, at: Slot, path: &'p CStr, flags: MoveMountFlags }
+        (from, c"", at, path, flags);
+    /// Exchange the root; both are the working directory, so no path is trusted.
+    PivotRoot = PIVOT_ROOT { new_root: &'p CStr, put_old: &'p CStr } (new_root, put_old);
+    /// Detach what is mounted there.
+    Umount2 = UMOUNT2 { target: &'p CStr, flags: UmountFlags } (target, flags);
+    /// Make a directory the root without a mount of its own: only with `--no-pivot`.
+    Chroot = CHROOT { path: &'p CStr } (path);
+
+    // ---- files below a descriptor
+    /// Resolve a path once, into a descriptor.
+    Openat2 = OPENAT2 { into: Slot, at: Slot, path: &'p CStr, how: OpenHow }
+        (at, path, how, 24usize) -> into;
+    /// Create a directory, `path` being one component below `at`.
+    Mkdirat = MKDIRAT { at: Slot, path: &'p CStr, mode: Mode } (at, path, mode);
+    /// Create a node or an empty file, `path` being one component below `at`.
+    Mknodat = MKNODAT { at: Slot, path: &'p CStr, mode: Mode, dev: Device } (at, path, mode, dev);
+    /// Create a symbolic link, `path` being one component below `at`.
+    Symlinkat = SYMLINKAT { target: &'p CStr, at: Slot, path: &'p CStr } (target, at, path);
+    /// Remove a file, `path` being one component below `at`.
+    Unlinkat = UNLINKAT { at: Slot, path: &'p CStr } (at, path, 0usize);
+    /// Set the mode, past the umask.
+    Fchmodat = FCHMODAT { at: Slot, path: &'p CStr, mode: Mode } (at, path, mode);
+    /// Set the owner; -1 leaves one as it is.
+    Fchownat = FCHOWNAT { at: Slot, path: &'p CStr, uid: u32, gid: u32, flags: AtFlags }
+        (at, path, uid, gid, flags);
+    /// Set the owner of an open file; -1 leaves one as it is.
+    Fchown = FCHOWN { fd: Slot, uid: u32, gid: u32 } (fd, uid, gid);
+    /// Set the owner of an inherited stdio descriptor.
+    FchownStdio = FCHOWN { number: u32, uid: u32, gid: u32 } (number, uid, gid);
+    /// Verify that a node is what its name says (CVE-2025-31133).
+    Statx = STATX { fd: Slot, kind: Kind, dev: Device }
+        (fd, c"", AtFlags::AT_EMPTY_PATH, STATX_TYPE, Scratch(0))
+        check check!(Statx { kind, dev }, m, got => {
+            u32::from(m.u16_at(28)) & 0o170_000 == *kind as u32
+                && m.u32_at(128) == dev.major() && m.u32_at(132) == dev.minor()
+        });
+    /// Verify that a node is of this kind, whatever its number.
+    StatxKind = STATX { fd: Slot, kind: Kind }
+        (fd, c"", AtFlags::AT_EMPTY_PATH, STATX_TYPE, Scratch(0))
+        check check!(StatxKind { kind }, m, got => {
+            u32::from(m.u16_at(28)) & 0o170_000 == *kind as u32
+        });
+    /// Verify that a descriptor is on this file system (CVE-2019-16884).
+    Fstatfs = FSTATFS { fd: Slot, magic: Magic } (fd, Scratch(0))
+        check check!(Fstatfs { magic }, m, got => m.u64_at(0) == *magic as u64);
+    /// Write all of this at once.
+    Write = WRITE { fd: Slot, data: &'p [u8] } (fd, data, data.len())
+        check check!(Write { data }, m, got => got == data.len());
+    /// Close.
+    Close = CLOSE { fd: Slot } (fd);
+    /// Copy everything in `from` (a regular file) to `to`.
+    Sendfile = SENDFILE { to: Slot, from: Slot } (to, from, 0usize, 0x7fff_f000usize);
+    /// Change the working directory to a descriptor.
+    Fchdir = FCHDIR { fd: Slot } (fd);
+    /// Change the working directory.
+    Chdir = CHDIR { path: &'p CStr } (path);
+    /// Verify that the working directory is inside the root (CVE-2024-21626).
+    Getcwd = GETCWD { } (Scratch(0), Machine::SCRATCH)
+        check |m, _, _| m.u8_at(0) == b'/';
+
+    // ---- the terminal
+    /// Unlock the slave of a pseudo-terminal.
+    UnlockPty = IOCTL { master: Slot } (master, TIOCSPTLCK, At(UNLOCKED));
+    /// Open the slave of a pseudo-terminal, by descriptor and not by name.
+    OpenPtyPeer = IOCTL { into: Slot, master: Slot, flags: OpenFlags } (master, TIOCGPTPEER, flags)
+        -> into;
+    /// Make a terminal the controlling one.
+    SetControllingTty = IOCTL { tty: Slot } (tty, TIOCSCTTY, 0usize);
+    /// Set the size of a terminal: rows, columns, and two words of zero.
+    SetWindowSize = IOCTL { tty: Slot, size: &'p [u8] } (tty, TIOCSWINSZ, size);
+    /// Hand a descriptor to the launcher.
+    SendFd = SENDMSG { to: Slot, what: u32, fd: Slot } (to, Send(*what, *fd), 0usize);
+
+    // ---- names
+    /// Host name.
+    Sethostname = SETHOSTNAME { name: &'p [u8] } (name, name.len());
+    /// NIS domain name.
+    Setdomainname = SETDOMAINNAME { name: &'p [u8] } (name, name.len());
+
+    // ---- identity and limits
+    /// A prctl with one value.
+    Prctl = PRCTL { option: Prctl, value: u64 } (option, value, 0usize, 0usize, 0usize);
+    /// Raise one ambient capability.
+    RaiseAmbient = PRCTL { capability: u32 } (47usize, 2usize, capability, 0usize, 0usize);
+    /// Clear the ambient set.
+    ClearAmbient = PRCTL { } (47usize, 4usize, 0usize, 0usize, 0usize);
+    /// Supplementary groups, all of them.
+    Setgroups = SETGROUPS { groups: &'p [u8] } (groups.len() / 4, groups);
+    /// Group, all three ids; before the user, which would take CAP_SETGID away.
+    Setresgid = SETRESGID { gid: u32 } (gid, gid, gid);
+    /// User, all three ids.
+    Setresuid = SETRESUID { uid: u32 } (uid, uid, uid);
+    /// Capability sets.
+    Capset = CAPSET { caps: Caps } (At(CAPABILITY_VERSION_3), caps);
+    /// Verify the user.
+    Getresuid = GETRESUID { uid: u32 } (Scratch(0), Scratch(4), Scratch(8))
+        check check!(Getresuid { uid }, m, got => (0..3).all(|i| m.u32_at(i * 4) == *uid));
+    /// Verify the group.
+    Getresgid = GETRESGID { gid: u32 } (Scratch(0), Scratch(4), Scratch(8))
+        check check!(Getresgid { gid }, m, got => (0..3).all(|i| m.u32_at(i * 4) == *gid));
+    /// Verify the supplementary groups, which the kernel keeps sorted.
+    Getgroups = GETGROUPS { groups: &'p [u8] } (Machine::SCRATCH / 4, Scratch(0))
+        check check!(Getgroups { groups }, m, got => m.bytes(got * 4) == *groups);
+    /// Verify the capability sets.
+    Capget = CAPGET { caps: Caps } (At(CAPABILITY_VERSION_3), Scratch(0))
+        check check!(Capget { caps }, m, got => m.caps() == *caps);
+    /// File mode creation mask.
+    Umask = UMASK { mask: Mode } (mask);
+    /// One resource limit.
+    Prlimit = PRLIMIT64 { resource: u32, limit: Rlimit } (0usize, resource, limit, 0usize);
+    /// Scheduling policy.
+    SchedSetattr = SCHED_SETATTR { attr: SchedAttr } (0usize, attr, 0usize);
+    /// CPUs to run on, a bit mask.
+    SchedSetaffinity = SCHED_SETAFFINITY { mask: &'p [u8] } (0usize, mask.len(), mask);
+    /// I/O priority: class in the top 3 of 16 bits.
+    IoprioSet = IOPRIO_SET { ioprio: u32 } (1usize, 0usize, ioprio);
+    /// Memory policy: mode, and a bit mask of nodes.
+    SetMempolicy = SET_MEMPOLICY { mode: u32, flags: MemoryFlags, nodes: &'p [u8], bits: u32 }
+        (mode | flags.0, nodes, bits);
+    /// Execution domain.
+    Personality = PERSONALITY { persona: u32 } (persona);
+    /// Install a system call filter.
+    Seccomp = SECCOMP { flags: FilterFlags, program: &'p [u8] } (1usize, flags, Filter(program));
+    /// Install a system call filter whose notifications somebody listens to.
+    SeccompNotify = SECCOMP { into: Slot, flags: FilterFlags, program: &'p [u8] }
+        (1usize, flags, Filter(program)) -> into;
+
+    // ---- the conversation
+    /// Tell the launcher how far init has come.
+    Report = WRITE { to: Slot, what: u32 } (to, Message(*what), 8usize)
+        check |_, got, _| got == 8;
+    /// Wait for the launcher's go-ahead; the end of the channel is the end of init.
+    Await = READ { from: Slot } (from, Scratch(0), 1usize) check |_, got, _| got == 1;
+    /// Wait for `start`; its connection becomes the report channel.
+    Accept = ACCEPT4 { into: Slot, socket: Slot, flags: OpenFlags } (socket, 0usize, 0usize, flags)
+        -> into;
+    /// Copy a descriptor to the lowest free number from `lowest` on, closed by execve.
+    Dup = FCNTL { into: Slot, fd: Slot, lowest: u32 } (fd, 1030usize, lowest) -> into;
+    /// Put a preserved descriptor where the program expects it.
+    Dup3 = DUP3 { from: u32, to: u32 } (from, to, 0usize);
+    /// Put a terminal on a stdio descriptor.
+    Dup3Stdio = DUP3 { fd: Slot, to: u32 } (fd, to, 0usize);
+    /// Close every descriptor from `first` up to the one before `last`.
+    CloseBelow = CLOSE_RANGE { first: u32, last: Slot, flags: CloseRangeFlags }
+        (first, Below(*last), flags);
+    /// Close every descriptor after `first`.
+    CloseAbove = CLOSE_RANGE { first: Slot, flags: CloseRangeFlags }
+        (Above(*first), 0xffff_ffffusize, flags);
+    /// Become the container's program, with the argv and envp that init was given.
+    Execve = EXECVE { path: &'p CStr } (path, Argv, Envp);
+}

@@ -1,0 +1,242 @@
+//! A step: an operation, the errnos it may end with, and the descriptor it depends on. And the plan
+//! around the steps.
+//!
+//! Layout of a plan: `MAGIC` (8 bytes, derived from the table: launcher and init are one build),
+//! length of all of it (u32), number of steps (u32), steps. Nothing may follow. A plan cut anywhere
+//! is not a plan.
+
+use core::fmt;
+
+use crate::ops::{Op, ROWS};
+use crate::wire::{Field, Malformed, Reader, Sink, Slot};
+
+/// Errnos with which a step is done all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unless(u16);
+
+impl Unless {
+    /// Any error is one.
+    pub const NOTHING: Unless = Unless(0);
+    /// It exists already.
+    pub const EEXIST: Unless = Unless(1);
+    /// It does not exist.
+    pub const ENOENT: Unless = Unless(2);
+    /// Not a directory.
+    pub const ENOTDIR: Unless = Unless(4);
+    /// Permission denied.
+    pub const EACCES: Unless = Unless(8);
+    /// Operation not permitted.
+    pub const EPERM: Unless = Unless(16);
+    /// Not known to the kernel.
+    pub const EINVAL: Unless = Unless(32);
+    /// Not in this kernel.
+    pub const ENOSYS: Unless = Unless(64);
+    /// Too many symbolic links, or one where none may be.
+    pub const ELOOP: Unless = Unless(128);
+    /// Read-only file system.
+    pub const EROFS: Unless = Unless(256);
+
+    const NAMES: [(Unless, i32, &'static str); 9] = [
+        (Self::EEXIST, 17, "EEXIST"),
+        (Self::ENOENT, 2, "ENOENT"),
+        (Self::ENOTDIR, 20, "ENOTDIR"),
+        (Self::EACCES, 13, "EACCES"),
+        (Self::EPERM, 1, "EPERM"),
+        (Self::EINVAL, 22, "EINVAL"),
+        (Self::ENOSYS, 38, "ENOSYS"),
+        (Self::ELOOP, 40, "ELOOP"),
+        (Self::EROFS, 30, "EROFS"),
+    ];
+
+    /// Both.
+    pub const fn or(self, other: Unless) -> Unless {
+        Unless(self.0 | other.0)
+    }
+
+    /// Whether `errno` is tolerated.
+    pub fn tolerates(self, errno: i32) -> bool {
+        Self::NAMES.iter().any(|(bit, number, _)| self.0 & bit.0 != 0 && *number == errno)
+    }
+}
+
+/// Whether a step is taken at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// It is.
+    Always,
+    /// Only if an earlier step filled this slot.
+    Present(Slot),
+    /// Only if an earlier step that might have filled this slot was tolerated in failing.
+    Absent(Slot),
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step<'p> {
+    /// Whether it is taken.
+    pub guard: Guard,
+    /// What may go wrong.
+    pub unless: Unless,
+    /// What it does.
+    pub op: Op<'p>,
+}
+
+impl<'p> Step<'p> {
+    /// Append to a plan.
+    pub fn encode(&self, out: &mut dyn Sink) {
+        match self.guard {
+            Guard::Always => out.put(&[0]),
+            Guard::Present(slot) => {
+                out.put(&[1]);
+                slot.encode(out);
+            }
+            Guard::Absent(slot) => {
+                out.put(&[2]);
+                slot.encode(out);
+            }
+        }
+        self.unless.0.encode(out);
+        self.op.encode(out);
+    }
+
+    /// Read back what `encode` wrote.
+    pub fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
+        let guard = match u8::decode(from)? {
+            0 => Guard::Always,
+            1 => Guard::Present(Slot::decode(from)?),
+            2 => Guard::Absent(Slot::decode(from)?),
+            _ => return Err(Malformed),
+        };
+        let unless = Unless(u16::decode(from)?);
+        Ok(Step { guard, unless, op: Op::decode(from)? })
+    }
+}
+
+impl fmt::Display for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.guard {
+            Guard::Always => {}
+            Guard::Present(slot) => {
+                f.write_str("if ")?;
+                slot.show(f)?;
+                f.write_str(": ")?;
+            }
+            Guard::Absent(slot) => {
+                f.write_str("if no ")?;
+                slot.show(f)?;
+                f.write_str(": ")?;
+            }
+        }
+        write!(f, "{}", self.op)?;
+        let mut between = " unless ";
+        for (bit, _, name) in Unless::NAMES {
+            if self.unless.0 & bit.0 != 0 {
+                write!(f, "{between}{name}")?;
+                between = ", ";
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first bytes of every plan: a digest of the table, so that another build's plan is refused.
+pub const MAGIC: [u8; 8] = digest().to_le_bytes();
+
+/// FNV-1a over every row.
+const fn digest() -> u64 {
+    const fn mix(mut hash: u64, text: &str) -> u64 {
+        let bytes = text.as_bytes();
+        let mut i = 0;
+        while i < bytes.len() {
+            hash = (hash ^ bytes[i] as u64).wrapping_mul(0x100_0000_01b3);
+            i += 1;
+        }
+        hash
+    }
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    let mut row = 0;
+    while row < ROWS.len() {
+        hash = mix(mix(hash, ROWS[row].name), ROWS[row].call);
+        let mut field = 0;
+        while field < ROWS[row].fields.len() {
+            hash = mix(mix(hash, ROWS[row].fields[field].0), ROWS[row].fields[field].1);
+            field += 1;
+        }
+        row += 1;
+    }
+    hash
+}
+
+/// What stands before the first step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Of the whole plan, header included, in bytes.
+    pub length: u32,
+    /// How many descriptors the launcher preloaded, into the slots from 1 on.
+    pub preloaded: u32,
+}
+
+impl Header {
+    /// Size on the wire, in bytes.
+    pub const SIZE: usize = 16;
+    /// A plan is not longer than this, in bytes.
+    pub const LONGEST: u32 = 16 << 20;
+
+    /// Write it.
+    pub fn encode(&self, out: &mut dyn Sink) {
+        out.put(&MAGIC);
+        self.length.encode(out);
+        self.preloaded.encode(out);
+    }
+
+    /// Read it; refuses another build's.
+    pub fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        if from.take(MAGIC.len())? != MAGIC {
+            return Err(Malformed);
+        }
+        let header = Header { length: u32::decode(from)?, preloaded: u32::decode(from)? };
+        let fits = header.length >= Self::SIZE as u32
+            && header.length <= Self::LONGEST
+            && (header.preloaded as usize) < Slot::COUNT;
+        if fits { Ok(header) } else { Err(Malformed) }
+    }
+}
+
+/// The steps of a whole plan, after every one of them has been seen to decode.
+#[derive(Clone)]
+pub struct Plan<'p> {
+    header: Header,
+    steps: Reader<'p>,
+}
+
+impl<'p> Plan<'p> {
+    /// Check all of `bytes` before anything is run: no prefix of a plan is a plan.
+    pub fn new(bytes: &'p [u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let header = Header::decode(&mut reader)?;
+        if header.length as usize != bytes.len() {
+            return Err(Malformed);
+        }
+        let steps = reader;
+        while reader.left() > 0 {
+            Step::decode(&mut reader)?;
+        }
+        Ok(Plan { header, steps })
+    }
+
+    /// How many descriptors are preloaded.
+    pub fn preloaded(&self) -> usize {
+        self.header.preloaded as usize
+    }
+}
+
+impl<'p> Iterator for Plan<'p> {
+    type Item = Step<'p>;
+
+    fn next(&mut self) -> Option<Step<'p>> {
+        if self.steps.left() == 0 {
+            return None;
+        }
+        Step::decode(&mut self.steps).ok()
+    }
+}
