@@ -42,6 +42,15 @@ impl Error {
         }
     }
 
+    /// Append what the kernel itself says.
+    pub fn kernel(mut self, words: &str) -> Self {
+        // The first letter tells the kind of message: e(rror), w(arning), i(nformation).
+        let words = words.trim();
+        let words = words.strip_prefix("e ").unwrap_or(words);
+        self.text = format!("{}: {words}", self.text);
+        self
+    }
+
     /// Put what was being done in front: `cannot create "web": …`.
     pub fn within(mut self, context: impl fmt::Display) -> Self {
         self.text = format!("{context}: {}", self.text);

@@ -44,3 +44,13 @@ pub fn find(call: &str, errno: i32) -> Option<&'static str> {
         .find(|row| row.errno == errno && (row.call == call || row.call == "*"))
         .map(|row| row.text)
 }
+
+/// A system call's name as a man page has it, from the table's upper case.
+pub fn call_name(upper: &str) -> &'static str {
+    static NAMES: std::sync::OnceLock<Vec<String>> = std::sync::OnceLock::new();
+    let names = NAMES.get_or_init(|| {
+        tiny_ce_init::ROWS.iter().map(|row| row.call.to_ascii_lowercase()).collect()
+    });
+    let row = tiny_ce_init::ROWS.iter().position(|row| row.call == upper);
+    row.and_then(|at| names.get(at)).map_or("system call", String::as_str)
+}

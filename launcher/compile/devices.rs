@@ -1,0 +1,198 @@
+//! `/dev`: the default nodes and links, and `linux.devices`.
+//!
+//! `/dev` is opened once, refusing links; everything is made below that descriptor. In a user
+//! namespace, where nodes cannot be made, they are binds of the host's, verified to be what they
+//! are named (CVE-2025-31133).
+
+use tiny_ce_init::flags::{AtFlags, Device, Kind, Mode, OpenFlags};
+use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
+
+use super::mounts::{Context, attach, clone};
+use super::root::{self, Links, Wanted, make_file, path_only};
+use crate::error::{Error, Result};
+use crate::plan::{Plan, c_string};
+use crate::spec::{DeviceKind, NamespaceKind};
+
+/// A node to make.
+struct Node<'a> {
+    path: &'a str,
+    kind: Kind,
+    major: u32,
+    minor: u32,
+    mode: u32,
+    owner: Option<(u32, u32)>,
+}
+
+/// What every container has (runtime-spec config-linux.md, "Default Devices").
+const DEFAULTS: [(&str, u32, u32); 6] = [
+    ("/dev/null", 1, 3),
+    ("/dev/zero", 1, 5),
+    ("/dev/full", 1, 7),
+    ("/dev/random", 1, 8),
+    ("/dev/urandom", 1, 9),
+    ("/dev/tty", 5, 0),
+];
+
+/// Links of every container (runtime-linux.md, "Dev symbolic links").
+const LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+/// Nodes and links. Nothing if `/dev` is a bind: then it is somebody else's.
+pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
+    let dev = |m: &&crate::spec::Mount| root::components(&m.destination) == ["dev"];
+    let mount = context.spec.mounts.iter().rfind(dev);
+    if mount.is_some_and(super::is_bind) {
+        return Ok(());
+    }
+    plan.origin("default devices");
+    let dev = root::target(plan, context.root, "/dev", Wanted::Directory, Links::Refuse)?;
+    // On a tmpfs of our own there is nothing yet that would have to be looked at first.
+    let fresh = mount.is_some_and(|m| m.kind.as_deref() == Some("tmpfs"));
+    let configured = context.spec.linux.iter().flat_map(|linux| &linux.devices);
+    let paths: Vec<&str> = configured.clone().map(|device| device.path.as_str()).collect();
+    for (path, major, minor) in DEFAULTS {
+        if !paths.contains(&path) {
+            let node =
+                Node { path, kind: Kind::S_IFCHR, major, minor, mode: 0o666, owner: None };
+            node.steps(plan, context, dev, fresh && !covered(context, path))?;
+        }
+    }
+    for (name, to) in LINKS {
+        link(plan, dev, name, to)?;
+    }
+    if context.host.kcore {
+        link(plan, dev, "core", "/proc/kcore")?;
+    }
+    plan.step_unless(Unless::ENOENT, Op::Unlinkat { at: dev, path: c"ptmx" });
+    plan.step_unless(
+        Unless::EEXIST,
+        Op::Symlinkat { target: c"pts/ptmx", at: dev, path: c"ptmx" },
+    );
+    for (index, device) in configured.enumerate() {
+        plan.origin(format!("linux.devices[{index}] {:?}", device.path));
+        let number = |n: Option<i64>| u32::try_from(n.unwrap_or(0)).unwrap_or(u32::MAX);
+        let node = Node {
+            path: &device.path,
+            kind: match device.kind {
+                DeviceKind::Block => Kind::S_IFBLK,
+                DeviceKind::Fifo => Kind::S_IFIFO,
+                DeviceKind::Char | DeviceKind::Unbuffered => Kind::S_IFCHR,
+            },
+            major: number(device.major),
+            minor: number(device.minor),
+            mode: device.file_mode.unwrap_or(0o666) & 0o7777,
+            owner: Some((device.uid.unwrap_or(0), device.gid.unwrap_or(0))),
+        };
+        node.steps(plan, context, dev, false)?;
+    }
+    plan.close(dev);
+    Ok(())
+}
+
+/// Whether a mount of the config stands where this node would.
+fn covered(context: &Context<'_>, path: &str) -> bool {
+    let parts = root::components(path);
+    context.spec.mounts.iter().any(|mount| root::components(&mount.destination) == parts)
+}
+
+fn link(plan: &mut Plan, dev: Slot, name: &str, to: &str) -> Result<()> {
+    let (name, to) = (c_string(name)?, c_string(to)?);
+    plan.step_unless(Unless::EEXIST, Op::Symlinkat { target: &to, at: dev, path: &name });
+    Ok(())
+}
+
+impl Node<'_> {
+    fn steps(&self, plan: &mut Plan, context: &Context<'_>, dev: Slot, fresh: bool) -> Result<()> {
+        let number = Device::new(self.major, self.minor).ok_or_else(|| {
+            Error::new(format!("{:?}: device {}:{}: out of range", self.path, self.major, self.minor))
+        })?;
+        let parts = root::components(self.path);
+        let Some((name, parents)) = parts.split_last() else {
+            return Err(Error::new(format!("{:?}: not the path of a node", self.path)));
+        };
+        let name = c_string(name)?;
+        let (at, opened) = match parents {
+            ["dev"] => (dev, None),
+            _ => {
+                let path = parents.join("/");
+                let slot =
+                    root::target(plan, context.root, &path, Wanted::Directory, Links::Follow)?;
+                (slot, Some(slot))
+            }
+        };
+        let bound = super::namespace(context.spec, NamespaceKind::User).is_some()
+            && self.kind as u32 != Kind::S_IFIFO as u32;
+        if bound {
+            self.bind(plan, at, &name, number)?;
+        } else {
+            self.make(plan, at, &name, number, fresh)?;
+        }
+        if let Some(slot) = opened {
+            plan.close(slot);
+        }
+        Ok(())
+    }
+
+    /// Make the node; what stands there already must be the same.
+    fn make(
+        &self,
+        plan: &mut Plan,
+        at: Slot,
+        path: &std::ffi::CStr,
+        dev: Device,
+        fresh: bool,
+    ) -> Result<()> {
+        let mode = Mode(self.kind as u32 | self.mode);
+        let make = Op::Mknodat { at, path, mode, dev };
+        if fresh {
+            plan.step(make);
+            self.own(plan, at, path);
+            return Ok(());
+        }
+        let there = plan.slot()?;
+        let how = path_only(OpenFlags::O_NOFOLLOW, root::BELOW);
+        plan.step_unless(Unless::ENOENT, Op::Openat2 { into: there, at, path, how });
+        let absent = Guard::Absent(there);
+        plan.push(Step { guard: absent, unless: Unless::NOTHING, op: make });
+        let verify = if self.kind as u32 == Kind::S_IFIFO as u32 {
+            Op::StatxKind { fd: there, kind: self.kind }
+        } else {
+            Op::Statx { fd: there, kind: self.kind, dev }
+        };
+        plan.push(Step { guard: Guard::Present(there), unless: Unless::NOTHING, op: verify });
+        if let Some(own) = self.own_op(at, path) {
+            plan.push(Step { guard: absent, unless: Unless::NOTHING, op: own });
+        }
+        plan.close_present(there);
+        Ok(())
+    }
+
+    fn own_op<'p>(&self, at: Slot, path: &'p std::ffi::CStr) -> Option<Op<'p>> {
+        let (uid, gid) = self.owner.filter(|owner| *owner != (0, 0))?;
+        Some(Op::Fchownat { at, path, uid, gid, flags: AtFlags::AT_SYMLINK_NOFOLLOW })
+    }
+
+    fn own(&self, plan: &mut Plan, at: Slot, path: &std::ffi::CStr) {
+        if let Some(op) = self.own_op(at, path) {
+            plan.step(op);
+        }
+    }
+
+    /// Bind the host's node onto an empty file.
+    fn bind(&self, plan: &mut Plan, at: Slot, name: &std::ffi::CStr, dev: Device) -> Result<()> {
+        let tree = clone(plan, self.path, false, false)?;
+        plan.step(Op::Statx { fd: tree, kind: self.kind, dev });
+        plan.step_unless(Unless::EEXIST, make_file(at, name));
+        let to = plan.slot()?;
+        let how = path_only(OpenFlags::O_NOFOLLOW, root::BELOW);
+        plan.step(Op::Openat2 { into: to, at, path: name, how });
+        attach(plan, tree, to);
+        plan.close(to);
+        plan.close(tree);
+        Ok(())
+    }
+}

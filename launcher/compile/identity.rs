@@ -1,0 +1,214 @@
+//! `process` → steps: limits, scheduling, user, groups, capabilities, and the program itself.
+//!
+//! The same steps serve the container's program and `exec`. The order is the security argument;
+//! each place in it is explained where it stands.
+
+use tiny_ce_init::flags::{CapSet, Caps, Mode, Prctl, Rlimit, SchedAttr};
+use tiny_ce_init::{Op, Slot, Unless};
+
+use super::capabilities;
+use crate::error::Result;
+use crate::plan::{Plan, c_string};
+use crate::spec::{
+    Capabilities, IoPriorityClass, Process, Scheduler, SchedulerFlag, SchedulerPolicy, User,
+};
+
+/// Who the program runs as when `process.user` is absent.
+const ROOT: User = User { uid: 0, gid: 0, umask: None, additional_gids: Vec::new() };
+
+/// File mode creation mask unless given, as runc and crun have it.
+const UMASK: u32 = 0o022;
+
+/// How the identity of a process is changed.
+pub struct Identity<'a> {
+    /// What is asked for.
+    pub process: &'a Process,
+    /// Whether setgroups(2) is denied: a user namespace with a single mapping made without root.
+    pub groups_denied: bool,
+    /// The system call filter, if any: flags and program.
+    pub filter: Option<&'a crate::seccomp::Filter>,
+}
+
+/// Limits and scheduling: while there still are privileges.
+pub fn limits(plan: &mut Plan, process: &Process) -> Result<()> {
+    for (index, limit) in process.rlimits.iter().enumerate() {
+        plan.origin(format!("process.rlimits[{index}] {:?}", limit.kind));
+        let resource = crate::spec::rlimit_number(&limit.kind).unwrap_or(u32::MAX);
+        let limit = Rlimit { soft: limit.soft.0, hard: limit.hard.0 };
+        plan.step(Op::Prlimit { resource, limit });
+    }
+    if let Some(scheduler) = &process.scheduler {
+        plan.origin("process.scheduler");
+        plan.step(Op::SchedSetattr { attr: sched_attr(scheduler) });
+    }
+    if let Some(priority) = &process.io_priority {
+        plan.origin("process.ioPriority");
+        let class = match priority.class {
+            IoPriorityClass::Rt => 1,
+            IoPriorityClass::Be => 2,
+            IoPriorityClass::Idle => 3,
+        };
+        let level = u32::try_from(priority.priority.unwrap_or(0)).unwrap_or(0);
+        plan.step(Op::IoprioSet { ioprio: class << 13 | level });
+    }
+    Ok(())
+}
+
+fn sched_attr(scheduler: &Scheduler) -> SchedAttr {
+    let policy = match scheduler.policy {
+        SchedulerPolicy::Other => 0,
+        SchedulerPolicy::Fifo => 1,
+        SchedulerPolicy::Rr => 2,
+        SchedulerPolicy::Batch => 3,
+        SchedulerPolicy::Iso => 4,
+        SchedulerPolicy::Idle => 5,
+        SchedulerPolicy::Deadline => 6,
+    };
+    let bit = |flag: &SchedulerFlag| match flag {
+        SchedulerFlag::ResetOnFork => 0x1,
+        SchedulerFlag::Reclaim => 0x2,
+        SchedulerFlag::DlOverrun => 0x4,
+        SchedulerFlag::KeepPolicy => 0x8,
+        SchedulerFlag::KeepParams => 0x10,
+        SchedulerFlag::UtilClampMin => 0x20,
+        SchedulerFlag::UtilClampMax => 0x40,
+    };
+    SchedAttr {
+        size: 48,
+        policy,
+        flags: scheduler.flags.iter().map(bit).fold(0, |all, bit| all | bit),
+        nice: scheduler.nice.unwrap_or(0),
+        priority: u32::try_from(scheduler.priority.unwrap_or(0)).unwrap_or(0),
+        runtime: scheduler.runtime.unwrap_or(0),
+        deadline: scheduler.deadline.unwrap_or(0),
+        period: scheduler.period.unwrap_or(0),
+    }
+}
+
+/// The change of identity, verified.
+pub fn change(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
+    let process = identity.process;
+    let user = process.user.as_ref().unwrap_or(&ROOT);
+    if process.no_new_privileges {
+        plan.origin("process.noNewPrivileges");
+        plan.step(Op::Prctl { option: Prctl::PR_SET_NO_NEW_PRIVS, value: 1 });
+    } else if let Some(filter) = identity.filter {
+        // Without no_new_privs a filter takes CAP_SYS_ADMIN: now, or never.
+        seccomp(plan, filter)?;
+    }
+    let caps = process.capabilities.as_ref();
+    if let Some(caps) = caps {
+        // The bounding set needs CAP_SETPCAP, which the program may not have.
+        plan.origin("process.capabilities.bounding");
+        let keep = capabilities::set(&caps.bounding);
+        for capability in (0..=capabilities::last()).filter(|c| keep & 1 << c == 0) {
+            let option = Prctl::PR_CAPBSET_DROP;
+            plan.step_unless(Unless::EINVAL, Op::Prctl { option, value: u64::from(capability) });
+        }
+    }
+    user_ids(plan, identity, user, caps.is_some());
+    if let Some(caps) = caps {
+        capability_sets(plan, caps);
+    }
+    // After a change of ids the kernel may have made the process dumpable again.
+    plan.origin("process.user");
+    plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
+    plan.origin("process.cwd");
+    let cwd = c_string(&process.cwd)?;
+    plan.step(Op::Chdir { path: &cwd });
+    plan.step(Op::Getcwd {});
+    plan.origin("process.user.umask");
+    plan.step(Op::Umask { mask: Mode(user.umask.unwrap_or(UMASK)) });
+    Ok(())
+}
+
+fn user_ids(plan: &mut Plan, identity: &Identity<'_>, user: &User, keep: bool) {
+    plan.origin("process.user");
+    if keep {
+        plan.step(Op::Prctl { option: Prctl::PR_SET_KEEPCAPS, value: 1 });
+    }
+    let mut groups: Vec<u32> = user.additional_gids.clone();
+    groups.sort_unstable();
+    groups.dedup();
+    let bytes: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
+    if !identity.groups_denied {
+        // Always, even if empty: the caller's groups are not the container's (CVE-2022-36109).
+        plan.step(Op::Setgroups { groups: &bytes });
+    }
+    plan.step(Op::Setresgid { gid: user.gid });
+    plan.step(Op::Setresuid { uid: user.uid });
+    plan.step(Op::Getresuid { uid: user.uid });
+    plan.step(Op::Getresgid { gid: user.gid });
+    if !identity.groups_denied && bytes.len() <= 4096 {
+        plan.step(Op::Getgroups { groups: &bytes });
+    }
+}
+
+fn capability_sets(plan: &mut Plan, caps: &Capabilities) {
+    plan.origin("process.capabilities");
+    let set = |names: &[String]| CapSet(capabilities::set(names));
+    let caps_sets = Caps {
+        effective: set(&caps.effective),
+        permitted: set(&caps.permitted),
+        inheritable: set(&caps.inheritable),
+    };
+    plan.step(Op::Capset { caps: caps_sets });
+    plan.step(Op::Capget { caps: caps_sets });
+    plan.step(Op::Prctl { option: Prctl::PR_SET_KEEPCAPS, value: 0 });
+    plan.step(Op::ClearAmbient {});
+    let ambient = capabilities::set(&caps.ambient);
+    if ambient != 0 {
+        plan.origin("process.capabilities.ambient");
+        for capability in (0..64).filter(|c| ambient & 1 << c != 0) {
+            plan.step(Op::RaiseAmbient { capability });
+        }
+    }
+}
+
+/// Install the filter; the listener, if it has one, stays in a slot.
+pub fn seccomp(plan: &mut Plan, filter: &crate::seccomp::Filter) -> Result<()> {
+    plan.origin("linux.seccomp");
+    let program = filter.bytes();
+    let flags = tiny_ce_init::flags::FilterFlags(filter.flags);
+    plan.step(Op::Seccomp { flags, program: &program });
+    Ok(())
+}
+
+/// The program: one candidate for each directory of PATH, or the path as it is.
+pub fn program(plan: &mut Plan, process: &Process, channel: Slot, preserved: u32) -> Result<()> {
+    plan.origin("process.args");
+    let keep = plan.slot()?;
+    let first = 3 + preserved;
+    plan.step(Op::Dup { into: keep, fd: channel, lowest: first });
+    let loaded = plan.preloads().len() as u32;
+    for index in 0..preserved {
+        plan.step(Op::Dup3 { from: 4 + loaded + index, to: 3 + index });
+    }
+    let flags = tiny_ce_init::flags::CloseRangeFlags(0);
+    // One of the two may be empty, which the kernel calls invalid.
+    plan.step_unless(Unless::EINVAL, Op::CloseBelow { first, last: keep, flags });
+    plan.step(Op::CloseAbove { first: keep, flags });
+    plan.origin("process.args[0]");
+    let candidates = candidates(process);
+    let not_this = Unless::ENOENT.or(Unless::ENOTDIR).or(Unless::EACCES);
+    for candidate in &candidates {
+        let path = c_string(candidate)?;
+        if candidates.len() == 1 {
+            plan.step(Op::Execve { path: &path });
+        } else {
+            plan.step_unless(not_this, Op::Execve { path: &path });
+        }
+    }
+    Ok(())
+}
+
+/// Where `args[0]` may be: PATH of the program's own environment, as execvp(3) searches it.
+pub fn candidates(process: &Process) -> Vec<String> {
+    let Some(name) = process.args.first() else { return Vec::new() };
+    if name.contains('/') {
+        return vec![name.clone()];
+    }
+    let path = process.env.iter().rev().find_map(|entry| entry.strip_prefix("PATH="));
+    let directories = path.unwrap_or_default().split(':').filter(|part| !part.is_empty());
+    directories.map(|directory| format!("{}/{name}", directory.trim_end_matches('/'))).collect()
+}

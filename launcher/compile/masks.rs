@@ -1,0 +1,124 @@
+//! `maskedPaths`, `readonlyPaths`, and the read-only root: what must come after every mount, or a
+//! mount would cover it.
+//!
+//! Only a path that does not exist may be skipped; every other failure fails the container.
+
+use tiny_ce_init::flags::{
+    AtFlags, Device, Kind, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Propagation,
+};
+use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
+
+use super::mounts::{clone_fd_op, make};
+use super::options::Options;
+use super::root::{Links, components, path_only};
+use crate::error::Result;
+use crate::plan::{EMPTY, Plan, c_string};
+
+const MISSING: Unless = Unless::ENOENT;
+
+fn attach_op(from: Slot, to: Slot) -> Op<'static> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    Op::MoveMount { from, to, flags }
+}
+
+fn present(plan: &mut Plan, slot: Slot, op: Op<'_>) {
+    plan.push(Step { guard: Guard::Present(slot), unless: Unless::NOTHING, op });
+}
+
+fn relative(path: &str) -> Result<std::ffi::CString> {
+    let parts = components(path);
+    if parts.is_empty() { Ok(c".".to_owned()) } else { c_string(&parts.join("/")) }
+}
+
+const READONLY: MountAttr = MountAttr {
+    attr_set: MountAttrs::MOUNT_ATTR_RDONLY,
+    attr_clr: MountAttrs(0),
+    propagation: Propagation(0),
+    userns_fd: 0,
+};
+
+/// Put a read-only clone of each path over itself.
+pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()> {
+    for (index, path) in paths.iter().enumerate() {
+        plan.origin(format!("linux.readonlyPaths[{index}] {path:?}"));
+        let (there, tree) = (plan.slot()?, plan.slot()?);
+        let relative = relative(path)?;
+        let how = path_only(OpenFlags(0), Links::Follow.resolve());
+        plan.step_unless(MISSING, Op::Openat2 { into: there, at: root, path: &relative, how });
+        present(plan, there, clone_fd_op(tree, there, true));
+        let flags = AtFlags::AT_EMPTY_PATH | AtFlags::AT_RECURSIVE;
+        let set = Op::MountSetattr { at: tree, path: EMPTY, flags, attr: READONLY };
+        present(plan, there, set);
+        present(plan, there, attach_op(tree, there));
+        present(plan, there, Op::Close { fd: tree });
+        plan.free(tree);
+        plan.close_present(there);
+    }
+    Ok(())
+}
+
+/// Put the host's null device over each file, and one shared empty tmpfs over each directory.
+///
+/// The tmpfs has to be attached somewhere before it can be cloned: over the host's root in this
+/// mount namespace, which pivot_root is about to throw away.
+pub fn masked_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    plan.origin("linux.maskedPaths");
+    let null = plan.slot()?;
+    let how = path_only(OpenFlags::O_NOFOLLOW, super::root::HOST);
+    plan.step(Op::Openat2 { into: null, at: Slot::CWD, path: c"/dev/null", how });
+    let dev = Device((1 << 8) | 3);
+    plan.step(Op::Statx { fd: null, kind: Kind::S_IFCHR, dev });
+    let options = Options { data: vec!["nr_blocks=1", "nr_inodes=1", "mode=555"], ..Options::default() };
+    let empty = make(plan, "tmpfs", Some("tmpfs"), &options, MountAttrs::MOUNT_ATTR_RDONLY)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    plan.step(Op::MoveMountAt { from: empty, at: Slot::CWD, path: c"/", flags });
+    for (index, path) in paths.iter().enumerate() {
+        plan.origin(format!("linux.maskedPaths[{index}] {path:?}"));
+        mask(plan, root, &relative(path)?, null, empty)?;
+    }
+    plan.close(empty);
+    plan.close(null);
+    Ok(())
+}
+
+fn mask(
+    plan: &mut Plan,
+    root: Slot,
+    path: &std::ffi::CStr,
+    null: Slot,
+    empty: Slot,
+) -> Result<()> {
+    let (directory, file, tree) = (plan.slot()?, plan.slot()?, plan.slot()?);
+    let how = path_only(OpenFlags::O_DIRECTORY, Links::Follow.resolve());
+    let not_one = MISSING.or(Unless::ENOTDIR);
+    plan.step_unless(not_one, Op::Openat2 { into: directory, at: root, path, how });
+    let how = path_only(OpenFlags(0), Links::Follow.resolve());
+    let open = Op::Openat2 { into: file, at: root, path, how };
+    plan.push(Step { guard: Guard::Absent(directory), unless: MISSING, op: open });
+    present(plan, directory, clone_fd_op(tree, empty, false));
+    present(plan, directory, attach_op(tree, directory));
+    present(plan, directory, Op::Close { fd: tree });
+    present(plan, directory, Op::Close { fd: directory });
+    present(plan, file, clone_fd_op(tree, null, false));
+    present(plan, file, attach_op(tree, file));
+    present(plan, file, Op::Close { fd: tree });
+    present(plan, file, Op::Close { fd: file });
+    plan.free(tree);
+    plan.free(file);
+    plan.free(directory);
+    Ok(())
+}
+
+/// Make the root itself read-only; mounts inside it are not touched.
+pub fn readonly_root(plan: &mut Plan, root: Slot) {
+    plan.origin("root.readonly");
+    plan.step(Op::MountSetattr {
+        at: root,
+        path: EMPTY,
+        flags: AtFlags::AT_EMPTY_PATH,
+        attr: READONLY,
+    });
+}

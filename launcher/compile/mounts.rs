@@ -1,0 +1,344 @@
+//! `mounts` → steps: each mount is made detached, gets its attributes there, and is attached to a
+//! descriptor. There is no moment at which a read-only mount is writable.
+//!
+//! Knows the kinds of mounts. Where targets come from is `root`'s; words are `options`'.
+
+use tiny_ce_init::flags::{
+    AtFlags, FsmountFlags, FsopenFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags,
+    OpenTreeFlags, Propagation,
+};
+use tiny_ce_init::{Op, Slot, Unless};
+
+use super::options::{Attrs, Options};
+use super::root::{self, Links, Wanted};
+use crate::error::{Error, Result};
+use crate::host::{CgroupMounts, Host, V1Mount};
+use crate::plan::{EMPTY, Plan, Preload, c_string};
+use crate::spec::{Mount, NamespaceKind, Spec};
+
+/// Attach `tree` onto what `to` is.
+pub fn attach(plan: &mut Plan, tree: Slot, to: Slot) {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    plan.step(Op::MoveMount { from: tree, to, flags });
+}
+
+/// Set attributes and propagation of a detached tree, if there is anything to set.
+pub fn set(plan: &mut Plan, tree: Slot, attrs: Attrs, propagation: Propagation, recursive: bool) {
+    if attrs.is_empty() && propagation == Propagation(0) {
+        return;
+    }
+    let mut flags = AtFlags::AT_EMPTY_PATH;
+    if recursive {
+        flags |= AtFlags::AT_RECURSIVE;
+    }
+    let attr =
+        MountAttr { attr_set: attrs.set, attr_clr: attrs.clear, propagation, userns_fd: 0 };
+    plan.step(Op::MountSetattr { at: tree, path: EMPTY, flags, attr });
+}
+
+/// Make a file system of this type, detached: `fsopen`, parameters, `fsmount`.
+pub fn make(
+    plan: &mut Plan,
+    fsname: &str,
+    source: Option<&str>,
+    options: &Options<'_>,
+    attrs: MountAttrs,
+) -> Result<Slot> {
+    let fs = plan.slot()?;
+    let fsname = c_string(fsname)?;
+    plan.step(Op::Fsopen { into: fs, fsname: &fsname, flags: FsopenFlags::FSOPEN_CLOEXEC });
+    if let Some(source) = source.filter(|source| !source.is_empty()) {
+        parameter(plan, fs, "source", Some(source))?;
+    }
+    for flag in &options.flags {
+        parameter(plan, fs, flag, None)?;
+    }
+    for word in &options.data {
+        match word.split_once('=') {
+            Some((key, value)) => parameter(plan, fs, key, Some(value))?,
+            None => parameter(plan, fs, word, None)?,
+        }
+    }
+    plan.step(Op::FsconfigCreate { fs });
+    let into = plan.slot()?;
+    plan.step(Op::Fsmount { into, fs, flags: FsmountFlags::FSMOUNT_CLOEXEC, attr: attrs });
+    plan.close(fs);
+    Ok(into)
+}
+
+/// fsconfig(2) takes at most 255 bytes of a value.
+const LONGEST_VALUE: usize = 255;
+
+fn parameter(plan: &mut Plan, fs: Slot, key: &str, value: Option<&str>) -> Result<()> {
+    let name = c_string(key)?;
+    let Some(value) = value else {
+        plan.step(Op::FsconfigFlag { fs, key: &name });
+        return Ok(());
+    };
+    // Layers of an overlay may be given one by one since Linux 6.5.
+    if key == "lowerdir" && value.len() > LONGEST_VALUE {
+        return value.split(':').try_for_each(|layer| parameter(plan, fs, "lowerdir+", Some(layer)));
+    }
+    if value.len() > LONGEST_VALUE {
+        let text = format!("option {key:?}: {} bytes, more than fsconfig(2) takes", value.len());
+        return Err(Error::new(text).hint("use shorter paths, for instance through a symbolic link"));
+    }
+    let value = c_string(value)?;
+    plan.step(Op::FsconfigString { fs, key: &name, value: &value });
+    Ok(())
+}
+
+/// Clone what is mounted at a host path.
+pub fn clone(plan: &mut Plan, path: &str, recursive: bool, nofollow: bool) -> Result<Slot> {
+    let into = plan.slot()?;
+    let path = c_string(path)?;
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    if nofollow {
+        flags |= OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    }
+    plan.step(Op::OpenTree { into, at: Slot::CWD, path: &path, flags });
+    Ok(into)
+}
+
+/// Clone what an attached descriptor is.
+pub fn clone_fd(plan: &mut Plan, fd: Slot, recursive: bool) -> Result<Slot> {
+    let into = plan.slot()?;
+    plan.step(clone_fd_op(into, fd, recursive));
+    Ok(into)
+}
+
+/// The operation of `clone_fd`.
+pub fn clone_fd_op(into: Slot, fd: Slot, recursive: bool) -> Op<'static> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    Op::OpenTree { into, at: fd, path: EMPTY, flags }
+}
+
+/// What is left to do for mounts when everything is in place.
+#[derive(Default)]
+pub struct Deferred {
+    /// Trees that become read-only once their mount points and nodes have been made.
+    readonly: Vec<(String, Slot)>,
+}
+
+impl Deferred {
+    /// Make them read-only.
+    pub fn finish(self, plan: &mut Plan) {
+        for (origin, tree) in self.readonly {
+            plan.origin(origin);
+            let attrs = Attrs { set: MountAttrs::MOUNT_ATTR_RDONLY, ..Attrs::default() };
+            set(plan, tree, attrs, Propagation(0), false);
+            plan.close(tree);
+        }
+    }
+}
+
+/// What compiling a mount looks at.
+pub struct Context<'a> {
+    /// The whole config.
+    pub spec: &'a Spec,
+    /// Facts.
+    pub host: &'a Host,
+    /// The rootfs.
+    pub root: Slot,
+    /// Trees that the launcher makes, by index in `mounts`.
+    pub trees: &'a [Option<Slot>],
+}
+
+/// Steps for every mount, in the order given.
+pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<Deferred> {
+    let mut deferred = Deferred::default();
+    for (index, mount) in context.spec.mounts.iter().enumerate() {
+        let origin = format!("mounts[{index}] {:?}", mount.destination);
+        plan.origin(&origin);
+        one(plan, context, index, mount, &mut deferred).map_err(|e| e.within(origin))?;
+    }
+    Ok(deferred)
+}
+
+fn one(
+    plan: &mut Plan,
+    context: &Context<'_>,
+    index: usize,
+    mount: &Mount,
+    deferred: &mut Deferred,
+) -> Result<()> {
+    let mut options = Options::new(&mount.options);
+    let source = context.host.sources.get(index).and_then(Option::as_ref);
+    if let Some(source) = source {
+        let tree = match context.trees.get(index).copied().flatten() {
+            Some(tree) => tree,
+            None => {
+                let recursive = options.bind == Some(true);
+                clone(plan, &source.path, recursive, options.source_nofollow)?
+            }
+        };
+        finish_tree(plan, tree, &options, options.attrs);
+        let wanted = if source.directory { Wanted::Directory } else { Wanted::File };
+        return place(plan, context.root, mount, tree, wanted);
+    }
+    let kind = mount.kind.as_deref().unwrap_or_default();
+    if kind == "cgroup" || kind == "cgroup2" {
+        return cgroup(plan, context, mount, &options);
+    }
+    let mode = context.host.tmpfs_modes.get(index).copied().flatten();
+    let mode = mode.map(|mode| format!("mode={mode:o}"));
+    options.data.extend(mode.as_deref());
+    let mut attrs = options.attrs.set;
+    // Mount points and nodes are still to be made in it.
+    let late = kind == "tmpfs" && attrs.0 & MountAttrs::MOUNT_ATTR_RDONLY.0 != 0;
+    if late {
+        attrs = MountAttrs(attrs.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
+    }
+    let tree = make(plan, kind, mount.source.as_deref(), &options, attrs)?;
+    finish_tree(plan, tree, &options, Attrs::default());
+    if options.copy_up {
+        plan.origin(format!("mounts[{index}] {:?} (tmpcopyup)", mount.destination));
+        return Err(Error::new("tmpcopyup is not done yet"));
+    }
+    if late {
+        let to = target(plan, context.root, mount, Wanted::Directory)?;
+        attach(plan, tree, to);
+        plan.close(to);
+        deferred.readonly.push((format!("mounts[{index}] {:?}", mount.destination), tree));
+        return Ok(());
+    }
+    place(plan, context.root, mount, tree, Wanted::Directory)
+}
+
+/// Attributes and propagation of a tree that is not attached yet.
+fn finish_tree(plan: &mut Plan, tree: Slot, options: &Options<'_>, attrs: Attrs) {
+    set(plan, tree, options.all, Propagation(0), true);
+    set(plan, tree, attrs, Propagation(0), false);
+    for (kind, recursive) in &options.propagation {
+        set(plan, tree, Attrs::default(), *kind, *recursive);
+    }
+}
+
+fn target(plan: &mut Plan, root: Slot, mount: &Mount, wanted: Wanted) -> Result<Slot> {
+    let parts = root::components(&mount.destination);
+    let links = match parts.as_slice() {
+        ["proc"] | ["sys"] => Links::Refuse,
+        _ => Links::Follow,
+    };
+    root::target(plan, root, &mount.destination, wanted, links)
+}
+
+fn place(plan: &mut Plan, root: Slot, mount: &Mount, tree: Slot, wanted: Wanted) -> Result<()> {
+    let to = target(plan, root, mount, wanted)?;
+    attach(plan, tree, to);
+    plan.close(to);
+    plan.close(tree);
+    Ok(())
+}
+
+/// A mount of type `cgroup`, which is what this host has: read-only unless `rw` is asked for.
+fn cgroup(
+    plan: &mut Plan,
+    context: &Context<'_>,
+    mount: &Mount,
+    options: &Options<'_>,
+) -> Result<()> {
+    let mut attrs = options.attrs;
+    if !mount.options.iter().any(|word| word == "rw") {
+        attrs.set |= MountAttrs::MOUNT_ATTR_RDONLY;
+    }
+    let private = context.has_new(NamespaceKind::Cgroup);
+    match &context.host.cgroups {
+        CgroupMounts::None => {
+            let text = "this host has no cgroup file system mounted";
+            Err(Error::new(text).hint("mount cgroup2 at /sys/fs/cgroup, or leave this mount out"))
+        }
+        CgroupMounts::V2 { directory } => {
+            let tree = if private {
+                let none = Options::default();
+                make(plan, "cgroup2", Some("cgroup"), &none, attrs.set)?
+            } else {
+                let tree = clone(plan, directory, true, false)?;
+                set(plan, tree, attrs, Propagation(0), true);
+                tree
+            };
+            finish_tree(plan, tree, options, Attrs::default());
+            place(plan, context.root, mount, tree, Wanted::Directory)
+        }
+        CgroupMounts::V1(hierarchies) => {
+            cgroup_v1(plan, context, mount, options, attrs, hierarchies)
+        }
+    }
+}
+
+/// A tmpfs with one mount for each hierarchy, and links for the second names of joint ones.
+fn cgroup_v1(
+    plan: &mut Plan,
+    context: &Context<'_>,
+    mount: &Mount,
+    options: &Options<'_>,
+    attrs: Attrs,
+    hierarchies: &[V1Mount],
+) -> Result<()> {
+    let data = Options { data: vec!["mode=755"], ..Options::default() };
+    let writable = MountAttrs(attrs.set.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
+    let tmpfs = make(plan, "tmpfs", Some("tmpfs"), &data, writable)?;
+    let to = target(plan, context.root, mount, Wanted::Directory)?;
+    attach(plan, tmpfs, to);
+    plan.close(to);
+    for hierarchy in hierarchies {
+        let tree = if context.has_new(NamespaceKind::Cgroup) {
+            let words = hierarchy.options.iter().map(String::as_str).collect();
+            let own = Options { data: words, ..Options::default() };
+            make(plan, "cgroup", Some("cgroup"), &own, attrs.set)?
+        } else {
+            let tree = clone(plan, &hierarchy.directory, true, false)?;
+            set(plan, tree, attrs, Propagation(0), true);
+            tree
+        };
+        let name = c_string(&hierarchy.name)?;
+        plan.step(Op::Mkdirat { at: tmpfs, path: &name, mode: Mode(0o755) });
+        let into = plan.slot()?;
+        let how = root::path_only(OpenFlags::O_DIRECTORY, Links::Refuse.resolve());
+        plan.step(Op::Openat2 { into, at: tmpfs, path: &name, how });
+        attach(plan, tree, into);
+        plan.close(into);
+        plan.close(tree);
+        for controller in hierarchy.name.split(',').filter(|c| *c != hierarchy.name) {
+            let link = c_string(controller)?;
+            plan.step_unless(
+                Unless::EEXIST,
+                Op::Symlinkat { target: &name, at: tmpfs, path: &link },
+            );
+        }
+    }
+    set(plan, tmpfs, Attrs { set: attrs.set, ..Attrs::default() }, Propagation(0), false);
+    finish_tree(plan, tmpfs, options, Attrs::default());
+    plan.close(tmpfs);
+    Ok(())
+}
+
+impl Context<'_> {
+    /// Whether the container has a namespace of this kind that is not joined by path.
+    pub fn has_new(&self, kind: NamespaceKind) -> bool {
+        super::namespace(self.spec, kind).is_some_and(|namespace| namespace.path.is_none())
+    }
+}
+
+/// Which mounts only the launcher can make: id-mapped ones, and binds of a container whose root is
+/// not the launcher's.
+pub fn preloads(plan: &mut Plan, spec: &Spec, host: &Host) -> Result<Vec<Option<Slot>>> {
+    let user = super::namespace(spec, NamespaceKind::User).is_some();
+    let mut trees = Vec::with_capacity(spec.mounts.len());
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        let bind = host.sources.get(index).is_some_and(Option::is_some);
+        let idmap = Options::new(&mount.options).idmap.is_some() || !mount.uid_mappings.is_empty();
+        let launcher = bind && (idmap || user && host.euid == 0);
+        let tree = launcher.then(|| plan.preload(Preload::Tree { mount: index }));
+        trees.push(tree.transpose()?);
+    }
+    Ok(trees)
+}

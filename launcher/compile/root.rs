@@ -1,0 +1,135 @@
+//! Resolving targets inside the rootfs, and making what is missing there.
+//!
+//! Every path is resolved once, by openat2 with RESOLVE_IN_ROOT, into a descriptor; what is made is
+//! made below a descriptor, one component at a time (CVE-2019-18837, CVE-2021-30465,
+//! CVE-2024-45310). Knows nothing of what is mounted there.
+
+use std::ffi::CString;
+
+use tiny_ce_init::flags::{Device, Mode, OpenFlags, OpenHow, Resolve};
+use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
+
+use crate::error::Result;
+use crate::plan::{Plan, c_string};
+
+/// What a target has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// A directory, made with mode 0755 if missing.
+    Directory,
+    /// Anything that is not a directory; an empty regular file is made if missing.
+    File,
+}
+
+/// How the last component may be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// Symbolic links are followed, inside the root.
+    Follow,
+    /// There must be none (CVE-2019-19921, CVE-2023-27561).
+    Refuse,
+}
+
+impl Links {
+    /// How openat2 walks a path from the root.
+    pub fn resolve(self) -> Resolve {
+        match self {
+            Links::Follow => Resolve::RESOLVE_IN_ROOT | Resolve::RESOLVE_NO_MAGICLINKS,
+            Links::Refuse => Resolve::RESOLVE_IN_ROOT | Resolve::RESOLVE_NO_SYMLINKS,
+        }
+    }
+}
+
+/// How one component below a directory is reached: no link, no way out.
+pub const BELOW: Resolve =
+    Resolve(Resolve::RESOLVE_BENEATH.0 | Resolve::RESOLVE_NO_SYMLINKS.0);
+
+/// openat2 for a descriptor that only names: no permission, no side effect.
+pub fn path_only(extra: OpenFlags, resolve: Resolve) -> OpenHow {
+    let flags = OpenFlags::O_PATH | OpenFlags::O_CLOEXEC | extra;
+    OpenHow { flags, mode: 0, resolve }
+}
+
+/// The components of a path inside the container; `.` and empty ones are dropped.
+pub fn components(path: &str) -> Vec<&str> {
+    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
+}
+
+/// The first `n` components as a path relative to the root.
+fn prefix(parts: &[&str], n: usize) -> Result<CString> {
+    if n == 0 { Ok(c".".to_owned()) } else { c_string(&parts[..n].join("/")) }
+}
+
+/// Steps that leave a descriptor of `path` inside `root` in a slot, making what is missing.
+///
+/// What exists costs one step; what does not costs two for each component.
+pub fn target(
+    plan: &mut Plan,
+    root: Slot,
+    path: &str,
+    wanted: Wanted,
+    links: Links,
+) -> Result<Slot> {
+    let parts = components(path);
+    let whole = prefix(&parts, parts.len())?;
+    let kind = match wanted {
+        Wanted::Directory => OpenFlags::O_DIRECTORY,
+        Wanted::File => OpenFlags(0),
+    };
+    let into = plan.slot()?;
+    let open = Op::Openat2 { into, at: root, path: &whole, how: path_only(kind, links.resolve()) };
+    if parts.is_empty() {
+        plan.step(open);
+        return Ok(into);
+    }
+    plan.step_unless(Unless::ENOENT, open);
+    make(plan, root, &parts, wanted, links, into)?;
+    Ok(into)
+}
+
+/// The steps of `target` for a path that was not there.
+fn make(
+    plan: &mut Plan,
+    root: Slot,
+    parts: &[&str],
+    wanted: Wanted,
+    links: Links,
+    into: Slot,
+) -> Result<()> {
+    let absent = |plan: &mut Plan, unless: Unless, op: Op<'_>| {
+        plan.push(Step { guard: Guard::Absent(into), unless, op });
+    };
+    let parent = plan.slot()?;
+    for depth in 1..=parts.len() {
+        let last = depth == parts.len();
+        let component = c_string(parts[depth - 1])?;
+        let at = if depth == 1 { root } else { parent };
+        let mode = Mode(0o755);
+        match wanted {
+            Wanted::File if last => absent(plan, Unless::EEXIST, make_file(at, &component)),
+            _ => absent(plan, Unless::EEXIST, Op::Mkdirat { at, path: &component, mode }),
+        }
+        if depth > 1 {
+            absent(plan, Unless::NOTHING, Op::Close { fd: parent });
+        }
+        if !last {
+            let path = prefix(parts, depth)?;
+            let how = path_only(OpenFlags::O_DIRECTORY, links.resolve());
+            absent(plan, Unless::NOTHING, Op::Openat2 { into: parent, at: root, path: &path, how });
+        }
+    }
+    let path = prefix(parts, parts.len())?;
+    let kind = match wanted {
+        Wanted::Directory => OpenFlags::O_DIRECTORY,
+        Wanted::File => OpenFlags(0),
+    };
+    let how = path_only(kind, links.resolve());
+    absent(plan, Unless::NOTHING, Op::Openat2 { into, at: root, path: &path, how });
+    plan.free(parent);
+    Ok(())
+}
+
+/// An empty file, by mknodat: it neither follows a link nor opens what it makes.
+pub fn make_file(at: Slot, path: &std::ffi::CStr) -> Op<'_> {
+    Op::Mknodat { at, path, mode: Mode(0o100_644), dev: Device(0) }
+}

@@ -1,0 +1,164 @@
+//! The facts about this machine that compiling a config needs.
+//!
+//! Only reads; every fact is taken once, here, so that `compile` can be pure.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::spec::Spec;
+use crate::sys;
+
+/// Facts.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// Whom the launcher runs as.
+    pub euid: u32,
+    /// Whom the launcher runs as.
+    pub egid: u32,
+    /// The root file system, absolute.
+    pub rootfs: String,
+    /// What the source of each bind is, by index in `mounts`; `None` where it is not a bind.
+    pub sources: Vec<Option<Source>>,
+    /// Mode of the image's directory under each tmpfs that is given none, by index in `mounts`.
+    pub tmpfs_modes: Vec<Option<u32>>,
+    /// Whether this kernel has /proc/kcore.
+    pub kcore: bool,
+    /// How a `cgroup` mount is made here.
+    pub cgroups: CgroupMounts,
+    /// For each joined namespace, by index in `linux.namespaces`: whether it belongs to the user
+    /// namespace that the launcher is in.
+    pub joined_ours: Vec<bool>,
+}
+
+/// The source of a bind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Absolute path.
+    pub path: String,
+    /// A directory, or else anything that is not one.
+    pub directory: bool,
+}
+
+/// How a mount of type `cgroup` is made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CgroupMounts {
+    /// There is no cgroup file system.
+    #[default]
+    None,
+    /// The unified hierarchy; `directory` is the container's own on the host.
+    V2 {
+        /// Absolute path.
+        directory: String,
+    },
+    /// One mount a hierarchy, below a tmpfs.
+    V1(Vec<V1Mount>),
+}
+
+/// A cgroup v1 hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct V1Mount {
+    /// Directory below /sys/fs/cgroup: `cpu,cpuacct`, `systemd`.
+    pub name: String,
+    /// Options of the mount: `cpu`, `cpuacct`; `none`, `name=systemd`.
+    pub options: Vec<String>,
+    /// The container's own directory on the host.
+    pub directory: String,
+}
+
+/// Find out what `compile` needs to know about `spec`'s paths.
+pub fn probe(spec: &Spec, bundle: &Path) -> Result<Host> {
+    let (euid, egid) = sys::process::effective_ids();
+    let rootfs = rootfs(spec, bundle)?;
+    let mut host = Host {
+        euid,
+        egid,
+        kcore: Path::new("/proc/kcore").exists(),
+        sources: sources(spec, bundle)?,
+        joined_ours: joined(spec)?,
+        ..Host::default()
+    };
+    host.tmpfs_modes = tmpfs_modes(spec, &rootfs);
+    host.rootfs = utf8(rootfs, "root.path")?;
+    Ok(host)
+}
+
+fn utf8(path: PathBuf, field: &str) -> Result<String> {
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| Error::new(format!("{field}: {}: not UTF-8", path.display())))
+}
+
+fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
+    let Some(root) = &spec.root else {
+        return Err(Error::new("root: required, and missing"));
+    };
+    let joined = bundle.join(&root.path);
+    let field = format!("root.path {:?}", root.path);
+    let resolved = joined.canonicalize().map_err(|e| {
+        Error::io(format!("{field}: {}", joined.display()), "openat", &e)
+            .hint("root.path is absolute, or relative to the bundle")
+    })?;
+    if !resolved.is_dir() {
+        let text = format!("{field}: {}: not a directory", resolved.display());
+        return Err(Error::new(text).hint("root.path names the directory that holds the image"));
+    }
+    Ok(resolved)
+}
+
+fn sources(spec: &Spec, bundle: &Path) -> Result<Vec<Option<Source>>> {
+    let mut sources = Vec::with_capacity(spec.mounts.len());
+    for (index, mount) in spec.mounts.iter().enumerate() {
+        if !crate::compile::is_bind(mount) {
+            sources.push(None);
+            continue;
+        }
+        let place = format!("mounts[{index}] {:?}", mount.destination);
+        let Some(source) = &mount.source else {
+            return Err(Error::new(format!("{place}: a bind needs a source")));
+        };
+        let path = bundle.join(source);
+        let nofollow = mount.options.iter().any(|word| word == "src-nofollow");
+        let metadata = if nofollow { path.symlink_metadata() } else { path.metadata() };
+        let metadata = metadata.map_err(|e| {
+            Error::io(format!("{place}: source {}", path.display()), "stat", &e)
+                .hint("the source of a bind must exist on the host")
+        })?;
+        let path = utf8(path, &place)?;
+        sources.push(Some(Source { path, directory: metadata.is_dir() }));
+    }
+    Ok(sources)
+}
+
+/// runc and crun give a tmpfs without `mode=` the mode of the directory that it covers.
+fn tmpfs_modes(spec: &Spec, rootfs: &Path) -> Vec<Option<u32>> {
+    let wanted = |mount: &crate::spec::Mount| {
+        mount.kind.as_deref() == Some("tmpfs")
+            && !mount.options.iter().any(|word| word.starts_with("mode="))
+    };
+    if !spec.mounts.iter().any(wanted) {
+        return vec![None; spec.mounts.len()];
+    }
+    let root = sys::file::open_path(rootfs);
+    let mode = |mount: &crate::spec::Mount| {
+        let root = root.as_ref().ok()?;
+        let file = sys::file::open_in_root(root, Path::new(&mount.destination)).ok()?;
+        sys::file::mode(&file).ok().map(|mode| mode & 0o7777)
+    };
+    spec.mounts.iter().map(|m| wanted(m).then(|| mode(m)).flatten()).collect()
+}
+
+fn joined(spec: &Spec) -> Result<Vec<bool>> {
+    let Some(linux) = &spec.linux else { return Ok(Vec::new()) };
+    let mut ours = Vec::with_capacity(linux.namespaces.len());
+    for (index, namespace) in linux.namespaces.iter().enumerate() {
+        let place = || format!("linux.namespaces[{index}]");
+        ours.push(match &namespace.path {
+            None => false,
+            Some(path) => {
+                let file = sys::namespace::open(path, namespace.kind).map_err(|e| e.within(place()))?;
+                sys::namespace::owned_by_us(&file)
+            }
+        });
+    }
+    Ok(ours)
+}

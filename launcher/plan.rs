@@ -1,0 +1,236 @@
+//! A plan in the making: the bytes that init will decode, and for each step the field behind it.
+//!
+//! Knows slots, origins and preloaded descriptors. Makes no system call; decides nothing.
+
+use std::ffi::{CStr, CString};
+use std::fmt;
+
+use tiny_ce_init::step::{Header, Plan as Steps};
+use tiny_ce_init::wire::Sink;
+use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
+
+use crate::error::{ErrnoName, Error, Result};
+
+/// What the launcher opens and init finds in a slot before its first step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preload {
+    /// The listening socket of `start`.
+    StartSocket,
+    /// A namespace to join, verified to be of this kind.
+    Namespace {
+        /// Where it is.
+        path: String,
+        /// CLONE_NEW* of its kind.
+        kind: u32,
+    },
+    /// A detached tree of mounts that only the launcher can make: an id-mapped one, or one whose
+    /// source the container's root cannot reach.
+    Tree {
+        /// Index in `mounts`.
+        mount: usize,
+    },
+    /// A process of the container, whose namespaces are joined at once.
+    Process,
+}
+
+/// Bytes, origins, preloads: everything that `launch` and `explain` need.
+#[derive(Default)]
+pub struct Plan {
+    bytes: Bytes,
+    origins: Vec<(u32, String)>,
+    steps: u32,
+    preloads: Vec<Preload>,
+    busy: u64,
+}
+
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+impl Sink for Bytes {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+impl Plan {
+    /// An empty plan.
+    pub fn new() -> Self {
+        let mut plan = Plan { busy: 1, ..Plan::default() };
+        plan.bytes.0.reserve(16 << 10);
+        plan.bytes.0.resize(Header::SIZE, 0);
+        plan
+    }
+
+    /// From here on, steps stand for this field of config.json.
+    pub fn origin(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        if self.origins.last().is_none_or(|(_, last)| *last != text) {
+            self.origins.push((self.steps, text));
+        }
+    }
+
+    /// Add a step that must succeed.
+    pub fn step(&mut self, op: Op<'_>) {
+        self.push(Step { guard: Guard::Always, unless: Unless::NOTHING, op });
+    }
+
+    /// Add a step that may end with these errnos.
+    pub fn step_unless(&mut self, unless: Unless, op: Op<'_>) {
+        self.push(Step { guard: Guard::Always, unless, op });
+    }
+
+    /// Add a step as it is.
+    pub fn push(&mut self, step: Step<'_>) {
+        step.encode(&mut self.bytes);
+        self.steps += 1;
+    }
+
+    /// A slot that no descriptor is in. Preloads come first, in the order in which they are asked.
+    pub fn slot(&mut self) -> Result<Slot> {
+        let number = self.busy.trailing_ones() as u8;
+        let slot = Slot::new(number)
+            .ok_or_else(|| Error::new("too many descriptors are needed at once by this config"))?;
+        self.busy |= 1 << number;
+        Ok(slot)
+    }
+
+    /// A slot that the launcher fills before the first step.
+    pub fn preload(&mut self, what: Preload) -> Result<Slot> {
+        debug_assert!(self.busy.count_ones() as usize == self.preloads.len() + 1);
+        self.preloads.push(what);
+        self.slot()
+    }
+
+    /// Close the descriptor in a slot, which may then be used again.
+    pub fn close(&mut self, slot: Slot) {
+        self.step(Op::Close { fd: slot });
+        self.free(slot);
+    }
+
+    /// Close it if it is there.
+    pub fn close_present(&mut self, slot: Slot) {
+        let guard = Guard::Present(slot);
+        self.push(Step { guard, unless: Unless::NOTHING, op: Op::Close { fd: slot } });
+        self.free(slot);
+    }
+
+    /// The slot's descriptor is closed, or was never opened.
+    pub fn free(&mut self, slot: Slot) {
+        self.busy &= !(1 << slot.number());
+    }
+
+    /// What has to be opened before launch, for the slots from 1 on.
+    pub fn preloads(&self) -> &[Preload] {
+        &self.preloads
+    }
+
+    /// How many steps there are.
+    pub fn len(&self) -> u32 {
+        self.steps
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.steps == 0
+    }
+
+    /// Put the header in front: the plan is whole.
+    pub fn finish(mut self) -> Finished {
+        let length = self.bytes.0.len() as u32;
+        let mut head = Bytes::default();
+        Header { length, preloaded: self.preloads.len() as u32 }.encode(&mut head);
+        self.bytes.0[..Header::SIZE].copy_from_slice(&head.0);
+        Finished { bytes: self.bytes.0, origins: self.origins, preloads: self.preloads }
+    }
+}
+
+/// A whole plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// As init decodes it.
+    pub bytes: Vec<u8>,
+    origins: Vec<(u32, String)>,
+    /// What has to be opened before launch.
+    pub preloads: Vec<Preload>,
+}
+
+impl Finished {
+    /// As it is kept with the container: the plan's bytes, then a line for each origin.
+    pub fn to_file(&self) -> Vec<u8> {
+        let mut file = self.bytes.clone();
+        for (first, text) in &self.origins {
+            file.extend_from_slice(format!("{first}\t{}\n", text.replace('\n', "\\n")).as_bytes());
+        }
+        file
+    }
+
+    /// Read back what `to_file` wrote; `None` if it is not that.
+    pub fn from_file(file: &[u8]) -> Option<Finished> {
+        let length = u32::from_le_bytes(file.get(8..12)?.try_into().ok()?) as usize;
+        let bytes = file.get(..length)?.to_vec();
+        Steps::new(&bytes).ok()?;
+        let lines = std::str::from_utf8(file.get(length..)?).ok()?;
+        let mut origins = Vec::new();
+        for line in lines.lines() {
+            let (first, text) = line.split_once('\t')?;
+            origins.push((first.parse().ok()?, text.to_owned()));
+        }
+        Some(Finished { bytes, origins, preloads: Vec::new() })
+    }
+
+    /// The steps, decoded from the very bytes that init gets.
+    pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+        Steps::new(&self.bytes).into_iter().flatten()
+    }
+
+    /// The field of config.json behind a step.
+    pub fn origin(&self, index: u32) -> &str {
+        let at = self.origins.partition_point(|(first, _)| *first <= index);
+        at.checked_sub(1).and_then(|at| self.origins.get(at)).map_or("", |(_, text)| text)
+    }
+
+    /// The failure of a step in full: its field, its system call, the errno, the kernel's words.
+    pub fn failure(&self, index: u32, errno: i32, words: &str) -> Error {
+        let Some(step) = self.steps().nth(index as usize) else {
+            return Error::new(format!("init ended its plan: {}", ErrnoName(errno)));
+        };
+        let call = crate::hints::call_name(step.op.call_name());
+        let place = self.origin(index);
+        let error = if errno == 0 {
+            Error::new(format!("{place}: {call}(2): the kernel's answer is not what was asked for"))
+        } else {
+            Error::call(place, call, errno)
+        };
+        let error = if words.is_empty() { error } else { error.kernel(words) };
+        error.detail(format!("step {} of {}: {}", index + 1, self.steps().count(), step))
+    }
+}
+
+/// One line a step, grouped under the fields behind them.
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut origins = self.origins.iter().peekable();
+        for (index, step) in self.steps().enumerate() {
+            while let Some((first, text)) = origins.peek() {
+                if *first as usize > index {
+                    break;
+                }
+                let next = origins.clone().nth(1).map(|(first, _)| *first as usize);
+                if next.is_none_or(|next| next > index) {
+                    writeln!(f, "{text}")?;
+                }
+                origins.next();
+            }
+            writeln!(f, "  {:>3}  {step}", index + 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// A path or a name for the kernel.
+pub fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::new(format!("{text:?}: contains NUL")))
+}
+
+/// The empty path: the descriptor itself.
+pub const EMPTY: &CStr = c"";
