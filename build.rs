@@ -70,7 +70,10 @@ fn check(elf: &[u8]) {
     for header in (0..count).map(|i| table + i * size) {
         let (kind, flags) = (word(header, 4) as u32, word(header + 4, 4));
         assert!(kind != PT_INTERP && kind != PT_DYNAMIC, "init is not static");
-        assert!(kind != PT_LOAD || flags & 3 != 3, "init has a segment that is writable and executable");
+        assert!(
+            kind != PT_LOAD || flags & 3 != 3,
+            "init has a segment that is writable and executable"
+        );
     }
 }
 

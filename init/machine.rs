@@ -31,9 +31,14 @@ pub enum Outcome {
     Tolerated(i32),
     /// The kernel said no.
     Failed(i32),
+    /// A child goes on with the plan; this is its pid.
+    Forked(u32),
     /// The kernel said yes, and yet it is not as asked.
     Unverified,
 }
+
+/// Instead of an index: a child goes on with the plan, and the errno is its pid.
+pub const FORKED: u32 = 0x8000_0007;
 
 /// How often a resolution that raced with a rename is tried (openat2(2), EAGAIN).
 const RACES: usize = 128;
@@ -79,6 +84,7 @@ impl Machine {
             _ => {}
         }
         match self.call(&step.op) {
+            Ok(pid) if pid > 0 && matches!(step.op, Op::Fork { .. }) => Outcome::Forked(pid as u32),
             Ok(got) => match step.op.then(self, got) {
                 Then::Nothing | Then::Check(true) => {
                     self.closed(&step.op);
@@ -289,8 +295,19 @@ macro_rules! words {
     )*};
 }
 words!(
-    CloneFlags, OpenFlags, AtFlags, OpenTreeFlags, FsopenFlags, FsmountFlags, MountAttrs,
-    MoveMountFlags, UmountFlags, CloseRangeFlags, FilterFlags, Mode, Device
+    CloneFlags,
+    OpenFlags,
+    AtFlags,
+    OpenTreeFlags,
+    FsopenFlags,
+    FsmountFlags,
+    MountAttrs,
+    MoveMountFlags,
+    UmountFlags,
+    CloseRangeFlags,
+    FilterFlags,
+    Mode,
+    Device
 );
 
 macro_rules! pointers {
@@ -327,11 +344,7 @@ impl Arg for Caps {
     fn arg(&self, m: &mut Machine) -> usize {
         let (e, p, i) = (self.effective.0, self.permitted.0, self.inheritable.0);
         let low = |set: u64| set & 0xffff_ffff;
-        m.area(&[
-            low(e) | low(p) << 32,
-            low(i) | (e >> 32) << 32,
-            (p >> 32) | (i >> 32) << 32,
-        ])
+        m.area(&[low(e) | low(p) << 32, low(i) | (e >> 32) << 32, (p >> 32) | (i >> 32) << 32])
     }
 }
 
@@ -381,9 +394,19 @@ impl Arg for Send {
         let word = |n: u64| base + n * 8;
         let fd = m.fd(self.1) as u32;
         m.area(&[
-            0, 0, word(7), 1, word(10), 24, 0, // msghdr: name, namelen, iov, iovlen, control, len
-            word(9), 8, u64::from(self.0), // iovec, and the report
-            20, SOL_SOCKET_SCM_RIGHTS, u64::from(fd), // cmsghdr, and the descriptor
+            0,
+            0,
+            word(7),
+            1,
+            word(10),
+            24,
+            0, // msghdr: name, namelen, iov, iovlen, control, len
+            word(9),
+            8,
+            u64::from(self.0), // iovec, and the report
+            20,
+            SOL_SOCKET_SCM_RIGHTS,
+            u64::from(fd), // cmsghdr, and the descriptor
         ])
     }
 }
@@ -444,6 +467,7 @@ impl Machine {
                 Outcome::Failed(errno) => {
                     return self.fail(channel, index as u32, errno, Some(&step.op));
                 }
+                Outcome::Forked(pid) => return self.fail(channel, FORKED, pid as i32, None),
                 Outcome::Unverified if matches!(step.op, Op::Await { .. }) => return,
                 Outcome::Unverified => return self.fail(channel, index as u32, 0, None),
             }

@@ -177,6 +177,7 @@ macro_rules! check {
 
 const UNLOCKED: &u64 = &0;
 const CAPABILITY_VERSION_3: &u64 = &0x2008_0522;
+const SIGCHLD_CLONE_PARENT: u32 = 17 | 0x8000;
 const TIOCSCTTY: u32 = 0x540e;
 const TIOCSWINSZ: u32 = 0x5414;
 const TIOCSPTLCK: u32 = 0x4004_5431;
@@ -345,6 +346,8 @@ ops! { 'p;
         (1usize, flags, Filter(program)) -> into;
 
     // ---- the conversation
+    /// Go on as a child, of the launcher and not of this process, which tells the pid and ends.
+    Fork = CLONE { to: Slot } (SIGCHLD_CLONE_PARENT, 0usize, 0usize, 0usize, 0usize);
     /// Tell the launcher how far init has come.
     Report = WRITE { to: Slot, what: u32 } (to, Message(*what), 8usize)
         check |_, got, _| got == 8;

@@ -25,6 +25,8 @@ pub struct Host {
     pub kcore: bool,
     /// How a `cgroup` mount is made here.
     pub cgroups: CgroupMounts,
+    /// The highest capability that this kernel has.
+    pub last_capability: u32,
     /// For each joined namespace, by index in `linux.namespaces`: whether it belongs to the user
     /// namespace that the launcher is in.
     pub joined_ours: Vec<bool>,
@@ -67,7 +69,7 @@ pub struct V1Mount {
 
 /// Find out what `compile` needs to know about `spec`'s paths.
 pub fn probe(spec: &Spec, bundle: &Path) -> Result<Host> {
-    let (euid, egid) = sys::process::effective_ids();
+    let (euid, egid) = (sys::user::effective_uid(), sys::user::effective_gid());
     let rootfs = rootfs(spec, bundle)?;
     let mut host = Host {
         euid,
@@ -75,6 +77,7 @@ pub fn probe(spec: &Spec, bundle: &Path) -> Result<Host> {
         kcore: Path::new("/proc/kcore").exists(),
         sources: sources(spec, bundle)?,
         joined_ours: joined(spec)?,
+        last_capability: sys::process::last_capability(),
         ..Host::default()
     };
     host.tmpfs_modes = tmpfs_modes(spec, &rootfs);
@@ -108,7 +111,7 @@ fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
 fn sources(spec: &Spec, bundle: &Path) -> Result<Vec<Option<Source>>> {
     let mut sources = Vec::with_capacity(spec.mounts.len());
     for (index, mount) in spec.mounts.iter().enumerate() {
-        if !crate::compile::is_bind(mount) {
+        if !mount.is_bind() {
             sources.push(None);
             continue;
         }
@@ -155,7 +158,8 @@ fn joined(spec: &Spec) -> Result<Vec<bool>> {
         ours.push(match &namespace.path {
             None => false,
             Some(path) => {
-                let file = sys::namespace::open(path, namespace.kind).map_err(|e| e.within(place()))?;
+                let file =
+                    sys::namespace::open(path, namespace.kind).map_err(|e| e.within(place()))?;
                 sys::namespace::owned_by_us(&file)
             }
         });

@@ -2,9 +2,12 @@
 
 #[doc(hidden)]
 pub mod cli;
+pub mod compile;
 pub mod error;
 pub mod hints;
+pub mod host;
 pub mod log;
+pub mod plan;
 pub mod rfc3339;
 pub mod spec;
 mod sys;

@@ -45,7 +45,7 @@ const LINKS: [(&str, &str); 4] = [
 pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
     let dev = |m: &&crate::spec::Mount| root::components(&m.destination) == ["dev"];
     let mount = context.spec.mounts.iter().rfind(dev);
-    if mount.is_some_and(super::is_bind) {
+    if mount.is_some_and(crate::spec::Mount::is_bind) {
         return Ok(());
     }
     plan.origin("default devices");
@@ -56,8 +56,7 @@ pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
     let paths: Vec<&str> = configured.clone().map(|device| device.path.as_str()).collect();
     for (path, major, minor) in DEFAULTS {
         if !paths.contains(&path) {
-            let node =
-                Node { path, kind: Kind::S_IFCHR, major, minor, mode: 0o666, owner: None };
+            let node = Node { path, kind: Kind::S_IFCHR, major, minor, mode: 0o666, owner: None };
             node.steps(plan, context, dev, fresh && !covered(context, path))?;
         }
     }
@@ -68,10 +67,7 @@ pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
         link(plan, dev, "core", "/proc/kcore")?;
     }
     plan.step_unless(Unless::ENOENT, Op::Unlinkat { at: dev, path: c"ptmx" });
-    plan.step_unless(
-        Unless::EEXIST,
-        Op::Symlinkat { target: c"pts/ptmx", at: dev, path: c"ptmx" },
-    );
+    plan.step_unless(Unless::EEXIST, Op::Symlinkat { target: c"pts/ptmx", at: dev, path: c"ptmx" });
     for (index, device) in configured.enumerate() {
         plan.origin(format!("linux.devices[{index}] {:?}", device.path));
         let number = |n: Option<i64>| u32::try_from(n.unwrap_or(0)).unwrap_or(u32::MAX);
@@ -108,7 +104,10 @@ fn link(plan: &mut Plan, dev: Slot, name: &str, to: &str) -> Result<()> {
 impl Node<'_> {
     fn steps(&self, plan: &mut Plan, context: &Context<'_>, dev: Slot, fresh: bool) -> Result<()> {
         let number = Device::new(self.major, self.minor).ok_or_else(|| {
-            Error::new(format!("{:?}: device {}:{}: out of range", self.path, self.major, self.minor))
+            Error::new(format!(
+                "{:?}: device {}:{}: out of range",
+                self.path, self.major, self.minor
+            ))
         })?;
         let parts = root::components(self.path);
         let Some((name, parents)) = parts.split_last() else {

@@ -3,18 +3,23 @@
 //! The same steps serve the container's program and `exec`. The order is the security argument;
 //! each place in it is explained where it stands.
 
-use tiny_ce_init::flags::{CapSet, Caps, Mode, Prctl, Rlimit, SchedAttr};
-use tiny_ce_init::{Op, Slot, Unless};
+use tiny_ce_init::flags::{
+    CapSet, Caps, CloseRangeFlags, FilterFlags, Mode, OpenFlags, Prctl, Resolve, Rlimit, SchedAttr,
+};
+use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
-use super::capabilities;
+use super::root::path_only;
+
+use super::{Filter, report};
 use crate::error::Result;
 use crate::plan::{Plan, c_string};
+use crate::spec::names;
 use crate::spec::{
     Capabilities, IoPriorityClass, Process, Scheduler, SchedulerFlag, SchedulerPolicy, User,
 };
 
 /// Who the program runs as when `process.user` is absent.
-const ROOT: User = User { uid: 0, gid: 0, umask: None, additional_gids: Vec::new() };
+static ROOT: User = User { uid: 0, gid: 0, umask: None, additional_gids: Vec::new() };
 
 /// File mode creation mask unless given, as runc and crun have it.
 const UMASK: u32 = 0o022;
@@ -25,17 +30,36 @@ pub struct Identity<'a> {
     pub process: &'a Process,
     /// Whether setgroups(2) is denied: a user namespace with a single mapping made without root.
     pub groups_denied: bool,
-    /// The system call filter, if any: flags and program.
-    pub filter: Option<&'a crate::seccomp::Filter>,
+    /// The system call filter, if any.
+    pub filter: Option<&'a Filter>,
+    /// The highest capability that the kernel has.
+    pub last_capability: u32,
+}
+
+/// The set of these names; `check` has warned of unknown ones.
+fn capability_set(names: &[String]) -> u64 {
+    let numbers = names.iter().filter_map(|name| names::capability(name));
+    numbers.fold(0, |set, capability| set | 1 << capability)
+}
+
+/// A soft limit on open files below this is set last: init itself needs some.
+const FEW_FILES: u64 = 64;
+
+fn is_late(limit: &crate::spec::Rlimit) -> bool {
+    limit.kind == "RLIMIT_NOFILE" && limit.soft.0 < FEW_FILES
+}
+
+fn rlimit(plan: &mut Plan, index: usize, limit: &crate::spec::Rlimit) {
+    plan.origin(format!("process.rlimits[{index}] {:?}", limit.kind));
+    let resource = names::rlimit(&limit.kind).unwrap_or(u32::MAX);
+    let limit = Rlimit { soft: limit.soft.0, hard: limit.hard.0 };
+    plan.step(Op::Prlimit { resource, limit });
 }
 
 /// Limits and scheduling: while there still are privileges.
 pub fn limits(plan: &mut Plan, process: &Process) -> Result<()> {
-    for (index, limit) in process.rlimits.iter().enumerate() {
-        plan.origin(format!("process.rlimits[{index}] {:?}", limit.kind));
-        let resource = crate::spec::rlimit_number(&limit.kind).unwrap_or(u32::MAX);
-        let limit = Rlimit { soft: limit.soft.0, hard: limit.hard.0 };
-        plan.step(Op::Prlimit { resource, limit });
+    for (index, limit) in process.rlimits.iter().enumerate().filter(|(_, l)| !is_late(l)) {
+        rlimit(plan, index, limit);
     }
     if let Some(scheduler) = &process.scheduler {
         plan.origin("process.scheduler");
@@ -89,21 +113,22 @@ fn sched_attr(scheduler: &Scheduler) -> SchedAttr {
 pub fn change(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
     let process = identity.process;
     let user = process.user.as_ref().unwrap_or(&ROOT);
+    let there = enter_cwd(plan, process)?;
     if process.no_new_privileges {
         plan.origin("process.noNewPrivileges");
         plan.step(Op::Prctl { option: Prctl::PR_SET_NO_NEW_PRIVS, value: 1 });
     } else if let Some(filter) = identity.filter {
         // Without no_new_privs a filter takes CAP_SYS_ADMIN: now, or never.
-        seccomp(plan, filter)?;
+        seccomp(plan, filter, Slot::CHANNEL)?;
     }
     let caps = process.capabilities.as_ref();
     if let Some(caps) = caps {
         // The bounding set needs CAP_SETPCAP, which the program may not have.
         plan.origin("process.capabilities.bounding");
-        let keep = capabilities::set(&caps.bounding);
-        for capability in (0..=capabilities::last()).filter(|c| keep & 1 << c == 0) {
+        let keep = capability_set(&caps.bounding);
+        for capability in (0..=identity.last_capability).filter(|c| keep & 1 << c == 0) {
             let option = Prctl::PR_CAPBSET_DROP;
-            plan.step_unless(Unless::EINVAL, Op::Prctl { option, value: u64::from(capability) });
+            plan.step(Op::Prctl { option, value: u64::from(capability) });
         }
     }
     user_ids(plan, identity, user, caps.is_some());
@@ -115,11 +140,27 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     plan.origin("process.cwd");
     let cwd = c_string(&process.cwd)?;
-    plan.step(Op::Chdir { path: &cwd });
+    let not_yet = Guard::Absent(there);
+    plan.push(Step { guard: not_yet, unless: Unless::NOTHING, op: Op::Chdir { path: &cwd } });
     plan.step(Op::Getcwd {});
+    plan.close_present(there);
     plan.origin("process.user.umask");
     plan.step(Op::Umask { mask: Mode(user.umask.unwrap_or(UMASK)) });
     Ok(())
+}
+
+/// Before the user changes, who may not be allowed in; afterwards, where root is not.
+fn enter_cwd(plan: &mut Plan, process: &Process) -> Result<Slot> {
+    plan.origin("process.cwd");
+    let cwd = c_string(&process.cwd)?;
+    let there = plan.slot()?;
+    let how = path_only(OpenFlags::O_DIRECTORY, Resolve(0));
+    plan.step_unless(Unless::EACCES, Op::Openat2 { into: there, at: Slot::CWD, path: &cwd, how });
+    let enter = Op::Fchdir { fd: there };
+    plan.push(Step { guard: Guard::Present(there), unless: Unless::NOTHING, op: enter });
+    let verify = Op::Getcwd {};
+    plan.push(Step { guard: Guard::Present(there), unless: Unless::NOTHING, op: verify });
+    Ok(there)
 }
 
 fn user_ids(plan: &mut Plan, identity: &Identity<'_>, user: &User, keep: bool) {
@@ -146,7 +187,7 @@ fn user_ids(plan: &mut Plan, identity: &Identity<'_>, user: &User, keep: bool) {
 
 fn capability_sets(plan: &mut Plan, caps: &Capabilities) {
     plan.origin("process.capabilities");
-    let set = |names: &[String]| CapSet(capabilities::set(names));
+    let set = |names: &[String]| CapSet(capability_set(names));
     let caps_sets = Caps {
         effective: set(&caps.effective),
         permitted: set(&caps.permitted),
@@ -156,7 +197,7 @@ fn capability_sets(plan: &mut Plan, caps: &Capabilities) {
     plan.step(Op::Capget { caps: caps_sets });
     plan.step(Op::Prctl { option: Prctl::PR_SET_KEEPCAPS, value: 0 });
     plan.step(Op::ClearAmbient {});
-    let ambient = capabilities::set(&caps.ambient);
+    let ambient = capability_set(&caps.ambient);
     if ambient != 0 {
         plan.origin("process.capabilities.ambient");
         for capability in (0..64).filter(|c| ambient & 1 << c != 0) {
@@ -165,18 +206,37 @@ fn capability_sets(plan: &mut Plan, caps: &Capabilities) {
     }
 }
 
-/// Install the filter; the listener, if it has one, stays in a slot.
-pub fn seccomp(plan: &mut Plan, filter: &crate::seccomp::Filter) -> Result<()> {
+/// Install the filter, and hand its listener to the launcher if it has one.
+fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
     plan.origin("linux.seccomp");
-    let program = filter.bytes();
-    let flags = tiny_ce_init::flags::FilterFlags(filter.flags);
-    plan.step(Op::Seccomp { flags, program: &program });
+    let (flags, program) = (FilterFlags(filter.flags), filter.program.as_slice());
+    if !filter.notify {
+        plan.step(Op::Seccomp { flags, program });
+        return Ok(());
+    }
+    let into = plan.slot()?;
+    let flags = flags | FilterFlags::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    plan.step(Op::SeccompNotify { into, flags, program });
+    plan.step(Op::SendFd { to: channel, what: report::LISTENER, fd: into });
+    plan.close(into);
     Ok(())
 }
 
-/// The program: one candidate for each directory of PATH, or the path as it is.
-pub fn program(plan: &mut Plan, process: &Process, channel: Slot, preserved: u32) -> Result<()> {
-    plan.origin("process.args");
+/// The last steps: the filter if it is not in yet, descriptors, and the program.
+pub fn execute(
+    plan: &mut Plan,
+    identity: &Identity<'_>,
+    channel: Slot,
+    preserved: u32,
+) -> Result<()> {
+    let process = identity.process;
+    if let Some(filter) = identity.filter.filter(|_| process.no_new_privileges) {
+        seccomp(plan, filter, channel)?;
+    }
+    for (index, limit) in process.rlimits.iter().enumerate().filter(|(_, l)| is_late(l)) {
+        rlimit(plan, index, limit);
+    }
+    plan.origin("--preserve-fds");
     let keep = plan.slot()?;
     let first = 3 + preserved;
     plan.step(Op::Dup { into: keep, fd: channel, lowest: first });
@@ -184,11 +244,12 @@ pub fn program(plan: &mut Plan, process: &Process, channel: Slot, preserved: u32
     for index in 0..preserved {
         plan.step(Op::Dup3 { from: 4 + loaded + index, to: 3 + index });
     }
-    let flags = tiny_ce_init::flags::CloseRangeFlags(0);
-    // One of the two may be empty, which the kernel calls invalid.
+    let flags = CloseRangeFlags(0);
+    // Nothing may lie between, which the kernel calls invalid.
     plan.step_unless(Unless::EINVAL, Op::CloseBelow { first, last: keep, flags });
     plan.step(Op::CloseAbove { first: keep, flags });
     plan.origin("process.args[0]");
+    plan.step(Op::Report { to: keep, what: report::EXECUTE });
     let candidates = candidates(process);
     let not_this = Unless::ENOENT.or(Unless::ENOTDIR).or(Unless::EACCES);
     for candidate in &candidates {

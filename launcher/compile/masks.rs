@@ -71,7 +71,8 @@ pub fn masked_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()>
     plan.step(Op::Openat2 { into: null, at: Slot::CWD, path: c"/dev/null", how });
     let dev = Device((1 << 8) | 3);
     plan.step(Op::Statx { fd: null, kind: Kind::S_IFCHR, dev });
-    let options = Options { data: vec!["nr_blocks=1", "nr_inodes=1", "mode=555"], ..Options::default() };
+    let options =
+        Options { data: vec!["nr_blocks=1", "nr_inodes=1", "mode=555"], ..Options::default() };
     let empty = make(plan, "tmpfs", Some("tmpfs"), &options, MountAttrs::MOUNT_ATTR_RDONLY)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     plan.step(Op::MoveMountAt { from: empty, at: Slot::CWD, path: c"/", flags });
@@ -84,13 +85,7 @@ pub fn masked_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()>
     Ok(())
 }
 
-fn mask(
-    plan: &mut Plan,
-    root: Slot,
-    path: &std::ffi::CStr,
-    null: Slot,
-    empty: Slot,
-) -> Result<()> {
+fn mask(plan: &mut Plan, root: Slot, path: &std::ffi::CStr, null: Slot, empty: Slot) -> Result<()> {
     let (directory, file, tree) = (plan.slot()?, plan.slot()?, plan.slot()?);
     let how = path_only(OpenFlags::O_DIRECTORY, Links::Follow.resolve());
     let not_one = MISSING.or(Unless::ENOTDIR);

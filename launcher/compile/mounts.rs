@@ -31,8 +31,7 @@ pub fn set(plan: &mut Plan, tree: Slot, attrs: Attrs, propagation: Propagation, 
     if recursive {
         flags |= AtFlags::AT_RECURSIVE;
     }
-    let attr =
-        MountAttr { attr_set: attrs.set, attr_clr: attrs.clear, propagation, userns_fd: 0 };
+    let attr = MountAttr { attr_set: attrs.set, attr_clr: attrs.clear, propagation, userns_fd: 0 };
     plan.step(Op::MountSetattr { at: tree, path: EMPTY, flags, attr });
 }
 
@@ -77,11 +76,15 @@ fn parameter(plan: &mut Plan, fs: Slot, key: &str, value: Option<&str>) -> Resul
     };
     // Layers of an overlay may be given one by one since Linux 6.5.
     if key == "lowerdir" && value.len() > LONGEST_VALUE {
-        return value.split(':').try_for_each(|layer| parameter(plan, fs, "lowerdir+", Some(layer)));
+        return value
+            .split(':')
+            .try_for_each(|layer| parameter(plan, fs, "lowerdir+", Some(layer)));
     }
     if value.len() > LONGEST_VALUE {
         let text = format!("option {key:?}: {} bytes, more than fsconfig(2) takes", value.len());
-        return Err(Error::new(text).hint("use shorter paths, for instance through a symbolic link"));
+        return Err(
+            Error::new(text).hint("use shorter paths, for instance through a symbolic link")
+        );
     }
     let value = c_string(value)?;
     plan.step(Op::FsconfigString { fs, key: &name, value: &value });

@@ -41,8 +41,18 @@ impl Links {
 }
 
 /// How one component below a directory is reached: no link, no way out.
-pub const BELOW: Resolve =
-    Resolve(Resolve::RESOLVE_BENEATH.0 | Resolve::RESOLVE_NO_SYMLINKS.0);
+pub const BELOW: Resolve = Resolve(Resolve::RESOLVE_BENEATH.0 | Resolve::RESOLVE_NO_SYMLINKS.0);
+
+/// A path of the host's: resolved as anybody's.
+pub const HOST: Resolve = Resolve(0);
+
+/// Below a procfs that is known to be ours (CVE-2025-52881).
+pub const OWN_PROC: Resolve = Resolve(
+    Resolve::RESOLVE_BENEATH.0
+        | Resolve::RESOLVE_NO_XDEV.0
+        | Resolve::RESOLVE_NO_MAGICLINKS.0
+        | Resolve::RESOLVE_NO_SYMLINKS.0,
+);
 
 /// openat2 for a descriptor that only names: no permission, no side effect.
 pub fn path_only(extra: OpenFlags, resolve: Resolve) -> OpenHow {

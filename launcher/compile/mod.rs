@@ -1,0 +1,384 @@
+//! Spec + Host → Plan. Pure: no system call, no clock, no environment.
+//!
+//! The order of this file is the order of the container's life in init, and the security argument:
+//! see ARCHITECTURE.md. What a field means is in the module named after it.
+
+pub mod devices;
+pub mod identity;
+pub mod masks;
+pub mod mounts;
+pub mod namespaces;
+pub mod options;
+pub mod root;
+
+use tiny_ce_init::flags::{
+    AtFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Prctl, Propagation,
+    UmountFlags,
+};
+use tiny_ce_init::{Op, Slot};
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::plan::{EMPTY, Finished, Plan, Preload, c_string};
+use crate::spec::{Mount, Namespace, NamespaceKind, RootfsPropagation, Spec};
+
+/// What init says at points of its plan; the number in its 8 bytes, with the errno 0.
+pub mod report {
+    /// The rootfs is complete and not yet pivoted to: hooks may run.
+    pub const HOOKS: u32 = 0x8000_0001;
+    /// Everything that can fail before `start` has been done.
+    pub const READY: u32 = 0x8000_0002;
+    /// `startContainer` hooks may run.
+    pub const START_HOOKS: u32 = 0x8000_0003;
+    /// Comes with the master of the terminal.
+    pub const TERMINAL: u32 = 0x8000_0004;
+    /// Comes with the listener of the system call filter.
+    pub const LISTENER: u32 = 0x8000_0005;
+    /// The user namespace's maps are to be written.
+    pub const MAPS: u32 = 0x8000_0006;
+    /// The number after it is the pid of the process that goes on with the plan.
+    pub const FORKED: u32 = tiny_ce_init::machine::FORKED;
+    /// The next thing is execve.
+    pub const EXECUTE: u32 = 0x8000_0008;
+}
+
+/// What happens once the container is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Wait for `start`.
+    AwaitStart,
+    /// Go on as soon as the launcher says so.
+    Run,
+}
+
+/// A compiled system call filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// SECCOMP_FILTER_FLAG_*.
+    pub flags: u32,
+    /// An array of struct sock_filter.
+    pub program: Vec<u8>,
+    /// Whether somebody listens to its notifications.
+    pub notify: bool,
+}
+
+/// What to compile.
+pub struct Request<'a> {
+    /// Checked.
+    pub spec: &'a Spec,
+    /// Facts.
+    pub host: &'a Host,
+    /// `create`, or `run`.
+    pub then: Then,
+    /// From `linux.seccomp`.
+    pub filter: Option<&'a Filter>,
+    /// How many descriptors after 2 the program inherits.
+    pub preserve_fds: u32,
+    /// `--no-pivot`: move the root instead, where it is a ramdisk.
+    pub no_pivot: bool,
+    /// `--no-new-keyring`: keep the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// A private directory of the host: changes to the rootfs go to a tmpfs mounted there.
+    pub ephemeral: Option<&'a str>,
+}
+
+/// The namespace of this kind, if the config has one.
+pub fn namespace(spec: &Spec, kind: NamespaceKind) -> Option<&Namespace> {
+    let linux = spec.linux.as_ref()?;
+    linux.namespaces.iter().find(|namespace| namespace.kind == kind)
+}
+
+/// The plan of a container.
+pub fn compile(request: &Request<'_>) -> Result<Finished> {
+    let (spec, host) = (request.spec, request.host);
+    let mut plan = Plan::new();
+    let plan = &mut plan;
+    let socket = match request.then {
+        Then::AwaitStart => Some(plan.preload(Preload::StartSocket)?),
+        Then::Run => None,
+    };
+    let joined = namespaces::preloads(plan, spec)?;
+    let trees = mounts::preloads(plan, spec, host)?;
+    session(plan, request)?;
+    namespaces::join(plan, spec, host, &joined)?;
+    sysctl(plan, spec)?;
+    let root = rootfs(plan, request)?;
+    let context = mounts::Context { spec, host, root, trees: &trees };
+    let deferred = mounts::all(plan, &context)?;
+    devices::all(plan, &context)?;
+    working_directory(plan, spec, root)?;
+    deferred.finish(plan);
+    hooks(plan, spec);
+    if let Some(linux) = &spec.linux {
+        masks::readonly_paths(plan, root, &linux.readonly_paths)?;
+        masks::masked_paths(plan, root, &linux.masked_paths)?;
+    }
+    if spec.root.as_ref().is_some_and(|root| root.readonly) {
+        masks::readonly_root(plan, root);
+    }
+    enter(plan, request, root)?;
+    names(plan, spec);
+    become_program(plan, request, socket)?;
+    Ok(std::mem::take(plan).finish())
+}
+
+/// What needs the host's /proc, and what keeps others out while worlds change.
+fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
+    plan.origin("the session");
+    if let Some(score) = request.spec.process.as_ref().and_then(|p| p.oom_score_adj) {
+        plan.origin("process.oomScoreAdj");
+        write_file(plan, Slot::CWD, "/proc/self/oom_score_adj", &score.to_string(), root::HOST)?;
+        plan.origin("the session");
+    }
+    // Before the first namespace that others are in is joined (CVE-2016-9962).
+    plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
+    // Modes are as the config says; the program's own mask is set last.
+    plan.step(Op::Umask { mask: Mode(0) });
+    plan.step(Op::Setsid {});
+    if !request.no_new_keyring {
+        plan.step(Op::JoinSessionKeyring {});
+    }
+    Ok(())
+}
+
+/// Open, write at once, close.
+fn write_file(
+    plan: &mut Plan,
+    at: Slot,
+    path: &str,
+    value: &str,
+    resolve: tiny_ce_init::flags::Resolve,
+) -> Result<()> {
+    let path = c_string(path)?;
+    let into = plan.slot()?;
+    let flags = OpenFlags::O_WRONLY | OpenFlags::O_CLOEXEC;
+    let how = tiny_ce_init::flags::OpenHow { flags, mode: 0, resolve };
+    plan.step(Op::Openat2 { into, at, path: &path, how });
+    plan.step(Op::Write { fd: into, data: value.as_bytes() });
+    plan.close(into);
+    Ok(())
+}
+
+/// Kernel parameters, through a procfs of our own: no mount of the config can stand in for it
+/// (CVE-2025-52881). The namespaces that they belong to are the container's already.
+fn sysctl(plan: &mut Plan, spec: &Spec) -> Result<()> {
+    let Some(linux) = spec.linux.as_ref().filter(|linux| !linux.sysctl.is_empty()) else {
+        return Ok(());
+    };
+    plan.origin("linux.sysctl");
+    let none = options::Options::default();
+    let proc = mounts::make(plan, "proc", Some("proc"), &none, MountAttrs(0))?;
+    for (key, value) in &linux.sysctl {
+        plan.origin(format!("linux.sysctl[{key:?}]"));
+        let path = format!("sys/{}", crate::spec::check::sysctl_file(key));
+        write_file(plan, proc, &path, value, root::OWN_PROC)?;
+    }
+    plan.close(proc);
+    Ok(())
+}
+
+/// The root file system, attached where it is, and a descriptor of its root.
+fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
+    let linux = request.spec.linux.as_ref();
+    let propagation = linux.and_then(|linux| linux.rootfs_propagation);
+    plan.origin("linux.rootfsPropagation");
+    // Nothing that is done here reaches the host, unless sharing is asked for by name.
+    let world = match propagation {
+        Some(RootfsPropagation::Shared | RootfsPropagation::Rshared) => Propagation::MS_SHARED,
+        Some(RootfsPropagation::Private | RootfsPropagation::Rprivate) => Propagation::MS_PRIVATE,
+        _ => Propagation::MS_SLAVE,
+    };
+    plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, world));
+    plan.origin("root.path");
+    if let Some(directory) = request.ephemeral {
+        return ephemeral(plan, request, directory);
+    }
+    let path = c_string(&request.host.rootfs)?;
+    let tree = mounts::clone(plan, &request.host.rootfs, true, false)?;
+    if world == Propagation::MS_SHARED {
+        // What is mounted below the root is the container's own affair all the same.
+        plan.step(propagate(tree, EMPTY, AtFlags::AT_EMPTY_PATH, Propagation::MS_PRIVATE));
+    }
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    plan.step(Op::MoveMountAt { from: tree, at: Slot::CWD, path: &path, flags });
+    Ok(tree)
+}
+
+fn propagate(at: Slot, path: &std::ffi::CStr, flags: AtFlags, propagation: Propagation) -> Op<'_> {
+    let attr =
+        MountAttr { attr_set: MountAttrs(0), attr_clr: MountAttrs(0), propagation, userns_fd: 0 };
+    Op::MountSetattr { at, path, flags, attr }
+}
+
+/// The rootfs read through an overlay whose changes are in a tmpfs that nobody else sees.
+fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<Slot> {
+    let data = options::Options { data: vec!["mode=700"], ..Default::default() };
+    let upper = mounts::make(plan, "tmpfs", Some("tiny-ce"), &data, MountAttrs(0))?;
+    let path = c_string(directory)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    plan.step(Op::MoveMountAt { from: upper, at: Slot::CWD, path: &path, flags });
+    for (name, mode) in [(c"upper", 0o755), (c"work", 0o700), (c"root", 0o755)] {
+        plan.step(Op::Mkdirat { at: upper, path: name, mode: Mode(mode) });
+    }
+    let words = [
+        format!("lowerdir={}", request.host.rootfs),
+        format!("upperdir={directory}/upper"),
+        format!("workdir={directory}/work"),
+    ];
+    let mut data: Vec<&str> = words.iter().map(String::as_str).collect();
+    if namespace(request.spec, NamespaceKind::User).is_some() {
+        // Extended attributes of trusted.* are not for user namespaces (Linux 5.11).
+        data.push("userxattr");
+    }
+    let data = options::Options { data, ..Default::default() };
+    let tree = mounts::make(plan, "overlay", Some("tiny-ce"), &data, MountAttrs(0))?;
+    let into = plan.slot()?;
+    let how = root::path_only(OpenFlags::O_DIRECTORY, root::BELOW);
+    plan.step(Op::Openat2 { into, at: upper, path: c"root", how });
+    mounts::attach(plan, tree, into);
+    plan.close(into);
+    plan.close(upper);
+    Ok(tree)
+}
+
+/// The working directory is made if the image lacks it, as runc and crun do.
+fn working_directory(plan: &mut Plan, spec: &Spec, root: Slot) -> Result<()> {
+    let Some(process) = &spec.process else { return Ok(()) };
+    if root::components(&process.cwd).is_empty() {
+        return Ok(());
+    }
+    plan.origin("process.cwd");
+    let cwd = root::target(plan, root, &process.cwd, root::Wanted::Directory, root::Links::Follow)?;
+    plan.close(cwd);
+    Ok(())
+}
+
+/// Hooks run in the launcher; init only waits for them.
+fn hooks(plan: &mut Plan, spec: &Spec) {
+    let Some(hooks) = &spec.hooks else { return };
+    if hooks.prestart.is_empty()
+        && hooks.create_runtime.is_empty()
+        && hooks.create_container.is_empty()
+    {
+        return;
+    }
+    plan.origin("hooks");
+    plan.step(Op::Report { to: Slot::CHANNEL, what: report::HOOKS });
+    plan.step(Op::Await { from: Slot::CHANNEL });
+}
+
+/// Make the rootfs the root. Between `pivot_root` and `umount2`, `/..` is the host's root.
+fn enter(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
+    plan.origin("root.path");
+    let propagation = request.spec.linux.as_ref().and_then(|linux| linux.rootfs_propagation);
+    let shared =
+        matches!(propagation, Some(RootfsPropagation::Shared | RootfsPropagation::Rshared));
+    if shared {
+        // The host's mounts are peers: what is undone here must not be undone there.
+        plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, Propagation::MS_SLAVE));
+    }
+    plan.step(Op::Fchdir { fd: root });
+    if request.no_pivot {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        plan.step(Op::MoveMountAt { from: root, at: Slot::CWD, path: c"/", flags });
+        plan.step(Op::Chroot { path: c"." });
+    } else {
+        plan.step(Op::PivotRoot { new_root: c".", put_old: c"." });
+        plan.step(Op::Umount2 { target: c".", flags: UmountFlags::MNT_DETACH });
+    }
+    plan.step(Op::Chdir { path: c"/" });
+    if let Some(propagation) = propagation {
+        plan.origin("linux.rootfsPropagation");
+        let (kind, recursive) = match propagation {
+            RootfsPropagation::Shared => (Propagation::MS_SHARED, false),
+            RootfsPropagation::Rshared => (Propagation::MS_SHARED, true),
+            RootfsPropagation::Slave => (Propagation::MS_SLAVE, false),
+            RootfsPropagation::Rslave => (Propagation::MS_SLAVE, true),
+            RootfsPropagation::Private => (Propagation::MS_PRIVATE, false),
+            RootfsPropagation::Rprivate => (Propagation::MS_PRIVATE, true),
+            RootfsPropagation::Unbindable => (Propagation::MS_UNBINDABLE, false),
+            RootfsPropagation::Runbindable => (Propagation::MS_UNBINDABLE, true),
+        };
+        let flags = if recursive { AtFlags::AT_RECURSIVE } else { AtFlags(0) };
+        plan.step(propagate(Slot::CWD, c"/", flags, kind));
+    }
+    plan.close(root);
+    Ok(())
+}
+
+fn names(plan: &mut Plan, spec: &Spec) {
+    if let Some(hostname) = spec.hostname.as_ref().filter(|name| !name.is_empty()) {
+        plan.origin("hostname");
+        plan.step(Op::Sethostname { name: hostname.as_bytes() });
+    }
+    if let Some(domainname) = spec.domainname.as_ref().filter(|name| !name.is_empty()) {
+        plan.origin("domainname");
+        plan.step(Op::Setdomainname { name: domainname.as_bytes() });
+    }
+}
+
+/// Identity, the wait for `start`, and the program.
+fn become_program(plan: &mut Plan, request: &Request<'_>, socket: Option<Slot>) -> Result<()> {
+    let spec = request.spec;
+    if let Some(personality) = spec.linux.as_ref().and_then(|linux| linux.personality.as_ref()) {
+        plan.origin("linux.personality");
+        let persona = match personality.domain {
+            crate::spec::PersonalityDomain::Linux => 0,
+            crate::spec::PersonalityDomain::Linux32 => 8,
+        };
+        plan.step(Op::Personality { persona });
+    }
+    let process = spec.process.as_ref();
+    let identity = process.map(|process| identity::Identity {
+        process,
+        groups_denied: namespaces::groups_denied(spec, request.host),
+        filter: request.filter,
+        last_capability: request.host.last_capability,
+    });
+    if let Some(identity) = &identity {
+        identity::limits(plan, identity.process)?;
+        identity::change(plan, identity)?;
+    }
+    plan.origin("the commit");
+    plan.step(Op::Report { to: Slot::CHANNEL, what: report::READY });
+    plan.step(Op::Await { from: Slot::CHANNEL });
+    let mut channel = Slot::CHANNEL;
+    if let Some(socket) = socket {
+        plan.origin("start");
+        channel = plan.slot()?;
+        plan.step(Op::Accept { into: channel, socket, flags: OpenFlags::O_CLOEXEC });
+        plan.close(socket);
+    }
+    let Some(identity) = identity else {
+        // `start` refuses a container without a process before it ever connects.
+        return Ok(());
+    };
+    let start_hooks = spec.hooks.as_ref().is_some_and(|hooks| !hooks.start_container.is_empty());
+    if start_hooks {
+        plan.origin("hooks.startContainer");
+        plan.step(Op::Report { to: channel, what: report::START_HOOKS });
+        plan.step(Op::Await { from: channel });
+    }
+    identity::execute(plan, &identity, channel, request.preserve_fds)
+}
+
+/// Refuse what no step exists for yet, naming the field.
+pub fn unsupported(spec: &Spec) -> Result<()> {
+    let linux = spec.linux.as_ref();
+    let process = spec.process.as_ref();
+    let given = [
+        (process.is_some_and(|p| p.terminal), "process.terminal"),
+        (process.is_some_and(|p| p.apparmor_profile.is_some()), "process.apparmorProfile"),
+        (process.is_some_and(|p| p.selinux_label.is_some()), "process.selinuxLabel"),
+        (linux.is_some_and(|l| l.mount_label.is_some()), "linux.mountLabel"),
+        (linux.is_some_and(|l| l.intel_rdt.is_some()), "linux.intelRdt"),
+        (linux.is_some_and(|l| l.memory_policy.is_some()), "linux.memoryPolicy"),
+        (linux.is_some_and(|l| !l.net_devices.is_empty()), "linux.netDevices"),
+        (linux.is_some_and(|l| l.seccomp.is_some()), "linux.seccomp"),
+    ];
+    match given.iter().find(|(given, _)| *given) {
+        Some((_, field)) => Err(Error::new(format!("{field}: not supported yet"))
+            .hint("remove it from config.json, or use another runtime for this container")),
+        None => Ok(()),
+    }
+}

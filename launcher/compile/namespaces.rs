@@ -1,0 +1,152 @@
+//! `linux.namespaces` → clone flags for new ones, steps for joined ones.
+//!
+//! New namespaces come with the clone itself. Joined ones are descriptors that the launcher opened
+//! and verified, entered by `setns` while `/proc` is still the host's.
+
+use tiny_ce_init::flags::CloneFlags;
+use tiny_ce_init::{Op, Slot};
+
+use super::{namespace, report};
+use crate::error::Result;
+use crate::host::Host;
+use crate::plan::{Plan, Preload};
+use crate::spec::{NamespaceKind, Spec};
+
+/// CLONE_NEW* of a kind.
+pub fn flag(kind: NamespaceKind) -> CloneFlags {
+    match kind {
+        NamespaceKind::Pid => CloneFlags::CLONE_NEWPID,
+        NamespaceKind::Network => CloneFlags::CLONE_NEWNET,
+        NamespaceKind::Mount => CloneFlags::CLONE_NEWNS,
+        NamespaceKind::Ipc => CloneFlags::CLONE_NEWIPC,
+        NamespaceKind::Uts => CloneFlags::CLONE_NEWUTS,
+        NamespaceKind::User => CloneFlags::CLONE_NEWUSER,
+        NamespaceKind::Cgroup => CloneFlags::CLONE_NEWCGROUP,
+        NamespaceKind::Time => CloneFlags::CLONE_NEWTIME,
+    }
+}
+
+/// The order in which namespaces are joined: the user namespace apart, mounts last.
+const ORDER: [NamespaceKind; 6] = [
+    NamespaceKind::Network,
+    NamespaceKind::Ipc,
+    NamespaceKind::Uts,
+    NamespaceKind::Cgroup,
+    NamespaceKind::Time,
+    NamespaceKind::Mount,
+];
+
+/// Whether namespaces have to be entered one by one: a user namespace is involved, and at least
+/// one namespace already exists, or a pid namespace is joined, which needs a fork of its own.
+fn staged(spec: &Spec) -> bool {
+    let Some(linux) = &spec.linux else { return false };
+    let user = namespace(spec, NamespaceKind::User);
+    let joined = linux.namespaces.iter().any(|namespace| namespace.path.is_some());
+    let pid = namespace(spec, NamespaceKind::Pid).is_some_and(|pid| pid.path.is_some());
+    pid || user.is_some() && joined
+}
+
+/// What clone3 makes new.
+pub fn clone_flags(spec: &Spec) -> CloneFlags {
+    let Some(linux) = spec.linux.as_ref().filter(|_| !staged(spec)) else { return CloneFlags(0) };
+    let new = linux.namespaces.iter().filter(|namespace| namespace.path.is_none());
+    // A time namespace takes effect at execve, and its offsets are written before that.
+    new.filter(|namespace| namespace.kind != NamespaceKind::Time)
+        .fold(CloneFlags(0), |flags, namespace| flags | flag(namespace.kind))
+}
+
+/// Joined namespaces, by index in `linux.namespaces`.
+pub fn preloads(plan: &mut Plan, spec: &Spec) -> Result<Vec<Option<Slot>>> {
+    let Some(linux) = &spec.linux else { return Ok(Vec::new()) };
+    let mut slots = Vec::with_capacity(linux.namespaces.len());
+    for namespace in &linux.namespaces {
+        slots.push(match &namespace.path {
+            Some(path) => {
+                let (path, kind) = (path.clone(), flag(namespace.kind).0);
+                Some(plan.preload(Preload::Namespace { path, kind })?)
+            }
+            None => None,
+        });
+    }
+    Ok(slots)
+}
+
+/// Enter what is joined; where stages are needed, make what is new.
+pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -> Result<()> {
+    let Some(linux) = &spec.linux else { return Ok(()) };
+    let ours = |index: usize| host.joined_ours.get(index).copied().unwrap_or(false);
+    let index_of = |kind| linux.namespaces.iter().position(|n| n.kind == kind);
+    let enter = |plan: &mut Plan, kind: NamespaceKind, wanted: &dyn Fn(usize) -> bool| {
+        let Some(index) = index_of(kind).filter(|index| wanted(*index)) else { return };
+        if let Some(fd) = slots.get(index).copied().flatten() {
+            plan.origin(format!("linux.namespaces[{index}] {:?}", kind.word()));
+            plan.step(Op::Setns { fd, kind: flag(kind) });
+            plan.close(fd);
+        }
+    };
+    let user = index_of(NamespaceKind::User);
+    if !staged(spec) {
+        ORDER.iter().for_each(|kind| enter(plan, *kind, &|_| true));
+        return time(plan, spec);
+    }
+    // What belongs to the host's user namespace can be entered only from there.
+    if user.is_some() {
+        ORDER.iter().for_each(|kind| enter(plan, *kind, &ours));
+        enter(plan, NamespaceKind::Pid, &ours);
+        enter(plan, NamespaceKind::User, &|_| true);
+    }
+    if user.is_some_and(|index| linux.namespaces[index].path.is_none()) {
+        plan.origin("linux.uidMappings");
+        plan.step(Op::Unshare { flags: CloneFlags::CLONE_NEWUSER });
+        plan.step(Op::Report { to: Slot::CHANNEL, what: report::MAPS });
+        plan.step(Op::Await { from: Slot::CHANNEL });
+    }
+    let theirs = |index: usize| user.is_none() || !ours(index);
+    ORDER.iter().for_each(|kind| enter(plan, *kind, &theirs));
+    enter(plan, NamespaceKind::Pid, &theirs);
+    if user.is_some() {
+        // Root of this user namespace from here on, or its files could not be reached.
+        plan.origin("linux.uidMappings");
+        plan.step(Op::Setresgid { gid: 0 });
+        plan.step(Op::Setresuid { uid: 0 });
+    }
+    let new = linux.namespaces.iter().filter(|n| n.path.is_none());
+    let flags = new
+        .filter(|n| n.kind != NamespaceKind::User && n.kind != NamespaceKind::Time)
+        .fold(CloneFlags(0), |flags, n| flags | flag(n.kind));
+    plan.origin("linux.namespaces");
+    plan.step(Op::Unshare { flags });
+    time(plan, spec)?;
+    if index_of(NamespaceKind::Pid).is_some() {
+        plan.origin("linux.namespaces \"pid\"");
+        // Only children are in the pid namespace: one goes on, its pid is told, this one ends.
+        plan.step(Op::Fork { to: Slot::CHANNEL });
+    }
+    Ok(())
+}
+
+/// A time namespace of its own, and its offsets while nothing is in it.
+fn time(plan: &mut Plan, spec: &Spec) -> Result<()> {
+    let Some(new) = namespace(spec, NamespaceKind::Time).filter(|n| n.path.is_none()) else {
+        return Ok(());
+    };
+    plan.origin(format!("linux.namespaces {:?}", new.kind.word()));
+    plan.step(Op::Unshare { flags: CloneFlags::CLONE_NEWTIME });
+    for (clock, offset) in spec.linux.iter().flat_map(|linux| &linux.time_offsets) {
+        plan.origin(format!("linux.timeOffsets[{clock:?}]"));
+        let (seconds, nanos) = (offset.secs.unwrap_or(0), offset.nanosecs.unwrap_or(0));
+        let line = format!("{clock} {seconds} {nanos}\n");
+        super::write_file(plan, Slot::CWD, "/proc/self/timens_offsets", &line, super::root::HOST)?;
+    }
+    Ok(())
+}
+
+/// Whether setgroups(2) is denied in the container's user namespace: it is, where somebody without
+/// privileges maps ids without a helper (user_namespaces(7)).
+pub fn groups_denied(spec: &Spec, host: &Host) -> bool {
+    let new = namespace(spec, NamespaceKind::User).is_some_and(|user| user.path.is_none());
+    let single = |linux: &crate::spec::Linux| {
+        linux.gid_mappings.len() == 1 && linux.gid_mappings[0].size == 1
+    };
+    new && host.euid != 0 && spec.linux.as_ref().is_some_and(single)
+}

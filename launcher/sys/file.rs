@@ -1,0 +1,114 @@
+//! Files: openat2(2), memfd_create(2) with seals, flock(2), ownership of descriptors.
+#![allow(unsafe_code, reason = "system calls")]
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::check;
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// A descriptor from a call that made it.
+pub(super) fn owned(result: i64) -> io::Result<OwnedFd> {
+    let fd = check(result)? as RawFd;
+    // SAFETY: the call before has just made this descriptor, and told nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A descriptor that only names a directory or file of the host.
+pub fn open_path(path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    // SAFETY: `path` is a C string that lives over the call.
+    owned(unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) }.into())
+}
+
+/// openat2(2) with these flags and this way of resolving.
+pub fn openat2(at: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
+    let how = [flags as u64, 0, resolve];
+    // SAFETY: `how` is three words, the kernel's struct open_how of 24 bytes; `path` is a C string.
+    let result = unsafe {
+        libc::syscall(libc::SYS_openat2, at.as_raw_fd(), path.as_ptr(), how.as_ptr(), 24usize)
+    };
+    owned(result)
+}
+
+/// Name a path inside a root, following links inside it only.
+pub fn open_in_root(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    openat2(root.as_fd(), &path, libc::O_PATH | libc::O_CLOEXEC, resolve)
+}
+
+/// fstat(2).
+pub fn stat(fd: &impl AsFd) -> io::Result<libc::stat> {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel fills the structure whole when it answers 0.
+    check(unsafe { libc::fstat(fd.as_fd().as_raw_fd(), stat.as_mut_ptr()) }.into())?;
+    // SAFETY: it has answered 0.
+    Ok(unsafe { stat.assume_init() })
+}
+
+/// Type and permissions of an open file.
+pub fn mode(fd: &impl AsFd) -> io::Result<u32> {
+    stat(fd).map(|stat| stat.st_mode)
+}
+
+/// An executable memfd of these bytes that nobody can change any more.
+///
+/// `EPERM` or `EACCES` where `vm.memfd_noexec` forbids it.
+pub fn sealed_executable(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: `name` is a C string. MFD_EXEC is new in Linux 6.3; older kernels say EINVAL.
+    let first = unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_EXEC) };
+    let fd = match owned(first.into()) {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            // SAFETY: as above.
+            owned(unsafe { libc::memfd_create(name.as_ptr(), flags) }.into())?
+        }
+        result => result?,
+    };
+    let mut file = std::fs::File::from(fd);
+    io::Write::write_all(&mut file, bytes)?;
+    // SAFETY: no pointers.
+    check(unsafe { libc::fchmod(file.as_raw_fd(), 0o511) }.into())?;
+    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    // SAFETY: no pointers. F_SEAL_EXEC is as new as MFD_EXEC.
+    let sealed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals | F_SEAL_EXEC) };
+    if sealed < 0 {
+        // SAFETY: no pointers.
+        check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) }.into())?;
+    }
+    Ok(file.into())
+}
+
+/// include/uapi/linux/fcntl.h, Linux 6.3.
+const F_SEAL_EXEC: i32 = 0x20;
+
+/// Wait for, or try, the one lock of an open file, flock(2).
+pub fn lock(fd: &impl AsFd, wait: bool) -> io::Result<()> {
+    let operation = if wait { libc::LOCK_EX } else { libc::LOCK_EX | libc::LOCK_NB };
+    loop {
+        // SAFETY: no pointers.
+        match check(unsafe { libc::flock(fd.as_fd().as_raw_fd(), operation) }.into()) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map(drop),
+        }
+    }
+}
+
+/// Whether a descriptor number is open in this process.
+pub fn is_open(fd: RawFd) -> bool {
+    // SAFETY: no pointers.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+/// fchown(2) of an inherited descriptor.
+pub fn chown(fd: RawFd, uid: u32, gid: u32) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::fchown(fd, uid, gid) }.into()).map(drop)
+}

@@ -1,0 +1,45 @@
+//! Signals as descriptors: blocked, then read from a signalfd(2); poll(2).
+#![allow(unsafe_code, reason = "system calls")]
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use super::check;
+
+/// Block every signal that can be forwarded, and read them from a descriptor instead.
+pub fn all() -> io::Result<OwnedFd> {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset fills the set whole; the other calls read it.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        check(libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()).into())?;
+        super::file::owned(libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC).into())
+    }
+}
+
+/// The next signal.
+pub fn next(signals: &OwnedFd) -> io::Result<i32> {
+    let mut info = [0u8; 128];
+    // SAFETY: a signalfd_siginfo is 128 bytes.
+    let result = unsafe { libc::read(signals.as_raw_fd(), info.as_mut_ptr().cast(), info.len()) };
+    check(result as i64)?;
+    Ok(i32::from_ne_bytes([info[0], info[1], info[2], info[3]]))
+}
+
+/// Wait until one of these can be read or has ended, or until `timeout_ms` (-1: for ever).
+///
+/// Tells for each whether it is ready; all false after the timeout.
+pub fn poll(fds: &[BorrowedFd<'_>], timeout_ms: i32) -> io::Result<Vec<bool>> {
+    let mut set: Vec<libc::pollfd> = fds
+        .iter()
+        .map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 })
+        .collect();
+    loop {
+        // SAFETY: `set` has as many entries as it says.
+        let result = unsafe { libc::poll(set.as_mut_ptr(), set.len() as _, timeout_ms) };
+        match check(result.into()) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map(|_| set.iter().map(|p| p.revents != 0).collect()),
+        }
+    }
+}
