@@ -20,7 +20,7 @@ use tiny_ce_init::{Op, Slot};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::plan::{EMPTY, Finished, Plan, Preload, c_string};
-use crate::spec::{Mount, Namespace, NamespaceKind, RootfsPropagation, Spec};
+use crate::spec::{Namespace, NamespaceKind, RootfsPropagation, Spec};
 
 /// What init says at points of its plan; the number in its 8 bytes, with the errno 0.
 pub mod report {
