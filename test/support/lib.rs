@@ -14,7 +14,7 @@ mod process;
 pub use bundle::{Bundle, default_config};
 pub use case::{Case, Container};
 pub use needs::{Need, cgroup_v2, met, skip};
-pub use probe::probe;
+pub use probe::{floor, probe};
 pub use process::{Done, Running, Signal, command, run};
 
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! The probe, built once by gcc from test/probe: the program that containers of tests run.
+//! The programs in C that tests run, each built once by gcc: the probe, which containers of tests
+//! run, and the floor, with which the benchmark compares.
 //!
 //! Many test programs may ask at the same time: each builds to a name of its own and renames.
 
@@ -26,26 +27,30 @@ pub fn probe() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| match std::env::var_os("TINY_CE_PROBE") {
         Some(path) => path.into(),
-        None => build(),
+        None => build("probe", &["sys.h", "sys.c", "probe.c", "see.c", "act.c", "net.c"]),
     })
 }
 
-fn build() -> PathBuf {
+/// The benchmark's floor, built from test/bench/floor.c when it is newer.
+pub fn floor() -> PathBuf {
+    build("floor", &["sys.h", "sys.c", "../bench/floor.c"])
+}
+
+fn build(name: &str, sources: &[&str]) -> PathBuf {
     let from = crate::tree().join("test/probe");
-    let to = crate::tree().join("target/probe/probe");
+    let to = crate::tree().join("target/probe").join(name);
+    let sources: Vec<PathBuf> = sources.iter().map(|source| from.join(source)).collect();
     let modified = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
-    let sources: Vec<PathBuf> =
-        std::fs::read_dir(&from).expect("test/probe").map(|e| e.expect("entry").path()).collect();
     let newest = sources.iter().filter_map(|path| modified(path)).max();
     if modified(&to) > newest {
         return to;
     }
     std::fs::create_dir_all(to.with_file_name("")).expect("target/probe");
-    let own = to.with_file_name(format!("probe.{}", std::process::id()));
+    let own = to.with_file_name(format!("{name}.{}", std::process::id()));
     let code = sources.iter().filter(|path| path.extension().is_some_and(|end| end == "c"));
     let done = Command::new("gcc").args(FLAGS).arg("-o").arg(&own).args(code).output();
     let done = done.expect("gcc, which builds the probe");
     assert!(done.status.success(), "gcc: {}", String::from_utf8_lossy(&done.stderr));
-    std::fs::rename(&own, &to).expect("target/probe/probe");
+    std::fs::rename(&own, &to).expect("the built program");
     to
 }
