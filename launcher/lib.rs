@@ -7,6 +7,7 @@ pub mod error;
 pub mod hints;
 pub mod host;
 pub mod log;
+pub mod network;
 pub mod plan;
 pub mod rfc3339;
 pub mod spec;

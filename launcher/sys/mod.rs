@@ -4,6 +4,7 @@
 
 pub mod file;
 pub mod namespace;
+pub mod netns;
 pub mod process;
 pub mod signal;
 pub mod socket;

@@ -1,0 +1,268 @@
+//! A container joins a network, and leaves it.
+//!
+//! Order is everything here: the lease is on disk before the first thing is made, and is removed
+//! after the last thing is gone. So whatever a kill leaves behind can be found by the lease.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::messages::{self, Link};
+use super::names::{self, Mark, Request};
+use super::namespace::{self, Identity, Namespace};
+use super::netlink::Conversation;
+use super::store::{self, Lease, Lock, Record, Store};
+use super::subnet::Subnet;
+use super::{bridge, interface};
+use crate::error::{Error, Result};
+
+/// The interface's name inside every container.
+const INSIDE: &str = "eth0";
+
+/// Whether the container of this id still has its state directory.
+pub type Alive<'a> = &'a dyn Fn(&str) -> bool;
+
+/// What a container has of its network; kept in its state, and in the lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attachment {
+    /// The network's name.
+    pub network: String,
+    /// The container's id.
+    pub container: String,
+    /// The container's address.
+    pub address: IpAddr,
+    /// The network's subnet.
+    pub subnet: Subnet,
+    /// Where the default route leads: the bridge's address.
+    pub gateway: IpAddr,
+    /// The bridge on the host.
+    pub bridge: String,
+    /// The host's end of the veth pair, a port of the bridge.
+    pub host_interface: String,
+    /// The container's end.
+    pub interface: String,
+    /// Path of the network namespace, for `linux.namespaces`.
+    pub netns: PathBuf,
+    /// Which namespace that path stands for, so that no other is ever unmounted.
+    pub identity: Identity,
+    /// The boot in which it was made; inode numbers are used again after the next.
+    pub boot_id: String,
+}
+
+/// Give `container` a network namespace that is attached to a network.
+///
+/// `request` is `NAME` or `NAME:ADDRESS`. The state directory of `container` must exist before:
+/// leases of containers for which `alive` says no are taken back. On failure nothing is left.
+///
+/// # Errors
+/// No such network, a half-made one; the address is not in the subnet, special, or in use (names
+/// the holder); no address is left; `/var/run/netns/CONTAINER` is taken; a call was refused.
+pub fn attach(root: &Path, request: &str, container: &str, alive: Alive) -> Result<Attachment> {
+    let request = Request::parse(request)?;
+    names::check_container(container)?;
+    let store = Store::of(root);
+    // Mistyped names fail before anything is made; the word that counts is said under the lock.
+    store.usable(&request.network)?;
+    let namespace = namespace::create()?;
+    let place = format!("network \"{}\"", request.network);
+    let mut host = Conversation::open().map_err(|failure| failure.at(&place))?;
+
+    let lock = store.lock()?.ok_or_else(|| store::missing(&request.network))?;
+    let record = store.usable(&request.network)?;
+    // Of all networks: this very container may have had another one in an earlier life.
+    for network in store.networks()? {
+        reclaim(&store, &mut host, &network, |id| id != container && alive(id))?;
+    }
+    let bridge = bridge::ensure(&store, &mut host, &record)?;
+    let attachment = take(&store, &lock, &record, &request, container, &namespace)?;
+    drop(lock);
+
+    let made = namespace::publish(&namespace, &attachment.netns)
+        .and_then(|()| connect(&store, &mut host, &bridge, namespace, &attachment));
+    match made {
+        Ok(()) => Ok(attachment),
+        Err(error) => Err(match undo(&store, &mut host, &attachment) {
+            Ok(()) => error,
+            Err(also) => error.detail(format!("and taking it back: {}", also.line())),
+        }),
+    }
+}
+
+/// Take everything away that [`attach`] made. Parts that are gone already are no error.
+///
+/// # Errors
+/// A call was refused; then the lease stays, so that it can be tried again.
+pub fn detach(root: &Path, attachment: &Attachment) -> Result<()> {
+    let store = Store::of(root);
+    let place = format!("network \"{}\"", attachment.network);
+    let mut host = Conversation::open().map_err(|failure| failure.at(&place))?;
+    undo(&store, &mut host, attachment)
+}
+
+/// As [`detach`], for a container whose state does not tell: after a kill while it was created, or
+/// with a damaged state. Looks into every network; costs one openat(2) if there is none.
+pub fn detach_container(root: &Path, container: &str) -> Result<()> {
+    let store = Store::of(root);
+    let mut host = None;
+    for network in store.networks()? {
+        for lease in store.leases(&network)?.iter().filter(|l| l.container == container) {
+            if host.is_none() {
+                let place = format!("network \"{network}\"");
+                host = Some(Conversation::open().map_err(|failure| failure.at(&place))?);
+            }
+            if let Some(host) = &mut host {
+                withdraw(&store, host, &network, lease)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Take back the leases of `network` whose containers `keep` does not know.
+pub(super) fn reclaim(
+    store: &Store,
+    host: &mut Conversation,
+    network: &str,
+    keep: impl Fn(&str) -> bool,
+) -> Result<()> {
+    for lease in store.leases(network)? {
+        if !keep(&lease.container) {
+            withdraw(store, host, network, &lease)?;
+        }
+    }
+    Ok(())
+}
+
+/// Choose an address and record the lease: from here on, everything can be found again.
+fn take(
+    store: &Store,
+    lock: &Lock,
+    record: &Record,
+    request: &Request,
+    container: &str,
+    namespace: &Namespace,
+) -> Result<Attachment> {
+    let leases = store.leases(&record.name)?;
+    let subnet = record.subnet;
+    let address = match request.address {
+        Some(address) => asked_for(address, record, &leases)?,
+        None => {
+            let used: BTreeSet<IpAddr> = leases.iter().map(|lease| lease.address).collect();
+            let none = || {
+                Error::new(format!("network \"{}\": no address of {subnet} is free", record.name))
+                    .hint("delete containers that are not used, or make a larger network")
+            };
+            subnet.allocate(&used).ok_or_else(none)?
+        }
+    };
+    let netns = namespace::path_of(container);
+    namespace::check_free(&netns)?;
+    let attachment = Attachment {
+        network: record.name.clone(),
+        container: container.to_owned(),
+        address,
+        subnet,
+        gateway: subnet.gateway(),
+        bridge: store.bridge(&record.name).ifname,
+        host_interface: store.port(&record.name, container).ifname,
+        interface: INSIDE.to_owned(),
+        netns,
+        identity: namespace.identity,
+        boot_id: boot_id()?,
+    };
+    let lease = Lease { address, container: container.to_owned() };
+    store.lease(lock, &record.name, &lease, &attachment)?;
+    Ok(attachment)
+}
+
+/// An address that was asked for, if it can be had.
+fn asked_for(address: IpAddr, record: &Record, leases: &[Lease]) -> Result<IpAddr> {
+    let wrong = |why: &str| Error::new(format!("network \"{}\": {address} {why}", record.name));
+    if let Some(why) = record.subnet.refusal(address) {
+        return Err(wrong(&why));
+    }
+    match leases.iter().find(|lease| lease.address == address) {
+        None => Ok(address),
+        Some(lease) => Err(wrong(&format!("is in use by container \"{}\"", lease.container))
+            .hint("leave out the address to get one that is free")),
+    }
+}
+
+/// The veth pair, the loopback interface, the address and the route.
+fn connect(
+    store: &Store,
+    host: &mut Conversation,
+    bridge: &Link,
+    mut namespace: Namespace,
+    attachment: &Attachment,
+) -> Result<()> {
+    let place = format!("network \"{}\"", attachment.network);
+    let port = store.port(&attachment.network, &attachment.container);
+    let mac = names::address_mac(attachment.address);
+    let file = namespace.file.as_raw_fd();
+    let veth = messages::new_veth(&port, bridge.index, file, INSIDE, mac);
+    host.send(&[veth, messages::set_alias(&port)])
+        .map_err(|failure| failure.at(format!("{place}: interface {}", port.ifname)))?;
+
+    let inside = &mut namespace.inside;
+    let place = format!("{place}: container \"{}\"", attachment.container);
+    let of = |name: &str| format!("{place}: interface {name}");
+    let ask = [messages::get_link("lo"), messages::get_link(INSIDE)];
+    let replies = inside.send(&ask).map_err(|failure| failure.at(of(INSIDE)))?;
+    let index = |at: usize| replies.get(at).and_then(|reply| Link::read(reply)).map(|l| l.index);
+    let (Some(lo), Some(eth0)) = (index(0), index(1)) else {
+        return Err(Error::new(format!("{}: RTM_GETLINK: no reply", of(INSIDE))));
+    };
+    let configure = [
+        messages::set_up(lo),
+        messages::set_up(eth0),
+        messages::new_address(eth0, attachment.address, &attachment.subnet),
+        messages::new_default_route(eth0, attachment.gateway),
+    ];
+    inside.send(&configure).map_err(|failure| failure.at(of(INSIDE)))?;
+    Ok(())
+}
+
+/// Undo what a lease stands for; a damaged one is undone by what its name tells.
+fn withdraw(store: &Store, host: &mut Conversation, network: &str, lease: &Lease) -> Result<()> {
+    match store.details::<Attachment>(network, lease) {
+        Some(attachment) => undo(store, host, &attachment),
+        None => {
+            remove_port(&store.port(network, &lease.container), host)?;
+            namespace::withdraw(&namespace::path_of(&lease.container), None)?;
+            store.release(network, lease)
+        }
+    }
+}
+
+fn undo(store: &Store, host: &mut Conversation, attachment: &Attachment) -> Result<()> {
+    let Attachment { network, container, address, .. } = attachment;
+    // After a reboot, nothing of what was made is there: only, perhaps, the like of others.
+    if boot_id()? == attachment.boot_id {
+        // The port goes by its own message: deleting the namespace would take it along, but only
+        // when its last process is gone, and not at once.
+        remove_port(&store.port(network, container), host)?;
+        namespace::withdraw(&attachment.netns, Some(attachment.identity))?;
+    }
+    store.release(network, &Lease { address: *address, container: container.clone() })
+}
+
+fn remove_port(port: &Mark, host: &mut Conversation) -> Result<()> {
+    let place = || format!("interface {}", port.ifname);
+    match interface::find(host, &port.ifname).map_err(|failure| failure.at(place()))? {
+        Some(link) if link.is(port) => interface::delete(host, link.index, &place()),
+        _ => Ok(()),
+    }
+}
+
+fn boot_id() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    match std::fs::read_to_string(path) {
+        Ok(id) => Ok(id.trim_ascii().to_owned()),
+        Err(e) => Err(Error::io(path, "read", &e)),
+    }
+}
