@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::json::{Node, Reader};
+use super::json::{Node, Reader, Step};
 
 /// A type that a property may have.
 pub trait Field: Sized {
@@ -53,17 +53,12 @@ impl Field for String {
     const EMPTY_IS_ABSENT: bool = true;
 
     fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
-        if !node.raw().starts_with('"') {
-            return reader.expected(node, "a string");
-        }
-        let Ok(text) = serde_json::from_str::<String>(node.raw()) else {
-            return reader.expected(node, "a string");
-        };
+        let text = reader.string(node)?;
         if text.contains('\0') {
             reader.wrong(node, "contains NUL");
             return None;
         }
-        Some(text)
+        Some(text.to_owned())
     }
 }
 
@@ -133,8 +128,8 @@ impl<T: Field> Field for Vec<T> {
     fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
         let items = reader.array(node)?;
         let mut all = Some(Vec::with_capacity(items.len()));
-        for (index, item) in items.into_iter().enumerate() {
-            let value = reader.inside(&format!("[{index}]"), |r| T::read(item, r));
+        for (index, item) in items.enumerate() {
+            let value = reader.inside(Step::Index(index), |r| T::read(item, r));
             all = all.and_then(|mut list| {
                 list.push(value?);
                 Some(list)
@@ -159,7 +154,7 @@ impl<T: Field> Field for BTreeMap<String, T> {
         let object = reader.object(node)?;
         let mut all = Some(BTreeMap::new());
         for (key, node) in object.entries() {
-            let value = reader.inside(&format!("[{key:?}]"), |r| {
+            let value = reader.inside(Step::Key(key), |r| {
                 if key.contains('\0') {
                     r.wrong(node, "contains NUL");
                     return None;

@@ -60,8 +60,11 @@ fn slurp(path: &Path) -> Result<Vec<u8>> {
 ///
 /// Those without a position get that of their field in `source`; the order is the document's.
 pub fn refuse(path: &Path, source: &[u8], mut violations: Vec<Violation>) -> Error {
-    for violation in violations.iter_mut().filter(|v| v.position.is_none() && !v.path.is_empty()) {
-        violation.position = json::locate(source, &violation.path);
+    let unplaced = |v: &Violation| v.position.is_none() && !v.path.is_empty();
+    let paths = violations.iter().filter(|v| unplaced(v)).map(|v| v.path.as_str());
+    let positions = json::locate(source, paths);
+    for (violation, position) in violations.iter_mut().filter(|v| unplaced(v)).zip(positions) {
+        violation.position = position;
     }
     violations.sort_by_key(|violation| violation.position);
     let shown = path.display();

@@ -14,6 +14,7 @@ pub mod json;
 pub mod linux;
 pub mod load;
 pub mod names;
+mod parse;
 mod record;
 pub mod resources;
 pub mod text;

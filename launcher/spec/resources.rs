@@ -89,7 +89,7 @@ record! {
     /// `linux.resources.cpu`.
     #[derive(Default)]
     pub struct Cpu {
-        /// Relative weight, 2 to 262144.
+        /// Relative weight, 2 to 262144; 0 leaves the kernel's 1024.
         "shares" shares: Option<u64>,
         /// Microseconds per period; -1 is unlimited.
         "quota" quota: Option<i64>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, paths};
+use super::{At, Findings, paths};
 use crate::spec::json::quote;
 use crate::spec::{Device, DeviceKind};
 
@@ -31,8 +31,8 @@ pub fn check(f: &mut Findings, devices: &[Device]) {
                 }
             }
         }
-        numbers(f, &base, device);
-        mode(f, &base, device);
+        numbers(f, format_args!("{base}"), device);
+        mode(f, format_args!("{base}"), device);
     }
 }
 
@@ -47,7 +47,7 @@ fn place(f: &mut Findings, field: &str, clean: &str) {
     }
 }
 
-fn numbers(f: &mut Findings, base: &str, device: &Device) {
+fn numbers(f: &mut Findings, base: At<'_>, device: &Device) {
     let limits = [("major", device.major, MAX_MAJOR), ("minor", device.minor, MAX_MINOR)];
     for (name, number, limit) in limits {
         match (device.kind, number) {
@@ -55,15 +55,15 @@ fn numbers(f: &mut Findings, base: &str, device: &Device) {
             (DeviceKind::Fifo, _) => {}
             (kind, None) => {
                 let text = format!("missing; a device of type {} needs one", kind.word());
-                f.wrong(format!("{base}.{name}"), text);
+                f.wrong(format_args!("{base}.{name}"), text);
             }
-            (_, Some(number)) => f.range(format!("{base}.{name}"), number, 0, limit.into()),
+            (_, Some(number)) => f.range(format_args!("{base}.{name}"), number, 0, limit.into()),
         }
     }
 }
 
 /// Permissions; the bits of stat(2) that tell the kind of file may be there, if they agree.
-fn mode(f: &mut Findings, base: &str, device: &Device) {
+fn mode(f: &mut Findings, base: At<'_>, device: &Device) {
     let Some(mode) = device.file_mode else { return };
     let kind = match device.kind {
         DeviceKind::Char | DeviceKind::Unbuffered => libc::S_IFCHR,
@@ -80,7 +80,7 @@ fn mode(f: &mut Findings, base: &str, device: &Device) {
     for (name, id) in [("uid", device.uid), ("gid", device.gid)] {
         if id == Some(u32::MAX) {
             let text = "4294967295 means \"no change\" to the kernel; 0 to 4294967294";
-            f.wrong(format!("{base}.{name}"), text);
+            f.wrong(format_args!("{base}.{name}"), text);
         }
     }
 }

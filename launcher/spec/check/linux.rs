@@ -1,6 +1,7 @@
 //! Rules for what else is in `linux`: paths, network devices, RDT, memory policy, personality.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use super::namespaces::{add, find};
 use super::resources::list;
@@ -21,7 +22,7 @@ pub fn check(f: &mut Findings, linux: &Linux) {
         [("maskedPaths", &linux.masked_paths), ("readonlyPaths", &linux.readonly_paths)]
     {
         for (index, path) in list.iter().enumerate() {
-            paths::inside(f, &format!("linux.{name}[{index}]"), path);
+            paths::inside(f, format_args!("linux.{name}[{index}]"), path);
         }
     }
     if let Some(path) = &linux.cgroups_path {
@@ -42,7 +43,7 @@ pub fn check(f: &mut Findings, linux: &Linux) {
 }
 
 /// A name that a network interface can have: the kernel's dev_valid_name().
-pub fn interface(f: &mut Findings, field: &str, name: &str) {
+pub fn interface(f: &mut Findings, field: impl Display, name: &str) {
     let shown = quote(name);
     if name.is_empty() || matches!(name, "." | "..") {
         f.wrong(field, format!("{shown} is not the name of a network interface"));
@@ -63,7 +64,7 @@ fn net_devices(f: &mut Findings, linux: &Linux) {
         let field = format!("{FIELD}[{host:?}]");
         interface(f, &field, host);
         if let Some(name) = &device.name {
-            interface(f, &format!("{field}.name"), name);
+            interface(f, format_args!("{field}.name"), name);
         }
         let name = device.name.as_deref().unwrap_or(host);
         // With %d, the kernel numbers them.
@@ -89,7 +90,7 @@ fn intel_rdt(f: &mut Findings, rdt: &IntelRdt) {
     for (index, line) in rdt.schemata.iter().enumerate() {
         if line.is_empty() || line.contains('\n') {
             let text = format!("{} is not one line of a schemata file", quote(line));
-            f.wrong(format!("linux.intelRdt.schemata[{index}]"), text);
+            f.wrong(format_args!("linux.intelRdt.schemata[{index}]"), text);
         }
     }
 }
@@ -98,7 +99,7 @@ fn intel_rdt(f: &mut Findings, rdt: &IntelRdt) {
 fn memory_policy(f: &mut Findings, policy: &MemoryPolicy) {
     use MemoryPolicyFlag::{NumaBalancing, RelativeNodes, StaticNodes};
     use MemoryPolicyMode::{Bind, Default, Local, Preferred, PreferredMany};
-    list(f, "linux.memoryPolicy.nodes".into(), policy.nodes.as_deref());
+    list(f, format_args!("linux.memoryPolicy.nodes"), policy.nodes.as_deref());
     let mode = policy.mode.word();
     match (policy.mode, policy.nodes.is_some()) {
         (Default | Local, true) => f.wrong("linux.memoryPolicy.nodes", format!("{mode} has none")),

@@ -12,6 +12,8 @@ mod process;
 mod resources;
 mod sysctl;
 
+use std::fmt::{Arguments, Display};
+
 use super::json::{Violation, quote};
 use super::{Hook, Hooks, Process, Resources, Root, Spec};
 
@@ -22,6 +24,9 @@ pub const VERSIONS: &str = "1.0.0 to 1.3.x";
 
 /// The newest minor version that is understood.
 const NEWEST_MINOR: u64 = 3;
+
+/// The path of what is checked: text only once something is wrong with it, as mostly nothing is.
+type At<'a> = Arguments<'a>;
 
 /// What is let through although the rules forbid it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,25 +47,20 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn wrong(&mut self, path: impl Into<String>, text: impl Into<String>) {
-        self.violations.push(Violation::rule(path, text));
+    fn wrong(&mut self, path: impl Display, text: impl Into<String>) {
+        self.violations.push(Violation::rule(path.to_string(), text));
     }
 
-    fn wrong_hint(
-        &mut self,
-        path: impl Into<String>,
-        text: impl Into<String>,
-        hint: impl Into<String>,
-    ) {
-        self.violations.push(Violation::rule(path, text).hint(hint));
+    fn wrong_hint(&mut self, path: impl Display, text: impl Into<String>, hint: impl Into<String>) {
+        self.violations.push(Violation::rule(path.to_string(), text).hint(hint));
     }
 
-    fn warn(&mut self, path: impl Into<String>, text: impl Into<String>) {
-        self.warnings.push(Violation::rule(path, text));
+    fn warn(&mut self, path: impl Display, text: impl Into<String>) {
+        self.warnings.push(Violation::rule(path.to_string(), text));
     }
 
     /// `value` must be within `low` and `high`; the message has all three.
-    fn range(&mut self, path: impl Into<String>, value: impl Into<i128>, low: i128, high: i128) {
+    fn range(&mut self, path: impl Display, value: impl Into<i128>, low: i128, high: i128) {
         let value = value.into();
         if !(low..=high).contains(&value) {
             self.wrong(path, format!("{value} is out of range; {low} to {high}"));
@@ -74,7 +74,7 @@ pub fn check(spec: &Spec, allow: Allow) -> Findings {
     version(&mut f, spec.oci_version.as_deref(), allow);
     root(&mut f, spec.root.as_ref(), allow);
     if let Some(process) = &spec.process {
-        process::check(&mut f, "process", process);
+        process::check(&mut f, format_args!("process."), process);
     }
     mounts::check(&mut f, spec);
     hooks(&mut f, spec.hooks.as_ref());
@@ -87,7 +87,7 @@ pub fn check(spec: &Spec, allow: Allow) -> Findings {
         sysctl::check(&mut f, spec, linux);
         linux::check(&mut f, linux);
         if let Some(resources) = &linux.resources {
-            resources::check(&mut f, "linux.resources", resources);
+            resources::check(&mut f, format_args!("linux.resources."), resources);
         }
     }
     f
@@ -96,20 +96,15 @@ pub fn check(spec: &Spec, allow: Allow) -> Findings {
 /// The rules for a process alone, as `exec --process` has one.
 pub fn check_process(process: &Process) -> Findings {
     let mut f = Findings::default();
-    process::check(&mut f, "", process);
+    process::check(&mut f, format_args!(""), process);
     f
 }
 
 /// The rules for resources alone, as `update --resources` has them.
 pub fn check_resources(resources: &Resources) -> Findings {
     let mut f = Findings::default();
-    resources::check(&mut f, "", resources);
+    resources::check(&mut f, format_args!(""), resources);
     f
-}
-
-/// `base.name`, or `name` in a document that begins there.
-fn below(base: &str, name: &str) -> String {
-    if base.is_empty() { name.to_owned() } else { format!("{base}.{name}") }
 }
 
 /// The specification: SemVer 2.0.0, compatible within a major version.
@@ -186,10 +181,10 @@ fn hooks(f: &mut Findings, hooks: Option<&Hooks>) {
     for (kind, list) in kinds {
         for (index, hook) in list.iter().enumerate() {
             let base = format!("hooks.{kind}[{index}]");
-            paths::absolute(f, &format!("{base}.path"), &hook.path);
+            paths::absolute(f, format_args!("{base}.path"), &hook.path);
             if let Some(timeout @ ..=0) = hook.timeout {
                 let text = format!("{timeout} is out of range; at least 1 (seconds)");
-                f.wrong(format!("{base}.timeout"), text);
+                f.wrong(format_args!("{base}.timeout"), text);
             }
         }
     }

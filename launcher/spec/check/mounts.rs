@@ -2,7 +2,7 @@
 //! for the file system, which alone knows it.
 
 use super::namespaces::{add, find, mappings};
-use super::{Findings, paths};
+use super::{At, Findings, paths};
 use crate::spec::json::quote;
 use crate::spec::{Mount, NamespaceKind, Spec};
 
@@ -34,17 +34,20 @@ impl Mount {
 
 pub fn check(f: &mut Findings, spec: &Spec) {
     for (index, mount) in spec.mounts.iter().enumerate() {
-        let base = format!("mounts[{index}]");
-        let field = format!("{base}.destination");
-        if paths::inside(f, &field, &mount.destination) {
-            destination(f, &field, mount);
-        }
-        what(f, &base, mount);
-        ids(f, &base, mount, spec);
+        self::mount(f, format_args!("mounts[{index}]"), mount, spec);
     }
 }
 
-fn destination(f: &mut Findings, field: &str, mount: &Mount) {
+fn mount(f: &mut Findings, base: At<'_>, mount: &Mount, spec: &Spec) {
+    let field = format_args!("{base}.destination");
+    if paths::inside(f, field, &mount.destination) {
+        destination(f, field, mount);
+    }
+    what(f, base, mount);
+    ids(f, base, mount, spec);
+}
+
+fn destination(f: &mut Findings, field: At<'_>, mount: &Mount) {
     let clean = paths::clean(&mount.destination);
     let shown = quote(&mount.destination);
     if clean == "/" {
@@ -70,35 +73,35 @@ fn destination(f: &mut Findings, field: &str, mount: &Mount) {
     }
 }
 
-fn what(f: &mut Findings, base: &str, mount: &Mount) {
+fn what(f: &mut Findings, base: At<'_>, mount: &Mount) {
     if let Some(source) = &mount.source {
-        paths::length(f, &format!("{base}.source"), source);
+        paths::length(f, format_args!("{base}.source"), source);
     }
     if mount.is_bind() {
         if mount.source.is_none() {
-            f.wrong(format!("{base}.source"), "missing; a bind mount needs one");
+            f.wrong(format_args!("{base}.source"), "missing; a bind mount needs one");
         }
     } else if mount.kind.is_none() && !mount.has("remount") {
         let text = "missing; only a bind mount (option bind or rbind) needs none";
-        f.wrong(format!("{base}.type"), text);
+        f.wrong(format_args!("{base}.type"), text);
     }
     for (index, option) in mount.options.iter().enumerate().filter(|(_, o)| o.is_empty()) {
-        f.wrong(format!("{base}.options[{index}]"), format!("an empty option {option:?}"));
+        f.wrong(format_args!("{base}.options[{index}]"), format!("an empty option {option:?}"));
     }
 }
 
 /// mount_setattr(2), MOUNT_ATTR_IDMAP.
-fn ids(f: &mut Findings, base: &str, mount: &Mount, spec: &Spec) {
+fn ids(f: &mut Findings, base: At<'_>, mount: &Mount, spec: &Spec) {
     let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
     for (given, missing, name, other) in
         [(uids, gids, "gidMappings", "uidMappings"), (gids, uids, "uidMappings", "gidMappings")]
     {
         if !given.is_empty() && missing.is_empty() {
-            f.wrong(format!("{base}.{name}"), format!("missing; {other} is given"));
+            f.wrong(format_args!("{base}.{name}"), format!("missing; {other} is given"));
         }
     }
-    mappings(f, &format!("{base}.uidMappings"), uids);
-    mappings(f, &format!("{base}.gidMappings"), gids);
+    mappings(f, format_args!("{base}.uidMappings"), uids);
+    mappings(f, format_args!("{base}.gidMappings"), gids);
     let user = find(spec.linux.as_ref(), NamespaceKind::User);
     let option = ["idmap", "ridmap"].into_iter().find(|option| mount.has(option));
     if let (Some(option), true, None) = (option, uids.is_empty() && gids.is_empty(), user) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, paths};
+use super::{At, Findings, paths};
 use crate::spec::json::quote;
 use crate::spec::{IdMapping, Linux, Namespace, NamespaceKind, Spec, TimeOffset};
 
@@ -44,12 +44,12 @@ pub fn check(f: &mut Findings, spec: &Spec) {
     let list = linux.map_or(&[][..], |linux| &linux.namespaces);
     let mut seen = BTreeMap::new();
     for (index, namespace) in list.iter().enumerate() {
-        let path = format!("linux.namespaces[{index}]");
         if let Some(first) = seen.insert(namespace.kind, index) {
-            f.wrong(&path, format!("{} again, after [{first}]", namespace.kind.word()));
+            let text = format!("{} again, after [{first}]", namespace.kind.word());
+            f.wrong(format_args!("linux.namespaces[{index}]"), text);
         }
         if let Some(target) = &namespace.path {
-            paths::absolute(f, &format!("{path}.path"), target);
+            paths::absolute(f, format_args!("linux.namespaces[{index}].path"), target);
         }
     }
     if find(linux, NamespaceKind::Mount).is_none() {
@@ -88,7 +88,7 @@ fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
                 [{\"containerID\": 0, \"hostID\": 0, \"size\": 1}]";
             f.wrong_hint(field, "missing; a new user namespace has no ids without it", hint);
         }
-        sound &= mappings(f, field, map) && !map.is_empty();
+        sound &= mappings(f, format_args!("{field}"), map) && !map.is_empty();
     }
     let user = spec.process.as_ref().and_then(|process| process.user.as_ref());
     let (Some(Namespace { path: None, .. }), Some(user), true) = (namespace, user, sound) else {
@@ -108,19 +108,19 @@ fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
 }
 
 /// What the kernel asks of an id map, user_namespaces(7), and whether it is so.
-pub fn mappings(f: &mut Findings, field: &str, map: &[IdMapping]) -> bool {
+pub fn mappings(f: &mut Findings, field: At<'_>, map: &[IdMapping]) -> bool {
     let before = f.violations.len();
     if map.len() > MAX_MAPPINGS {
         f.wrong(field, format!("{} mappings; at most {MAX_MAPPINGS}", map.len()));
     }
     for (index, m) in map.iter().enumerate() {
         if m.size == 0 {
-            f.wrong(format!("{field}[{index}].size"), "0; at least 1");
+            f.wrong(format_args!("{field}[{index}].size"), "0; at least 1");
         }
         for (name, first) in [("containerID", m.container_id), ("hostID", m.host_id)] {
             if first.checked_add(m.size).is_none() {
                 let text = format!("{first} and size {} reach beyond id 4294967294", m.size);
-                f.wrong(format!("{field}[{index}].{name}"), text);
+                f.wrong(format_args!("{field}[{index}].{name}"), text);
             }
         }
     }
@@ -133,7 +133,7 @@ pub fn mappings(f: &mut Findings, field: &str, map: &[IdMapping]) -> bool {
 
 fn overlap(
     f: &mut Findings,
-    field: &str,
+    field: At<'_>,
     name: &str,
     map: &[IdMapping],
     first: impl Fn(&IdMapping) -> u32,
@@ -146,7 +146,7 @@ fn overlap(
         if first(low) + low.size > first(high) {
             let (a, b) = (pair[0].min(pair[1]), pair[0].max(pair[1]));
             let text = format!("overlaps with that of [{a}]");
-            f.wrong(format!("{field}[{b}].{name}"), text);
+            f.wrong(format_args!("{field}[{b}].{name}"), text);
         }
     }
 }
@@ -170,7 +170,7 @@ fn time(f: &mut Findings, linux: &Linux) {
             f.wrong(&field, format!("unknown clock; known: {}", CLOCKS.join(", ")));
         }
         if let Some(nanosecs) = nanosecs {
-            f.range(format!("{field}.nanosecs"), *nanosecs, 0, 999_999_999);
+            f.range(format_args!("{field}.nanosecs"), *nanosecs, 0, 999_999_999);
         }
     }
 }

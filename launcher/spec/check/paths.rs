@@ -2,6 +2,8 @@
 //!
 //! A cleaned path is compared, never opened: opening is `openat2`'s work, component by component.
 
+use std::fmt::Display;
+
 use super::Findings;
 use crate::spec::json::quote;
 
@@ -9,7 +11,7 @@ use crate::spec::json::quote;
 const MAX_BYTES: usize = 4095;
 
 /// Not longer than a system call takes.
-pub fn length(f: &mut Findings, field: &str, path: &str) -> bool {
+pub fn length(f: &mut Findings, field: impl Display + Copy, path: &str) -> bool {
     if path.len() > MAX_BYTES {
         f.wrong(field, format!("a path of {} bytes; at most {MAX_BYTES}", path.len()));
     }
@@ -17,7 +19,7 @@ pub fn length(f: &mut Findings, field: &str, path: &str) -> bool {
 }
 
 /// Absolute, and not too long. Whether the path is so; if not, it has been said.
-pub fn absolute(f: &mut Findings, field: &str, path: &str) -> bool {
+pub fn absolute(f: &mut Findings, field: impl Display + Copy, path: &str) -> bool {
     if path.is_empty() {
         f.wrong(field, "empty; an absolute path is needed");
         return false;
@@ -31,7 +33,7 @@ pub fn absolute(f: &mut Findings, field: &str, path: &str) -> bool {
 
 /// Without a component that leads up: such a path means one thing to its reader and another to
 /// the kernel, once a component before it is a symbolic link.
-pub fn no_parent(f: &mut Findings, field: &str, path: &str) -> bool {
+pub fn no_parent(f: &mut Findings, field: impl Display + Copy, path: &str) -> bool {
     let found = path.split('/').any(|component| component == "..");
     if found {
         f.wrong(field, format!("{} has a component \"..\"", quote(path)));
@@ -40,7 +42,7 @@ pub fn no_parent(f: &mut Findings, field: &str, path: &str) -> bool {
 }
 
 /// An absolute path inside the container.
-pub fn inside(f: &mut Findings, field: &str, path: &str) -> bool {
+pub fn inside(f: &mut Findings, field: impl Display + Copy, path: &str) -> bool {
     absolute(f, field, path) && no_parent(f, field, path)
 }
 

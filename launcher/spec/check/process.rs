@@ -3,70 +3,72 @@
 use std::collections::BTreeMap;
 
 use super::resources::list;
-use super::{Findings, below, paths};
+use super::{At, Findings, paths};
 use crate::spec::json::quote;
 use crate::spec::names::{CAPABILITIES, RLIMITS, capability, rlimit};
 use crate::spec::{Capabilities, IoPriority, Process, Rlimit, Scheduler, SchedulerPolicy, User};
 
 /// `base` is the path of the process in its document.
-pub fn check(f: &mut Findings, base: &str, process: &Process) {
+pub fn check(f: &mut Findings, base: At<'_>, process: &Process) {
     program(f, base, process);
     if let Some(user) = &process.user {
-        self::user(f, &below(base, "user"), user);
+        self::user(f, format_args!("{base}user"), user);
     }
     if let Some(capabilities) = &process.capabilities {
-        self::capabilities(f, &below(base, "capabilities"), capabilities);
+        self::capabilities(f, format_args!("{base}capabilities"), capabilities);
     }
-    rlimits(f, &below(base, "rlimits"), &process.rlimits);
+    rlimits(f, format_args!("{base}rlimits"), &process.rlimits);
     if let Some(adjustment) = process.oom_score_adj {
-        f.range(below(base, "oomScoreAdj"), adjustment, -1000, 1000);
+        f.range(format_args!("{base}oomScoreAdj"), adjustment, -1000, 1000);
     }
     if let Some(scheduler) = &process.scheduler {
-        self::scheduler(f, &below(base, "scheduler"), scheduler);
+        self::scheduler(f, format_args!("{base}scheduler"), scheduler);
     }
     if let Some(IoPriority { priority: Some(priority), .. }) = process.io_priority {
-        f.range(below(base, "ioPriority.priority"), priority, 0, 7);
+        f.range(format_args!("{base}ioPriority.priority"), priority, 0, 7);
     }
     if let Some(affinity) = &process.exec_cpu_affinity {
-        list(f, below(base, "execCPUAffinity.initial"), affinity.initial.as_deref());
-        list(f, below(base, "execCPUAffinity.final"), affinity.last.as_deref());
+        list(f, format_args!("{base}execCPUAffinity.initial"), affinity.initial.as_deref());
+        list(f, format_args!("{base}execCPUAffinity.final"), affinity.last.as_deref());
     }
 }
 
-fn program(f: &mut Findings, base: &str, process: &Process) {
+fn program(f: &mut Findings, base: At<'_>, process: &Process) {
     match process.args.first() {
-        None => f.wrong(below(base, "args"), "missing or empty; at least the program is needed"),
+        None => {
+            f.wrong(format_args!("{base}args"), "missing or empty; at least the program is needed")
+        }
         Some(program) if program.is_empty() => {
-            f.wrong(below(base, "args[0]"), "empty; a program is needed");
+            f.wrong(format_args!("{base}args[0]"), "empty; a program is needed");
         }
         Some(_) => {}
     }
-    paths::absolute(f, &below(base, "cwd"), &process.cwd);
+    paths::absolute(f, format_args!("{base}cwd"), &process.cwd);
     for (index, variable) in process.env.iter().enumerate() {
         let text = match variable.find('=') {
             Some(0) => "has no name before the \"=\"",
             Some(_) => continue,
             None => "has no \"=\"; variables are NAME=value",
         };
-        f.wrong(below(base, &format!("env[{index}]")), format!("{} {text}", quote(variable)));
+        f.wrong(format_args!("{base}env[{index}]"), format!("{} {text}", quote(variable)));
     }
 }
 
-fn user(f: &mut Findings, base: &str, user: &User) {
-    let mut id = |name: String, id: u32| {
+fn user(f: &mut Findings, base: At<'_>, user: &User) {
+    let mut id = |name: At<'_>, id: u32| {
         if id == u32::MAX {
             let text = "4294967295 means \"no change\" to the kernel; 0 to 4294967294";
-            f.wrong(below(base, &name), text);
+            f.wrong(format_args!("{base}.{name}"), text);
         }
     };
-    id("uid".into(), user.uid);
-    id("gid".into(), user.gid);
+    id(format_args!("uid"), user.uid);
+    id(format_args!("gid"), user.gid);
     for (index, gid) in user.additional_gids.iter().enumerate() {
-        id(format!("additionalGids[{index}]"), *gid);
+        id(format_args!("additionalGids[{index}]"), *gid);
     }
     if let Some(umask @ 0o1000..) = user.umask {
         f.wrong_hint(
-            below(base, "umask"),
+            format_args!("{base}.umask"),
             format!("{umask} (octal {umask:#o}) is out of range; 0 to 511 (octal 0o777)"),
             "JSON has no octal numbers: the umask 022 is written 18",
         );
@@ -74,7 +76,7 @@ fn user(f: &mut Findings, base: &str, user: &User) {
 }
 
 /// What capset(2) and prctl(2) would refuse with an EPERM that names nothing.
-fn capabilities(f: &mut Findings, base: &str, sets: &Capabilities) {
+fn capabilities(f: &mut Findings, base: At<'_>, sets: &Capabilities) {
     let all: [(&str, &[String]); 5] = [
         ("bounding", &sets.bounding),
         ("effective", &sets.effective),
@@ -89,7 +91,7 @@ fn capabilities(f: &mut Findings, base: &str, sets: &Capabilities) {
             });
             let hint = similar.map_or(String::new(), |known| format!("; did you mean {known}?"));
             let text = format!("unknown capability {}, ignored{hint}", quote(name));
-            f.warn(format!("{base}.{set}[{index}]"), text);
+            f.warn(format_args!("{base}.{set}[{index}]"), text);
         }
     }
     let missing = |from: &[String], of: &[String]| -> Option<String> {
@@ -105,17 +107,17 @@ fn capabilities(f: &mut Findings, base: &str, sets: &Capabilities) {
         ("ambient", &sets.ambient, "permitted", &sets.permitted),
     ] {
         if let Some(names) = missing(names, limit) {
-            f.wrong(format!("{base}.{set}"), format!("not in {within}: {names}"));
+            f.wrong(format_args!("{base}.{set}"), format!("not in {within}: {names}"));
         }
     }
     // A warning: the default that runc writes has such a set, and runs.
     if let Some(names) = missing(&sets.ambient, &sets.inheritable) {
         let text = format!("not in inheritable, and so not made ambient: {names}");
-        f.warn(format!("{base}.ambient"), text);
+        f.warn(format_args!("{base}.ambient"), text);
     }
 }
 
-fn rlimits(f: &mut Findings, base: &str, limits: &[Rlimit]) {
+fn rlimits(f: &mut Findings, base: At<'_>, limits: &[Rlimit]) {
     let mut seen = BTreeMap::new();
     for (index, limit) in limits.iter().enumerate() {
         let path = format!("{base}[{index}]");
@@ -123,14 +125,14 @@ fn rlimits(f: &mut Findings, base: &str, limits: &[Rlimit]) {
         if rlimit(&limit.kind).is_none() {
             let known: Vec<&str> = RLIMITS.iter().map(|(name, _)| *name).collect();
             let text = format!("unknown limit {}; known: {}", quote(&limit.kind), known.join(", "));
-            f.wrong(format!("{path}.type"), text);
+            f.wrong(format_args!("{path}.type"), text);
         } else if let Some(first) = seen.insert(&limit.kind, index) {
-            f.wrong(format!("{path}.type"), format!("{} again, after [{first}]", limit.kind));
+            f.wrong(format_args!("{path}.type"), format!("{} again, after [{first}]", limit.kind));
         }
         if soft > hard {
             let (soft, hard) = (amount(soft), amount(hard));
             let text = format!("{}: {soft} is more than the hard limit, {hard}", limit.kind);
-            f.wrong(format!("{path}.soft"), text);
+            f.wrong(format_args!("{path}.soft"), text);
         }
     }
 }
@@ -140,21 +142,21 @@ fn amount(limit: u64) -> String {
 }
 
 /// sched_setattr(2), sched(7).
-fn scheduler(f: &mut Findings, base: &str, scheduler: &Scheduler) {
+fn scheduler(f: &mut Findings, base: At<'_>, scheduler: &Scheduler) {
     use SchedulerPolicy::{Deadline, Fifo, Iso, Rr};
     let policy = scheduler.policy;
     if policy == Iso {
-        f.wrong(format!("{base}.policy"), "SCHED_ISO: no kernel has it");
+        f.wrong(format_args!("{base}.policy"), "SCHED_ISO: no kernel has it");
     }
     if let Some(nice) = scheduler.nice {
-        f.range(format!("{base}.nice"), nice, -20, 19);
+        f.range(format_args!("{base}.nice"), nice, -20, 19);
     }
     let priority = scheduler.priority.unwrap_or(0);
     match policy {
-        Fifo | Rr => f.range(format!("{base}.priority"), priority, 1, 99),
+        Fifo | Rr => f.range(format_args!("{base}.priority"), priority, 1, 99),
         _ if priority != 0 => {
             let text = format!("{priority}, but {} has no priority", policy.word());
-            f.wrong(format!("{base}.priority"), text);
+            f.wrong(format_args!("{base}.priority"), text);
         }
         _ => {}
     }
@@ -166,7 +168,7 @@ fn scheduler(f: &mut Findings, base: &str, scheduler: &Scheduler) {
     if policy != Deadline {
         for (name, time) in times.into_iter().filter(|(_, time)| *time != 0) {
             let text = format!("{time}, but only SCHED_DEADLINE has one");
-            f.wrong(format!("{base}.{name}"), text);
+            f.wrong(format_args!("{base}.{name}"), text);
         }
         return;
     }

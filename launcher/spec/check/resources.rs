@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Findings, below, linux};
+use super::{At, Findings, linux};
 use crate::spec::json::quote;
 use crate::spec::{BlockIo, Cpu, DeviceRule, HugepageLimit, Memory, Resources, ThrottleDevice};
 
@@ -12,56 +12,56 @@ use crate::spec::{BlockIo, Cpu, DeviceRule, HugepageLimit, Memory, Resources, Th
 const MAX_QUOTA_US: i128 = (1 << 44) - 1;
 
 /// `base` is the path of the resources in their document.
-pub fn check(f: &mut Findings, base: &str, resources: &Resources) {
+pub fn check(f: &mut Findings, base: At<'_>, resources: &Resources) {
     for (index, rule) in resources.devices.iter().enumerate() {
-        device(f, &below(base, &format!("devices[{index}]")), rule);
+        device(f, format_args!("{base}devices[{index}]"), rule);
     }
     if let Some(memory) = &resources.memory {
-        self::memory(f, &below(base, "memory"), memory);
+        self::memory(f, format_args!("{base}memory"), memory);
     }
     if let Some(cpu) = &resources.cpu {
-        self::cpu(f, &below(base, "cpu"), cpu);
+        self::cpu(f, format_args!("{base}cpu"), cpu);
     }
     if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
-        f.range(below(base, "pids.limit"), limit, -1, i64::MAX.into());
+        f.range(format_args!("{base}pids.limit"), limit, -1, i64::MAX.into());
     }
     if let Some(block_io) = &resources.block_io {
-        self::block_io(f, &below(base, "blockIO"), block_io);
+        self::block_io(f, format_args!("{base}blockIO"), block_io);
     }
-    hugepages(f, &below(base, "hugepageLimits"), &resources.hugepage_limits);
+    hugepages(f, format_args!("{base}hugepageLimits"), &resources.hugepage_limits);
     for (index, priority) in
         resources.network.iter().flat_map(|network| &network.priorities).enumerate()
     {
-        let field = below(base, &format!("network.priorities[{index}].name"));
+        let field = format_args!("{base}network.priorities[{index}].name");
         linux::interface(f, &field, &priority.name);
     }
     for device in resources.rdma.keys() {
         if device.is_empty() || device.contains(|c: char| c == '/' || c.is_whitespace()) {
-            f.wrong(below(base, &format!("rdma[{device:?}]")), "not the name of an RDMA device");
+            f.wrong(format_args!("{base}rdma[{device:?}]"), "not the name of an RDMA device");
         }
     }
     for file in resources.unified.keys() {
         if !file.contains('.') || file.starts_with('.') || file.contains('/') {
             let text = "not a file of a cgroup, such as memory.high";
-            f.wrong(below(base, &format!("unified[{file:?}]")), text);
+            f.wrong(format_args!("{base}unified[{file:?}]"), text);
         }
     }
 }
 
-fn device(f: &mut Findings, base: &str, rule: &DeviceRule) {
+fn device(f: &mut Findings, base: At<'_>, rule: &DeviceRule) {
     for (name, number) in [("major", rule.major), ("minor", rule.minor)] {
         if let Some(number) = number {
-            f.range(format!("{base}.{name}"), number, -1, u32::MAX.into());
+            f.range(format_args!("{base}.{name}"), number, -1, u32::MAX.into());
         }
     }
     let access = rule.access.as_deref().unwrap_or("");
     if let Some(letter) = access.chars().find(|letter| !"rwm".contains(*letter)) {
         let text = format!("{} has {letter:?}; only r, w and m are known", quote(access));
-        f.wrong(format!("{base}.access"), text);
+        f.wrong(format_args!("{base}.access"), text);
     }
 }
 
-fn memory(f: &mut Findings, base: &str, memory: &Memory) {
+fn memory(f: &mut Findings, base: At<'_>, memory: &Memory) {
     for (name, bytes) in [
         ("limit", memory.limit),
         ("reservation", memory.reservation),
@@ -70,58 +70,59 @@ fn memory(f: &mut Findings, base: &str, memory: &Memory) {
         ("kernelTCP", memory.kernel_tcp),
     ] {
         if let Some(bytes) = bytes {
-            f.range(format!("{base}.{name}"), bytes, -1, i64::MAX.into());
+            f.range(format_args!("{base}.{name}"), bytes, -1, i64::MAX.into());
         }
     }
     // The largest number is the -1 ("not given") of a caller whose type has no sign.
     if let Some(swappiness) = memory.swappiness.filter(|given| *given != u64::MAX) {
-        f.range(format!("{base}.swappiness"), swappiness, 0, 100);
+        f.range(format_args!("{base}.swappiness"), swappiness, 0, 100);
     }
     let (limit, swap) = (memory.limit.unwrap_or(0), memory.swap.unwrap_or(0));
     if swap > 0 && limit <= 0 {
         let text = format!("{swap}, but there is no limit; swap is memory and swap together");
-        f.wrong_hint(format!("{base}.swap"), text, format!("give {base}.limit as well"));
+        f.wrong_hint(format_args!("{base}.swap"), text, format!("give {base}.limit as well"));
     } else if swap > 0 && swap < limit {
         let text = format!("{swap} is less than the limit, {limit}");
         let hint = "swap is memory and swap together; as much as the limit means no swap";
-        f.wrong_hint(format!("{base}.swap"), text, hint);
+        f.wrong_hint(format_args!("{base}.swap"), text, hint);
     }
 }
 
 /// Everywhere, 0 leaves the kernel's own value: callers write it for "not given".
-fn cpu(f: &mut Findings, base: &str, cpu: &Cpu) {
-    if let Some(shares @ 1..) = cpu.shares {
-        f.range(format!("{base}.shares"), shares, 2, 262_144);
+fn cpu(f: &mut Findings, base: At<'_>, cpu: &Cpu) {
+    // The kernel takes 1 as 2; callers know both as the least.
+    if let Some(shares) = cpu.shares {
+        f.range(format_args!("{base}.shares"), shares, 0, 262_144);
     }
     if let Some(quota @ 1..) = cpu.quota {
-        f.range(format!("{base}.quota"), quota, 1000, MAX_QUOTA_US);
+        f.range(format_args!("{base}.quota"), quota, 1000, MAX_QUOTA_US);
     }
     if let Some(period @ 1..) = cpu.period {
-        f.range(format!("{base}.period"), period, 1000, 1_000_000);
+        f.range(format_args!("{base}.period"), period, 1000, 1_000_000);
     }
     if let (Some(burst @ 1..), quota) = (cpu.burst, cpu.quota.unwrap_or(0)) {
         if quota > 0 && burst > quota.unsigned_abs() {
             let text = format!("{burst} is more than the quota, {quota}");
-            f.wrong(format!("{base}.burst"), text);
+            f.wrong(format_args!("{base}.burst"), text);
         }
     }
     if let Some(runtime) = cpu.realtime_runtime {
-        f.range(format!("{base}.realtimeRuntime"), runtime, -1, i64::MAX.into());
+        f.range(format_args!("{base}.realtimeRuntime"), runtime, -1, i64::MAX.into());
         let period = cpu.realtime_period.unwrap_or(0);
         if period > 0 && runtime > 0 && runtime.unsigned_abs() > period {
             let text = format!("{runtime} is more than the realtimePeriod, {period}");
-            f.wrong(format!("{base}.realtimeRuntime"), text);
+            f.wrong(format_args!("{base}.realtimeRuntime"), text);
         }
     }
     if let Some(idle) = cpu.idle {
-        f.range(format!("{base}.idle"), idle, 0, 1);
+        f.range(format_args!("{base}.idle"), idle, 0, 1);
     }
-    list(f, format!("{base}.cpus"), cpu.cpus.as_deref());
-    list(f, format!("{base}.mems"), cpu.mems.as_deref());
+    list(f, format_args!("{base}.cpus"), cpu.cpus.as_deref());
+    list(f, format_args!("{base}.mems"), cpu.mems.as_deref());
 }
 
 /// A list of CPUs or nodes as cpuset(7) has it, where one is given.
-pub fn list(f: &mut Findings, field: String, text: Option<&str>) {
+pub fn list(f: &mut Findings, field: At<'_>, text: Option<&str>) {
     if let Some(text) = text.filter(|text| !is_list(text)) {
         f.wrong(field, format!("{} is not a list such as 0-3,7", quote(text)));
     }
@@ -147,19 +148,19 @@ fn is_list(text: &str) -> bool {
     })
 }
 
-fn block_io(f: &mut Findings, base: &str, block_io: &BlockIo) {
-    let weight = |f: &mut Findings, field: String, weight: Option<u16>| {
+fn block_io(f: &mut Findings, base: At<'_>, block_io: &BlockIo) {
+    let weight = |f: &mut Findings, field: At<'_>, weight: Option<u16>| {
         if let Some(weight @ 1..) = weight {
             f.range(field, weight, 10, 1000);
         }
     };
-    weight(f, format!("{base}.weight"), block_io.weight);
-    weight(f, format!("{base}.leafWeight"), block_io.leaf_weight);
+    weight(f, format_args!("{base}.weight"), block_io.weight);
+    weight(f, format_args!("{base}.leafWeight"), block_io.leaf_weight);
     for (index, device) in block_io.weight_device.iter().enumerate() {
         let base = format!("{base}.weightDevice[{index}]");
-        numbers(f, &base, device.major, device.minor);
-        weight(f, format!("{base}.weight"), device.weight);
-        weight(f, format!("{base}.leafWeight"), device.leaf_weight);
+        numbers(f, format_args!("{base}"), device.major, device.minor);
+        weight(f, format_args!("{base}.weight"), device.weight);
+        weight(f, format_args!("{base}.leafWeight"), device.leaf_weight);
         if device.weight.is_none() && device.leaf_weight.is_none() {
             f.wrong(base, "neither weight nor leafWeight is given");
         }
@@ -172,17 +173,17 @@ fn block_io(f: &mut Findings, base: &str, block_io: &BlockIo) {
     ];
     for (name, list) in lists {
         for (index, device) in list.iter().enumerate() {
-            numbers(f, &format!("{base}.{name}[{index}]"), device.major, device.minor);
+            numbers(f, format_args!("{base}.{name}[{index}]"), device.major, device.minor);
         }
     }
 }
 
-fn numbers(f: &mut Findings, base: &str, major: i64, minor: i64) {
-    f.range(format!("{base}.major"), major, 0, u32::MAX.into());
-    f.range(format!("{base}.minor"), minor, 0, u32::MAX.into());
+fn numbers(f: &mut Findings, base: At<'_>, major: i64, minor: i64) {
+    f.range(format_args!("{base}.major"), major, 0, u32::MAX.into());
+    f.range(format_args!("{base}.minor"), minor, 0, u32::MAX.into());
 }
 
-fn hugepages(f: &mut Findings, base: &str, limits: &[HugepageLimit]) {
+fn hugepages(f: &mut Findings, base: At<'_>, limits: &[HugepageLimit]) {
     let mut seen = BTreeSet::new();
     for (index, limit) in limits.iter().enumerate() {
         let field = format!("{base}[{index}].pageSize");

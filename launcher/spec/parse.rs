@@ -1,0 +1,420 @@
+//! JSON text → a tree of values that remember where they stand. RFC 8259, to the letter.
+//!
+//! A parser of our own, because each value must know its position, keys must not repeat, and
+//! config.json is read on every start of a container: one pass, no copies. Knows no field by name.
+
+use std::borrow::Cow;
+
+use super::json::quote;
+
+/// Arrays and objects may be so deep in each other.
+const MAX_DEPTH: usize = 128;
+
+/// Values that one document may have: what bounds the memory that reading it takes.
+const MAX_VALUES: usize = 1_000_000;
+
+/// A value, and its text within the document.
+#[derive(Debug)]
+pub struct Value<'a> {
+    /// The value's text.
+    pub raw: &'a str,
+    /// What it is.
+    pub kind: Kind<'a>,
+}
+
+/// What a value is.
+#[derive(Debug)]
+pub enum Kind<'a> {
+    /// `null`, `true`, `false` or a number: the text says all.
+    Plain,
+    /// A string, its escapes resolved.
+    String(Cow<'a, str>),
+    /// An array.
+    Array(Vec<Value<'a>>),
+    /// An object, in the document's order; no key is there twice.
+    Object(Vec<(Cow<'a, str>, Value<'a>)>),
+}
+
+/// Why a text is no document, and at which byte.
+#[derive(Debug)]
+pub struct Fault {
+    /// Offset in bytes.
+    pub at: usize,
+    /// What is wrong.
+    pub text: String,
+    /// What to do about it.
+    pub hint: Option<&'static str>,
+}
+
+/// Parse one document.
+///
+/// # Errors
+/// The first thing that is not JSON, a key that is there twice, or more than the limits allow.
+pub fn parse(source: &str) -> Result<Value<'_>, Fault> {
+    let mut parser = Parser { source, at: 0, depth: 0, values: 0 };
+    let value = parser.value()?;
+    parser.space();
+    match parser.peek() {
+        None => Ok(value),
+        Some(_) => Err(parser.fault("something follows the document")),
+    }
+}
+
+struct Parser<'a> {
+    source: &'a str,
+    at: usize,
+    depth: usize,
+    values: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.source.as_bytes().get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// Step over `byte` if it comes next.
+    fn skip(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn fault(&self, text: impl Into<String>) -> Fault {
+        let hint = match self.peek() {
+            Some(b'/' | b'#') => Some("JSON has no comments"),
+            Some(b'\'') => Some("JSON strings are in double quotes"),
+            _ => None,
+        };
+        Fault { at: self.at, text: text.into(), hint }
+    }
+
+    /// Something else stands where `wanted` should.
+    fn expected(&self, wanted: &str) -> Fault {
+        match self.source[self.at..].chars().next() {
+            Some(found) => self.fault(format!("expected {wanted}, found {found:?}")),
+            None => self.fault(format!("ends too early: expected {wanted}")),
+        }
+    }
+
+    fn value(&mut self) -> Result<Value<'a>, Fault> {
+        self.space();
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(self.fault(format!("more than {MAX_VALUES} values")));
+        }
+        let start = self.at;
+        let kind = match self.peek() {
+            Some(b'{') => self.nested(Self::object)?,
+            Some(b'[') => self.nested(Self::array)?,
+            Some(b'"') => Kind::String(self.string()?),
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            _ => self.word()?,
+        };
+        Ok(Value { raw: &self.source[start..self.at], kind })
+    }
+
+    fn nested(
+        &mut self,
+        read: fn(&mut Self) -> Result<Kind<'a>, Fault>,
+    ) -> Result<Kind<'a>, Fault> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.fault(format!("nested deeper than {MAX_DEPTH}")));
+        }
+        self.at += 1;
+        self.space();
+        let kind = read(self)?;
+        self.depth -= 1;
+        Ok(kind)
+    }
+
+    fn array(&mut self) -> Result<Kind<'a>, Fault> {
+        let mut items = Vec::new();
+        if self.skip(b']') {
+            return Ok(Kind::Array(items));
+        }
+        loop {
+            items.push(self.value()?);
+            self.space();
+            if self.skip(b']') {
+                return Ok(Kind::Array(items));
+            }
+            if !self.skip(b',') {
+                return Err(self.expected("a comma or ]"));
+            }
+            self.space();
+            if self.peek() == Some(b']') {
+                return Err(self.fault("a comma before the end of the array"));
+            }
+        }
+    }
+
+    fn object(&mut self) -> Result<Kind<'a>, Fault> {
+        let mut pairs = Vec::new();
+        let mut starts = Vec::new();
+        if self.skip(b'}') {
+            return Ok(Kind::Object(pairs));
+        }
+        loop {
+            if self.peek() != Some(b'"') {
+                return Err(self.expected("a key in double quotes"));
+            }
+            starts.push(self.at);
+            let key = self.string()?;
+            self.space();
+            if !self.skip(b':') {
+                return Err(self.expected("a colon"));
+            }
+            pairs.push((key, self.value()?));
+            self.space();
+            if self.skip(b'}') {
+                break;
+            }
+            if !self.skip(b',') {
+                return Err(self.expected("a comma or }"));
+            }
+            self.space();
+            if self.peek() == Some(b'}') {
+                return Err(self.fault("a comma before the end of the object"));
+            }
+        }
+        match twice(&pairs) {
+            None => Ok(Kind::Object(pairs)),
+            Some(index) => {
+                let text = format!("duplicate key {}", quote(&pairs[index].0));
+                Err(Fault { at: starts[index], text, hint: None })
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<Kind<'a>, Fault> {
+        let _sign = self.skip(b'-');
+        if self.skip(b'0') {
+            if let Some(b'0'..=b'9') = self.peek() {
+                return Err(self.fault("a number that begins with 0"));
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.skip(b'.') {
+            self.digits()?;
+        }
+        if self.skip(b'e') || self.skip(b'E') {
+            let _sign = self.skip(b'-') || self.skip(b'+');
+            self.digits()?;
+        }
+        Ok(Kind::Plain)
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.expected("a digit")) } else { Ok(()) }
+    }
+
+    fn word(&mut self) -> Result<Kind<'a>, Fault> {
+        let rest = &self.source[self.at..];
+        match ["null", "true", "false"].into_iter().find(|word| rest.starts_with(word)) {
+            Some(word) => {
+                self.at += word.len();
+                Ok(Kind::Plain)
+            }
+            None => Err(self.expected("a value")),
+        }
+    }
+
+    fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
+        self.at += 1;
+        let source = self.source;
+        let mut start = self.at;
+        let mut resolved = String::new();
+        loop {
+            let rest = &source.as_bytes()[self.at..];
+            let plain = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f));
+            self.at += plain.unwrap_or(rest.len());
+            match self.peek() {
+                Some(b'"') => {
+                    let last = &source[start..self.at];
+                    self.at += 1;
+                    return Ok(match resolved.is_empty() {
+                        true => Cow::Borrowed(last),
+                        false => Cow::Owned(resolved + last),
+                    });
+                }
+                Some(b'\\') => {
+                    resolved.push_str(&source[start..self.at]);
+                    resolved.push(self.escape()?);
+                    start = self.at;
+                }
+                Some(_) => {
+                    return Err(self.fault("a control character in a string; escape it"));
+                }
+                None => return Err(self.fault("ends too early: in a string")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<char, Fault> {
+        let start = self.at;
+        self.at += 2;
+        let plain = match self.source.as_bytes().get(start + 1) {
+            Some(b'"') => '"',
+            Some(b'\\') => '\\',
+            Some(b'/') => '/',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => return self.unicode(start),
+            _ => return Err(Fault { at: start, text: "an unknown escape".into(), hint: None }),
+        };
+        Ok(plain)
+    }
+
+    /// `\u0041`, or both halves of a surrogate pair.
+    fn unicode(&mut self, start: usize) -> Result<char, Fault> {
+        let first = self.hex();
+        let code = match first {
+            Some(high @ 0xd800..0xdc00) if self.source[self.at..].starts_with("\\u") => {
+                self.at += 2;
+                let low = self.hex().filter(|low| (0xdc00..0xe000).contains(low));
+                low.map(|low| 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))
+            }
+            other => other,
+        };
+        // Half a pair alone is no character: char::from_u32 knows.
+        code.and_then(char::from_u32).ok_or_else(|| Fault {
+            at: start,
+            text: "an incomplete \\u escape, or half of a surrogate pair".into(),
+            hint: None,
+        })
+    }
+
+    fn hex(&mut self) -> Option<u32> {
+        let digits = self.source.get(self.at..self.at + 4)?;
+        self.at += 4;
+        let hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        hex.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+    }
+}
+
+/// The index of the first key that was there before.
+fn twice(pairs: &[(Cow<'_, str>, Value<'_>)]) -> Option<usize> {
+    const FEW: usize = 16;
+    if pairs.len() <= FEW {
+        let before = |index: usize| pairs[..index].iter().any(|(key, _)| *key == pairs[index].0);
+        return (1..pairs.len()).find(|index| before(*index));
+    }
+    let mut order: Vec<usize> = (0..pairs.len()).collect();
+    order.sort_by(|a, b| pairs[*a].0.cmp(&pairs[*b].0).then(a.cmp(b)));
+    let same = order.windows(2).filter(|w| pairs[w[0]].0 == pairs[w[1]].0);
+    same.map(|w| w[1]).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same document as another parser sees it; numbers as their text's nearest double.
+    fn same(value: &Value<'_>, other: &serde_json::Value) -> bool {
+        match (&value.kind, other) {
+            (Kind::Plain, serde_json::Value::Number(number)) => {
+                value.raw.parse::<f64>().ok() == number.as_f64()
+            }
+            (Kind::Plain, other) => value.raw == other.to_string(),
+            (Kind::String(text), serde_json::Value::String(other)) => text == other,
+            (Kind::Array(items), serde_json::Value::Array(others)) => {
+                items.len() == others.len() && items.iter().zip(others).all(|(a, b)| same(a, b))
+            }
+            (Kind::Object(pairs), serde_json::Value::Object(others)) => {
+                let equal = |(key, value): &(Cow<'_, str>, Value<'_>)| {
+                    others.get(key.as_ref()).is_some_and(|other| same(value, other))
+                };
+                pairs.len() == others.len() && pairs.iter().all(equal)
+            }
+            _ => false,
+        }
+    }
+
+    /// Every text of up to six of these pieces: as another parser takes it, or not.
+    #[test]
+    fn agrees_with_serde_json_on_every_short_text() {
+        const PIECES: [&str; 13] =
+            ["{", "}", "[", "]", ",", ":", "\"a\"", "\"", "\\u00e9", "-1", "0", ".5e1", "null"];
+        let mut texts = vec![String::new()];
+        for _ in 0..5 {
+            let longer: Vec<String> = texts
+                .iter()
+                .flat_map(|text| PIECES.iter().map(move |piece| format!("{text}{piece}")))
+                .collect();
+            for text in &longer {
+                match (parse(text), serde_json::from_str::<serde_json::Value>(text)) {
+                    (Ok(ours), Ok(theirs)) => assert!(same(&ours, &theirs), "{text}"),
+                    (Err(fault), Err(_)) => assert!(fault.at <= text.len(), "{text}"),
+                    (Err(fault), Ok(_)) if fault.text.starts_with("duplicate key") => {}
+                    (ours, theirs) => panic!("{text}: {ours:?}, {theirs:?}"),
+                }
+            }
+            // Only what could still become a document is made longer.
+            texts = longer;
+            texts.retain(|text| {
+                parse(text).is_err_and(|fault| fault.text.starts_with("ends too early"))
+            });
+        }
+    }
+
+    #[test]
+    fn escapes() {
+        let texts = [
+            (r#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"),
+            (r#""x\u00e9\ud83d\ude00y""#, "xé\u{1f600}y"),
+            ("\"é\u{1f600}\u{7f}\"", "é\u{1f600}\u{7f}"),
+        ];
+        for (source, wanted) in texts {
+            let value = parse(source).unwrap();
+            assert!(matches!(value.kind, Kind::String(text) if text == wanted), "{source}");
+        }
+        for wrong in [
+            r"\x",
+            r"\u12",
+            r"\u12é",
+            r"\u+123",
+            r"\ud800",
+            r"\ud800\n",
+            r"\ud800A",
+            r"\udc00",
+            "\n",
+        ] {
+            parse(&format!("\"{wrong}\"")).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn duplicate_keys_are_found_in_small_and_large_objects() {
+        for size in [2, 16, 17, 500] {
+            let keys: Vec<String> = (0..size).map(|n| format!("\"k{n}\":0")).collect();
+            parse(&format!("{{{}}}", keys.join(","))).unwrap();
+            let fault = parse(&format!("{{{},\"\\u006b1\":0}}", keys.join(","))).unwrap_err();
+            assert_eq!(fault.text, "duplicate key \"k1\"");
+        }
+    }
+
+    #[test]
+    fn limits() {
+        let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        parse(&deep(MAX_DEPTH)).unwrap();
+        parse(&deep(MAX_DEPTH + 1)).unwrap_err();
+        parse(&"[".repeat(1_000_000)).unwrap_err();
+        let many = format!("[{}0]", "0,".repeat(MAX_VALUES));
+        assert_eq!(parse(&many).unwrap_err().text, "more than 1000000 values");
+    }
+}
