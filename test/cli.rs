@@ -316,6 +316,9 @@ fn bash_completes() {
     assert_eq!(offers(&["tiny-ce", "--root", "/pro"]), ["/proc"]);
     assert_eq!(offers(&["tiny-ce", "--root", "/proc", "help", "ma"]), ["man"]);
     assert_eq!(offers(&["tiny-ce", "man", "--deb"]), ["--debug"]);
+    assert_eq!(offers(&["tiny-ce", "network", ""]), ["create", "list", "rm"]);
+    assert_eq!(offers(&["tiny-ce", "network", "create", "web", "--sub"]), ["--subnet"]);
+    assert_eq!(offers(&["tiny-ce", "network", "list", "-f", "t"]), ["table"]);
 }
 
 #[test]
@@ -344,6 +347,8 @@ fn fish_completes() {
     assert_eq!(offers("tiny-ce completion "), ["bash", "fish", "zsh"]);
     assert_eq!(offers("tiny-ce --log-format j"), ["json"]);
     assert_eq!(offers("tiny-ce --root /proc completion z"), ["zsh"]);
+    assert_eq!(offers("tiny-ce network "), ["create", "list", "rm"]);
+    assert_eq!(offers("tiny-ce network create web --sub"), ["--subnet"]);
 }
 
 /// groff with all its warnings has nothing to say about a page, and shows its name.

@@ -3,19 +3,27 @@
 //! A new command is one row here; its own row is in its file.
 
 use super::table::Command;
-use super::{config, info};
+use super::{config, info, network};
 
 /// Every command, under headings.
 pub const COMMANDS: &[(&str, &[Command])] = &[
     ("Bundles", &[config::SpecCommand::COMMAND, config::Validate::COMMAND]),
+    ("Networks", &[network::Create::COMMAND, network::List::COMMAND, network::Remove::COMMAND]),
     ("Help", &[info::Help::COMMAND, info::Completion::COMMAND, info::Man::COMMAND]),
 ];
 
 /// First words of two-word commands, each with what they have in common.
-pub const FAMILIES: &[(&str, &str)] = &[];
+pub const FAMILIES: &[(&str, &str)] =
+    &[("network", "Networks: bridges that containers are attached to, each with a subnet.")];
 
 /// What other tools call it, and what it is called here.
-pub const ELSEWHERE: &[(&str, &str)] = &[];
+pub const ELSEWHERE: &[(&str, &str)] = &[
+    ("network ls", "network list"),
+    ("network add", "network create"),
+    ("network remove", "network rm"),
+    ("network delete", "network rm"),
+    ("check", "validate"),
+];
 
 /// Every command, in order.
 pub fn all() -> impl Iterator<Item = &'static Command> {

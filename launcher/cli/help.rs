@@ -73,7 +73,10 @@ pub fn family(family: &str) -> String {
 pub fn incomplete(family: &str) -> Error {
     let seconds = members(family).filter_map(|it| it.name.split_once(' ')).map(|(_, word)| word);
     let seconds: Vec<&str> = seconds.collect();
-    Error::new(format!("{family}: {}; see tiny-ce {family} --help", super::value::one_of(&seconds)))
+    Error::new(format!(
+        "{family}: expected {}; see tiny-ce {family} --help",
+        super::value::one_of(&seconds)
+    ))
 }
 
 fn members(family: &str) -> impl Iterator<Item = &'static Command> {

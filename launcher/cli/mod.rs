@@ -14,6 +14,7 @@ mod info;
 mod man;
 mod markdown;
 mod nearest;
+mod network;
 pub mod parse;
 pub mod table;
 pub mod value;

@@ -182,6 +182,16 @@ macro_rules! choice {
 
 pub(crate) use choice;
 
+choice! {
+    /// How a list is printed.
+    pub enum ListFormat {
+        /// Columns with headings.
+        "table" Table,
+        /// One JSON document.
+        "json" Json,
+    }
+}
+
 /// `a, b or c`.
 pub fn one_of(words: &[&str]) -> String {
     match words {

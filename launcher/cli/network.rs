@@ -1,0 +1,104 @@
+//! `network create`, `network list`, `network rm`: networks that containers can join.
+//!
+//! Types words and prints; the networks are `network`'s.
+
+use std::ffi::OsStr;
+
+use super::table::command;
+use super::value::{ListFormat, Value};
+use super::{Globals, print};
+use crate::network::{self, Request, Subnet};
+use crate::{Error, Result};
+
+impl Value for Subnet {
+    fn parse(word: &OsStr) -> Result<Self> {
+        Subnet::parse(&word.to_string_lossy())
+    }
+}
+
+/// The name of a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkName(
+    /// Keeps the rule of `network::check_name`.
+    pub String,
+);
+
+impl Value for NetworkName {
+    fn parse(word: &OsStr) -> Result<Self> {
+        let name = word.to_string_lossy();
+        network::check_name(&name).map(|()| NetworkName(name.into_owned()))
+    }
+}
+
+command! {
+    /// Make a network: a bridge with a subnet.
+    ///
+    /// Containers join it with "tiny-ce run --network NAME" and get an address of the subnet; its
+    /// first address is the bridge's, and the containers' default route.
+    pub struct Create = "network create" {
+        args {
+            /// What it is to be called.
+            "NAME" name: NetworkName,
+        }
+        options {
+            /// Its addresses, such as 10.0.0.0/24; required.
+            "--subnet ADDRESS/BITS" subnet: Option<Subnet>,
+        }
+        examples {
+            "network create web --subnet 10.0.0.0/24": "254 addresses, 10.0.0.1 the bridge's",
+        }
+        run = |it, globals: &Globals| {
+            let Some(subnet) = it.subnet else {
+                return Err(Error::new(
+                    "network create: --subnet is missing; add one such as --subnet 10.0.0.0/24",
+                ));
+            };
+            let request = Request { name: it.name.0, subnet };
+            let made = network::create(&globals.state_root()?, &request)?;
+            print(&format!("{}\n", made.name))
+        };
+    }
+}
+
+command! {
+    /// List networks, with their subnets and containers.
+    pub struct List = "network list" {
+        options {
+            /// How to print it; default: table.
+            "-f, --format table|json" format: Option<ListFormat>,
+            /// Names only.
+            "-q, --quiet" quiet: bool,
+        }
+        run = |it, globals: &Globals| {
+            let networks = network::list(&globals.state_root()?)?;
+            if it.quiet {
+                let names: String = networks.into_iter().map(|it| it.name + "\n").collect();
+                return print(&names);
+            }
+            match it.format {
+                Some(ListFormat::Json) => match serde_json::to_string_pretty(&networks) {
+                    Ok(text) => print(&(text + "\n")),
+                    Err(e) => Err(Error::new(format!("networks as JSON: {e}"))),
+                },
+                _ => print(&network::table(&networks)),
+            }
+        };
+    }
+}
+
+command! {
+    /// Remove a network that no container is attached to.
+    pub struct Remove = "network rm" {
+        args {
+            /// The network.
+            "NAME" name: NetworkName,
+        }
+        run = |it, globals: &Globals| {
+            let root = globals.state_root()?;
+            // What cannot be seen is not taken for gone: its addresses stay its own.
+            let gone = |e: std::io::Error| e.kind() == std::io::ErrorKind::NotFound;
+            let alive = |id: &str| !root.join(id).symlink_metadata().is_err_and(gone);
+            network::remove(&root, &it.name.0, &alive).map(|()| 0)
+        };
+    }
+}
