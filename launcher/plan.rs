@@ -29,8 +29,8 @@ pub enum Preload {
         /// Index in `mounts`.
         mount: usize,
     },
-    /// A process of the container, whose namespaces are joined at once.
-    Process,
+    /// A cgroup v1 hierarchy's `tasks` file, into which a process writes itself.
+    CgroupTasks,
 }
 
 /// Bytes, origins, preloads: everything that `launch` and `explain` need.

@@ -44,6 +44,26 @@ pub fn open_in_root(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     openat2(root.as_fd(), &path, libc::O_PATH | libc::O_CLOEXEC, resolve)
 }
 
+/// As [`open_in_root`], for a root that may be a process's: its own links are not magic ones.
+pub fn open_beneath(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    openat2(root.as_fd(), &path, libc::O_PATH | libc::O_CLOEXEC, libc::RESOLVE_IN_ROOT)
+}
+
+/// The bytes of a regular file inside a root, at most `most`.
+pub fn read_in_root(root: &OwnedFd, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let path = c_path(path)?;
+    let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    let file = std::fs::File::from(openat2(root.as_fd(), &path, flags, resolve)?);
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(file, most), &mut bytes)?;
+    Ok(bytes)
+}
+
 /// fstat(2).
 pub fn stat(fd: &impl AsFd) -> io::Result<libc::stat> {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();

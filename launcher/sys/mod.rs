@@ -3,6 +3,7 @@
 //! The only files of the launcher in which `unsafe` stands. They decide nothing.
 
 pub mod file;
+pub mod mount;
 pub mod namespace;
 pub mod netns;
 pub mod process;

@@ -304,20 +304,30 @@ pub fn wait(pidfd: &OwnedFd, poll: bool) -> io::Result<Option<Exit>> {
     }
 }
 
-/// waitpid(2) for any child that has ended: its pid and how.
-pub fn reap() -> Option<(i32, Exit)> {
-    let mut status = 0;
-    // SAFETY: the kernel writes one int there.
-    let pid = unsafe { libc::waitpid(-1, &mut status, libc::WNOHANG) };
-    if pid <= 0 {
-        return None;
+/// A child that has ended, left as it is; `None` if there is none.
+pub fn ended_child() -> Option<i32> {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes at most a siginfo_t there.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) };
+    // SAFETY: zeroed at first; the field is 0 if no child has ended.
+    let pid = unsafe { info.assume_init().si_pid() };
+    (result == 0 && pid > 0).then_some(pid)
+}
+
+/// Forget a child that has ended.
+pub fn reap(pid: i32) {
+    // SAFETY: the null pointer says that nobody wants the status.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+}
+
+/// Wait until a process that need not be a child has ended, for at most `timeout_ms`.
+pub fn wait_gone(pidfd: &OwnedFd, timeout_ms: i32) -> io::Result<()> {
+    use std::os::fd::AsFd;
+    match super::signal::poll(&[pidfd.as_fd()], timeout_ms)?[0] {
+        true => Ok(()),
+        false => Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)),
     }
-    let exit = if libc::WIFSIGNALED(status) {
-        Exit::Signal(libc::WTERMSIG(status))
-    } else {
-        Exit::Status(libc::WEXITSTATUS(status))
-    };
-    Some((pid, exit))
 }
 
 /// Adopt orphans of descendants, prctl(2).

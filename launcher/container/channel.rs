@@ -1,0 +1,76 @@
+//! The conversation with init: it reports in 8 bytes, the launcher answers with one.
+//!
+//! Knows how reports look, not what follows from them.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use crate::compile::report;
+use crate::error::{Error, Result};
+use crate::sys;
+
+/// What init says.
+pub enum Said {
+    /// It is at this point of its plan (`compile::report`), perhaps with a descriptor.
+    At(u32, Option<OwnedFd>),
+    /// A child with this pid goes on with the plan.
+    Forked(i32),
+    /// This step ended with this errno; the kernel may have said more.
+    Failed {
+        /// Of the step in the plan.
+        index: u32,
+        /// 0: the kernel's answer is not what was asked for.
+        errno: i32,
+        /// The kernel's own words.
+        words: String,
+    },
+    /// Nothing: it is gone, or has become the program.
+    Closed,
+}
+
+/// Wait for the next report.
+pub fn listen(channel: &UnixStream) -> Result<Said> {
+    let failed = |e: std::io::Error| Error::io("init's channel", "recvmsg", &e);
+    let mut message = [0; 8];
+    let (mut got, fd) = match sys::socket::receive(channel, &mut message) {
+        // Init was killed with something unread: the same as gone.
+        Err(e) if e.raw_os_error() == Some(libc::ECONNRESET) => return Ok(Said::Closed),
+        result => result.map_err(failed)?,
+    };
+    while got > 0 && got < message.len() {
+        let more = (&mut &*channel).read(&mut message[got..]).map_err(failed)?;
+        got = if more == 0 { 0 } else { got + more };
+    }
+    if got == 0 {
+        return Ok(Said::Closed);
+    }
+    let word = |at: usize| {
+        u32::from_le_bytes([message[at], message[at + 1], message[at + 2], message[at + 3]])
+    };
+    let (index, value) = (word(0), word(4) as i32);
+    if index == report::FORKED {
+        return Ok(Said::Forked(value));
+    }
+    if (report::HOOKS..=report::EXECUTE).contains(&index) {
+        return Ok(Said::At(index, fd));
+    }
+    let mut words = Vec::new();
+    // Init ends after this, and the channel with it.
+    let _ = (&mut &*channel).take(512).read_to_end(&mut words);
+    let words = String::from_utf8_lossy(&words).into_owned();
+    Ok(Said::Failed { index, errno: value, words })
+}
+
+/// Let init go on.
+pub fn go_on(channel: &UnixStream) -> Result<()> {
+    send(channel, &[1])
+}
+
+/// Send bytes, such as the plan. A channel that init has closed is told by the next `listen`.
+pub fn send(channel: &UnixStream, bytes: &[u8]) -> Result<()> {
+    match (&mut &*channel).write_all(bytes) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|e| Error::io("init's channel", "write", &e)),
+    }
+}

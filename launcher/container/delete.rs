@@ -1,0 +1,87 @@
+//! `delete`: everything that the intent names is taken away, and the intent last.
+//!
+//! Idempotent: killed half-way, it can be done again. It works on a damaged state too.
+
+use std::path::Path;
+
+use super::directory::Directory;
+use super::record::{Record, Status};
+use super::start;
+use crate::cgroup::Processes;
+use crate::error::{Error, Result};
+use crate::hooks;
+use crate::sys::process;
+use crate::{log, network, spec};
+
+/// Remove a container; with `force` a running one too, and one that does not exist is no error.
+///
+/// # Errors
+/// It runs and `force` is not given, or something of it cannot be removed.
+pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
+    remove(root, id, force).map_err(|e| e.within(format!("cannot delete {id:?}")))
+}
+
+fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
+    spec::id::check(id)?;
+    let directory = match Directory::open_locked(root, id) {
+        Err(e) if force && e.line() == super::directory::missing().line() => {
+            return network::detach_container(root, id);
+        }
+        result => result?,
+    };
+    match Record::load(&directory) {
+        Ok(record) => locked(root, &directory, &record, force),
+        Err(e) if !force => Err(e),
+        Err(e) => match Record::rescue(&directory) {
+            Some(record) => locked(root, &directory, &record, force),
+            None => {
+                log::warning(&format!("{}: removing what can be found", e.line()));
+                network::detach_container(root, id)?;
+                directory.remove()
+            }
+        },
+    }
+}
+
+/// As `delete`, for whoever holds the lock.
+pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) -> Result<()> {
+    match record.status() {
+        Status::Stopped | Status::Created | Status::Creating => {}
+        _ if force => {}
+        status => {
+            return Err(Error::new(format!(
+                "the container is not stopped: {}",
+                status.word()
+            ))
+            .hint("\"tiny-ce kill\" it first, or delete it with --force"));
+        }
+    }
+    if let Some(init) = record.living_init() {
+        if let Ok(pidfd) = process::pidfd_open(init.pid) {
+            if init.alive() {
+                let _ = process::kill(&pidfd, libc::SIGKILL);
+            }
+            if record.status() == Status::Paused {
+                record.cgroup.thaw()?;
+            }
+            process::wait_gone(&pidfd, PATIENCE_MS)
+                .map_err(|e| Error::io(format!("pid {}", init.pid), "poll", &e))?;
+        }
+    }
+    record.cgroup.remove(Processes::Kill)?;
+    match &record.network {
+        Some(attachment) => network::detach(root, attachment)?,
+        None => {}
+    }
+    let hooks = start::config(directory).ok().and_then(|spec| spec.hooks);
+    if let Some(hooks) = hooks.filter(|hooks| !hooks.poststop.is_empty()) {
+        let state = record.state_as(Status::Stopped, 0, String::new());
+        let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))?;
+        // Each is run, whatever the others do: there is nobody left to be failed by them.
+        hooks::run_all("poststop", &hooks.poststop, &state, Path::new(&record.bundle));
+    }
+    directory.remove()
+}
+
+/// How long a killed init may take to be gone, in milliseconds.
+const PATIENCE_MS: i32 = 10_000;

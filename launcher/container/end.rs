@@ -1,0 +1,55 @@
+//! How a container's process ended, in words: an OOM kill is called one.
+
+use crate::error::Error;
+use crate::sys::process::Exit;
+
+use super::record::Record;
+
+/// Init is gone where it should not be.
+pub fn unexpected(record: &Record, exit: Option<Exit>, what: &str) -> Error {
+    if let Some(text) = oom(record, exit) {
+        return Error::new(format!("container init was OOM-killed (memory limit too low?): {text}"))
+            .hint("raise linux.resources.memory.limit");
+    }
+    match exit {
+        Some(Exit::Signal(signal)) => {
+            Error::new(format!("{what}: killed by {}", signal_name(signal)))
+        }
+        Some(Exit::Status(status)) => Error::new(format!("{what}: exit status {status}")),
+        None => Error::new(what),
+    }
+}
+
+/// If the kernel killed a process of the container for want of memory: the limit and its field.
+pub fn oom(record: &Record, exit: Option<Exit>) -> Option<String> {
+    if !matches!(exit, None | Some(Exit::Signal(libc::SIGKILL) | Exit::Status(137))) {
+        return None;
+    }
+    if record.cgroup.oom_kills().ok()? == 0 {
+        return None;
+    }
+    Some(match record.cgroup.memory_limit() {
+        Some(limit) => format!(
+            "the kernel's OOM killer, linux.resources.memory.limit {limit} bytes ({})",
+            readable(limit)
+        ),
+        None => "the kernel's OOM killer".to_owned(),
+    })
+}
+
+fn readable(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..0x10_0000 => format!("{} KiB", bytes >> 10),
+        0x10_0000..0x4000_0000 => format!("{} MiB", bytes >> 20),
+        _ => format!("{} GiB", bytes >> 30),
+    }
+}
+
+/// SIGKILL for 9; real-time signals as SIGRTMIN+n.
+pub fn signal_name(signal: i32) -> String {
+    match super::signals::NAMES.iter().find(|(_, number)| *number == signal) {
+        Some((name, _)) => format!("SIG{name}"),
+        None => format!("signal {signal}"),
+    }
+}

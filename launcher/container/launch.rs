@@ -1,0 +1,330 @@
+//! A container comes to be: intent, cgroup, clone, maps, plan, hooks, and at last the commit.
+//!
+//! Whatever fails or is killed on the way leaves either nothing, or what `delete --force` finds by
+//! the intent that was written first. Knows the order; each part is its own module's.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::channel::{self, Said};
+use super::directory::Directory;
+use super::prepare::{Options, Prepared, ROOTFS, vectors};
+use super::record::{self, Identity, Record, Status, boot_id};
+use crate::cgroup::Processes;
+use crate::compile::{namespaces, report};
+use crate::error::{Error, Result};
+use crate::hooks::{self, Place};
+use crate::plan::{Finished, Preload};
+use crate::spec::{NamespaceKind, Spec};
+use crate::sys::process::{self, Child, Clone};
+use crate::{log, network, sys};
+
+/// Init, as build.rs built it.
+static INIT: &[u8] = include_bytes!(env!("TINY_CE_INIT"));
+
+/// A container that is ready and committed.
+pub struct Ready {
+    /// Its state directory, locked.
+    pub directory: Directory,
+    /// What is remembered.
+    pub record: Record,
+    /// Init.
+    pub child: Child,
+    /// To init.
+    pub channel: UnixStream,
+    /// What init runs.
+    pub plan: Finished,
+    /// The configuration.
+    pub spec: Spec,
+}
+
+/// What has to be undone if the container does not come to be.
+struct Undo<'a> {
+    root: &'a Path,
+    directory: Directory,
+    record: Record,
+    child: Option<Child>,
+}
+
+impl Undo<'_> {
+    /// Take everything away again; what cannot be is said below the error that caused it.
+    fn undo(self, error: Error) -> Error {
+        if let Some(child) = &self.child {
+            let _ = process::kill(&child.pidfd, libc::SIGKILL);
+            let _ = process::wait(&child.pidfd, false);
+        }
+        let cgroup = self.record.cgroup.remove(Processes::Kill);
+        let network = match &self.record.network {
+            Some(attachment) => network::detach(self.root, attachment),
+            None => Ok(()),
+        };
+        let directory = self.directory.remove();
+        let left = [cgroup, network, directory].into_iter().filter_map(Result::err);
+        left.fold(error, |error, left| error.detail(format!("and left behind: {}", left.line())))
+    }
+}
+
+/// Make the container; `create` and `run` differ only in the plan.
+pub fn launch(root: &Path, id: &str, prepared: Prepared, options: &Options) -> Result<Ready> {
+    let directory = Directory::create(root, id)?;
+    let record = match intent(id, &prepared, &directory) {
+        Ok(record) => record,
+        Err(e) => {
+            let _ = directory.remove();
+            return Err(e);
+        }
+    };
+    let mut undo = Undo { root, directory, record, child: None };
+    match commit(&mut undo, prepared, options) {
+        Ok((channel, plan, spec, child)) => {
+            let Undo { directory, record, .. } = undo;
+            Ok(Ready { directory, record, child, channel, plan, spec })
+        }
+        Err(e) => Err(undo.undo(e)),
+    }
+}
+
+/// What is about to be made is written down before anything is.
+fn intent(id: &str, prepared: &Prepared, directory: &Directory) -> Result<Record> {
+    let launcher = std::process::id() as i32;
+    let record = Record {
+        id: id.to_owned(),
+        bundle: prepared.bundle.to_string_lossy().into_owned(),
+        rootfs: prepared.host.rootfs.clone(),
+        created: crate::rfc3339::format(SystemTime::now()),
+        launcher: Identity::of(launcher)
+            .ok_or_else(|| Error::new("/proc/self/stat: cannot be read").hint("mount /proc"))?,
+        boot: boot_id(),
+        cgroup: prepared.cgroup.clone(),
+        network: None,
+        annotations: prepared.spec.annotations.clone(),
+        init: None,
+    };
+    record.save(directory, record::INTENT)?;
+    Ok(record)
+}
+
+type Committed = (UnixStream, Finished, Spec, Child);
+
+/// Everything from the first side effect to the commit.
+fn commit(undo: &mut Undo<'_>, prepared: Prepared, options: &Options) -> Result<Committed> {
+    if let Some(request) = &options.network {
+        let alive = |id: &str| undo.root.join(id).exists();
+        undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
+        undo.record.save(&undo.directory, record::INTENT)?;
+    }
+    undo.record.cgroup = prepared.cgroup;
+    let warnings = undo.record.cgroup.create(&prepared.settings, prepared.cgroup_required)?;
+    warnings.iter().for_each(|warning| log::warning(warning));
+    undo.record.cgroup.apply(&prepared.settings)?;
+    undo.record.cgroup.set_devices(&prepared.devices)?;
+    if prepared.ephemeral {
+        let path = undo.directory.path().join(ROOTFS);
+        std::fs::create_dir(&path).map_err(|e| Error::io(path.display(), "mkdir", &e))?;
+    }
+    let program = init_program(&undo.directory)?;
+    let (ours, theirs) =
+        UnixStream::pair().map_err(|e| Error::io("init's channel", "socketpair", &e))?;
+    clone(undo, &prepared.spec, &prepared.plan, &program, theirs, options.preserve_fds)?;
+    let mut init = Init { undo, spec: &prepared.spec, plan: &prepared.plan, channel: &ours };
+    if init.new_user_namespace() {
+        init.write_maps()?;
+    }
+    channel::send(&ours, &prepared.plan.bytes)?;
+    init.until_ready()?;
+    super::program::check(&prepared.spec, init.pid())?;
+    let identity = Identity::of(init.pid())
+        .ok_or_else(|| init.undo.ended("init ended as it became ready"))?;
+    let stat = sys::file::stat(&program).map_err(|e| Error::io("init", "fstat", &e))?;
+    undo.record.init = Some((identity, stat.st_dev, stat.st_ino));
+    undo.directory.put(record::CONFIG, &prepared.config)?;
+    undo.directory.put(record::PLAN, &prepared.plan.to_file())?;
+    undo.record.save(&undo.directory, record::STATE)?;
+    if let Some(path) = &options.pid_file {
+        write_pid_file(path, identity.pid)?;
+    }
+    channel::go_on(&ours)?;
+    match undo.child.take() {
+        Some(child) => Ok((ours, prepared.plan, prepared.spec, child)),
+        None => Err(Error::new("init is gone")),
+    }
+}
+
+/// Init's program: a sealed memfd; where executable memfds are forbidden, an unlinked file.
+fn init_program(directory: &Directory) -> Result<OwnedFd> {
+    match sys::file::sealed_executable(c"tiny-ce-init", INIT) {
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => {
+            let path = directory.path().join(".init");
+            let failed = |call| {
+                let place = path.display().to_string();
+                move |e: std::io::Error| Error::io(place, call, &e)
+            };
+            directory.put("init", INIT)?;
+            let made = directory.path().join("init");
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o500);
+            std::fs::set_permissions(&made, mode).map_err(failed("chmod"))?;
+            let file = File::open(&made).map_err(failed("open"))?;
+            directory.unlink("init")?;
+            Ok(file.into())
+        }
+        result => result.map_err(|e| Error::io("init's program", "memfd_create", &e)),
+    }
+}
+
+/// Open what the plan finds in its slots, and clone init.
+fn clone(
+    undo: &mut Undo<'_>,
+    spec: &Spec,
+    plan: &Finished,
+    program: &OwnedFd,
+    theirs: UnixStream,
+    preserve_fds: u32,
+) -> Result<()> {
+    let record = &undo.record;
+    let mut opened: Vec<OwnedFd> = vec![theirs.into()];
+    let mut joins = record.cgroup.join_files()?.into_iter();
+    for preload in &plan.preloads {
+        opened.push(match preload {
+            Preload::StartSocket => start_socket(&undo.directory)?.into(),
+            Preload::Namespace { path, kind } => {
+                sys::namespace::open(path, namespaces::kind_of(*kind)?)?.into()
+            }
+            Preload::CgroupTasks => {
+                joins.next().ok_or_else(|| Error::new("a cgroup has gone while it was joined"))?
+            }
+            Preload::Tree { mount } => super::trees::make(spec, *mount, &undo.record, program)?,
+        });
+    }
+    let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
+    for fd in 3..3 + preserve_fds as RawFd {
+        if !sys::file::is_open(fd) {
+            return Err(Error::new(format!("--preserve-fds {preserve_fds}: {fd} is not open"))
+                .hint("descriptors from 3 on are counted; the caller must leave them open"));
+        }
+        descriptors.push(fd);
+    }
+    if descriptors.len() > process::MOST_DESCRIPTORS {
+        let text = format!("--preserve-fds {preserve_fds}: more than can be handed on");
+        return Err(Error::new(text));
+    }
+    let (argv, envp) = vectors(spec, Path::new(&record.rootfs))?;
+    let request = Clone {
+        flags: u64::from(namespaces::clone_flags(spec).0),
+        cgroup: record.cgroup.clone_fd()?,
+        program: program.as_fd(),
+        argv: &argv,
+        envp: &envp,
+        descriptors: &descriptors,
+        die_with_parent: false,
+    };
+    let child = process::clone_exec(&request)
+        .map_err(|(call, e)| Error::io("linux.namespaces", call, &e))?;
+    undo.child = Some(child);
+    Ok(())
+}
+
+fn start_socket(directory: &Directory) -> Result<UnixListener> {
+    sys::socket::listen(directory.fd(), record::SOCKET).map_err(|e| {
+        Error::io(directory.path().join(record::SOCKET).display(), "bind", &e)
+    })
+}
+
+/// Written whole, under another name first: readers wait for it to appear.
+fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{pid}"));
+    let temporary = Path::new(&temporary);
+    let place = || format!("--pid-file {}", path.display());
+    std::fs::write(temporary, pid.to_string()).map_err(|e| Error::io(place(), "open", &e))?;
+    std::fs::rename(temporary, path).map_err(|e| {
+        let _ = std::fs::remove_file(temporary);
+        Error::io(place(), "rename", &e)
+    })
+}
+
+impl Undo<'_> {
+    fn pid(&self) -> i32 {
+        self.child.as_ref().map_or(0, |child| child.pid)
+    }
+
+    /// Why init is gone without a word.
+    fn ended(&self, what: &str) -> Error {
+        let exit = self.child.as_ref().and_then(|child| process::wait(&child.pidfd, false).ok());
+        super::end::unexpected(&self.record, exit.flatten(), what)
+    }
+}
+
+/// Init, while it runs its plan up to the commit.
+struct Init<'a, 'u> {
+    undo: &'a mut Undo<'u>,
+    spec: &'a Spec,
+    plan: &'a Finished,
+    channel: &'a UnixStream,
+}
+
+impl Init<'_, '_> {
+    fn pid(&self) -> i32 {
+        self.undo.pid()
+    }
+
+    fn new_user_namespace(&self) -> bool {
+        namespaces::clone_flags(self.spec).0 & namespaces::flag(NamespaceKind::User).0 != 0
+    }
+
+    /// Answer init until everything that can fail before `start` has been done.
+    fn until_ready(&mut self) -> Result<()> {
+        loop {
+            match channel::listen(self.channel)? {
+                Said::At(report::READY, _) => return Ok(()),
+                Said::At(report::HOOKS, _) => {
+                    self.hooks()?;
+                    channel::go_on(self.channel)?;
+                }
+                Said::At(report::MAPS, _) => {
+                    self.write_maps()?;
+                    channel::go_on(self.channel)?;
+                }
+                Said::Forked(pid) => self.forked(pid)?,
+                Said::At(..) => return Err(Error::new("init reports out of turn")),
+                Said::Failed { index, errno, words } => {
+                    return Err(self.plan.failure(index, errno, &words));
+                }
+                Said::Closed => {
+                    return Err(self.undo.ended("init ended while it was set up"));
+                }
+            }
+        }
+    }
+
+    /// A child of the same parent goes on; the process that made it has ended.
+    fn forked(&mut self, pid: i32) -> Result<()> {
+        let pidfd =
+            process::pidfd_open(pid).map_err(|e| Error::io("init", "pidfd_open", &e))?;
+        if let Some(first) = self.undo.child.replace(Child { pid, pidfd }) {
+            let _ = process::wait(&first.pidfd, false);
+        }
+        Ok(())
+    }
+
+    /// The three kinds of hooks that run before the rootfs is entered.
+    fn hooks(&self) -> Result<()> {
+        let Some(all) = &self.spec.hooks else { return Ok(()) };
+        let record = &self.undo.record;
+        let state = record.state_as(Status::Creating, self.pid(), String::new());
+        let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))?;
+        let bundle = Path::new(&record.bundle);
+        hooks::run("prestart", &all.prestart, &state, Place::Runtime, bundle)?;
+        hooks::run("createRuntime", &all.create_runtime, &state, Place::Runtime, bundle)?;
+        let place = Place::Container { pid: self.pid() };
+        hooks::run("createContainer", &all.create_container, &state, place, bundle)
+    }
+
+    /// uid_map and gid_map of the new user namespace, user_namespaces(7).
+    fn write_maps(&self) -> Result<()> {
+        let Some(linux) = &self.spec.linux else { return Ok(()) };
+        super::maps::write(self.pid(), &linux.uid_mappings, &linux.gid_mappings)
+    }
+}

@@ -1,0 +1,54 @@
+//! `list`: every container below a root, damaged ones as such.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::directory::Directory;
+use super::record::{Record, State};
+use crate::error::{Error, Result};
+use crate::spec::id;
+
+/// One container.
+pub enum Listed {
+    /// As it is.
+    Whole(Box<State>),
+    /// What is remembered of it cannot be read.
+    Damaged {
+        /// The container.
+        id: String,
+        /// Why.
+        error: Error,
+    },
+}
+
+/// Every container, by id.
+///
+/// # Errors
+/// The root cannot be read; one that is not there has no containers.
+pub fn list(root: &Path) -> Result<Vec<Listed>> {
+    let failed = |e: std::io::Error| Error::io(root.display(), "open", &e);
+    let entries = match std::fs::read_dir(root) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut ids = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        if let Some(name) = name.to_str().filter(|name| id::check(name).is_ok()) {
+            ids.push(name.to_owned());
+        }
+    }
+    ids.sort();
+    let mut all = Vec::with_capacity(ids.len());
+    for id in ids {
+        let read = Directory::open(root, &id)
+            .and_then(|directory| Ok(Record::load(&directory)?.state(&directory)));
+        match read {
+            Ok(state) => all.push(Listed::Whole(Box::new(state))),
+            // Deleted in this very moment.
+            Err(_) if !root.join(&id).exists() => {}
+            Err(error) => all.push(Listed::Damaged { id, error }),
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,72 @@
+//! The id maps of a user namespace: written straight where that is allowed, else by the setuid
+//! helpers newuidmap(1) and newgidmap(1).
+
+use std::fs;
+use std::process::Command;
+
+use crate::error::{Error, Result};
+use crate::spec::IdMapping;
+use crate::sys::user;
+
+/// Write both maps of the process's user namespace.
+pub fn write(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
+    let (uid, gid) = (user::effective_uid(), user::effective_gid());
+    let own = |map: &[IdMapping], id: u32| {
+        matches!(map, [only] if only.size == 1 && only.host_id == id)
+    };
+    if uid == 0 {
+        put(pid, "uid_map", "linux.uidMappings", &lines(uids))?;
+        return put(pid, "gid_map", "linux.gidMappings", &lines(gids));
+    }
+    if own(uids, uid) {
+        put(pid, "uid_map", "linux.uidMappings", &lines(uids))?;
+    } else {
+        helper("newuidmap", pid, "linux.uidMappings", uids)?;
+    }
+    if own(gids, gid) {
+        // Without privileges a gid may be mapped only once groups cannot be dropped any more.
+        put(pid, "setgroups", "linux.gidMappings", "deny")?;
+        put(pid, "gid_map", "linux.gidMappings", &lines(gids))
+    } else {
+        helper("newgidmap", pid, "linux.gidMappings", gids)
+    }
+}
+
+fn lines(map: &[IdMapping]) -> String {
+    let line = |m: &IdMapping| format!("{} {} {}\n", m.container_id, m.host_id, m.size);
+    map.iter().map(line).collect()
+}
+
+fn put(pid: i32, file: &str, field: &str, text: &str) -> Result<()> {
+    let path = format!("/proc/{pid}/{file}");
+    fs::write(&path, text).map_err(|e| {
+        let error = Error::io(format!("{field}: {file} {:?}", text.trim_end()), "write", &e);
+        match e.raw_os_error() {
+            Some(libc::EPERM) => error.hint(
+                "the ids on the host must be the caller's own, or be given to it in /etc/subuid \
+                 and /etc/subgid",
+            ),
+            _ => error,
+        }
+    })
+}
+
+fn helper(program: &str, pid: i32, field: &str, map: &[IdMapping]) -> Result<()> {
+    let mut command = Command::new(program);
+    command.arg(pid.to_string());
+    for m in map {
+        command.args([m.container_id, m.host_id, m.size].map(|n| n.to_string()));
+    }
+    let output = command.output().map_err(|e| {
+        Error::io(format!("{field}: {program}"), "execve", &e).hint(
+            "mapping more than the caller's own id needs newuidmap and newgidmap (package uidmap)",
+        )
+    })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let error = Error::new(format!("{field}: {program}: {}", output.status));
+    let error = said.lines().fold(error, |error, line| error.detail(line.trim()));
+    Err(error.hint("the ids must be given to the caller in /etc/subuid and /etc/subgid"))
+}

@@ -1,0 +1,85 @@
+//! The life of a container: create, start, run, state, kill, delete.
+//!
+//! Each verb is a file; `launch` is what create and run share. Every change is made under the lock
+//! of the container's state directory. Knows nothing of the command line.
+
+mod channel;
+mod delete;
+mod directory;
+mod end;
+mod kill;
+mod launch;
+mod list;
+mod maps;
+mod prepare;
+mod program;
+mod record;
+mod run;
+pub mod signals;
+mod start;
+mod trees;
+
+use std::path::Path;
+
+pub use delete::delete;
+pub use directory::Directory;
+pub use kill::kill;
+pub use list::{Listed, list};
+pub use prepare::{Options, Prepared, Source, prepare};
+pub use record::{OCI_VERSION, Record, State, Status};
+pub use run::{RunOptions, run};
+pub use start::start;
+
+use crate::compile::Then;
+use crate::error::Result;
+use crate::plan::Finished;
+use crate::spec::id;
+
+/// Make a container whose program waits for [`start`].
+///
+/// # Errors
+/// The id is taken or malformed, the configuration is wrong, or a step failed; nothing is left.
+pub fn create(root: &Path, id: &str, source: Source, options: &Options) -> Result<()> {
+    make(root, id, source, options).map_err(|e| e.within(format!("cannot create {id:?}")))
+}
+
+fn make(root: &Path, id: &str, source: Source, options: &Options) -> Result<()> {
+    id::check(id)?;
+    let prepared = prepare(id, &root.join(id), source, options, Then::AwaitStart)?;
+    launch::launch(root, id, prepared, options).map(drop)
+}
+
+/// The state of a container, as runtime-spec runtime.md has it.
+///
+/// # Errors
+/// There is no such container, or what is remembered of it is damaged.
+pub fn state(root: &Path, id: &str) -> Result<State> {
+    let read = || {
+        id::check(id)?;
+        let directory = Directory::open(root, id)?;
+        Ok(Record::load(&directory)?.state(&directory))
+    };
+    read().map_err(|e: crate::Error| e.within(format!("cannot tell the state of {id:?}")))
+}
+
+/// The plan that a container was made from.
+///
+/// # Errors
+/// There is no such container, or its plan is damaged.
+pub fn plan(root: &Path, id: &str) -> Result<Finished> {
+    let read = || {
+        id::check(id)?;
+        let directory = Directory::open(root, id)?;
+        load_plan(&directory)
+    };
+    read().map_err(|e: crate::Error| e.within(format!("cannot explain {id:?}")))
+}
+
+fn load_plan(directory: &Directory) -> Result<Finished> {
+    let file = directory.get(record::PLAN)?;
+    file.as_deref().and_then(Finished::from_file).ok_or_else(|| {
+        let path = directory.path().join(record::PLAN);
+        crate::Error::new(format!("{}: damaged, or missing", path.display()))
+            .hint("\"tiny-ce delete --force\" removes the container all the same")
+    })
+}

@@ -1,0 +1,242 @@
+//! From a bundle to everything that a launch needs, without a side effect: `explain` stops here.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Setting};
+use crate::compile::{self, Filter, Request, Then};
+use crate::error::{Error, Result};
+use crate::host::{self, Host};
+use crate::plan::{Finished, c_string};
+use crate::spec::check::{Allow, check};
+use crate::spec::json::Violation;
+use crate::spec::{NamespaceKind, Spec, load};
+use crate::{log, seccomp};
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A directory with a config.json.
+    Bundle {
+        /// As the user gave it.
+        path: PathBuf,
+        /// Name of the file in it: `config.json`.
+        config: String,
+        /// `ociVersion` may be missing (the bundles that this project started with).
+        lenient: bool,
+    },
+    /// A configuration of our own, whose rootfs may be read through an overlay.
+    Embedded {
+        /// The configuration.
+        spec: Box<Spec>,
+        /// Changes to the rootfs vanish.
+        ephemeral: bool,
+    },
+}
+
+/// What the caller asks for beside the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Write init's pid there.
+    pub pid_file: Option<PathBuf>,
+    /// How many descriptors after 2 the program inherits.
+    pub preserve_fds: u32,
+    /// Move the root instead of pivoting to it, where it is a ramdisk.
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// Give the container an address on this network: `NAME[:ADDRESS]`.
+    pub network: Option<String>,
+}
+
+/// Everything that a launch needs.
+pub struct Prepared {
+    /// Checked.
+    pub spec: Spec,
+    /// config.json as it was read.
+    pub config: Vec<u8>,
+    /// Absolute path.
+    pub bundle: PathBuf,
+    /// Facts.
+    pub host: Host,
+    /// Where the container's groups will be.
+    pub cgroup: Cgroup,
+    /// What is written there.
+    pub settings: Vec<Setting>,
+    /// Which devices may be used.
+    pub devices: Devices,
+    /// What init runs.
+    pub plan: Finished,
+    /// Whether the rootfs is read through an overlay.
+    pub ephemeral: bool,
+    /// Whether a cgroup that cannot be made fails the container.
+    pub cgroup_required: bool,
+}
+
+/// Read, check, probe, compile. `state` is where the container's directory is or will be.
+pub fn prepare(
+    id: &str,
+    state: &Path,
+    source: Source,
+    options: &Options,
+    then: Then,
+) -> Result<Prepared> {
+    let (mut spec, config, bundle, ephemeral) = read(source, state)?;
+    if let Some(request) = &options.network {
+        join_network(&mut spec, request, id)?;
+    }
+    let hierarchies = cgroup::probe()?;
+    let linux = spec.linux.as_ref();
+    let cgroups_path = linux.and_then(|linux| linux.cgroups_path.as_deref());
+    let cgroup = Cgroup::locate(cgroups_path, id, &hierarchies)?;
+    let (settings, devices) = resources(&spec, &hierarchies)?;
+    let host = host::probe(&spec, &bundle, &cgroup, &hierarchies)?;
+    let filter = filter(&spec)?;
+    compile::unsupported(&spec)?;
+    let directory = state.join(ROOTFS);
+    let directory = ephemeral.then(|| directory.to_string_lossy());
+    let request = Request {
+        spec: &spec,
+        host: &host,
+        then,
+        filter: filter.as_ref(),
+        preserve_fds: options.preserve_fds,
+        no_pivot: options.no_pivot,
+        no_new_keyring: options.no_new_keyring,
+        ephemeral: directory.as_deref(),
+    };
+    let plan = compile::compile(&request)?;
+    let cgroup_required = cgroups_path.is_some() || host.euid == 0;
+    Ok(Prepared {
+        spec,
+        config,
+        bundle,
+        host,
+        cgroup,
+        settings,
+        devices,
+        plan,
+        ephemeral,
+        cgroup_required,
+    })
+}
+
+/// Directory in the state directory on which an ephemeral rootfs is mounted.
+pub const ROOTFS: &str = "rootfs";
+
+fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> {
+    match source {
+        Source::Bundle { path, config, lenient } => {
+            let (spec, bytes) = load(&path, &config)?;
+            let allow = Allow { missing_version: lenient, ..Allow::default() };
+            judge(&spec, &bytes, &path.join(&config), allow)?;
+            let bundle = path
+                .canonicalize()
+                .map_err(|e| Error::io(path.display(), "realpath", &e))?;
+            Ok((spec, bytes, bundle, false))
+        }
+        Source::Embedded { spec, ephemeral } => {
+            let bytes = crate::spec::default::to_json(&spec)?.into_bytes();
+            let allow = Allow { host_root: ephemeral, ..Allow::default() };
+            judge(&spec, &bytes, Path::new("the options given"), allow)?;
+            Ok((*spec, bytes, state.to_owned(), ephemeral))
+        }
+    }
+}
+
+/// Every broken rule at once; warnings are logged.
+fn judge(spec: &Spec, bytes: &[u8], path: &Path, allow: Allow) -> Result<()> {
+    let findings = check(spec, allow);
+    for warning in &findings.warnings {
+        log::warning(&format!("{}: {}", path.display(), load::line(warning)));
+    }
+    if findings.violations.is_empty() {
+        return Ok(());
+    }
+    Err(load::refuse(path, bytes, findings.violations))
+}
+
+fn broken(violations: Vec<Violation>) -> Error {
+    load::refuse(Path::new("config.json"), b"", violations)
+}
+
+fn resources(spec: &Spec, hierarchies: &Hierarchies) -> Result<(Vec<Setting>, Devices)> {
+    let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+    let Some(resources) = resources else { return Ok((Vec::new(), Devices::Unrestricted)) };
+    let compiled = cgroup::compile(resources, hierarchies).map_err(broken)?;
+    compiled.warnings.iter().for_each(|warning| log::warning(warning));
+    // In a user namespace there are no nodes to make, and no program to attach.
+    let user = compile::namespace(spec, NamespaceKind::User).is_some();
+    let devices = match user || crate::sys::user::effective_uid() != 0 {
+        true => Devices::Unrestricted,
+        false => cgroup::compile_devices(&resources.devices, hierarchies).map_err(broken)?,
+    };
+    Ok((compiled.settings, devices))
+}
+
+fn filter(spec: &Spec) -> Result<Option<Filter>> {
+    let Some(config) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else {
+        return Ok(None);
+    };
+    let filter = seccomp::compile(config).map_err(broken)?;
+    filter.warnings.iter().for_each(|warning| log::warning(warning));
+    Ok(Some(Filter { flags: filter.flags, program: filter.bytes(), notify: filter.notify }))
+}
+
+/// The network namespace that `--network` will make stands in the configuration as one to join.
+fn join_network(spec: &mut Spec, request: &str, id: &str) -> Result<()> {
+    let path = crate::network::namespace_path(request, id)?;
+    let Some(linux) = spec.linux.as_mut() else {
+        return Err(Error::new("--network: the config has no linux.namespaces"));
+    };
+    let network = linux.namespaces.iter_mut().find(|n| n.kind == NamespaceKind::Network);
+    match network {
+        Some(network) if network.path.is_none() => network.path = Some(path),
+        Some(network) => {
+            return Err(Error::new(format!(
+                "--network {request}: linux.namespaces already joins the network namespace {}",
+                network.path.as_deref().unwrap_or_default()
+            )));
+        }
+        None => linux
+            .namespaces
+            .push(crate::spec::Namespace { kind: NamespaceKind::Network, path: Some(path) }),
+    }
+    Ok(())
+}
+
+/// argv and envp of the program, which init is started with already.
+pub fn vectors(spec: &Spec, rootfs: &Path) -> Result<(Vec<CString>, Vec<CString>)> {
+    let Some(process) = &spec.process else {
+        return Ok((vec![c"tiny-ce".to_owned()], Vec::new()));
+    };
+    let argv = process.args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
+    let mut names = std::collections::HashSet::new();
+    // The last of several wins, in its place.
+    let mut envp: Vec<&String> = process.env.iter().rev().filter(|entry| {
+        names.insert(entry.split('=').next().unwrap_or_default())
+    }).collect();
+    envp.reverse();
+    let mut envp = envp.into_iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>>>()?;
+    if !names.contains("HOME") {
+        let uid = process.user.as_ref().map_or(0, |user| user.uid);
+        envp.push(c_string(&format!("HOME={}", home(uid, rootfs)))?);
+    }
+    Ok((argv, envp))
+}
+
+/// Home directory of a user by the container's own /etc/passwd; `/` if it is not there.
+fn home(uid: u32, rootfs: &Path) -> String {
+    let open = || {
+        let root = crate::sys::file::open_path(rootfs).ok()?;
+        crate::sys::file::read_in_root(&root, Path::new("etc/passwd"), 1 << 20).ok()
+    };
+    let passwd = open().unwrap_or_default();
+    let passwd = String::from_utf8_lossy(&passwd);
+    let home = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        let found = fields.next()?.parse() == Ok(uid);
+        fields.nth(2).filter(|home| found && home.starts_with('/')).map(str::to_owned)
+    });
+    home.unwrap_or_else(|| "/".to_owned())
+}

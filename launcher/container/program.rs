@@ -1,0 +1,61 @@
+//! Whether the program is there and may be executed: looked up in the container as init sees it, so
+//! that `create` fails with the words that engines expect (podman and dockerd match on them).
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use crate::compile::identity::candidates;
+use crate::error::{Error, Result};
+use crate::spec::Spec;
+use crate::sys::file;
+
+/// Look `process.args[0]` up below the root of process `pid`.
+pub fn check(spec: &Spec, pid: i32) -> Result<()> {
+    let Some(process) = &spec.process else { return Ok(()) };
+    let Some(name) = process.args.first() else { return Ok(()) };
+    let root = match file::open_path(Path::new(&format!("/proc/{pid}/root"))) {
+        Ok(root) => root,
+        // Somebody without privileges may not look; execve will tell.
+        Err(e) if e.raw_os_error() == Some(libc::EACCES) => return Ok(()),
+        Err(e) => return Err(Error::io("process.args[0]", "openat2", &e)),
+    };
+    let mut refused = None;
+    for candidate in candidates(process) {
+        let path = if candidate.starts_with('/') {
+            candidate.clone()
+        } else {
+            format!("{}/{candidate}", process.cwd)
+        };
+        match look(&root, &path) {
+            Ok(()) => return Ok(()),
+            Err(why) if why.starts_with("stat") && !name.contains('/') => {}
+            Err(why) => refused = Some(why),
+        }
+    }
+    let why = refused.unwrap_or_else(|| "executable file not found in $PATH".to_owned());
+    let error = Error::new(format!("process.args[0]: exec: {name:?}: {why}"));
+    Err(if name.contains('/') {
+        error.hint("the path is that inside the container, below root.path and its mounts")
+    } else {
+        error.hint("PATH is looked up in process.env; give the absolute path, or set PATH there")
+    })
+}
+
+fn look(root: &impl AsFd, path: &str) -> std::result::Result<(), String> {
+    let there = file::open_beneath(root, Path::new(path)).map_err(|e| {
+        let words = match e.raw_os_error() {
+            Some(libc::EACCES) => return "permission denied".to_owned(),
+            Some(libc::ENOENT) => "no such file or directory".to_owned(),
+            Some(libc::ENOTDIR) => "not a directory".to_owned(),
+            Some(libc::ELOOP) => "too many levels of symbolic links".to_owned(),
+            _ => e.to_string(),
+        };
+        format!("stat {path}: {words}")
+    })?;
+    let mode = file::mode(&there).map_err(|e| e.to_string())?;
+    match mode & libc::S_IFMT {
+        libc::S_IFDIR => Err("is a directory".to_owned()),
+        libc::S_IFREG if mode & 0o111 != 0 => Ok(()),
+        _ => Err("permission denied".to_owned()),
+    }
+}

@@ -1,0 +1,241 @@
+//! What is remembered of a container, and what its status is.
+//!
+//! `intent.json` is written before the first side effect and never again; `state.json`, with the
+//! process, before the commit. Either is enough to find and remove everything.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+
+use serde::{Deserialize, Serialize};
+
+use super::directory::Directory;
+use crate::cgroup::Cgroup;
+use crate::error::{Error, Result};
+use crate::network::Attachment;
+use crate::sys;
+
+/// The file written before the first side effect.
+pub const INTENT: &str = "intent.json";
+/// The file written before the commit.
+pub const STATE: &str = "state.json";
+/// The config.json that the container was made from.
+pub const CONFIG: &str = "config.json";
+/// The plan that init runs, and its origins.
+pub const PLAN: &str = "plan";
+/// The socket on which init waits for `start`.
+pub const SOCKET: &str = "start.sock";
+
+/// A process, named so that a re-used pid is not taken for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// In the launcher's pid namespace.
+    pub pid: i32,
+    /// Field 22 of /proc/PID/stat, clock ticks since boot.
+    pub start: u64,
+}
+
+impl Identity {
+    /// Of a living process.
+    pub fn of(pid: i32) -> Option<Identity> {
+        Some(Identity { pid, start: sys::process::start_time(pid)? })
+    }
+
+    /// Whether that very process is there and not a zombie.
+    pub fn alive(self) -> bool {
+        sys::process::stat(self.pid)
+            .is_some_and(|(state, start)| start == self.start && !matches!(state, b'Z' | b'X'))
+    }
+}
+
+/// Everything that is remembered.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// The container.
+    pub id: String,
+    /// Absolute path.
+    pub bundle: String,
+    /// Absolute path.
+    pub rootfs: String,
+    /// RFC 3339, UTC.
+    pub created: String,
+    /// Who is creating it, or has.
+    pub launcher: Identity,
+    /// /proc/sys/kernel/random/boot_id: processes of another boot are not meant.
+    pub boot: String,
+    /// Where its processes are.
+    pub cgroup: Cgroup,
+    /// What has to be undone with the container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Attachment>,
+    /// From the config.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Init, and device and inode of its program, once it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<(Identity, u64, u64)>,
+}
+
+/// runtime-spec runtime.md, "State", and `paused`, which runc and crun add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Being made.
+    Creating,
+    /// Init waits for `start`.
+    Created,
+    /// The program runs.
+    Running,
+    /// The program is frozen.
+    Paused,
+    /// The program has ended.
+    Stopped,
+}
+
+impl Status {
+    /// As callers read it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        }
+    }
+}
+
+/// This boot, or the empty string where the kernel does not tell.
+pub fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+impl Record {
+    /// Read what is remembered: the state, or the intent of a container that is not ready.
+    pub fn load(directory: &Directory) -> Result<Record> {
+        let (name, bytes) = match directory.get(STATE)? {
+            Some(bytes) => (STATE, bytes),
+            None => match directory.get(INTENT)? {
+                Some(bytes) => (INTENT, bytes),
+                None => return Err(damaged(directory, INTENT, "missing")),
+            },
+        };
+        serde_json::from_slice(&bytes)
+            .map_err(|e| damaged(directory, name, &format!("not what tiny-ce writes ({e})")))
+    }
+
+    /// As `load`, but the intent will do where the state is damaged.
+    pub fn rescue(directory: &Directory) -> Option<Record> {
+        Self::load(directory).ok().or_else(|| {
+            let bytes = directory.get(INTENT).ok().flatten()?;
+            serde_json::from_slice(&bytes).ok()
+        })
+    }
+
+    /// Write it under `name`.
+    pub fn save(&self, directory: &Directory, name: &str) -> Result<()> {
+        let bytes = serde_json::to_vec(self).map_err(|e| Error::new(format!("{name}: {e}")))?;
+        directory.put(name, &bytes)
+    }
+
+    /// Init, if it lives.
+    pub fn living_init(&self) -> Option<Identity> {
+        let (init, ..) = self.init?;
+        (self.boot == boot_id() && init.alive()).then_some(init)
+    }
+
+    /// What the container is doing.
+    pub fn status(&self) -> Status {
+        if self.init.is_none() {
+            let creating = self.boot == boot_id() && self.launcher.alive();
+            return if creating { Status::Creating } else { Status::Stopped };
+        }
+        match self.living_init() {
+            None => Status::Stopped,
+            Some(init) if self.awaits_start(init) => Status::Created,
+            Some(_) if self.cgroup.frozen() => Status::Paused,
+            Some(_) => Status::Running,
+        }
+    }
+
+    /// Whether init still is init: its program is ours, and not yet the container's.
+    fn awaits_start(&self, init: Identity) -> bool {
+        let Some((_, device, inode)) = self.init else { return false };
+        let program = std::fs::metadata(format!("/proc/{}/exe", init.pid));
+        program.is_ok_and(|program| program.dev() == device && program.ino() == inode)
+    }
+}
+
+fn damaged(directory: &Directory, name: &str, how: &str) -> Error {
+    let path = directory.path().join(name);
+    Error::new(format!("{}: {how}", path.display()))
+        .hint("\"tiny-ce delete --force\" removes the container all the same")
+}
+
+/// The state as callers read it (runtime-spec runtime.md; runc's field names and order).
+#[derive(Debug, Clone, Serialize)]
+pub struct State {
+    /// Of the specification that this follows.
+    #[serde(rename = "ociVersion")]
+    pub oci_version: &'static str,
+    /// The container.
+    pub id: String,
+    /// 0 when stopped.
+    pub pid: i32,
+    /// See [`Status`].
+    pub status: Status,
+    /// Absolute path.
+    pub bundle: String,
+    /// Absolute path.
+    pub rootfs: String,
+    /// RFC 3339, UTC.
+    pub created: String,
+    /// From the config.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Name of the owner of the state directory, or its number.
+    pub owner: String,
+}
+
+/// The version of the specification in the state and in `--version`.
+pub const OCI_VERSION: &str = "1.3.0";
+
+impl Record {
+    /// The state, as of now.
+    pub fn state(&self, directory: &Directory) -> State {
+        let status = self.status();
+        let pid = match (status, self.init) {
+            (Status::Stopped | Status::Creating, _) | (_, None) => 0,
+            (_, Some((init, ..))) => init.pid,
+        };
+        self.state_as(status, pid, owner(directory))
+    }
+
+    /// The state with a status that only the caller knows, for hooks.
+    pub fn state_as(&self, status: Status, pid: i32, owner: String) -> State {
+        State {
+            oci_version: OCI_VERSION,
+            id: self.id.clone(),
+            pid,
+            status,
+            bundle: self.bundle.clone(),
+            rootfs: self.rootfs.clone(),
+            created: self.created.clone(),
+            annotations: self.annotations.clone(),
+            owner,
+        }
+    }
+}
+
+/// Who owns the directory: a name from /etc/passwd, or else the number.
+fn owner(directory: &Directory) -> String {
+    let Ok(stat) = sys::file::stat(directory.fd()) else { return String::new() };
+    let uid = stat.st_uid.to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    });
+    name.unwrap_or(uid)
+}

@@ -1,0 +1,70 @@
+//! Mounts that only the launcher can make: id-mapped ones, and binds for a container whose root is
+//! not the launcher's and may not reach the source.
+
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use super::record::Record;
+use crate::compile::namespaces;
+use crate::compile::options::Options;
+use crate::error::{Error, Result};
+use crate::spec::{IdMapping, Mount, NamespaceKind, Spec};
+use crate::sys::mount;
+use crate::sys::process::{self, Clone};
+
+/// Clone the source of `mounts[index]`, map its ids if that is asked for.
+pub fn make(spec: &Spec, index: usize, record: &Record, program: &OwnedFd) -> Result<OwnedFd> {
+    let mount = &spec.mounts[index];
+    let place = format!("mounts[{index}] {:?}", mount.destination);
+    let options = Options::new(&mount.options);
+    let source = Path::new(&record.bundle).join(mount.source.as_deref().unwrap_or_default());
+    let recursive = options.bind == Some(true);
+    let tree = mount::clone_tree(&source, recursive, options.source_nofollow).map_err(|e| {
+        Error::io(format!("{place}: source {}", source.display()), "open_tree", &e)
+    })?;
+    if options.idmap.is_some() || !mount.uid_mappings.is_empty() {
+        let (uids, gids) = mappings(spec, mount);
+        let user = user_namespace(uids, gids, program).map_err(|e| e.within(&place))?;
+        let recursive = options.idmap == Some(true);
+        mount::map_ids(&tree, &user, recursive).map_err(|e| {
+            Error::io(&place, "mount_setattr", &e)
+                .hint("the file system of the source must support id-mapped mounts")
+        })?;
+    }
+    Ok(tree)
+}
+
+/// Those of the mount, or else those of the container.
+fn mappings<'a>(spec: &'a Spec, mount: &'a Mount) -> (&'a [IdMapping], &'a [IdMapping]) {
+    match (&spec.linux, mount.uid_mappings.is_empty()) {
+        (Some(linux), true) => (&linux.uid_mappings, &linux.gid_mappings),
+        _ => (&mount.uid_mappings, &mount.gid_mappings),
+    }
+}
+
+/// A user namespace with these maps, which lives as long as its descriptor.
+///
+/// It takes a process to make one: init, which waits for a plan that never comes.
+fn user_namespace(uids: &[IdMapping], gids: &[IdMapping], program: &OwnedFd) -> Result<File> {
+    let failed = |call: &'static str| move |e: std::io::Error| Error::io("idmap", call, &e);
+    let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
+    let request = Clone {
+        flags: u64::from(namespaces::flag(NamespaceKind::User).0),
+        cgroup: None,
+        program: program.as_fd(),
+        argv: &[c"tiny-ce".to_owned()],
+        envp: &[],
+        descriptors: &[theirs.as_raw_fd()],
+        die_with_parent: true,
+    };
+    let child = process::clone_exec(&request).map_err(|(call, e)| Error::io("idmap", call, &e))?;
+    drop(theirs);
+    let namespace = super::maps::write(child.pid, uids, gids).and_then(|()| {
+        File::open(format!("/proc/{}/ns/user", child.pid)).map_err(failed("open"))
+    });
+    drop(ours);
+    process::wait(&child.pidfd, false).map_err(failed("waitid"))?;
+    namespace
+}

@@ -1,0 +1,43 @@
+//! Mounts that the launcher makes, detached: open_tree(2), mount_setattr(2).
+#![allow(unsafe_code, reason = "system calls")]
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::check;
+
+const OPEN_TREE_CLONE: i32 = 1;
+const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+
+/// A detached clone of what is mounted at `path`.
+pub fn clone_tree(path: &Path, recursive: bool, nofollow: bool) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut flags = OPEN_TREE_CLONE | libc::O_CLOEXEC;
+    flags |= if recursive { libc::AT_RECURSIVE } else { 0 };
+    flags |= if nofollow { libc::AT_SYMLINK_NOFOLLOW } else { 0 };
+    // SAFETY: `path` is a C string that lives over the call.
+    let result =
+        unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    super::file::owned(result)
+}
+
+/// Map the ids of a detached tree as a user namespace does (Linux 5.12).
+pub fn map_ids(tree: &OwnedFd, user: &impl AsRawFd, recursive: bool) -> io::Result<()> {
+    let attr = [MOUNT_ATTR_IDMAP, 0, 0, user.as_raw_fd() as u64];
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: `attr` is four words, the kernel's struct mount_attr of 32 bytes.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            attr.as_ptr(),
+            32usize,
+        )
+    };
+    check(result).map(drop)
+}
