@@ -1,0 +1,238 @@
+//! Write the settings, and tell what a refused one was about; read what they are about to
+//! replace, for the way back.
+//!
+//! Knows which directory a controller is in, and what the kernel's errnos mean for which file.
+
+use std::io;
+
+use super::dir::Dir;
+use super::probe::Version;
+use super::{Cgroup, Setting, parent_of};
+use crate::{Error, Result};
+
+impl Cgroup {
+    /// Write the settings in order. What the kernel calls invalid is tried once more at the
+    /// end: v1 memory and memsw, and cpu quota, period and burst limit each other, and which
+    /// has to be first depends on what is there.
+    pub fn apply(&self, settings: &[Setting]) -> Result<()> {
+        let mut again = Vec::new();
+        for setting in settings {
+            let dir = self.dir_of(setting)?;
+            not_in_use(dir, setting)?;
+            match write(dir, setting) {
+                Ok(()) => {}
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => again.push(setting),
+                Err(e) => return Err(refused(dir, setting, &e)),
+            }
+        }
+        for setting in again {
+            let dir = self.dir_of(setting)?;
+            write(dir, setting).map_err(|e| refused(dir, setting, &e))?;
+        }
+        Ok(())
+    }
+
+    /// The values that are there now: applied, they undo the settings. Files that do not exist
+    /// are left out, since their settings would fail.
+    pub fn snapshot(&self, settings: &[Setting]) -> Result<Vec<Setting>> {
+        let mut old: Vec<Setting> = Vec::new();
+        for setting in settings {
+            let dir = self.dir_of(setting)?;
+            let (file, text) = match (dir.read(&setting.file), &setting.fallback) {
+                (Err(e), Some((other, _))) if e.kind() == io::ErrorKind::NotFound => {
+                    (other.clone(), dir.read(other))
+                }
+                (text, _) => (setting.file.clone(), text),
+            };
+            let text = match text {
+                // Not there, or only to be written to: nothing to go back to.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => continue,
+                Err(e) => return Err(Error::io(format!("{}/{file}", dir.path()), "read", &e)),
+                Ok(text) => text,
+            };
+            for value in old_values(&file, &text, setting) {
+                let fallback = None;
+                old.push(Setting {
+                    file: file.clone(),
+                    value,
+                    fallback,
+                    usage: None,
+                    ..setting.clone()
+                });
+            }
+        }
+        // Backwards, so that what depends on an earlier one is undone before it.
+        old.reverse();
+        Ok(old)
+    }
+
+    fn dir_of(&self, setting: &Setting) -> Result<&Dir> {
+        match self.groups.iter().find(|group| setting.is_in(group)) {
+            Some(group) => group.dir(),
+            None => Err(Error::new(format!(
+                "{}: the container has no cgroup with the {} controller",
+                setting.origin, setting.controller
+            ))),
+        }
+    }
+}
+
+fn write(dir: &Dir, setting: &Setting) -> io::Result<()> {
+    let mut result = dir.write(&setting.file, &setting.value);
+    let missing = |r: &io::Result<()>| matches!(r, Err(e) if e.kind() == io::ErrorKind::NotFound);
+    if missing(&result)
+        && let Some((file, value)) = &setting.fallback
+    {
+        result = dir.write(file, value);
+    }
+    if missing(&result) && setting.missing_ok { Ok(()) } else { result }
+}
+
+/// memory.checkBeforeUpdate: rather refuse than have the kernel kill.
+fn not_in_use(dir: &Dir, setting: &Setting) -> Result<()> {
+    let Some(file) = setting.usage else { return Ok(()) };
+    let used =
+        dir.number(file).map_err(|e| Error::io(format!("{}/{file}", dir.path()), "read", &e))?;
+    match setting.value.parse::<u64>() {
+        Ok(limit) if limit < used => Err(Error::new(format!(
+            "{}: {limit} bytes are less than the {used} bytes in use ({}/{file})",
+            setting.origin,
+            dir.path()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What a file held, as values that can be written to it.
+fn old_values(file: &str, text: &str, setting: &Setting) -> Vec<String> {
+    let first = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    if let Some(unset) = &setting.unset {
+        let key = first(unset);
+        let line = text.lines().find(|line| first(line) == key);
+        return vec![line.unwrap_or(unset).to_owned()];
+    }
+    match file {
+        "memory.oom_control" => {
+            let off = super::processes::keyed(text, "oom_kill_disable").unwrap_or(0);
+            vec![off.to_string()]
+        }
+        // The first line is the default, the others are devices.
+        "io.bfq.weight" | "io.weight" | "blkio.bfq.weight" => {
+            let line = text.lines().next().unwrap_or_default();
+            vec![line.trim_start_matches("default ").to_owned()]
+        }
+        _ => match text.trim_end().lines().map(str::to_owned).collect::<Vec<_>>() {
+            // An empty list is written as an empty line: a write of nothing is no write.
+            lines if lines.is_empty() => vec!["\n".into()],
+            lines => lines,
+        },
+    }
+}
+
+/// Field, file, value, errno, and what the kernel would have taken.
+fn refused(dir: &Dir, setting: &Setting, e: &io::Error) -> Error {
+    let path = dir.path();
+    let place = format!("{}: {path}/{} = {:?}", setting.origin, setting.file, setting.value);
+    let call = match e.raw_os_error() {
+        Some(libc::ENOENT | libc::EACCES | libc::EROFS) => "open",
+        _ => "write",
+    };
+    let mut error = Error::io(place, call, e);
+    match e.raw_os_error() {
+        Some(libc::ENOENT) => missing_file(dir, setting, error),
+        Some(libc::EBUSY) if setting.controller == "memory" => {
+            let file = match setting.version {
+                Version::V1 => "memory.usage_in_bytes",
+                Version::V2 => "memory.current",
+            };
+            if let Ok(used) = dir.number(file) {
+                error = error.detail(format!("in use: {used} bytes, and no more can be freed"));
+            }
+            error.hint("a limit below what is in use cannot be set")
+        }
+        Some(libc::EINVAL | libc::EACCES | libc::ERANGE | libc::ENOSPC | libc::EBUSY)
+            if setting.controller == "cpuset" =>
+        {
+            let allowed = cpuset_above(path, &setting.file, setting.version);
+            match allowed {
+                Some(allowed) => error.detail(format!("allowed there: {allowed}")),
+                None => error,
+            }
+        }
+        Some(libc::ENODEV | libc::ENXIO) => {
+            let number = setting.value.split(' ').next().unwrap_or_default();
+            error.hint(format!("there is no device {number}; see /proc/partitions"))
+        }
+        Some(libc::EINVAL) => match range(&setting.file) {
+            Some(range) => error.hint(range),
+            None => error,
+        },
+        Some(libc::EACCES | libc::EPERM | libc::EROFS) => {
+            error.hint("this cgroup is not delegated to this user, or is mounted read-only")
+        }
+        _ => error,
+    }
+}
+
+fn missing_file(dir: &Dir, setting: &Setting, error: Error) -> Error {
+    if setting.version == Version::V2 && !setting.controller.is_empty() {
+        let have = dir.read("cgroup.controllers").unwrap_or_default();
+        if !have.split_whitespace().any(|c| c == setting.controller) {
+            let text = format!(
+                "the {} controller is not enabled in {}; cgroup.controllers has: {}",
+                setting.controller,
+                dir.path(),
+                have.trim()
+            );
+            return error
+                .detail(text)
+                .hint("enable it in cgroup.subtree_control of every cgroup above");
+        }
+    }
+    match setting.file.as_str() {
+        "memory.memsw.limit_in_bytes" | "memory.swap.max" => {
+            error.hint("the kernel does not account for swap: boot with swapaccount=1")
+        }
+        file if file.starts_with("hugetlb.") => {
+            let sizes = std::fs::read_dir("/sys/kernel/mm/hugepages").into_iter().flatten();
+            let names = sizes.filter_map(|e| e.ok()?.file_name().into_string().ok());
+            let list: Vec<String> = names.collect();
+            error.detail(format!("page sizes of this machine: {}", list.join(", ")))
+        }
+        file if file.contains("leaf_weight") => error.hint("gone since Linux 5.0"),
+        file if file.contains("weight") => {
+            error.hint("the kernel has neither the BFQ scheduler nor an I/O cost model")
+        }
+        _ => error.hint("this kernel's cgroups have no such file"),
+    }
+}
+
+/// The CPUs or memory nodes that the cgroup above has.
+fn cpuset_above(path: &str, file: &str, version: Version) -> Option<String> {
+    let file = match version {
+        Version::V1 => file.to_owned(),
+        Version::V2 => format!("{file}.effective"),
+    };
+    let text = super::dir::read_path(&format!("{}/{file}", parent_of(path))).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// What the kernel takes, for files whose EINVAL is about the value.
+fn range(file: &str) -> Option<&'static str> {
+    Some(match file {
+        "cpu.cfs_quota_us" | "cpu.cfs_period_us" | "cpu.max" => {
+            "quota and period are from 1000 us up, the period at most 1000000 us, and their ratio \
+             not above that of the cgroups above"
+        }
+        "cpu.cfs_burst_us" | "cpu.max.burst" => "the burst is at most the quota",
+        "cpu.rt_runtime_us" | "cpu.rt_period_us" => {
+            "the runtime is at most the period, and what the cgroup above has left; one that was \
+             just made has none"
+        }
+        "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes" => {
+            "memory.limit is at most memory.swap, which counts both together"
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,111 @@
+//! An open cgroup directory: proved to be on cgroupfs, its files read and written by name.
+//!
+//! Knows descriptors and names. Must not know controllers or values.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::probe::Version;
+use crate::sys::cgroupfs as sys;
+use crate::{Error, Result};
+
+/// A cgroup directory, open.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+    path: String,
+}
+
+impl Dir {
+    /// Open an absolute path and prove that it is a cgroup of that version: a file that
+    /// somebody put where a cgroup should be must never be taken for one.
+    pub fn open(path: &str, version: Version) -> Result<Dir> {
+        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let fd = sys::openat(sys::cwd(), path, flags).map_err(|e| Error::io(path, "open", &e))?;
+        let wanted = match version {
+            Version::V1 => sys::CGROUP_SUPER_MAGIC,
+            Version::V2 => sys::CGROUP2_SUPER_MAGIC,
+        };
+        let found = sys::fs_type(fd.as_fd()).map_err(|e| Error::io(path, "fstatfs", &e))?;
+        if found != wanted {
+            let kind = if version == Version::V1 { "cgroup" } else { "cgroup2" };
+            return Err(Error::new(format!("{path}: not on a {kind} file system")));
+        }
+        Ok(Dir { fd, path: path.to_owned() })
+    }
+
+    /// The whole text of a file.
+    pub fn read(&self, file: &str) -> io::Result<String> {
+        let fd = sys::openat(self.fd.as_fd(), file, libc::O_RDONLY)?;
+        sys::read_all(fd.as_fd())
+    }
+
+    /// A file that holds one number; `max` is `u64::MAX`, a negative one too.
+    pub fn number(&self, file: &str) -> io::Result<u64> {
+        parse_number(self.read(file)?.trim()).ok_or(io::ErrorKind::InvalidData.into())
+    }
+
+    /// Write a value, whole.
+    pub fn write(&self, file: &str, value: &str) -> io::Result<()> {
+        sys::write_once(self.open_file(file)?.as_fd(), value.as_bytes())
+    }
+
+    /// Open a file for writing.
+    pub fn open_file(&self, file: &str) -> io::Result<OwnedFd> {
+        sys::openat(self.fd.as_fd(), file, libc::O_WRONLY)
+    }
+
+    /// Open a file for reading, to be read more than once.
+    pub fn watch(&self, file: &str) -> io::Result<OwnedFd> {
+        sys::openat(self.fd.as_fd(), file, libc::O_RDONLY)
+    }
+
+    /// Names of the child cgroups.
+    pub fn children(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir()
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Open a child cgroup.
+    pub fn child(&self, name: &str) -> io::Result<Dir> {
+        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let fd = sys::openat(self.fd.as_fd(), name, flags)?;
+        Ok(Dir { fd, path: format!("{}/{name}", self.path) })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The whole text of a file by its path.
+pub fn read_path(path: &str) -> io::Result<String> {
+    let fd = sys::openat(sys::cwd(), path, libc::O_RDONLY)?;
+    sys::read_all(fd.as_fd())
+}
+
+/// A number as cgroupfs writes it.
+pub fn parse_number(text: &str) -> Option<u64> {
+    match text {
+        "max" => Some(u64::MAX),
+        _ => match text.strip_prefix('-') {
+            Some(digits) => digits.parse::<u64>().ok().map(|_| u64::MAX),
+            None => text.parse().ok(),
+        },
+    }
+}

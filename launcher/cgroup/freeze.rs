@@ -1,0 +1,172 @@
+//! Stop, continue and kill all processes of the container at once.
+//!
+//! Knows the v2 freezer and `cgroup.kill`, and the v1 freezer with its races. On a hybrid
+//! machine the v2 freezer is used, since its processes can still be killed; a v1 freezer that
+//! somebody else has set is honoured and thawed.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::dir::{Dir, read_path};
+use super::processes::{is_gone, keyed, kill, pids_below};
+use super::{Cgroup, Group, Version};
+use crate::sys::cgroupfs as sys;
+use crate::{Error, Result};
+
+/// How long a freezer may take; a process in uninterruptible sleep can hold it up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Cgroup {
+    /// Stop every process; on failure they all run on.
+    pub fn freeze(&self) -> Result<()> {
+        let group = self.freezer()?;
+        let dir = group.dir()?;
+        let done = match group.version {
+            Version::V1 => freeze_v1(dir),
+            Version::V2 => switch_v2(dir, true),
+        };
+        done.map_err(|e| {
+            // Best effort: the first error is the one to tell.
+            thaw_one(dir, group.version).ok();
+            refusal(group, "freeze", &e)
+        })
+    }
+
+    /// Let them continue, whichever freezer has stopped them.
+    pub fn thaw(&self) -> Result<()> {
+        self.freezer()?;
+        for group in self.freezers() {
+            let dir = group.dir()?;
+            if group.version == Version::V2 || is_frozen(dir) {
+                thaw_one(dir, group.version).map_err(|e| refusal(group, "thaw", &e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the processes are stopped, or about to be. Not without a freezer.
+    pub fn frozen(&self) -> bool {
+        self.freezers().any(|group| group.dir().is_ok_and(is_frozen))
+    }
+
+    /// SIGKILL to every process, a frozen one too, without a gap for one that forks.
+    pub fn kill(&self) -> Result<()> {
+        let group = self.primary()?;
+        let dir = match group.dir() {
+            Err(e) if e.errno() == Some(libc::ENOENT) => return Ok(()),
+            other => other?,
+        };
+        match dir.write("cgroup.kill", "1") {
+            Ok(()) => {}
+            Err(e) if is_gone(&e) => self.kill_each(dir)?,
+            Err(e) => return Err(Error::io(format!("{}/cgroup.kill", group.path), "write", &e)),
+        }
+        // A process that the v1 freezer holds dies only once it is thawed.
+        match self.v1("freezer").map(Group::dir) {
+            Some(Ok(freezer)) if is_frozen(freezer) => thaw_one(freezer, Version::V1)
+                .map_err(|e| Error::io(format!("{}/freezer.state", freezer.path()), "write", &e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Before Linux 5.14, and in v1: frozen processes cannot fork, so that the list is whole.
+    fn kill_each(&self, dir: &Dir) -> Result<()> {
+        let stopped = self.freeze().is_ok();
+        let result = (0..if stopped { 1 } else { 64 })
+            .try_for_each(|_| pids_below(dir)?.into_iter().try_for_each(kill));
+        if stopped {
+            self.thaw()?;
+        }
+        result.map_err(|e: io::Error| Error::io(dir.path(), "kill", &e))
+    }
+
+    fn freezers(&self) -> impl Iterator<Item = &Group> {
+        self.v2().into_iter().chain(self.v1("freezer"))
+    }
+
+    fn freezer(&self) -> Result<&Group> {
+        self.freezers().next().ok_or_else(|| {
+            Error::new("the container has no cgroup that could be frozen")
+                .hint("the v1 freezer controller, or cgroup v2, is needed")
+        })
+    }
+}
+
+fn refusal(group: &Group, verb: &str, e: &io::Error) -> Error {
+    if e.kind() == io::ErrorKind::TimedOut {
+        let text = format!("{}: did not {verb} within {} s", group.path, PATIENCE.as_secs());
+        return Error::new(text).hint("a process waits for a device or a file system that hangs");
+    }
+    let file = match group.version {
+        Version::V1 => "freezer.state",
+        Version::V2 => "cgroup.freeze",
+    };
+    Error::io(format!("{}/{file}", group.path), "write", e)
+}
+
+/// Whether a v1 or v2 cgroup is frozen, by itself or by one above it.
+pub(super) fn is_frozen(dir: &Dir) -> bool {
+    match dir.read("freezer.state") {
+        Ok(state) => state.trim() != "THAWED",
+        Err(_) => {
+            dir.read("cgroup.freeze").is_ok_and(|own| own.trim() == "1")
+                || dir.read("cgroup.events").is_ok_and(|e| keyed(&e, "frozen") == Some(1))
+        }
+    }
+}
+
+fn thaw_one(dir: &Dir, version: Version) -> io::Result<()> {
+    match version {
+        Version::V1 => dir.write("freezer.state", "THAWED"),
+        Version::V2 => switch_v2(dir, false),
+    }
+}
+
+/// v2: ask, then wait until cgroup.events says so; the kernel notifies of each change.
+fn switch_v2(dir: &Dir, freeze: bool) -> io::Result<()> {
+    let wanted = u64::from(freeze);
+    let end = Instant::now() + PATIENCE;
+    let events = dir.watch("cgroup.events")?;
+    dir.write("cgroup.freeze", if freeze { "1" } else { "0" })?;
+    loop {
+        let now = keyed(&sys::read_all(events.as_fd())?, "frozen");
+        // A cgroup above may be frozen: then ours is thawed, and its processes still stand.
+        if now == Some(wanted) || (!freeze && above_is_frozen(dir)) {
+            return Ok(());
+        }
+        let left = end.saturating_duration_since(Instant::now()).as_millis();
+        if left == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        sys::wait_change(events.as_fd(), i32::try_from(left).unwrap_or(i32::MAX))?;
+        sys::rewind(events.as_fd())?;
+    }
+}
+
+fn above_is_frozen(dir: &Dir) -> bool {
+    let parent = super::parent_of(dir.path());
+    let events = read_path(&format!("{parent}/cgroup.events")).unwrap_or_default();
+    keyed(&events, "frozen") == Some(1)
+}
+
+/// v1: the state stays FREEZING while a process forks or enters; asking again, and now and
+/// then thawing for a moment, gets past it. There is nothing to wait on, so this sleeps.
+fn freeze_v1(dir: &Dir) -> io::Result<()> {
+    let end = Instant::now() + PATIENCE;
+    for attempt in 1u32.. {
+        dir.write("freezer.state", "FROZEN")?;
+        if dir.read("freezer.state")?.trim() == "FROZEN" {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            break;
+        }
+        if attempt % 50 == 0 {
+            dir.write("freezer.state", "THAWED")?;
+        }
+        let pause = if attempt < 100 { 10 } else { 1000 };
+        std::thread::sleep(Duration::from_micros(pause));
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}

@@ -1,0 +1,375 @@
+//! What cgroups this machine has: hierarchies, their controllers, mounts, and our place in each.
+//!
+//! Only reads: one statfs(2), /proc/self/cgroup, and, unless the machine has the v2 hierarchy
+//! alone, /proc/self/mountinfo. Must not know what a container wants.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::dir::read_path;
+use crate::sys::cgroupfs::{CGROUP2_SUPER_MAGIC, fs_type_of};
+use crate::{Error, Result};
+
+/// Where every distribution mounts cgroups, cgroups(7).
+const MOUNT_POINT: &str = "/sys/fs/cgroup";
+
+/// Version of a hierarchy, cgroups(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Version {
+    /// One hierarchy per set of controllers.
+    #[serde(rename = "v1")]
+    V1,
+    /// The unified hierarchy.
+    #[serde(rename = "v2")]
+    V2,
+}
+
+/// What the machine as a whole looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// No cgroupfs is mounted.
+    None,
+    /// v1 hierarchies only.
+    V1,
+    /// v1 hierarchies, and a v2 one with what they have left over, often nothing.
+    Hybrid,
+    /// The v2 hierarchy only.
+    V2,
+}
+
+/// One mounted hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// v1 or v2.
+    pub version: Version,
+    /// v1: what it was mounted with, a name as `name=systemd`. v2: its cgroup.controllers.
+    pub controllers: Vec<String>,
+    /// Where it is mounted.
+    pub mount: String,
+    /// Which cgroup of the hierarchy is at the mount point, as seen from our cgroup namespace.
+    pub root: String,
+    /// Our own cgroup, as seen from our cgroup namespace.
+    pub own: String,
+}
+
+impl Hierarchy {
+    /// Our own cgroup below the mount point: `/` or `/a/b`. The mount point itself, if ours is
+    /// not below it (we were moved out of our cgroup namespace's root).
+    pub fn own_below_mount(&self) -> &str {
+        if self.root == "/" {
+            return if self.own.starts_with("/..") { "/" } else { &self.own };
+        }
+        match self.own.strip_prefix(&self.root) {
+            Some(rest) if rest.starts_with('/') => rest,
+            _ => "/",
+        }
+    }
+
+    /// What a message calls it: `cpu,cpuacct`, `unified`.
+    pub fn name(&self) -> String {
+        match self.version {
+            Version::V1 => self.controllers.join(","),
+            Version::V2 => "unified".into(),
+        }
+    }
+}
+
+/// Every hierarchy that is mounted, v1 in the order of mounting, v2 last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hierarchies {
+    /// See the type.
+    pub all: Vec<Hierarchy>,
+}
+
+impl Hierarchies {
+    /// The kind of machine.
+    pub fn mode(&self) -> Mode {
+        let v1 = self.all.iter().any(|h| h.version == Version::V1);
+        match (v1, self.v2().is_some()) {
+            (false, false) => Mode::None,
+            (true, false) => Mode::V1,
+            (true, true) => Mode::Hybrid,
+            (false, true) => Mode::V2,
+        }
+    }
+
+    /// The unified hierarchy.
+    pub fn v2(&self) -> Option<&Hierarchy> {
+        self.all.iter().find(|h| h.version == Version::V2)
+    }
+
+    /// Where a controller is. `io` is called `blkio` in v1.
+    pub fn find(&self, controller: &str) -> Option<&Hierarchy> {
+        let has = |h: &&Hierarchy| match (h.version, controller) {
+            (Version::V1, "io") => h.controllers.iter().any(|c| c == "blkio"),
+            _ => h.controllers.iter().any(|c| c == controller),
+        };
+        self.all.iter().find(has)
+    }
+}
+
+/// Look at this machine. A machine without cgroupfs is not an error.
+pub fn probe() -> Result<Hierarchies> {
+    let own =
+        read_path("/proc/self/cgroup").map_err(|e| Error::io("/proc/self/cgroup", "read", &e))?;
+    let mut found = match only_v2() {
+        Some(hierarchy) => vec![hierarchy],
+        None => {
+            let mountinfo = read_path("/proc/self/mountinfo")
+                .map_err(|e| Error::io("/proc/self/mountinfo", "read", &e))?;
+            mounted(&mountinfo)
+        }
+    };
+    place(&mut found, &own);
+    for hierarchy in found.iter_mut().filter(|h| h.version == Version::V2) {
+        let file = format!("{}/cgroup.controllers", hierarchy.mount);
+        let list = read_path(&file).map_err(|e| Error::io(&file, "read", &e))?;
+        hierarchy.controllers = list.split_whitespace().map(str::to_owned).collect();
+    }
+    Ok(Hierarchies { all: found })
+}
+
+/// The v2 hierarchy, if it is mounted where it always is, and whole: then mountinfo, which
+/// grows with the machine's mounts, need not be read. Inode 1 is a kernfs root.
+fn only_v2() -> Option<Hierarchy> {
+    if fs_type_of(c"/sys/fs/cgroup").ok()? != CGROUP2_SUPER_MAGIC {
+        return None;
+    }
+    let whole = std::fs::metadata(MOUNT_POINT).ok()?.ino() == 1;
+    whole.then(|| Hierarchy {
+        version: Version::V2,
+        controllers: Vec::new(),
+        mount: MOUNT_POINT.into(),
+        root: "/".into(),
+        own: "/".into(),
+    })
+}
+
+/// The cgroup mounts in a mountinfo, proc_pid_mountinfo(5); one per hierarchy.
+fn mounted(mountinfo: &str) -> Vec<Hierarchy> {
+    let mut found: Vec<Hierarchy> = Vec::new();
+    for line in mountinfo.lines() {
+        let Some(hierarchy) = mount_line(line) else { continue };
+        // What is mounted later at the same place hides what was there.
+        found.retain(|h| h.mount != hierarchy.mount);
+        let same = |h: &Hierarchy| match (h.version, hierarchy.version) {
+            (Version::V1, Version::V1) => h.controllers == hierarchy.controllers,
+            (a, b) => a == b,
+        };
+        match found.iter_mut().find(|h| same(h)) {
+            // The same hierarchy twice: the usual place wins over a bind mount elsewhere.
+            Some(first) if usual(&hierarchy) && !usual(first) => *first = hierarchy,
+            Some(_) => {}
+            None => found.push(hierarchy),
+        }
+    }
+    found.sort_by_key(|h| h.version == Version::V2);
+    found
+}
+
+fn usual(hierarchy: &Hierarchy) -> bool {
+    let rest = hierarchy.mount.strip_prefix(MOUNT_POINT);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// `36 31 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu`.
+fn mount_line(line: &str) -> Option<Hierarchy> {
+    let (before, after) = line.split_once(" - ")?;
+    let mut after = after.split(' ');
+    let version = match after.next()? {
+        "cgroup" => Version::V1,
+        "cgroup2" => Version::V2,
+        _ => return None,
+    };
+    let mut before = before.split(' ').skip(3);
+    let (root, mount) = (unescape(before.next()?)?, unescape(before.next()?)?);
+    let controllers = match version {
+        Version::V1 => after.nth(1)?.split(',').filter(|o| is_controller(o)),
+        Version::V2 => {
+            return Some(Hierarchy {
+                version,
+                controllers: Vec::new(),
+                mount,
+                root,
+                own: "/".into(),
+            });
+        }
+    };
+    let controllers = controllers.map(str::to_owned).collect();
+    Some(Hierarchy { version, controllers, mount, root, own: "/".into() })
+}
+
+/// Whether a super block option of a v1 mount is a controller or a name, cgroups(7).
+fn is_controller(option: &str) -> bool {
+    let flag = matches!(
+        option,
+        "rw" | "ro" | "noprefix" | "clone_children" | "xattr" | "cpuset_v2_mode" | "favordynmods"
+    );
+    !flag && !option.starts_with("release_agent=")
+}
+
+/// Undo `\040` and its like; nothing if the result is not UTF-8.
+fn unescape(field: &str) -> Option<String> {
+    if !field.contains('\\') {
+        return Some(field.to_owned());
+    }
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
+                bytes.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
+                rest = tail;
+            }
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Fill in our own cgroup from a /proc/PID/cgroup: `4:memory:/a/b`, `0::/a`.
+fn place(found: &mut [Hierarchy], own: &str) {
+    for (controllers, path) in memberships(own) {
+        // One controller tells the hierarchy; the kernel may list them in another order.
+        let first = controllers.split(',').next().unwrap_or_default();
+        let here = found.iter_mut().find(|h| match h.version {
+            Version::V1 => h.controllers.iter().any(|c| c == first),
+            Version::V2 => controllers.is_empty(),
+        });
+        if let Some(hierarchy) = here {
+            path.clone_into(&mut hierarchy.own);
+        }
+    }
+}
+
+/// The lines of a /proc/PID/cgroup: controllers and path.
+pub(super) fn memberships(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        Some((fields.next()?, fields.next()?))
+    })
+}
+
+#[cfg(test)]
+pub(super) mod data {
+    //! Machines to test on.
+
+    use super::*;
+
+    /// A v1 machine with systemd, co-mounted controllers and a v2 mount without controllers.
+    pub const HYBRID_MOUNTS: &str = "\
+25 30 0:23 / /sys rw,nosuid shared:7 - sysfs sysfs rw
+31 25 0:28 / /sys/fs/cgroup ro,nosuid shared:9 - tmpfs tmpfs ro,mode=755
+32 31 0:29 / /sys/fs/cgroup/unified rw,nosuid shared:10 - cgroup2 cgroup2 rw,nsdelegate
+33 31 0:30 / /sys/fs/cgroup/systemd rw shared:11 - cgroup cgroup rw,xattr,name=systemd
+37 31 0:34 / /sys/fs/cgroup/cpu,cpuacct rw shared:16 - cgroup cgroup rw,cpu,cpuacct
+38 31 0:35 / /sys/fs/cgroup/memory rw shared:17 - cgroup cgroup rw,memory
+39 31 0:36 / /sys/fs/cgroup/blkio rw shared:18 - cgroup cgroup rw,blkio
+40 31 0:37 / /sys/fs/cgroup/cpuset rw shared:19 - cgroup cgroup rw,cpuset,cpuset_v2_mode
+41 31 0:38 / /sys/fs/cgroup/pids rw shared:20 - cgroup cgroup rw,pids
+42 31 0:39 / /sys/fs/cgroup/hugetlb rw shared:21 - cgroup cgroup rw,hugetlb
+43 31 0:40 / /sys/fs/cgroup/devices rw shared:22 - cgroup cgroup rw,devices
+44 31 0:41 / /sys/fs/cgroup/freezer rw shared:23 - cgroup cgroup rw,freezer
+45 31 0:42 / /sys/fs/cgroup/net_cls,net_prio rw shared:24 - cgroup cgroup rw,net_cls,net_prio
+46 31 0:43 / /sys/fs/cgroup/rdma rw shared:25 - cgroup cgroup rw,rdma
+50 30 0:34 / /srv/jail/cpu rw - cgroup cgroup rw,cpu,cpuacct
+";
+
+    pub const HYBRID_OWN: &str = "\
+12:cpuacct,cpu:/user.slice
+9:memory:/user.slice/session-1.scope
+1:name=systemd:/user.slice/user-0.slice/session-1.scope
+0::/user.slice/user-0.slice/session-1.scope
+";
+
+    pub fn hybrid() -> Hierarchies {
+        let mut found = mounted(HYBRID_MOUNTS);
+        place(&mut found, HYBRID_OWN);
+        Hierarchies { all: found }
+    }
+
+    /// A v2 machine; we are in `own`.
+    pub fn v2(own: &str) -> Hierarchies {
+        let controllers = "cpuset cpu io memory hugetlb pids rdma misc";
+        Hierarchies {
+            all: vec![Hierarchy {
+                version: Version::V2,
+                controllers: controllers.split(' ').map(str::to_owned).collect(),
+                mount: MOUNT_POINT.into(),
+                root: "/".into(),
+                own: own.into(),
+            }],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::data::*;
+    use super::*;
+
+    #[test]
+    fn hybrid_machine() {
+        let h = hybrid();
+        assert_eq!(h.mode(), Mode::Hybrid);
+        assert_eq!(h.all.len(), 12);
+        let cpu = h.find("cpu").expect("cpu");
+        assert_eq!(cpu.mount, "/sys/fs/cgroup/cpu,cpuacct");
+        assert_eq!(cpu.own_below_mount(), "/user.slice");
+        assert_eq!(h.find("io").expect("blkio").mount, "/sys/fs/cgroup/blkio");
+        assert_eq!(h.find("cpuset").expect("cpuset").controllers, ["cpuset"]);
+        assert_eq!(h.find("name=systemd").expect("systemd").mount, "/sys/fs/cgroup/systemd");
+        assert_eq!(h.find("perf_event"), None);
+        let v2 = h.v2().expect("v2");
+        assert_eq!(v2.own, "/user.slice/user-0.slice/session-1.scope");
+        assert_eq!(h.all.last(), Some(v2));
+    }
+
+    #[test]
+    fn pure_v2_and_none() {
+        let mut found = mounted("30 24 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n");
+        place(&mut found, "0::/system.slice/x.service\n");
+        let h = Hierarchies { all: found };
+        assert_eq!(h.mode(), Mode::V2);
+        assert_eq!(h.v2().expect("v2").own_below_mount(), "/system.slice/x.service");
+        assert_eq!(
+            Hierarchies { all: mounted("1 1 0:1 / / rw - ext4 /dev/a rw") }.mode(),
+            Mode::None
+        );
+    }
+
+    #[test]
+    fn inside_a_container_the_mount_is_our_own_cgroup() {
+        let line = "9 8 0:35 /docker/1 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
+        let mut found = mounted(line);
+        place(&mut found, "4:memory:/docker/1/sub\n");
+        assert_eq!(found[0].own_below_mount(), "/sub");
+        place(&mut found, "4:memory:/docker/1\n");
+        assert_eq!(found[0].own_below_mount(), "/");
+        place(&mut found, "4:memory:/docker/12\n");
+        assert_eq!(found[0].own_below_mount(), "/");
+    }
+
+    #[test]
+    fn a_later_mount_hides_an_earlier_one() {
+        let text = "9 8 0:35 / /sys/fs/cgroup rw - cgroup cgroup rw,memory\n\
+                    10 8 0:36 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(Hierarchies { all: mounted(text) }.mode(), Mode::V2);
+    }
+
+    #[test]
+    fn escapes() {
+        assert_eq!(unescape("/a\\040b\\134").as_deref(), Some("/a b\\"));
+        assert_eq!(unescape("/a\\04").as_deref(), Some("/a\\04"));
+        assert_eq!(unescape("/\\377"), None);
+    }
+
+    #[test]
+    fn this_machine() {
+        let h = probe().expect("probe");
+        for hierarchy in &h.all {
+            assert!(hierarchy.mount.starts_with('/'));
+            assert!(hierarchy.own.starts_with('/'));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Processes enter the container's groups, are listed, and are counted when the kernel kills.
+//!
+//! Knows which file takes a pid. How a new process is cloned is the launcher's affair.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::dir::Dir;
+use super::{Cgroup, Version};
+use crate::sys::cgroupfs as sys;
+use crate::{Error, Result};
+
+impl Cgroup {
+    /// The v2 directory for `clone3(CLONE_INTO_CGROUP)`; also there on a hybrid machine.
+    ///
+    /// The clone fails with EAGAIN if `pids.max` is 0, and with EBUSY if the group has children
+    /// with controllers: clone without, and [`Cgroup::add`].
+    pub fn clone_fd(&self) -> Result<Option<BorrowedFd<'_>>> {
+        self.v2().map(|group| group.dir().map(AsFd::as_fd)).transpose()
+    }
+
+    /// One file per v1 hierarchy to which a **single-threaded** child writes `0` to move
+    /// itself: it is spared the kernel's threadgroup lock (see the module). Permission is that
+    /// of who opened the file (CVE-2021-4197), so that a child in a user namespace may write.
+    pub fn join_files(&self) -> Result<Vec<OwnedFd>> {
+        let v1 = self.groups.iter().filter(|group| group.version == Version::V1);
+        v1.map(|group| {
+            let open = group.dir()?.open_file("tasks");
+            open.map_err(|e| Error::io(format!("{}/tasks", group.path), "open", &e))
+        })
+        .collect()
+    }
+
+    /// Move a process, with its threads, into every group; `cloned` if it is already in that
+    /// of v2. Slow (see the module): for processes that cannot move themselves.
+    pub fn add(&self, pid: i32, cloned: bool) -> Result<()> {
+        let text = pid.to_string();
+        for group in self.groups.iter().filter(|g| !(cloned && g.version == Version::V2)) {
+            group.dir()?.write("cgroup.procs", &text).map_err(|e| {
+                let e = Error::io(format!("{}/cgroup.procs = {pid}", group.path), "write", &e);
+                match (e.errno(), group.version) {
+                    (Some(libc::EBUSY), Version::V2) => e.hint(
+                        "the container has made cgroups of its own below; a process can only \
+                         be in one of those",
+                    ),
+                    (Some(libc::ENOSPC), Version::V1) => e.hint(
+                        "cpuset.cpus or cpuset.mems of that cgroup, or of one above, is empty",
+                    ),
+                    _ => e,
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Every process of the container, those in cgroups of its own included, by pid.
+    pub fn pids(&self) -> Result<Vec<i32>> {
+        let group = self.primary()?;
+        match group.dir().map(pids_below) {
+            Ok(Ok(pids)) => Ok(pids),
+            Ok(Err(e)) => Err(Error::io(format!("{}/cgroup.procs", group.path), "read", &e)),
+            Err(e) if e.errno() == Some(libc::ENOENT) => Ok(Vec::new()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// How many processes the kernel has killed for want of memory.
+    pub fn oom_kills(&self) -> Result<u64> {
+        let group = self
+            .with("memory")
+            .ok_or_else(|| Error::new("the container has no cgroup with the memory controller"))?;
+        let file = match group.version {
+            Version::V1 => "memory.oom_control",
+            Version::V2 => "memory.events",
+        };
+        let text = group
+            .dir()?
+            .read(file)
+            .map_err(|e| Error::io(format!("{}/{file}", group.path), "read", &e))?;
+        Ok(keyed(&text, "oom_kill").unwrap_or(0))
+    }
+
+    /// The memory limit in bytes; nothing if there is none, or no memory controller.
+    pub fn memory_limit(&self) -> Option<u64> {
+        /// What v1 calls unlimited: `PAGE_COUNTER_MAX` pages, for any size of page.
+        const UNLIMITED: u64 = 1 << 62;
+        let group = self.with("memory")?;
+        let file = match group.version {
+            Version::V1 => "memory.limit_in_bytes",
+            Version::V2 => "memory.max",
+        };
+        let limit = group.dir().ok()?.number(file).ok()?;
+        (limit < UNLIMITED).then_some(limit)
+    }
+}
+
+/// The number behind a word: `oom_kill 3`.
+pub(super) fn keyed(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// The processes of a cgroup and of all below it.
+pub(super) fn pids_below(dir: &Dir) -> io::Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    collect(dir, &mut pids)?;
+    pids.sort_unstable();
+    // One that moves while we read may be seen twice.
+    pids.dedup();
+    Ok(pids)
+}
+
+fn collect(dir: &Dir, pids: &mut Vec<i32>) -> io::Result<()> {
+    match dir.read("cgroup.procs") {
+        Ok(text) => pids.extend(text.split_whitespace().filter_map(|p| p.parse::<i32>().ok())),
+        // A threaded cgroup: its processes are listed in the domain above it.
+        Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
+        Err(e) if is_gone(&e) => return Ok(()),
+        Err(e) => return Err(e),
+    }
+    let children = match dir.children() {
+        Err(e) if is_gone(&e) => return Ok(()),
+        other => other?,
+    };
+    for name in children {
+        match dir.child(&name) {
+            Ok(child) => collect(&child, pids)?,
+            Err(e) if is_gone(&e) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// The cgroup was removed, before or after it was opened.
+pub(super) fn is_gone(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
+}
+
+/// SIGKILL to one process; one that is gone is well.
+pub(super) fn kill(pid: i32) -> io::Result<()> {
+    match sys::kill(pid, libc::SIGKILL) {
+        Err(e) if e.raw_os_error() != Some(libc::ESRCH) => Err(e),
+        _ => Ok(()),
+    }
+}

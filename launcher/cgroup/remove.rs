@@ -1,0 +1,143 @@
+//! Take the container's groups away, with those that the container made below them.
+//!
+//! Knows that a cgroup lives on for a moment after its last process. Removes nothing above the
+//! container's own directories, except empty parents that were made for it.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::dir::Dir;
+use super::processes::{is_gone, keyed, kill, pids_below};
+use super::{Cgroup, Group, Version, parent_of};
+use crate::sys::cgroupfs as sys;
+use crate::{Error, Result};
+
+/// How long the last processes may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What happens to processes that are still in the groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processes {
+    /// They are ending by themselves: wait for them.
+    Wait,
+    /// They are killed, and thawed for it.
+    Kill,
+}
+
+impl Cgroup {
+    /// Remove every group. Groups that are gone already are well; all are tried, and the first
+    /// refusal is told.
+    pub fn remove(&self, processes: Processes) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        let mut killed = false;
+        let mut first = Ok(());
+        for group in self.groups.iter().rev() {
+            let mut pause = Duration::from_micros(200);
+            let result = loop {
+                match group.remove_empty() {
+                    Err(e) if e.errno() == Some(libc::EBUSY) && Instant::now() < end => {}
+                    other => break other,
+                }
+                if processes == Processes::Kill {
+                    if !std::mem::replace(&mut killed, true) {
+                        self.kill().ok();
+                    }
+                    group.kill_stragglers();
+                }
+                group.wait_empty(pause);
+                pause = (pause * 2).min(Duration::from_millis(50));
+            };
+            first = first.and(result.map_err(|e| group.who_is_left(e)));
+        }
+        first
+    }
+}
+
+impl Group {
+    /// rmdir, deepest first; EBUSY while there are processes.
+    pub(super) fn remove_empty(&self) -> Result<()> {
+        let removed = match rmdir(&self.path) {
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => match self.dir() {
+                Ok(dir) => remove_children(dir)
+                    .and_then(|()| rmdir(&self.path))
+                    .map_err(|e| Error::io(&self.path, "rmdir", &e)),
+                Err(e) if e.errno() == Some(libc::ENOENT) => Ok(()),
+                Err(e) => Err(e),
+            },
+            other => other.map_err(|e| Error::io(&self.path, "rmdir", &e)),
+        };
+        if removed.is_ok() {
+            self.remove_parents();
+        }
+        removed
+    }
+
+    /// What was made above, unless others have moved in: rmdir refuses then.
+    pub(super) fn remove_parents(&self) {
+        let mut path = parent_of(&self.path);
+        for _ in 0..self.made_parents {
+            if path.len() <= self.mount.len() || rmdir(path).is_err() {
+                return;
+            }
+            path = parent_of(path);
+        }
+    }
+
+    /// Processes that the container moved out of the primary group's sight.
+    fn kill_stragglers(&self) {
+        let Ok(pids) = self.dir().map(|dir| pids_below(dir).unwrap_or_default()) else { return };
+        for pid in pids {
+            kill(pid).ok();
+        }
+    }
+
+    /// v2 notifies when the last process is gone; in v1 there is only waiting.
+    fn wait_empty(&self, pause: Duration) {
+        let watched = match self.version {
+            Version::V1 => None,
+            Version::V2 => self.dir().ok().and_then(|dir| dir.watch("cgroup.events").ok()),
+        };
+        let Some(events) = watched else { return std::thread::sleep(pause) };
+        let text = sys::read_all(events.as_fd()).unwrap_or_default();
+        match keyed(&text, "populated") {
+            // Not longer than this at once: a straggler may have to be killed again.
+            Some(1) => drop(sys::wait_change(events.as_fd(), 100)),
+            _ => std::thread::sleep(pause),
+        }
+    }
+
+    fn who_is_left(&self, e: Error) -> Error {
+        let pids = self.dir().map(|dir| pids_below(dir).unwrap_or_default()).unwrap_or_default();
+        if pids.is_empty() {
+            return e;
+        }
+        let list: Vec<String> = pids.iter().take(8).map(i32::to_string).collect();
+        e.detail(format!("processes in it: {}", list.join(" ")))
+    }
+}
+
+fn rmdir(path: &str) -> io::Result<()> {
+    match sys::rmdirat(sys::cwd(), path) {
+        Err(e) if !is_gone(&e) => Err(e),
+        _ => Ok(()),
+    }
+}
+
+fn remove_children(dir: &Dir) -> io::Result<()> {
+    for name in dir.children()? {
+        match sys::rmdirat(dir.as_fd(), &name) {
+            Ok(()) => {}
+            Err(e) if is_gone(&e) => {}
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => {
+                remove_children(&dir.child(&name)?)?;
+                match sys::rmdirat(dir.as_fd(), &name) {
+                    Err(e) if !is_gone(&e) => return Err(e),
+                    _ => {}
+                }
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,417 @@
+//! Against the machine's own cgroups, v1, hybrid or v2; needs root. Every test makes groups of
+//! its own, and leaves none.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::devices::{ALL, Devices, Rule};
+use super::*;
+use crate::spec::{DeviceRule, DeviceRuleKind, Resources, json};
+
+/// The machine, or a visible reason why not.
+fn machine() -> Option<Hierarchies> {
+    let uid = std::fs::metadata("/proc/self").expect("/proc").uid();
+    let h = probe().expect("probe");
+    let reason = match h.mode() {
+        _ if uid != 0 => "needs root",
+        Mode::None => "no cgroup file system is mounted",
+        _ => return Some(h),
+    };
+    assert!(std::env::var_os("TINY_CE_CI").is_none(), "skipped: {reason}");
+    eprintln!("skipped: {reason}");
+    None
+}
+
+/// A container's cgroup that goes away with the test.
+struct Own(Cgroup);
+
+impl std::ops::Deref for Own {
+    type Target = Cgroup;
+    fn deref(&self) -> &Cgroup {
+        &self.0
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.0.remove(Processes::Kill).expect("remove");
+        for group in &self.0.groups {
+            assert!(!Path::new(&group.path).exists(), "{} is left", group.path);
+        }
+    }
+}
+
+fn name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("/tiny-ce-test-{}-{count}", std::process::id())
+}
+
+fn made(h: &Hierarchies, settings: &[Setting]) -> Own {
+    let mut own = Own(Cgroup::locate(Some(&name()), "id", h).expect("locate"));
+    own.0.create(settings, true).expect("create");
+    own
+}
+
+fn resources(text: &str) -> Resources {
+    json::read(text.as_bytes()).expect("resources")
+}
+
+fn settings(text: &str, h: &Hierarchies) -> Vec<Setting> {
+    compile(&resources(text), h).expect("compile").settings
+}
+
+/// A process that ends with the test.
+struct Running(Child);
+
+impl Running {
+    fn shell(script: &str, args: &[String]) -> Running {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(script).arg("sh").args(args);
+        Running(
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("sh"),
+        )
+    }
+
+    /// Until it ends, and whether well; unlike `Child::wait`, its stdin stays open.
+    fn ended_well(&mut self) -> bool {
+        let stdin = self.0.stdin.take();
+        let status = self.0.wait().expect("wait");
+        drop(stdin);
+        status.success()
+    }
+
+    fn pid(&self) -> i32 {
+        i32::try_from(self.0.id()).expect("pid")
+    }
+
+    /// One line that it writes.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        let out = self.0.stdout.as_mut().expect("stdout");
+        BufReader::with_capacity(1, out).read_line(&mut line).expect("line");
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().expect("wait");
+    }
+}
+
+/// Runs until it is killed, once it has said that it runs.
+fn sleeper() -> Running {
+    let mut running = Running::shell("echo up; exec sleep 1000", &[]);
+    assert_eq!(running.line(), "up");
+    running
+}
+
+/// Enters the groups, then does what the script says.
+fn inside(own: &Cgroup, script: &str, args: &[&str]) -> Running {
+    let mut all = vec![own.groups.len().to_string()];
+    all.extend(own.groups.iter().map(|g| format!("{}/cgroup.procs", g.path)));
+    all.extend(args.iter().map(|a| (*a).to_owned()));
+    let enter = "n=$1; shift; while [ $n -gt 0 ]; do echo $$ > $1; shift; n=$((n-1)); done";
+    Running::shell(&format!("{enter}; {script}"), &all)
+}
+
+/// Takes 100 kB of memory, and keeps them; one process.
+const FILL: &str = "x=$(head -c 100000 /dev/zero | tr '\\0' x); echo up; exec cat";
+
+#[test]
+fn a_process_is_in_every_hierarchy_and_nothing_stays() {
+    let Some(h) = machine() else { return };
+    let own = made(&h, &[]);
+    let process = sleeper();
+    own.add(process.pid(), false).expect("add");
+    assert_eq!(own.pids().expect("pids"), [process.pid()]);
+    let there = Cgroup::of_process(process.pid(), &h).expect("of_process");
+    let paths = |c: &Cgroup| c.groups.iter().map(|g| g.path.clone()).collect::<Vec<_>>();
+    assert_eq!(paths(&there), paths(&own));
+    assert!(own.clone_fd().expect("clone_fd").is_some() == h.v2().is_some());
+    let text = serde_json::to_string(&own.0).expect("JSON");
+    let read: Cgroup = serde_json::from_str(&text).expect("state");
+    assert_eq!(read.pids().expect("pids"), [process.pid()]);
+}
+
+#[test]
+fn a_single_threaded_process_moves_itself() {
+    let Some(h) = machine() else { return };
+    let own = made(&h, &[]);
+    let v1 = own.groups.iter().filter(|g| g.version == Version::V1);
+    let files: Vec<String> = v1.map(|g| format!("{}/tasks", g.path)).collect();
+    assert_eq!(own.join_files().expect("join_files").len(), files.len());
+    let script = "for f; do echo 0 > $f || exit 1; done; echo up; exec sleep 1000";
+    let mut process = Running::shell(script, &files);
+    assert_eq!(process.line(), "up");
+    let there = Cgroup::of_process(process.pid(), &h).expect("of_process");
+    for (there, own) in there.groups.iter().zip(&own.groups) {
+        assert!(there.version == Version::V2 || there.path == own.path, "{}", there.path);
+    }
+}
+
+#[test]
+fn without_a_path_it_is_below_or_beside_our_own() {
+    let Some(h) = machine() else { return };
+    let id = name()[1..].to_owned();
+    let mut own = Own(Cgroup::locate(None, &id, &h).expect("locate"));
+    own.0.create(&[], true).expect("create");
+    for (group, hierarchy) in own.groups.iter().zip(h.all.iter().filter(|h| joins(h))) {
+        let base = match h.mode() {
+            Mode::V2 => parent_of(hierarchy.own_below_mount()),
+            _ => hierarchy.own_below_mount().trim_end_matches('/'),
+        };
+        assert_eq!(group.path, format!("{}{base}/{id}", hierarchy.mount));
+    }
+}
+
+#[test]
+fn limits_are_set_changed_and_rolled_back() {
+    let Some(h) = machine() else { return };
+    let first = settings(
+        r#"{"memory": {"limit": 67108864, "reservation": 33554432}, "pids": {"limit": 10},
+            "cpu": {"shares": 512, "quota": 50000, "period": 100000, "cpus": "0"}}"#,
+        &h,
+    );
+    let own = made(&h, &first);
+    own.apply(&first).expect("apply");
+    assert_eq!(own.memory_limit(), Some(64 << 20));
+    let before = own.snapshot(&first).expect("snapshot");
+    // Up and down, in an order that is wrong one way or the other for v1's pairs.
+    for bytes in [1 << 30, 16 << 20] {
+        let text = format!(
+            r#"{{"memory": {{"limit": {bytes}}}, "cpu": {{"quota": 4000, "period": 5000}}}}"#
+        );
+        own.apply(&settings(&text, &h)).expect("apply");
+        assert_eq!(own.memory_limit(), Some(bytes));
+    }
+    own.apply(&before).expect("roll back");
+    assert_eq!(own.snapshot(&first).expect("snapshot"), before);
+    assert_eq!(own.memory_limit(), Some(64 << 20));
+    let pids = own.with("pids").expect("pids").dir().expect("dir").read("pids.max");
+    assert_eq!(pids.expect("pids.max").trim(), "10");
+    let process = sleeper();
+    own.add(process.pid(), false).expect("add");
+}
+
+#[test]
+fn what_the_kernel_refuses_is_told_with_field_file_and_value() {
+    let Some(h) = machine() else { return };
+    let wanted = settings(r#"{"cpu": {"cpus": "4000"}}"#, &h);
+    let own = made(&h, &wanted);
+    let text = own.apply(&wanted).expect_err("4000 CPUs").to_string();
+    assert!(text.starts_with("linux.resources.cpu.cpus: /"), "{text}");
+    assert!(text.contains("/cpuset.cpus = \"4000\": write(2): E"), "{text}");
+    assert!(text.contains("\n  allowed there: 0"), "{text}");
+    let wanted = settings(r#"{"memory": {"limit": 4096, "checkBeforeUpdate": true}}"#, &h);
+    let other = made(&h, &wanted);
+    let mut busy = inside(&other, FILL, &[]);
+    assert_eq!(busy.line(), "up");
+    let text = other.apply(&wanted).expect_err("4096 bytes").to_string();
+    assert!(text.starts_with("linux.resources.memory.limit: 4096 bytes are less than"), "{text}");
+}
+
+/// Forks as fast as it can, which is what makes freezing and killing hard.
+const FORKS: &str = "echo up; while :; do (:) & (:); done";
+
+fn freeze_and_kill(own: &Cgroup) {
+    let mut process = inside(own, FORKS, &[]);
+    assert_eq!(process.line(), "up");
+    assert!(!own.frozen());
+    own.freeze().expect("freeze");
+    assert!(own.frozen());
+    let (before, after) = (own.pids().expect("pids"), own.pids().expect("pids"));
+    assert_eq!(before, after);
+    own.thaw().expect("thaw");
+    assert!(!own.frozen());
+    own.kill().expect("kill");
+    assert!(!process.ended_well());
+    let mut process = inside(own, FORKS, &[]);
+    assert_eq!(process.line(), "up");
+    own.freeze().expect("freeze again");
+    own.kill().expect("kill the frozen");
+    assert!(!process.ended_well());
+}
+
+#[test]
+fn frozen_processes_stand_still_and_can_be_killed() {
+    let Some(h) = machine() else { return };
+    freeze_and_kill(&made(&h, &[]));
+}
+
+#[test]
+fn the_v1_freezer_alone_does_it_too() {
+    let Some(mut h) = machine() else { return };
+    h.all.retain(|h| h.version == Version::V1);
+    if h.find("freezer").is_none() {
+        return eprintln!("skipped: no cgroup v1 freezer here");
+    }
+    freeze_and_kill(&made(&h, &[]));
+}
+
+#[test]
+fn cgroups_that_the_container_made_go_with_it() {
+    let Some(h) = machine() else { return };
+    let own = made(&h, &[]);
+    let path = &own.primary().expect("primary").path;
+    std::fs::create_dir_all(format!("{path}/a/b")).expect("mkdir");
+    std::fs::create_dir(format!("{path}/c")).expect("mkdir");
+    let process = sleeper();
+    std::fs::write(format!("{path}/a/b/cgroup.procs"), process.pid().to_string()).expect("move");
+    assert_eq!(own.pids().expect("pids"), [process.pid()]);
+    assert_eq!(own.below(None, "a/b").expect("below").pids().expect("pids"), [process.pid()]);
+    assert!(own.below(None, "../x").is_err());
+}
+
+#[test]
+fn a_cgroup_in_use_is_refused_and_left_alone() {
+    let Some(h) = machine() else { return };
+    let own = made(&h, &[]);
+    let process = sleeper();
+    own.add(process.pid(), false).expect("add");
+    let inner = own.groups[0].path.strip_prefix(&own.groups[0].mount).expect("inner");
+    let again = || Cgroup::locate(Some(inner), "id", &h).expect("locate");
+    let text = again().create(&[], true).expect_err("in use").to_string();
+    assert!(text.contains("exists already, and is not empty"), "{text}");
+    assert!(text.contains(&process.pid().to_string()), "{text}");
+    drop(process);
+    own.freeze().expect("freeze");
+    let text = again().create(&[], true).expect_err("frozen").to_string();
+    assert!(text.contains("is frozen"), "{text}");
+    own.thaw().expect("thaw");
+    again().create(&[], true).expect("empty and not frozen");
+}
+
+#[test]
+fn a_failed_create_leaves_nothing() {
+    let Some(h) = machine() else { return };
+    let Some(v2) = h.v2() else { return eprintln!("skipped: no cgroup v2 here") };
+    let path = format!("{}/sub/leaf", name());
+    let mut unheard = settings(r#"{"pids": {"limit": 10}}"#, &h);
+    unheard[0].version = Version::V2;
+    unheard[0].controller = "unheard".into();
+    let mut cgroup = Cgroup::locate(Some(&path), "id", &h).expect("locate");
+    assert!(cgroup.groups.iter().all(|g| g.made_parents == 2));
+    let text = cgroup.create(&unheard, true).expect_err("no such controller").to_string();
+    assert!(text.starts_with(&format!("{}: the unheard controller", v2.mount)), "{text}");
+    for hierarchy in &h.all {
+        let top = format!("{}/{}", hierarchy.mount, path.split('/').nth(1).expect("name"));
+        assert!(!Path::new(&top).exists(), "{top} is left");
+    }
+}
+
+#[test]
+fn made_parents_go_when_empty() {
+    let Some(h) = machine() else { return };
+    let top = name();
+    let locate = |leaf: &str| Cgroup::locate(Some(&format!("{top}/{leaf}")), "id", &h);
+    let mut first = locate("a").expect("locate");
+    first.create(&[], true).expect("create");
+    let second = {
+        let mut second = locate("b").expect("locate");
+        second.create(&[], true).expect("create");
+        second
+    };
+    let parent = format!("{}{top}", first.groups[0].mount);
+    second.remove(Processes::Wait).expect("remove");
+    assert!(Path::new(&parent).exists(), "not the second's to remove");
+    first.remove(Processes::Wait).expect("remove");
+    assert!(!Path::new(&parent).exists());
+}
+
+/// What a process in the cgroup may do: open these, for reading.
+fn may_read(own: &Cgroup, devices: &[&str]) -> Vec<bool> {
+    let script = "for d; do if (exec 3< $d) 2> /dev/null; then echo yes; else echo no; fi; done";
+    let mut process = inside(own, script, devices);
+    devices.iter().map(|_| process.line() == "yes").collect()
+}
+
+const DENY_ALL: DeviceRule =
+    DeviceRule { allow: false, kind: None, major: None, minor: None, access: None };
+
+#[test]
+fn device_rules_are_in_force() {
+    let Some(h) = machine() else { return };
+    let own = made(&h, &[]);
+    let seen = ["/dev/null", "/dev/kmsg", "/dev/mem"];
+    own.set_devices(&compile_devices(&[], &h).expect("compile")).expect("no rules");
+    assert_eq!(may_read(&own, &seen[..2]), [true, true]);
+    let kmsg = DeviceRule {
+        allow: true,
+        kind: Some(DeviceRuleKind::Char),
+        major: Some(1),
+        minor: Some(11),
+        access: Some("r".into()),
+    };
+    own.set_devices(&compile_devices(&[DENY_ALL, kmsg], &h).expect("compile")).expect("rules");
+    assert_eq!(may_read(&own, &seen), [true, true, false]);
+}
+
+#[test]
+fn a_bpf_program_is_taken_by_the_kernel_and_replaced() {
+    let Some(h) = machine() else { return };
+    if h.v2().is_none() {
+        return eprintln!("skipped: no cgroup v2 here");
+    }
+    let own = made(&h, &[]);
+    let rule = |allow, minor, access| Rule {
+        allow,
+        kind: DeviceRuleKind::Char,
+        major: Some(1),
+        minor,
+        access,
+    };
+    let v2 = |rules: Vec<Rule>| Devices::V2(program::compile(&rules), rules);
+    let seen = ["/dev/null", "/dev/zero", "/dev/kmsg"];
+    own.set_devices(&v2(vec![rule(true, None, ALL), rule(false, Some(11), ALL)])).expect("first");
+    assert_eq!(may_read(&own, &seen), [true, true, false]);
+    // Attached beside the first, and not in its place, both would have to allow.
+    own.set_devices(&v2(vec![rule(true, None, ALL), rule(false, Some(5), devices::READ)]))
+        .expect("second");
+    assert_eq!(may_read(&own, &seen), [true, false, true]);
+}
+
+#[test]
+fn an_oom_kill_is_counted() {
+    let Some(h) = machine() else { return };
+    let wanted = settings(r#"{"memory": {"limit": 8388608, "swap": 8388608}}"#, &h);
+    let own = made(&h, &wanted);
+    own.apply(&wanted).expect("apply");
+    assert_eq!(own.oom_kills().expect("oom_kills"), 0);
+    // A shell variable that grows for ever.
+    let mut process = inside(&own, "x=xxxxxxxx; while :; do x=$x$x; done", &[]);
+    assert!(!process.ended_well());
+    assert!(own.oom_kills().expect("oom_kills") > 0);
+}
+
+#[test]
+fn stats_are_read() {
+    let Some(h) = machine() else { return };
+    let wanted = settings(r#"{"pids": {"limit": 10}, "memory": {"limit": 67108864}}"#, &h);
+    let own = made(&h, &wanted);
+    own.apply(&wanted).expect("apply");
+    let mut process = inside(&own, FILL, &[]);
+    assert_eq!(process.line(), "up");
+    let stats = own.stats().expect("stats");
+    assert_eq!((stats.pids.current, stats.pids.limit), (1, 10));
+    assert_eq!(stats.memory.usage.limit, 64 << 20);
+    assert!(!stats.memory.raw.is_empty());
+    assert!(stats.memory.raw.values().any(|v| *v > 0));
+    assert!(!stats.cpuset.cpus.is_empty());
+}
+
+#[test]
+fn only_cgroupfs_is_taken_for_a_cgroup() {
+    let text = Dir::open("/tmp", Version::V2).expect_err("/tmp").to_string();
+    assert_eq!(text, "/tmp: not on a cgroup2 file system");
+}
