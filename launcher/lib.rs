@@ -1,15 +1,19 @@
 //! tiny-ce: a container runtime that compiles `config.json` into a plan of system calls.
 
+pub mod cgroup;
 #[doc(hidden)]
 pub mod cli;
 pub mod compile;
+pub mod container;
 pub mod error;
 pub mod hints;
+pub mod hooks;
 pub mod host;
 pub mod log;
 pub mod network;
 pub mod plan;
 pub mod rfc3339;
+pub mod seccomp;
 pub mod spec;
 mod sys;
 

@@ -1,0 +1,209 @@
+//! `linux.seccomp`: a profile of system call names becomes a BPF program for seccomp(2).
+//!
+//! Pure: no system call, nothing about this machine but the architecture it was built for. What the
+//! kernel can do is found out when the program is loaded. Rules combine as with libseccomp and
+//! runc: rules.rs says how; what is not named by any rule gets the default, or ENOSYS (below).
+
+pub mod arch;
+pub mod bpf;
+mod listing;
+mod names;
+mod profile;
+mod ranges;
+mod rules;
+
+use crate::spec::json::Violation;
+use crate::spec::{Seccomp, SeccompAction, SeccompFlag};
+pub use arch::Arch;
+pub use bpf::Instruction;
+pub use listing::disassemble;
+use ranges::{Named, Otherwise};
+use rules::{Decision, Verdict};
+
+/// SECCOMP_RET_*, linux/seccomp.h; the low 16 bits are data.
+mod verdict {
+    pub const KILL_PROCESS: u32 = 0x8000_0000;
+    pub const KILL_THREAD: u32 = 0;
+    pub const TRAP: u32 = 0x0003_0000;
+    pub const ERRNO: u32 = 0x0005_0000;
+    pub const USER_NOTIF: u32 = 0x7fc0_0000;
+    pub const TRACE: u32 = 0x7ff0_0000;
+    pub const LOG: u32 = 0x7ffc_0000;
+    pub const ALLOW: u32 = 0x7fff_0000;
+    /// The part that is the action.
+    pub const ACTION: u32 = 0xffff_0000;
+    /// The part that is an errno, or a message to the tracer.
+    pub const DATA: u32 = 0x0000_ffff;
+}
+
+/// SECCOMP_FILTER_FLAG_*, linux/seccomp.h.
+mod flag {
+    /// Log what is not allowed. Linux 4.14.
+    pub const LOG: u32 = 1 << 1;
+    /// Leave speculative store bypass alone. Linux 4.17.
+    pub const SPEC_ALLOW: u32 = 1 << 2;
+    /// Return a descriptor that gets the notifications. Linux 5.0.
+    pub const NEW_LISTENER: u32 = 1 << 3;
+    /// A notified call that was received waits for its answer, fatal signals apart. Linux 5.19.
+    pub const WAIT_KILLABLE_RECV: u32 = 1 << 5;
+}
+
+/// The kernel's limit for a program: BPF_MAXINSNS, linux/bpf_common.h.
+const MAX_INSTRUCTIONS: usize = 4096;
+
+/// What seccomp(2) is called with, and what to say about it.
+#[derive(Debug)]
+pub struct Filter {
+    /// The program, for SECCOMP_SET_MODE_FILTER.
+    pub program: Vec<Instruction>,
+    /// SECCOMP_FILTER_FLAG_*; with NEW_LISTENER exactly if `notify`.
+    pub flags: u32,
+    /// Whether calls are referred to a listener: seccomp(2) returns a descriptor.
+    pub notify: bool,
+    /// What the profile asks for in vain; each is a sentence for the log.
+    pub warnings: Vec<String>,
+    tables: Tables,
+}
+
+/// What the program was made from.
+#[derive(Debug)]
+struct Tables {
+    /// Architectures, the native one first.
+    archs: Vec<Arch>,
+    sections: Vec<bpf::Section>,
+    decisions: Vec<Decision>,
+    default: Verdict,
+}
+
+impl Filter {
+    /// The program as an array of `struct sock_filter`, in native byte order.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.program.len() * 8);
+        for instruction in &self.program {
+            bytes.extend_from_slice(&instruction.code.to_ne_bytes());
+            bytes.extend_from_slice(&[instruction.jt, instruction.jf]);
+            bytes.extend_from_slice(&instruction.k.to_ne_bytes());
+        }
+        bytes
+    }
+}
+
+/// Compile `linux.seccomp` for the machine this program was built for.
+///
+/// All that is wrong with the profile is returned at once.
+pub fn compile(seccomp: &Seccomp) -> Result<Filter, Vec<Violation>> {
+    compile_for(seccomp, Arch::HOST)
+}
+
+/// As [`compile`], for a kernel of architecture `native`.
+pub fn compile_for(seccomp: &Seccomp, native: Arch) -> Result<Filter, Vec<Violation>> {
+    let mut profile = profile::read(seccomp, native);
+    let mut violations = std::mem::take(&mut profile.violations);
+    let mut decisions = Vec::new();
+    let otherwise = otherwise(seccomp.default_action, profile.default, &mut decisions);
+    let named: Vec<Named> = (0..profile.archs.len())
+        .map(|column| profile.decide(column, &mut decisions, &mut violations))
+        .collect();
+    let sections = sections(&named, otherwise);
+    if let Some(violation) = cannot_start(native, &sections, &decisions, profile.default) {
+        violations.push(violation);
+    }
+    let default = profile.default;
+    let program = bpf::assemble(&sections, &decisions, default, verdict::KILL_THREAD);
+    if program.len() > MAX_INSTRUCTIONS {
+        let text = format!(
+            "makes a filter of {} instructions; the kernel takes {MAX_INSTRUCTIONS} at most",
+            program.len()
+        );
+        violations.push(Violation::rule("linux.seccomp.syscalls", text));
+    }
+    if !violations.is_empty() {
+        return Err(violations);
+    }
+    let notify = seccomp.syscalls.iter().any(|rule| rule.action == SeccompAction::Notify);
+    let flags = flags(seccomp, notify, &mut profile.warnings);
+    let tables = Tables { archs: profile.archs, sections, decisions, default };
+    Ok(Filter { program, flags, notify, warnings: profile.warnings, tables })
+}
+
+/// Decisions for calls that no rule is about.
+///
+/// A program that finds a new system call missing (ENOSYS) uses an older one; told that it is
+/// forbidden (EPERM), it gives up. So what is newer than everything a profile names is missing,
+/// unless the profile lets unnamed calls pass. TRACE counts as passing: the tracer decides.
+fn otherwise(action: SeccompAction, default: Verdict, decisions: &mut Vec<Decision>) -> Otherwise {
+    use SeccompAction::{Allow, Log, Trace};
+    let missing = match action {
+        Allow | Log | Trace => default,
+        _ => verdict::ERRNO | libc::ENOSYS as u32,
+    };
+    let mut id = |verdict| profile::intern(decisions, Decision::Always(verdict));
+    Otherwise { default: id(default), newer: id(missing), foreign: id(verdict::KILL_THREAD) }
+}
+
+/// One section per AUDIT_ARCH; x32 is a part of x86_64.
+fn sections(named: &[Named], otherwise: Otherwise) -> Vec<bpf::Section> {
+    let x32 = named.iter().find(|named| named.arch == Arch::X32);
+    let own = named.iter().filter(|named| named.arch != Arch::X32);
+    own.map(|named| bpf::Section {
+        audit: named.arch.audit(),
+        ranges: ranges::ranges(named, x32, otherwise),
+    })
+    .collect()
+}
+
+/// A filter is in force when the container's program is executed: if it surely forbids that, no
+/// container can start.
+fn cannot_start(
+    native: Arch,
+    sections: &[bpf::Section],
+    decisions: &[Decision],
+    default: Verdict,
+) -> Option<Violation> {
+    let section = sections.iter().find(|section| section.audit == native.audit())?;
+    let number = names::find("execve")?.on(native)?;
+    let forbids = |verdict: Verdict| {
+        use verdict::{ACTION, ERRNO, KILL_PROCESS, KILL_THREAD, TRAP};
+        matches!(verdict & ACTION, ERRNO | KILL_PROCESS | KILL_THREAD | TRAP)
+    };
+    let decision = &decisions[usize::from(ranges::lookup(&section.ranges, number))];
+    let never = match decision {
+        Decision::Always(verdict) => forbids(*verdict),
+        Decision::ByArgument(cases) => {
+            forbids(default) && cases.iter().all(|case| forbids(case.verdict))
+        }
+    };
+    never.then(|| {
+        let mut violation = Violation::rule(
+            "linux.seccomp",
+            format!("denies execve on {}, so that no program can be started", native.name()),
+        );
+        violation.hint = Some("allow execve in linux.seccomp.syscalls".to_owned());
+        violation
+    })
+}
+
+/// The flags that were asked for; without `flags`, SPEC_ALLOW as with runc.
+///
+/// TSYNC is fulfilled without the kernel's help: init has one thread when it loads the filter.
+fn flags(seccomp: &Seccomp, notify: bool, warnings: &mut Vec<String>) -> u32 {
+    let mut flags = if notify { flag::NEW_LISTENER } else { 0 };
+    let Some(asked) = &seccomp.flags else { return flags | flag::SPEC_ALLOW };
+    for word in asked {
+        flags |= match word {
+            SeccompFlag::Tsync => 0,
+            SeccompFlag::Log => flag::LOG,
+            SeccompFlag::SpecAllow => flag::SPEC_ALLOW,
+            // The kernel takes it together with NEW_LISTENER only.
+            SeccompFlag::WaitKillableRecv if notify => flag::WAIT_KILLABLE_RECV,
+            SeccompFlag::WaitKillableRecv => {
+                let word = word.word();
+                warnings.push(format!(
+                    "linux.seccomp.flags: {word} has no effect without a rule SCMP_ACT_NOTIFY"
+                ));
+                0
+            }
+        };
+    }
+    flags
+}
