@@ -178,6 +178,7 @@ macro_rules! check {
 const UNLOCKED: &u64 = &0;
 const CAPABILITY_VERSION_3: &u64 = &0x2008_0522;
 const SIGCHLD_CLONE_PARENT: u32 = 17 | 0x8000;
+const SIOCSIFFLAGS: u32 = 0x8914;
 const TIOCSCTTY: u32 = 0x540e;
 const TIOCSWINSZ: u32 = 0x5414;
 const TIOCSPTLCK: u32 = 0x4004_5431;
@@ -296,6 +297,11 @@ ops! { 'p;
     Sethostname = SETHOSTNAME { name: &'p [u8] } (name, name.len());
     /// NIS domain name.
     Setdomainname = SETDOMAINNAME { name: &'p [u8] } (name, name.len());
+
+    /// A socket to ask the kernel about interfaces with: AF_INET, SOCK_DGRAM, closed by execve.
+    Socket = SOCKET { into: Slot } (2usize, 0x8_0002usize, 0usize) -> into;
+    /// Set the flags of a network interface, netdevice(7).
+    SetInterfaceFlags = IOCTL { socket: Slot, request: &'p [u8] } (socket, SIOCSIFFLAGS, request);
 
     // ---- identity and limits
     /// A prctl with one value.

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cgroup::{Cgroup, Hierarchies, Mode, Version};
 use crate::error::{Error, Result};
 use crate::spec::Spec;
 use crate::sys;
@@ -25,6 +26,8 @@ pub struct Host {
     pub kcore: bool,
     /// How a `cgroup` mount is made here.
     pub cgroups: CgroupMounts,
+    /// How many cgroup v1 hierarchies init joins by itself.
+    pub cgroup_joins: usize,
     /// The highest capability that this kernel has.
     pub last_capability: u32,
     /// For each joined namespace, by index in `linux.namespaces`: whether it belongs to the user
@@ -68,7 +71,12 @@ pub struct V1Mount {
 }
 
 /// Find out what `compile` needs to know about `spec`'s paths.
-pub fn probe(spec: &Spec, bundle: &Path) -> Result<Host> {
+pub fn probe(
+    spec: &Spec,
+    bundle: &Path,
+    cgroup: &Cgroup,
+    hierarchies: &Hierarchies,
+) -> Result<Host> {
     let (euid, egid) = (sys::user::effective_uid(), sys::user::effective_gid());
     let rootfs = rootfs(spec, bundle)?;
     let mut host = Host {
@@ -77,6 +85,8 @@ pub fn probe(spec: &Spec, bundle: &Path) -> Result<Host> {
         kcore: Path::new("/proc/kcore").exists(),
         sources: sources(spec, bundle)?,
         joined_ours: joined(spec)?,
+        cgroups: cgroup_mounts(cgroup, hierarchies),
+        cgroup_joins: cgroup.groups.iter().filter(|g| g.version == Version::V1).count(),
         last_capability: sys::process::last_capability(),
         ..Host::default()
     };
@@ -148,6 +158,27 @@ fn tmpfs_modes(spec: &Spec, rootfs: &Path) -> Vec<Option<u32>> {
         sys::file::mode(&file).ok().map(|mode| mode & 0o7777)
     };
     spec.mounts.iter().map(|m| wanted(m).then(|| mode(m)).flatten()).collect()
+}
+
+/// What a mount of type `cgroup` shows: on a hybrid machine the v1 hierarchies.
+fn cgroup_mounts(cgroup: &Cgroup, hierarchies: &Hierarchies) -> CgroupMounts {
+    let v1 = |group: &&crate::cgroup::Group| group.version == Version::V1;
+    match hierarchies.mode() {
+        Mode::None => CgroupMounts::None,
+        Mode::V2 => {
+            let directory = cgroup.v2().map_or_else(String::new, |group| group.path.clone());
+            CgroupMounts::V2 { directory }
+        }
+        _ => CgroupMounts::V1(cgroup.groups.iter().filter(v1).map(v1_mount).collect()),
+    }
+}
+
+fn v1_mount(group: &crate::cgroup::Group) -> V1Mount {
+    let name = group.mount.rsplit('/').next().unwrap_or_default().to_owned();
+    let named = group.controllers.iter().any(|c| c.starts_with("name="));
+    let none = named.then(|| "none".to_owned());
+    let options = none.into_iter().chain(group.controllers.iter().cloned()).collect();
+    V1Mount { name, options, directory: group.path.clone() }
 }
 
 fn joined(spec: &Spec) -> Result<Vec<bool>> {

@@ -61,8 +61,7 @@ impl Setting {
     /// Whether this group is where the setting belongs.
     pub(super) fn is_in(&self, group: &Group) -> bool {
         self.version == group.version
-            && (self.version == Version::V2
-                || group.controllers.contains(&self.controller))
+            && (self.version == Version::V2 || group.controllers.contains(&self.controller))
     }
 }
 

@@ -197,7 +197,9 @@ fn capability_sets(plan: &mut Plan, caps: &Capabilities) {
     plan.step(Op::Capget { caps: caps_sets });
     plan.step(Op::Prctl { option: Prctl::PR_SET_KEEPCAPS, value: 0 });
     plan.step(Op::ClearAmbient {});
-    let ambient = capability_set(&caps.ambient);
+    // The kernel allows no others; configs that name more are common, and harmless.
+    let possible = caps_sets.permitted.0 & caps_sets.inheritable.0;
+    let ambient = capability_set(&caps.ambient) & possible;
     if ambient != 0 {
         plan.origin("process.capabilities.ambient");
         for capability in (0..64).filter(|c| ambient & 1 << c != 0) {

@@ -5,6 +5,7 @@
 
 use tiny_ce_init::flags::{
     AtFlags, Device, Kind, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Propagation,
+    UmountFlags,
 };
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
@@ -59,8 +60,8 @@ pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<(
 
 /// Put the host's null device over each file, and one shared empty tmpfs over each directory.
 ///
-/// The tmpfs has to be attached somewhere before it can be cloned: over the host's root in this
-/// mount namespace, which pivot_root is about to throw away.
+/// The tmpfs has to be attached somewhere before it can be cloned: for that while it lies over the
+/// root, whose descriptor sees past it.
 pub fn masked_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()> {
     if paths.is_empty() {
         return Ok(());
@@ -74,12 +75,14 @@ pub fn masked_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()>
     let options =
         Options { data: vec!["nr_blocks=1", "nr_inodes=1", "mode=555"], ..Options::default() };
     let empty = make(plan, "tmpfs", Some("tmpfs"), &options, MountAttrs::MOUNT_ATTR_RDONLY)?;
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    plan.step(Op::MoveMountAt { from: empty, at: Slot::CWD, path: c"/", flags });
+    plan.step(attach_op(empty, root));
     for (index, path) in paths.iter().enumerate() {
         plan.origin(format!("linux.maskedPaths[{index}] {path:?}"));
         mask(plan, root, &relative(path)?, null, empty)?;
     }
+    plan.origin("linux.maskedPaths");
+    plan.step(Op::Fchdir { fd: root });
+    plan.step(Op::Umount2 { target: c".", flags: UmountFlags::MNT_DETACH });
     plan.close(empty);
     plan.close(null);
     Ok(())

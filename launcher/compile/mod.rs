@@ -12,8 +12,8 @@ pub mod options;
 pub mod root;
 
 use tiny_ce_init::flags::{
-    AtFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Prctl, Propagation,
-    UmountFlags,
+    AtFlags, CloneFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Prctl,
+    Propagation, UmountFlags,
 };
 use tiny_ce_init::{Op, Slot};
 
@@ -97,10 +97,13 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
         Then::AwaitStart => Some(plan.preload(Preload::StartSocket)?),
         Then::Run => None,
     };
+    let groups = namespaces::cgroup_preloads(plan, host)?;
     let joined = namespaces::preloads(plan, spec)?;
     let trees = mounts::preloads(plan, spec, host)?;
     session(plan, request)?;
+    namespaces::join_cgroups(plan, spec, groups);
     namespaces::join(plan, spec, host, &joined)?;
+    loopback(plan, spec)?;
     sysctl(plan, spec)?;
     let root = rootfs(plan, request)?;
     let context = mounts::Context { spec, host, root, trees: &trees };
@@ -138,6 +141,27 @@ fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
     if !request.no_new_keyring {
         plan.step(Op::JoinSessionKeyring {});
     }
+    if namespaces::clone_flags(request.spec).0 & CloneFlags::CLONE_NEWUSER.0 != 0 {
+        namespaces::become_root(plan, request.spec);
+    }
+    Ok(())
+}
+
+/// The loopback interface of a network namespace of its own, as runc brings it up.
+fn loopback(plan: &mut Plan, spec: &Spec) -> Result<()> {
+    let new = namespace(spec, NamespaceKind::Network).is_some_and(|net| net.path.is_none());
+    if !new {
+        return Ok(());
+    }
+    plan.origin("linux.namespaces \"network\"");
+    let socket = plan.slot()?;
+    plan.step(Op::Socket { into: socket });
+    // struct ifreq: the name in 16 bytes, then IFF_UP|IFF_RUNNING.
+    let mut request = [0u8; 40];
+    request[..2].copy_from_slice(b"lo");
+    request[16] = 0x41;
+    plan.step(Op::SetInterfaceFlags { socket, request: &request });
+    plan.close(socket);
     Ok(())
 }
 

@@ -3,11 +3,11 @@
 //! New namespaces come with the clone itself. Joined ones are descriptors that the launcher opened
 //! and verified, entered by `setns` while `/proc` is still the host's.
 
-use tiny_ce_init::flags::CloneFlags;
+use tiny_ce_init::flags::{CloneFlags, Prctl};
 use tiny_ce_init::{Op, Slot};
 
 use super::{namespace, report};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::plan::{Plan, Preload};
 use crate::spec::{NamespaceKind, Spec};
@@ -50,9 +50,53 @@ fn staged(spec: &Spec) -> bool {
 pub fn clone_flags(spec: &Spec) -> CloneFlags {
     let Some(linux) = spec.linux.as_ref().filter(|_| !staged(spec)) else { return CloneFlags(0) };
     let new = linux.namespaces.iter().filter(|namespace| namespace.path.is_none());
-    // A time namespace takes effect at execve, and its offsets are written before that.
-    new.filter(|namespace| namespace.kind != NamespaceKind::Time)
+    // A time namespace takes effect at execve, and its offsets are written before that; a cgroup
+    // namespace has as its root the groups that its maker is in.
+    new.filter(|n| !matches!(n.kind, NamespaceKind::Time | NamespaceKind::Cgroup))
         .fold(CloneFlags(0), |flags, namespace| flags | flag(namespace.kind))
+}
+
+/// The `tasks` files of the v1 hierarchies, which the launcher opens.
+pub fn cgroup_preloads(plan: &mut Plan, host: &Host) -> Result<Vec<Slot>> {
+    (0..host.cgroup_joins).map(|_| plan.preload(Preload::CgroupTasks)).collect()
+}
+
+/// Init joins v1 hierarchies by itself: moving another process waits for an RCU grace period, and
+/// moving oneself does not (Linux 5.5). In v2 it was born there.
+pub fn join_cgroups(plan: &mut Plan, spec: &Spec, tasks: Vec<Slot>) {
+    plan.origin("linux.cgroupsPath");
+    for fd in tasks {
+        plan.step(Op::Write { fd, data: b"0" });
+        plan.close(fd);
+    }
+    let cgroup = namespace(spec, NamespaceKind::Cgroup).is_some_and(|n| n.path.is_none());
+    if cgroup && !staged(spec) {
+        plan.origin("linux.namespaces \"cgroup\"");
+        plan.step(Op::Unshare { flags: CloneFlags::CLONE_NEWCGROUP });
+    }
+}
+
+/// Root of a new user namespace, or the first id it has: before that nothing can be made in it.
+pub fn become_root(plan: &mut Plan, spec: &Spec) {
+    plan.origin("linux.uidMappings");
+    let first = |map: &[crate::spec::IdMapping]| {
+        let has_root = map.iter().any(|m| m.container_id == 0);
+        if has_root { Some(0) } else { map.first().map(|m| m.container_id) }
+    };
+    let Some(linux) = &spec.linux else { return };
+    if let Some(gid) = first(&linux.gid_mappings) {
+        plan.step(Op::Setresgid { gid });
+    }
+    if let Some(uid) = first(&linux.uid_mappings) {
+        plan.step(Op::Setresuid { uid });
+    }
+    plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
+}
+
+/// The kind that a CLONE_NEW* flag stands for.
+pub fn kind_of(flags: u32) -> Result<NamespaceKind> {
+    let found = NamespaceKind::ALL.iter().find(|kind| flag(**kind).0 == flags);
+    found.copied().ok_or_else(|| Error::new(format!("{flags:#x}: not a kind of namespace")))
 }
 
 /// Joined namespaces, by index in `linux.namespaces`.
@@ -106,9 +150,7 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
     enter(plan, NamespaceKind::Pid, &theirs);
     if user.is_some() {
         // Root of this user namespace from here on, or its files could not be reached.
-        plan.origin("linux.uidMappings");
-        plan.step(Op::Setresgid { gid: 0 });
-        plan.step(Op::Setresuid { uid: 0 });
+        become_root(plan, spec);
     }
     let new = linux.namespaces.iter().filter(|n| n.path.is_none());
     let flags = new

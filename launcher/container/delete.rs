@@ -49,11 +49,8 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
         Status::Stopped | Status::Created | Status::Creating => {}
         _ if force => {}
         status => {
-            return Err(Error::new(format!(
-                "the container is not stopped: {}",
-                status.word()
-            ))
-            .hint("\"tiny-ce kill\" it first, or delete it with --force"));
+            return Err(Error::new(format!("the container is not stopped: {}", status.word()))
+                .hint("\"tiny-ce kill\" it first, or delete it with --force"));
         }
     }
     if let Some(init) = record.living_init() {

@@ -8,8 +8,10 @@ use super::record::Record;
 /// Init is gone where it should not be.
 pub fn unexpected(record: &Record, exit: Option<Exit>, what: &str) -> Error {
     if let Some(text) = oom(record, exit) {
-        return Error::new(format!("container init was OOM-killed (memory limit too low?): {text}"))
-            .hint("raise linux.resources.memory.limit");
+        return Error::new(format!(
+            "container init was OOM-killed (memory limit too low?): {text}"
+        ))
+        .hint("raise linux.resources.memory.limit");
     }
     match exit {
         Some(Exit::Signal(signal)) => {

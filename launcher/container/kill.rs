@@ -63,5 +63,6 @@ fn send(root: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
 
 fn not_running(record: &Record) -> Error {
     let status = record.status().word();
-    Error::new("container not running").hint(format!("it is {status}; \"tiny-ce delete\" removes it"))
+    Error::new("container not running")
+        .hint(format!("it is {status}; \"tiny-ce delete\" removes it"))
 }

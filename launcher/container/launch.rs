@@ -68,9 +68,9 @@ impl Undo<'_> {
 }
 
 /// Make the container; `create` and `run` differ only in the plan.
-pub fn launch(root: &Path, id: &str, prepared: Prepared, options: &Options) -> Result<Ready> {
+pub fn launch(root: &Path, id: &str, mut prepared: Prepared, options: &Options) -> Result<Ready> {
     let directory = Directory::create(root, id)?;
-    let record = match intent(id, &prepared, &directory) {
+    let record = match intent(id, &mut prepared, &directory) {
         Ok(record) => record,
         Err(e) => {
             let _ = directory.remove();
@@ -88,7 +88,7 @@ pub fn launch(root: &Path, id: &str, prepared: Prepared, options: &Options) -> R
 }
 
 /// What is about to be made is written down before anything is.
-fn intent(id: &str, prepared: &Prepared, directory: &Directory) -> Result<Record> {
+fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Record> {
     let launcher = std::process::id() as i32;
     let record = Record {
         id: id.to_owned(),
@@ -98,7 +98,7 @@ fn intent(id: &str, prepared: &Prepared, directory: &Directory) -> Result<Record
         launcher: Identity::of(launcher)
             .ok_or_else(|| Error::new("/proc/self/stat: cannot be read").hint("mount /proc"))?,
         boot: boot_id(),
-        cgroup: prepared.cgroup.clone(),
+        cgroup: std::mem::take(&mut prepared.cgroup),
         network: None,
         annotations: prepared.spec.annotations.clone(),
         init: None,
@@ -116,7 +116,6 @@ fn commit(undo: &mut Undo<'_>, prepared: Prepared, options: &Options) -> Result<
         undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
         undo.record.save(&undo.directory, record::INTENT)?;
     }
-    undo.record.cgroup = prepared.cgroup;
     let warnings = undo.record.cgroup.create(&prepared.settings, prepared.cgroup_required)?;
     warnings.iter().for_each(|warning| log::warning(warning));
     undo.record.cgroup.apply(&prepared.settings)?;
@@ -136,8 +135,8 @@ fn commit(undo: &mut Undo<'_>, prepared: Prepared, options: &Options) -> Result<
     channel::send(&ours, &prepared.plan.bytes)?;
     init.until_ready()?;
     super::program::check(&prepared.spec, init.pid())?;
-    let identity = Identity::of(init.pid())
-        .ok_or_else(|| init.undo.ended("init ended as it became ready"))?;
+    let identity =
+        Identity::of(init.pid()).ok_or_else(|| init.undo.ended("init ended as it became ready"))?;
     let stat = sys::file::stat(&program).map_err(|e| Error::io("init", "fstat", &e))?;
     undo.record.init = Some((identity, stat.st_dev, stat.st_ino));
     undo.directory.put(record::CONFIG, &prepared.config)?;
@@ -227,9 +226,8 @@ fn clone(
 }
 
 fn start_socket(directory: &Directory) -> Result<UnixListener> {
-    sys::socket::listen(directory.fd(), record::SOCKET).map_err(|e| {
-        Error::io(directory.path().join(record::SOCKET).display(), "bind", &e)
-    })
+    sys::socket::listen(directory.fd(), record::SOCKET)
+        .map_err(|e| Error::io(directory.path().join(record::SOCKET).display(), "bind", &e))
 }
 
 /// Written whole, under another name first: readers wait for it to appear.
@@ -301,8 +299,7 @@ impl Init<'_, '_> {
 
     /// A child of the same parent goes on; the process that made it has ended.
     fn forked(&mut self, pid: i32) -> Result<()> {
-        let pidfd =
-            process::pidfd_open(pid).map_err(|e| Error::io("init", "pidfd_open", &e))?;
+        let pidfd = process::pidfd_open(pid).map_err(|e| Error::io("init", "pidfd_open", &e))?;
         if let Some(first) = self.undo.child.replace(Child { pid, pidfd }) {
             let _ = process::wait(&first.pidfd, false);
         }

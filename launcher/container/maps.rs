@@ -11,9 +11,8 @@ use crate::sys::user;
 /// Write both maps of the process's user namespace.
 pub fn write(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
     let (uid, gid) = (user::effective_uid(), user::effective_gid());
-    let own = |map: &[IdMapping], id: u32| {
-        matches!(map, [only] if only.size == 1 && only.host_id == id)
-    };
+    let own =
+        |map: &[IdMapping], id: u32| matches!(map, [only] if only.size == 1 && only.host_id == id);
     if uid == 0 {
         put(pid, "uid_map", "linux.uidMappings", &lines(uids))?;
         return put(pid, "gid_map", "linux.gidMappings", &lines(gids));

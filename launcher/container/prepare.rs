@@ -130,9 +130,8 @@ fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> 
             let (spec, bytes) = load(&path, &config)?;
             let allow = Allow { missing_version: lenient, ..Allow::default() };
             judge(&spec, &bytes, &path.join(&config), allow)?;
-            let bundle = path
-                .canonicalize()
-                .map_err(|e| Error::io(path.display(), "realpath", &e))?;
+            let bundle =
+                path.canonicalize().map_err(|e| Error::io(path.display(), "realpath", &e))?;
             Ok((spec, bytes, bundle, false))
         }
         Source::Embedded { spec, ephemeral } => {
@@ -185,7 +184,7 @@ fn filter(spec: &Spec) -> Result<Option<Filter>> {
 
 /// The network namespace that `--network` will make stands in the configuration as one to join.
 fn join_network(spec: &mut Spec, request: &str, id: &str) -> Result<()> {
-    let path = crate::network::namespace_path(request, id)?;
+    let path = crate::network::namespace_path(id);
     let Some(linux) = spec.linux.as_mut() else {
         return Err(Error::new("--network: the config has no linux.namespaces"));
     };
@@ -213,9 +212,12 @@ pub fn vectors(spec: &Spec, rootfs: &Path) -> Result<(Vec<CString>, Vec<CString>
     let argv = process.args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
     let mut names = std::collections::HashSet::new();
     // The last of several wins, in its place.
-    let mut envp: Vec<&String> = process.env.iter().rev().filter(|entry| {
-        names.insert(entry.split('=').next().unwrap_or_default())
-    }).collect();
+    let mut envp: Vec<&String> = process
+        .env
+        .iter()
+        .rev()
+        .filter(|entry| names.insert(entry.split('=').next().unwrap_or_default()))
+        .collect();
     envp.reverse();
     let mut envp = envp.into_iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>>>()?;
     if !names.contains("HOME") {

@@ -9,10 +9,10 @@ use super::start::Going;
 use super::{delete, end};
 use crate::compile::Then;
 use crate::error::{Error, Result};
+use crate::log;
 use crate::spec::id;
 use crate::sys::process::{self, Exit};
 use crate::sys::signal;
-use crate::log;
 
 /// What `run` can be asked for beside what `create` can.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,13 +42,7 @@ pub fn run(
     go(root, id, source, options, run).map_err(|e| e.within(format!("cannot run {id:?}")))
 }
 
-fn go(
-    root: &Path,
-    id: &str,
-    source: Source,
-    options: &Options,
-    run: RunOptions,
-) -> Result<i32> {
+fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions) -> Result<i32> {
     id::check(id)?;
     let prepared = prepare(id, &root.join(id), source, options, Then::Run)?;
     let signals = if run.detach {
@@ -85,12 +79,8 @@ fn go(
 }
 
 fn started(ready: &Ready) -> Result<()> {
-    let going = Going {
-        spec: &ready.spec,
-        record: &ready.record,
-        plan: &ready.plan,
-        pid: ready.child.pid,
-    };
+    let going =
+        Going { spec: &ready.spec, record: &ready.record, plan: &ready.plan, pid: ready.child.pid };
     going.until_running(&ready.channel)?;
     going.poststart()
 }

@@ -21,9 +21,8 @@ pub fn make(spec: &Spec, index: usize, record: &Record, program: &OwnedFd) -> Re
     let options = Options::new(&mount.options);
     let source = Path::new(&record.bundle).join(mount.source.as_deref().unwrap_or_default());
     let recursive = options.bind == Some(true);
-    let tree = mount::clone_tree(&source, recursive, options.source_nofollow).map_err(|e| {
-        Error::io(format!("{place}: source {}", source.display()), "open_tree", &e)
-    })?;
+    let tree = mount::clone_tree(&source, recursive, options.source_nofollow)
+        .map_err(|e| Error::io(format!("{place}: source {}", source.display()), "open_tree", &e))?;
     if options.idmap.is_some() || !mount.uid_mappings.is_empty() {
         let (uids, gids) = mappings(spec, mount);
         let user = user_namespace(uids, gids, program).map_err(|e| e.within(&place))?;
@@ -61,9 +60,8 @@ fn user_namespace(uids: &[IdMapping], gids: &[IdMapping], program: &OwnedFd) -> 
     };
     let child = process::clone_exec(&request).map_err(|(call, e)| Error::io("idmap", call, &e))?;
     drop(theirs);
-    let namespace = super::maps::write(child.pid, uids, gids).and_then(|()| {
-        File::open(format!("/proc/{}/ns/user", child.pid)).map_err(failed("open"))
-    });
+    let namespace = super::maps::write(child.pid, uids, gids)
+        .and_then(|()| File::open(format!("/proc/{}/ns/user", child.pid)).map_err(failed("open")));
     drop(ours);
     process::wait(&child.pidfd, false).map_err(failed("waitid"))?;
     namespace

@@ -218,3 +218,8 @@ mod tests {
         assert_eq!(table(&networks), expected);
     }
 }
+
+/// Where the network namespace of an attached container is: `ip netns` sees it there.
+pub fn namespace_path(container: &str) -> String {
+    namespace::path_of(container).to_string_lossy().into_owned()
+}

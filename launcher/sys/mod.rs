@@ -2,6 +2,8 @@
 //!
 //! The only files of the launcher in which `unsafe` stands. They decide nothing.
 
+pub mod bpf;
+pub mod cgroupfs;
 pub mod file;
 pub mod mount;
 pub mod namespace;
