@@ -27,7 +27,10 @@ pub fn probe() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| match std::env::var_os("TINY_CE_PROBE") {
         Some(path) => path.into(),
-        None => build("probe", &["sys.h", "sys.c", "probe.c", "see.c", "act.c", "net.c"]),
+        None => {
+            let code = ["sys.h", "sys.c", "probe.c", "see.c", "act.c", "net.c", "trace.c"];
+            build("probe", &code)
+        }
     })
 }
 

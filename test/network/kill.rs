@@ -1,0 +1,102 @@
+//! Networks, killed: before and after each system call of each operation, what is left is found,
+//! told and taken away by the next one.
+
+use crate::ground::{
+    attach, begin, create, detach, everybody, interfaces, isolated, names_in, nobody, nothing_left,
+    only, remove, request,
+};
+use tiny_ce::network;
+
+#[test]
+fn create_leaves_what_rm_finds() {
+    isolated(&[], |ground| {
+        let request = request("web", "10.0.0.0/24");
+        let create = || network::create(ground.root(), &request);
+        if ground.phase().is_some() {
+            begin();
+            create().expect("a network");
+            return;
+        }
+        ground.sweep("create", |point| {
+            let found = names_in(ground.root().join(".network"));
+            match create() {
+                Ok(_) => assert_eq!(found, [""; 0], "{point}: made over that"),
+                Err(error) => {
+                    let text = error.to_string();
+                    let told = text.contains("is half made") || text.contains("exists already");
+                    assert!(told, "{point}: {text}");
+                }
+            }
+            remove("web", everybody);
+            nothing_left();
+        });
+    });
+}
+
+#[test]
+fn remove_can_be_done_again() {
+    isolated(&[], |ground| {
+        let remove = || network::remove(ground.root(), "web", &everybody);
+        if ground.phase().is_some() {
+            begin();
+            return remove().expect("removed");
+        }
+        create("web", "10.0.0.0/24");
+        ground.sweep("remove", |point| {
+            if let Err(error) = remove() {
+                let text = error.to_string();
+                assert!(text.contains("does not exist"), "{point}: {text}");
+            }
+            nothing_left();
+            create("web", "10.0.0.0/24");
+        });
+    });
+}
+
+#[test]
+fn attach_leaves_what_detach_finds() {
+    isolated(&[], |ground| {
+        if ground.phase().is_some() {
+            begin();
+            attach("web", "a");
+            return;
+        }
+        create("web", "10.0.0.0/24");
+        ground.sweep("attach", |point| {
+            if point % 2 == 0 {
+                network::detach_container(ground.root(), "a").expect("a is gone");
+            } else {
+                // Or nobody deletes it, its state directory goes, and another one comes.
+                let alive = |id: &str| id == "b";
+                let other = network::attach(ground.root(), "web:10.0.0.2", "b", &alive);
+                detach(&other.unwrap_or_else(|error| panic!("{point}: {error}")));
+            }
+            assert_eq!(interfaces(), ["lo", "tce-web"], "{point}");
+            assert_eq!(names_in("/run/netns"), [""; 0], "{point}");
+            assert_eq!(only().containers, [], "{point}");
+        });
+        remove("web", nobody);
+        nothing_left();
+    });
+}
+
+#[test]
+fn detach_can_be_done_again() {
+    isolated(&[], |ground| {
+        let detach = || network::detach_container(ground.root(), "a").expect("a is gone");
+        if ground.phase().is_some() {
+            begin();
+            return detach();
+        }
+        create("web", "10.0.0.0/24");
+        attach("web", "a");
+        ground.sweep("detach", |point| {
+            detach();
+            assert_eq!(interfaces(), ["lo", "tce-web"], "{point}");
+            assert_eq!(names_in("/run/netns"), [""; 0], "{point}");
+            attach("web", "a");
+        });
+        remove("web", nobody);
+        nothing_left();
+    });
+}

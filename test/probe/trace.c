@@ -1,0 +1,63 @@
+/* A command that runs another program and kills it at a system call: faults, one by one.
+ * Must not know what that program does. */
+#include "sys.h"
+#include <asm/signal.h>
+#include <linux/ptrace.h>
+#include <linux/wait.h>
+
+enum { SYSCALL_STOP = SIGTRAP | 0x80 };
+
+static long resume(long thread, long signal)
+{
+    return SYS(ptrace, PTRACE_SYSCALL, thread, 0, signal);
+}
+
+/* Whether the thread, which stands at a system call, has just begun getppid. */
+static int begins_getppid(long thread)
+{
+    struct ptrace_syscall_info info = { 0 };
+    SYS(ptrace, PTRACE_GET_SYSCALL_INFO, thread, sizeof info, &info);
+    return info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == __NR_getppid;
+}
+
+static void start(char **words)
+{
+    SYS(ptrace, PTRACE_TRACEME, 0, 0, 0);
+    long own = SYS(getpid);
+    SYS(kill, own, SIGSTOP);
+    long result = SYS(execve, words[0], words, probe_env);
+    print("kill-at: %s\n", errno_name(result));
+    leave(127);
+}
+
+/* Counts stops before and after each system call of all threads, from the first getppid on: so a
+ * program says where its interesting part begins. "killed: STOPS", or "ended: STATUS" if there
+ * were not so many, the status as wait(2) has it. */
+void trace_kill_at(char **words, int count)
+{
+    (void)count;
+    long point = number(words[0]), stops = 0, counting = 0, child = fork_();
+    int status = 0;
+    if (child == 0) start(words + 1);
+    long thread = SYS(wait4, child, &status, __WALL, 0);
+    long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
+    SYS(ptrace, PTRACE_SETOPTIONS, child, 0, options | PTRACE_O_EXITKILL);
+    for (long signal = 0; thread > 0; thread = SYS(wait4, -1, &status, __WALL, 0)) {
+        if ((status & 0xff) != 0x7f) {
+            if (thread != child) continue;
+            if (stops >= point) print("killed: %ld\n", stops);
+            else print("ended: %ld\n", (long)status);
+            return;
+        }
+        signal = status >> 8 & 0xff;
+        if (signal == SYSCALL_STOP) {
+            if (!counting) counting = begins_getppid(thread);
+            else if (++stops == point) SYS(kill, child, SIGKILL);
+            signal = 0;
+        }
+        /* Events, and the stop that a new thread begins with, are the tracer's own. */
+        if (status >> 16 || signal == SIGSTOP) signal = 0;
+        resume(thread, signal);
+    }
+    print("kill-at: %s\n", errno_name(thread));
+}
