@@ -365,3 +365,27 @@ fn the_default_is_runc_s() {
     let rootless = spec::rootless(number(ids), number(groups), cgroup2);
     assert_eq!(written("rootless", &["runc", "spec", "--rootless"]), json(&rootless));
 }
+
+/// The page that says what each property means has each property: the last part of its path, as
+/// code. A row of `record!` is `"key" field: type,`.
+#[test]
+fn every_property_is_documented() {
+    let page = std::fs::read_to_string(tree().join("docs/config.md")).expect("docs/config.md");
+    let mut missing = Vec::new();
+    for name in ["types", "linux", "resources", "filter"] {
+        let source = tree().join("launcher/spec").join(name).with_extension("rs");
+        let source = std::fs::read_to_string(source).expect("a source file of the spec");
+        for line in source.lines().filter(|line| line.ends_with(',')) {
+            let Some((key, _)) = line.trim().strip_prefix('"').and_then(|l| l.split_once("\" "))
+            else {
+                continue;
+            };
+            let spelt = ["`KEY`", "`KEY[]`", ".KEY`", ".KEY[]`", "`KEY."];
+            let spelt = spelt.map(|form| form.replace("KEY", key));
+            if !spelt.iter().any(|spelt| page.contains(spelt)) {
+                missing.push(key.to_owned());
+            }
+        }
+    }
+    assert_eq!(missing, [""; 0], "in docs/config.md");
+}

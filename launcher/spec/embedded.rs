@@ -148,3 +148,37 @@ fn limits(options: &Embedded, linux: &mut Linux) {
     });
     resources.pids = options.pids.map(|limit| Pids { limit: Some(limit) });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_given_takes_the_place_of_its_default() {
+        let env = ["TERM=dumb", "A=1", "A=2"].map(str::to_owned).to_vec();
+        let process = embedded(&Embedded { env, ..Embedded::default() }).process.unwrap();
+        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        assert_eq!(process.env, [path, "TERM=dumb", "A=1", "A=2"]);
+    }
+
+    #[test]
+    fn only_root_has_capabilities() {
+        for (uid, count) in [(0, 14), (1000, 0)] {
+            let options = Embedded { user: (uid, 0), ..Embedded::default() };
+            let sets = embedded(&options).process.unwrap().capabilities.unwrap();
+            assert_eq!((sets.effective.len(), sets.permitted.len()), (count, count));
+            assert_eq!((sets.bounding.len(), sets.ambient.len()), (14, 0));
+        }
+    }
+
+    #[test]
+    fn limits_are_there_if_asked_for() {
+        let limits = |options: &Embedded| embedded(options).linux.unwrap().resources;
+        let rootless = Embedded { rootless: Some((1000, 1000)), ..Embedded::default() };
+        assert_eq!(limits(&rootless), None);
+        let pids = limits(&Embedded { pids: Some(9), ..rootless }).unwrap();
+        assert_eq!((pids.pids, pids.memory), (Some(Pids { limit: Some(9) }), None));
+        let default = limits(&Embedded::default()).unwrap();
+        assert_eq!(default.devices.len(), 1, "no device but the default ones");
+    }
+}
