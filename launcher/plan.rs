@@ -29,6 +29,8 @@ pub enum Preload {
         /// Index in `mounts`.
         mount: usize,
     },
+    /// A pidfd of the container's init: its namespaces are joined at once (Linux 5.8).
+    Process,
     /// A cgroup v1 hierarchy's `tasks` file, into which a process writes itself.
     CgroupTasks,
 }

@@ -4,12 +4,14 @@
 //! see ARCHITECTURE.md. What a field means is in the module named after it.
 
 pub mod devices;
+pub mod exec;
 pub mod identity;
 pub mod masks;
 pub mod mounts;
 pub mod namespaces;
 pub mod options;
 pub mod root;
+pub mod terminal;
 
 use tiny_ce_init::flags::{
     AtFlags, CloneFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Prctl,
@@ -109,6 +111,10 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     let context = mounts::Context { spec, host, root, trees: &trees };
     let deferred = mounts::all(plan, &context)?;
     devices::all(plan, &context)?;
+    let slave = match &spec.process {
+        Some(process) => terminal::open(plan, process, terminal::Place::Rootfs(root))?,
+        None => None,
+    };
     working_directory(plan, spec, root)?;
     deferred.finish(plan);
     hooks(plan, spec);
@@ -121,7 +127,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     }
     enter(plan, request, root)?;
     names(plan, spec);
-    become_program(plan, request, socket)?;
+    become_program(plan, request, socket, slave)?;
     Ok(std::mem::take(plan).finish())
 }
 
@@ -341,9 +347,8 @@ fn names(plan: &mut Plan, spec: &Spec) {
     }
 }
 
-/// Identity, the wait for `start`, and the program.
-fn become_program(plan: &mut Plan, request: &Request<'_>, socket: Option<Slot>) -> Result<()> {
-    let spec = request.spec;
+/// Execution domain.
+fn personality(plan: &mut Plan, spec: &Spec) {
     if let Some(personality) = spec.linux.as_ref().and_then(|linux| linux.personality.as_ref()) {
         plan.origin("linux.personality");
         let persona = match personality.domain {
@@ -352,6 +357,17 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, socket: Option<Slot>) 
         };
         plan.step(Op::Personality { persona });
     }
+}
+
+/// Identity, the wait for `start`, and the program.
+fn become_program(
+    plan: &mut Plan,
+    request: &Request<'_>,
+    socket: Option<Slot>,
+    slave: Option<Slot>,
+) -> Result<()> {
+    let spec = request.spec;
+    personality(plan, spec);
     let process = spec.process.as_ref();
     let identity = process.map(|process| identity::Identity {
         process,
@@ -361,6 +377,7 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, socket: Option<Slot>) 
     });
     if let Some(identity) = &identity {
         identity::limits(plan, identity.process)?;
+        terminal::take(plan, slave);
         identity::change(plan, identity)?;
     }
     plan.origin("the commit");
@@ -391,14 +408,12 @@ pub fn unsupported(spec: &Spec) -> Result<()> {
     let linux = spec.linux.as_ref();
     let process = spec.process.as_ref();
     let given = [
-        (process.is_some_and(|p| p.terminal), "process.terminal"),
         (process.is_some_and(|p| p.apparmor_profile.is_some()), "process.apparmorProfile"),
         (process.is_some_and(|p| p.selinux_label.is_some()), "process.selinuxLabel"),
         (linux.is_some_and(|l| l.mount_label.is_some()), "linux.mountLabel"),
         (linux.is_some_and(|l| l.intel_rdt.is_some()), "linux.intelRdt"),
         (linux.is_some_and(|l| l.memory_policy.is_some()), "linux.memoryPolicy"),
         (linux.is_some_and(|l| !l.net_devices.is_empty()), "linux.netDevices"),
-        (linux.is_some_and(|l| l.seccomp.is_some()), "linux.seccomp"),
     ];
     match given.iter().find(|(given, _)| *given) {
         Some((_, field)) => Err(Error::new(format!("{field}: not supported yet"))

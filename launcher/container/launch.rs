@@ -39,6 +39,8 @@ pub struct Ready {
     pub plan: Finished,
     /// The configuration.
     pub spec: Spec,
+    /// The master of its terminal, if nobody else has been given it.
+    pub terminal: Option<OwnedFd>,
 }
 
 /// What has to be undone if the container does not come to be.
@@ -47,6 +49,7 @@ struct Undo<'a> {
     directory: Directory,
     record: Record,
     child: Option<Child>,
+    terminal: Option<OwnedFd>,
 }
 
 impl Undo<'_> {
@@ -77,11 +80,12 @@ pub fn launch(root: &Path, id: &str, mut prepared: Prepared, options: &Options) 
             return Err(e);
         }
     };
-    let mut undo = Undo { root, directory, record, child: None };
-    match commit(&mut undo, prepared, options) {
-        Ok((channel, plan, spec, child)) => {
-            let Undo { directory, record, .. } = undo;
-            Ok(Ready { directory, record, child, channel, plan, spec })
+    let mut undo = Undo { root, directory, record, child: None, terminal: None };
+    match commit(&mut undo, &prepared, options) {
+        Ok((channel, child)) => {
+            let Undo { directory, record, terminal, .. } = undo;
+            let Prepared { plan, spec, .. } = prepared;
+            Ok(Ready { directory, record, child, channel, plan, spec, terminal })
         }
         Err(e) => Err(undo.undo(e)),
     }
@@ -107,10 +111,12 @@ fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Re
     Ok(record)
 }
 
-type Committed = (UnixStream, Finished, Spec, Child);
-
 /// Everything from the first side effect to the commit.
-fn commit(undo: &mut Undo<'_>, prepared: Prepared, options: &Options) -> Result<Committed> {
+fn commit(
+    undo: &mut Undo<'_>,
+    prepared: &Prepared,
+    options: &Options,
+) -> Result<(UnixStream, Child)> {
     if let Some(request) = &options.network {
         let alive = |id: &str| undo.root.join(id).exists();
         undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
@@ -128,13 +134,14 @@ fn commit(undo: &mut Undo<'_>, prepared: Prepared, options: &Options) -> Result<
     let (ours, theirs) =
         UnixStream::pair().map_err(|e| Error::io("init's channel", "socketpair", &e))?;
     clone(undo, &prepared.spec, &prepared.plan, &program, theirs, options.preserve_fds)?;
-    let mut init = Init { undo, spec: &prepared.spec, plan: &prepared.plan, channel: &ours };
+    let (spec, plan) = (&prepared.spec, &prepared.plan);
+    let mut init = Init { undo, spec, plan, channel: &ours, options };
     if init.new_user_namespace() {
         init.write_maps()?;
     }
     channel::send(&ours, &prepared.plan.bytes)?;
     init.until_ready()?;
-    super::program::check(&prepared.spec, init.pid())?;
+    super::program::check(prepared.spec.process.as_ref(), init.pid())?;
     let identity =
         Identity::of(init.pid()).ok_or_else(|| init.undo.ended("init ended as it became ready"))?;
     let stat = sys::file::stat(&program).map_err(|e| Error::io("init", "fstat", &e))?;
@@ -145,15 +152,16 @@ fn commit(undo: &mut Undo<'_>, prepared: Prepared, options: &Options) -> Result<
     if let Some(path) = &options.pid_file {
         write_pid_file(path, identity.pid)?;
     }
-    channel::go_on(&ours)?;
-    match undo.child.take() {
-        Some(child) => Ok((ours, prepared.plan, prepared.spec, child)),
-        None => Err(Error::new("init is gone")),
+    let Some(child) = undo.child.take() else { return Err(Error::new("init is gone")) };
+    if let Some(path) = &options.pidfd_socket {
+        send_pidfd(path, &child.pidfd)?;
     }
+    channel::go_on(&ours)?;
+    Ok((ours, child))
 }
 
 /// Init's program: a sealed memfd; where executable memfds are forbidden, an unlinked file.
-fn init_program(directory: &Directory) -> Result<OwnedFd> {
+pub fn init_program(directory: &Directory) -> Result<OwnedFd> {
     match sys::file::sealed_executable(c"tiny-ce-init", INIT) {
         Err(e) if matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => {
             let path = directory.path().join(".init");
@@ -194,22 +202,13 @@ fn clone(
             Preload::CgroupTasks => {
                 joins.next().ok_or_else(|| Error::new("a cgroup has gone while it was joined"))?
             }
+            Preload::Process => return Err(Error::new("there is no process to join yet")),
             Preload::Tree { mount } => super::trees::make(spec, *mount, &undo.record, program)?,
         });
     }
     let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
-    for fd in 3..3 + preserve_fds as RawFd {
-        if !sys::file::is_open(fd) {
-            return Err(Error::new(format!("--preserve-fds {preserve_fds}: {fd} is not open"))
-                .hint("descriptors from 3 on are counted; the caller must leave them open"));
-        }
-        descriptors.push(fd);
-    }
-    if descriptors.len() > process::MOST_DESCRIPTORS {
-        let text = format!("--preserve-fds {preserve_fds}: more than can be handed on");
-        return Err(Error::new(text));
-    }
-    let (argv, envp) = vectors(spec, Path::new(&record.rootfs))?;
+    preserve(&mut descriptors, preserve_fds)?;
+    let (argv, envp) = vectors(spec.process.as_ref(), Path::new(&record.rootfs))?;
     let request = Clone {
         flags: u64::from(namespaces::clone_flags(spec).0),
         cgroup: record.cgroup.clone_fd()?,
@@ -225,13 +224,43 @@ fn clone(
     Ok(())
 }
 
+/// The caller's descriptors from 3 on, which the program is to have.
+pub fn preserve(descriptors: &mut Vec<RawFd>, count: u32) -> Result<()> {
+    for fd in 3..3 + count as RawFd {
+        if !sys::file::is_open(fd) {
+            return Err(Error::new(format!("--preserve-fds {count}: {fd} is not open"))
+                .hint("descriptors from 3 on are counted; the caller must leave them open"));
+        }
+        descriptors.push(fd);
+    }
+    if descriptors.len() > process::MOST_DESCRIPTORS {
+        return Err(Error::new(format!("--preserve-fds {count}: more than can be handed on")));
+    }
+    Ok(())
+}
+
+/// A pidfd of the new process to whoever listens at `path`.
+pub fn send_pidfd(path: &Path, pidfd: &OwnedFd) -> Result<()> {
+    let place = || format!("--pidfd-socket {}", path.display());
+    let connection =
+        sys::socket::connect_path(path).map_err(|e| Error::io(place(), "connect", &e))?;
+    sys::socket::send(&connection, b"pidfd", pidfd)
+        .map_err(|e| Error::io(place(), "sendmsg", &e))
+}
+
+/// The child of a child, which is ours (CLONE_PARENT).
+pub fn adopt(pid: i32) -> Result<Child> {
+    let pidfd = process::pidfd_open(pid).map_err(|e| Error::io("init", "pidfd_open", &e))?;
+    Ok(Child { pid, pidfd })
+}
+
 fn start_socket(directory: &Directory) -> Result<UnixListener> {
     sys::socket::listen(directory.fd(), record::SOCKET)
         .map_err(|e| Error::io(directory.path().join(record::SOCKET).display(), "bind", &e))
 }
 
 /// Written whole, under another name first: readers wait for it to appear.
-fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{pid}"));
     let temporary = Path::new(&temporary);
@@ -261,6 +290,7 @@ struct Init<'a, 'u> {
     spec: &'a Spec,
     plan: &'a Finished,
     channel: &'a UnixStream,
+    options: &'a Options,
 }
 
 impl Init<'_, '_> {
@@ -284,6 +314,15 @@ impl Init<'_, '_> {
                 Said::At(report::MAPS, _) => {
                     self.write_maps()?;
                     channel::go_on(self.channel)?;
+                }
+                Said::At(report::TERMINAL, Some(master)) => match &self.options.console_socket {
+                    Some(path) => super::console::hand_over(path, &master)?,
+                    None => self.undo.terminal = Some(master),
+                },
+                Said::At(report::LISTENER, Some(fd)) => {
+                    let state =
+                        self.undo.record.state_as(Status::Creating, self.pid(), String::new());
+                    super::listener::hand_over(self.spec, &state, self.pid(), fd)?;
                 }
                 Said::Forked(pid) => self.forked(pid)?,
                 Said::At(..) => return Err(Error::new("init reports out of turn")),

@@ -4,12 +4,16 @@
 //! of the container's state directory. Knows nothing of the command line.
 
 mod channel;
+mod console;
 mod delete;
 mod directory;
 mod end;
+mod exec;
+mod foreground;
 mod kill;
 mod launch;
 mod list;
+mod listener;
 mod maps;
 mod prepare;
 mod program;
@@ -23,6 +27,7 @@ use std::path::Path;
 
 pub use delete::delete;
 pub use directory::Directory;
+pub use exec::{ExecOptions, exec, process_file};
 pub use kill::kill;
 pub use list::{Listed, list};
 pub use prepare::{Options, Prepared, Source, prepare};
@@ -46,6 +51,7 @@ pub fn create(root: &Path, id: &str, source: Source, options: &Options) -> Resul
 fn make(root: &Path, id: &str, source: Source, options: &Options) -> Result<()> {
     id::check(id)?;
     let prepared = prepare(id, &root.join(id), source, options, Then::AwaitStart)?;
+    console::check(prepared.terminal(), true, options.console_socket.as_deref())?;
     launch::launch(root, id, prepared, options).map(drop)
 }
 

@@ -10,7 +10,7 @@ use crate::host::{self, Host};
 use crate::plan::{Finished, c_string};
 use crate::spec::check::{Allow, check};
 use crate::spec::json::Violation;
-use crate::spec::{NamespaceKind, Spec, load};
+use crate::spec::{NamespaceKind, Process, Spec, load};
 use crate::{log, seccomp};
 
 /// Where the configuration comes from.
@@ -45,6 +45,10 @@ pub struct Options {
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
+    /// Who gets the master of the terminal.
+    pub console_socket: Option<PathBuf>,
+    /// Who gets a pidfd of init.
+    pub pidfd_socket: Option<PathBuf>,
     /// Give the container an address on this network: `NAME[:ADDRESS]`.
     pub network: Option<String>,
 }
@@ -71,6 +75,13 @@ pub struct Prepared {
     pub ephemeral: bool,
     /// Whether a cgroup that cannot be made fails the container.
     pub cgroup_required: bool,
+}
+
+impl Prepared {
+    /// Whether the program wants a terminal.
+    pub fn terminal(&self) -> bool {
+        self.spec.process.as_ref().is_some_and(|process| process.terminal)
+    }
 }
 
 /// Read, check, probe, compile. `state` is where the container's directory is or will be.
@@ -155,6 +166,18 @@ fn judge(spec: &Spec, bytes: &[u8], path: &Path, allow: Allow) -> Result<()> {
     Err(load::refuse(path, bytes, findings.violations))
 }
 
+/// Every broken rule of a process alone.
+pub fn judge_process(process: &Process) -> Result<()> {
+    let findings = crate::spec::check::check_process(process);
+    for warning in &findings.warnings {
+        log::warning(&format!("process: {}", load::line(warning)));
+    }
+    if findings.violations.is_empty() {
+        return Ok(());
+    }
+    Err(load::refuse(Path::new("process"), b"", findings.violations))
+}
+
 fn broken(violations: Vec<Violation>) -> Error {
     load::refuse(Path::new("config.json"), b"", violations)
 }
@@ -173,7 +196,8 @@ fn resources(spec: &Spec, hierarchies: &Hierarchies) -> Result<(Vec<Setting>, De
     Ok((compiled.settings, devices))
 }
 
-fn filter(spec: &Spec) -> Result<Option<Filter>> {
+/// The container's system call filter, compiled.
+pub fn filter(spec: &Spec) -> Result<Option<Filter>> {
     let Some(config) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else {
         return Ok(None);
     };
@@ -205,8 +229,11 @@ fn join_network(spec: &mut Spec, request: &str, id: &str) -> Result<()> {
 }
 
 /// argv and envp of the program, which init is started with already.
-pub fn vectors(spec: &Spec, rootfs: &Path) -> Result<(Vec<CString>, Vec<CString>)> {
-    let Some(process) = &spec.process else {
+pub fn vectors(
+    process: Option<&Process>,
+    rootfs: &Path,
+) -> Result<(Vec<CString>, Vec<CString>)> {
+    let Some(process) = process else {
         return Ok((vec![c"tiny-ce".to_owned()], Vec::new()));
     };
     let argv = process.args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;

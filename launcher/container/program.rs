@@ -6,12 +6,12 @@ use std::path::Path;
 
 use crate::compile::identity::candidates;
 use crate::error::{Error, Result};
-use crate::spec::Spec;
+use crate::spec::Process;
 use crate::sys::file;
 
 /// Look `process.args[0]` up below the root of process `pid`.
-pub fn check(spec: &Spec, pid: i32) -> Result<()> {
-    let Some(process) = &spec.process else { return Ok(()) };
+pub fn check(process: Option<&Process>, pid: i32) -> Result<()> {
+    let Some(process) = process else { return Ok(()) };
     let Some(name) = process.args.first() else { return Ok(()) };
     let root = match file::open_path(Path::new(&format!("/proc/{pid}/root"))) {
         Ok(root) => root,

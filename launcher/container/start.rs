@@ -128,7 +128,9 @@ impl Going<'_> {
         result
     }
 
-    fn listener(&self, _fd: OwnedFd) -> Result<()> {
-        Err(Error::new("linux.seccomp.listenerPath: not supported yet"))
+    /// Hand the listener of the filter on.
+    pub fn listener(&self, fd: OwnedFd) -> Result<()> {
+        let state = self.record.state_as(Status::Created, self.pid, String::new());
+        super::listener::hand_over(self.spec, &state, self.pid, fd)
     }
 }

@@ -11,6 +11,7 @@ pub mod netns;
 pub mod process;
 pub mod signal;
 pub mod socket;
+pub mod terminal;
 pub mod user;
 
 use std::io;

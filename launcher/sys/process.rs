@@ -324,7 +324,8 @@ pub fn reap(pid: i32) {
 /// Wait until a process that need not be a child has ended, for at most `timeout_ms`.
 pub fn wait_gone(pidfd: &OwnedFd, timeout_ms: i32) -> io::Result<()> {
     use std::os::fd::AsFd;
-    match super::signal::poll(&[pidfd.as_fd()], timeout_ms)?[0] {
+    let interest = super::signal::Interest::read(pidfd.as_fd(), true);
+    match super::signal::wait(&[interest], timeout_ms)?[0] {
         true => Ok(()),
         false => Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)),
     }

@@ -26,14 +26,36 @@ pub fn next(signals: &OwnedFd) -> io::Result<i32> {
     Ok(i32::from_ne_bytes([info[0], info[1], info[2], info[3]]))
 }
 
-/// Wait until one of these can be read or has ended, or until `timeout_ms` (-1: for ever).
+/// What is waited for.
+pub struct Interest<'a> {
+    /// On this descriptor.
+    pub fd: BorrowedFd<'a>,
+    /// That it can be read, or has ended.
+    pub read: bool,
+    /// That it can be written.
+    pub write: bool,
+}
+
+impl<'a> Interest<'a> {
+    /// Only reading, and only if `wanted`.
+    pub fn read(fd: BorrowedFd<'a>, wanted: bool) -> Self {
+        Interest { fd, read: wanted, write: false }
+    }
+}
+
+/// Wait until one of these is ready, or until `timeout_ms` (-1: for ever).
 ///
-/// Tells for each whether it is ready; all false after the timeout.
-pub fn poll(fds: &[BorrowedFd<'_>], timeout_ms: i32) -> io::Result<Vec<bool>> {
-    let mut set: Vec<libc::pollfd> = fds
-        .iter()
-        .map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 })
-        .collect();
+/// Tells for each whether it is ready; all false after the timeout. What nothing is wanted of is
+/// not looked at.
+pub fn wait(fds: &[Interest<'_>], timeout_ms: i32) -> io::Result<Vec<bool>> {
+    let entry = |interest: &Interest<'_>| {
+        let read = if interest.read { libc::POLLIN } else { 0 };
+        let write = if interest.write { libc::POLLOUT } else { 0 };
+        // The kernel passes over negative descriptors.
+        let fd = if interest.read || interest.write { interest.fd.as_raw_fd() } else { -1 };
+        libc::pollfd { fd, events: read | write, revents: 0 }
+    };
+    let mut set: Vec<libc::pollfd> = fds.iter().map(entry).collect();
     loop {
         // SAFETY: `set` has as many entries as it says.
         let result = unsafe { libc::poll(set.as_mut_ptr(), set.len() as _, timeout_ms) };

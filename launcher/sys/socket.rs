@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 
 use super::check;
 
@@ -15,6 +16,17 @@ pub fn listen(directory: &OwnedFd, name: &str) -> io::Result<UnixListener> {
 /// Connect to `name` below a directory, however long the directory's path is.
 pub fn connect(directory: &OwnedFd, name: &str) -> io::Result<UnixStream> {
     UnixStream::connect(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+}
+
+/// Connect to a path, however long it is: by a descriptor of its directory.
+pub fn connect_path(path: &Path) -> io::Result<UnixStream> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return UnixStream::connect(path);
+    };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let directory = super::file::open_path(directory)?;
+    let fd = directory.as_raw_fd();
+    UnixStream::connect(Path::new(&format!("/proc/self/fd/{fd}")).join(name))
 }
 
 /// Read at most `into.len()` bytes, and a descriptor if one comes along.

@@ -1,0 +1,94 @@
+//! `exec` → a short plan for the same machine: join, identity, program.
+//!
+//! Nothing of the container is trusted: init is non-dumpable before it joins, and stays so
+//! (CVE-2016-9962); what the container's own program got (filter, capabilities, limits,
+//! no_new_privs) is what this one gets.
+
+use tiny_ce_init::flags::{CloneFlags, Mode, Prctl};
+use tiny_ce_init::{Op, Slot};
+
+use super::identity::{self, Identity};
+use super::terminal::{self, Place};
+use super::{Filter, namespaces, report, root, write_file};
+use crate::error::Result;
+use crate::plan::{Finished, Plan, Preload};
+use crate::spec::{NamespaceKind, Process, Spec};
+
+/// What to compile.
+pub struct Request<'a> {
+    /// The container's configuration.
+    pub spec: &'a Spec,
+    /// What is to be run, complete.
+    pub process: &'a Process,
+    /// The container's filter.
+    pub filter: Option<&'a Filter>,
+    /// Namespaces of the container's init that are not the launcher's own.
+    pub namespaces: &'a [NamespaceKind],
+    /// How many cgroup v1 hierarchies init joins by itself.
+    pub cgroup_joins: usize,
+    /// Whether setgroups(2) is denied in the container's user namespace.
+    pub groups_denied: bool,
+    /// The highest capability that the kernel has.
+    pub last_capability: u32,
+    /// How many descriptors after 2 the program inherits.
+    pub preserve_fds: u32,
+}
+
+/// The plan of a process that joins a container.
+pub fn compile(request: &Request<'_>) -> Result<Finished> {
+    let mut plan = Plan::new();
+    let plan = &mut plan;
+    let container = plan.preload(Preload::Process)?;
+    let tasks = (0..request.cgroup_joins).map(|_| plan.preload(Preload::CgroupTasks));
+    let tasks = tasks.collect::<Result<Vec<_>>>()?;
+    if let Some(score) = request.process.oom_score_adj {
+        plan.origin("process.oomScoreAdj");
+        write_file(plan, Slot::CWD, "/proc/self/oom_score_adj", &score.to_string(), root::HOST)?;
+    }
+    plan.origin("the session");
+    plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
+    plan.step(Op::Umask { mask: Mode(0) });
+    plan.step(Op::Setsid {});
+    plan.step(Op::JoinSessionKeyring {});
+    join(plan, request, container, tasks)?;
+    let slave = terminal::open(plan, request.process, Place::Joined)?;
+    super::personality(plan, request.spec);
+    let identity = Identity {
+        process: request.process,
+        groups_denied: request.groups_denied,
+        filter: request.filter,
+        last_capability: request.last_capability,
+    };
+    identity::limits(plan, request.process)?;
+    terminal::take(plan, slave);
+    identity::change(plan, &identity)?;
+    plan.origin("the commit");
+    plan.step(Op::Report { to: Slot::CHANNEL, what: report::READY });
+    plan.step(Op::Await { from: Slot::CHANNEL });
+    identity::execute(plan, &identity, Slot::CHANNEL, request.preserve_fds)?;
+    Ok(std::mem::take(plan).finish())
+}
+
+/// Enter the container's cgroups, and all of its namespaces at once.
+fn join(plan: &mut Plan, request: &Request<'_>, container: Slot, tasks: Vec<Slot>) -> Result<()> {
+    plan.origin("linux.cgroupsPath");
+    for fd in tasks {
+        plan.step(Op::Write { fd, data: b"0" });
+        plan.close(fd);
+    }
+    plan.origin("linux.namespaces");
+    let joined = request.namespaces.iter().map(|kind| namespaces::flag(*kind));
+    let kind = joined.fold(CloneFlags(0), |all, flag| all | flag);
+    if kind.0 != 0 {
+        plan.step(Op::Setns { fd: container, kind });
+    }
+    plan.close(container);
+    if request.namespaces.contains(&NamespaceKind::User) {
+        namespaces::become_root(plan, request.spec);
+    }
+    let forks = [NamespaceKind::Pid, NamespaceKind::Time];
+    if request.namespaces.iter().any(|kind| forks.contains(kind)) {
+        plan.step(Op::Fork { to: Slot::CHANNEL });
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! `process.terminal` → steps: a pseudo-terminal of the container's own devpts.
+//!
+//! The master is opened by descriptor and verified; the slave comes from the master and not from a
+//! name (CVE-2025-52565); `/dev/console` may not be a link.
+
+use tiny_ce_init::flags::{Device, Kind, Magic, OpenFlags, OpenHow};
+use tiny_ce_init::{Op, Slot};
+
+use super::mounts::{attach, clone_fd};
+use super::report;
+use super::root::{self, Links, Wanted};
+use crate::error::Result;
+use crate::plan::{Plan, c_string};
+use crate::spec::Process;
+
+/// chr 5:2, the kernel's Documentation/admin-guide/devices.txt.
+const PTMX: Device = Device((5 << 8) | 2);
+
+/// Where the terminal is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Below the rootfs that is not entered yet; with a `/dev/console`.
+    Rootfs(Slot),
+    /// In the container that `exec` has joined.
+    Joined,
+}
+
+/// Make the terminal, send its master to the launcher, leave its slave in a slot.
+pub fn open(plan: &mut Plan, process: &Process, place: Place) -> Result<Option<Slot>> {
+    if !process.terminal {
+        return Ok(None);
+    }
+    plan.origin("process.terminal");
+    let (master, slave) = (plan.slot()?, plan.slot()?);
+    let flags = OpenFlags::O_RDWR | OpenFlags::O_NOCTTY | OpenFlags::O_CLOEXEC;
+    let (at, path) = match place {
+        Place::Rootfs(root) => (root, c_string("dev/pts/ptmx")?),
+        Place::Joined => (Slot::CWD, c_string("/dev/pts/ptmx")?),
+    };
+    let how = OpenHow { flags, mode: 0, resolve: Links::Refuse.resolve() };
+    plan.step(Op::Openat2 { into: master, at, path: &path, how });
+    plan.step(Op::Fstatfs { fd: master, magic: Magic::DEVPTS_SUPER_MAGIC });
+    plan.step(Op::Statx { fd: master, kind: Kind::S_IFCHR, dev: PTMX });
+    plan.step(Op::UnlockPty { master });
+    plan.step(Op::OpenPtyPeer { into: slave, master, flags });
+    if let Some(user) = process.user.as_ref().filter(|user| user.uid != 0) {
+        plan.step(Op::Fchown { fd: slave, uid: user.uid, gid: u32::MAX });
+    }
+    if let Some(size) = &process.console_size {
+        plan.origin("process.consoleSize");
+        let words = [size.height, size.width, 0, 0];
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        plan.step(Op::SetWindowSize { tty: slave, size: &bytes });
+        plan.origin("process.terminal");
+    }
+    if let Place::Rootfs(root) = place {
+        let to = root::target(plan, root, "/dev/console", Wanted::File, Links::Refuse)?;
+        let tree = clone_fd(plan, slave, false)?;
+        attach(plan, tree, to);
+        plan.close(to);
+        plan.close(tree);
+    }
+    plan.step(Op::SendFd { to: Slot::CHANNEL, what: report::TERMINAL, fd: master });
+    plan.close(master);
+    Ok(Some(slave))
+}
+
+/// Make it the controlling terminal, and stdin, stdout and stderr.
+pub fn take(plan: &mut Plan, slave: Option<Slot>) {
+    let Some(slave) = slave else { return };
+    plan.origin("process.terminal");
+    plan.step(Op::SetControllingTty { tty: slave });
+    for to in 0..3 {
+        plan.step(Op::Dup3Stdio { fd: slave, to });
+    }
+    plan.close(slave);
+}

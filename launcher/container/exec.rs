@@ -1,0 +1,279 @@
+//! `exec`: one more process in a running container, by a short plan for the same init.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use super::channel::{self, Said};
+use super::console::{self, Console};
+use super::directory::Directory;
+use super::foreground::Signals;
+use super::launch;
+use super::prepare::{self, filter};
+use super::record::{Identity, Record, Status};
+use super::start::{Going, config};
+use super::{end, program};
+use crate::cgroup::Version;
+use crate::compile::{exec as plan, report};
+use crate::error::{Error, Result};
+use crate::plan::{Finished, Preload};
+use crate::spec::{NamespaceKind, Process, Spec, id};
+use crate::sys::process::{self as processes, Child, Clone};
+use crate::sys;
+
+/// What is run, and how.
+#[derive(Debug, Clone, Default)]
+pub struct ExecOptions {
+    /// Return when the program runs.
+    pub detach: bool,
+    /// Write the new process's pid there.
+    pub pid_file: Option<PathBuf>,
+    /// Who gets the master of the terminal.
+    pub console_socket: Option<PathBuf>,
+    /// Who gets a pidfd of the new process.
+    pub pidfd_socket: Option<PathBuf>,
+    /// How many descriptors after 2 the program inherits.
+    pub preserve_fds: u32,
+    /// Go on although the container is paused.
+    pub ignore_paused: bool,
+    /// `[CONTROLLER,…:]PATH` of cgroups below the container's own.
+    pub cgroups: Vec<String>,
+}
+
+/// Run a process in a running container; `process` is given the container's own to start from.
+///
+/// Gives the program's exit status, or 0 if detached.
+///
+/// # Errors
+/// There is no such container, it is not running, or the process cannot be started.
+pub fn exec(
+    root: &Path,
+    id: &str,
+    process: impl FnOnce(Option<&Process>) -> Result<Process>,
+    options: &ExecOptions,
+) -> Result<i32> {
+    go(root, id, process, options).map_err(|e| e.within(format!("cannot exec in {id:?}")))
+}
+
+fn go(
+    root: &Path,
+    id: &str,
+    process: impl FnOnce(Option<&Process>) -> Result<Process>,
+    options: &ExecOptions,
+) -> Result<i32> {
+    id::check(id)?;
+    let directory = Directory::open(root, id)?;
+    let record = Record::load(&directory)?;
+    let init = running(&record, options)?;
+    let spec = config(&directory)?;
+    let process = process(spec.process.as_ref())?;
+    prepare::judge_process(&process)?;
+    console::check(process.terminal, options.detach, options.console_socket.as_deref())?;
+    let signals = if options.detach { None } else { Some(Signals::catch(false)?) };
+    let mut joining = Joining { record, spec, process, init, options, directory };
+    let (child, terminal) = joining.join()?;
+    let Some(signals) = signals else { return Ok(0) };
+    let console = terminal.map(Console::new).transpose()?;
+    Ok(signals.wait(&child, console)?.code())
+}
+
+fn running(record: &Record, options: &ExecOptions) -> Result<Identity> {
+    match record.status() {
+        Status::Created | Status::Running => {}
+        Status::Paused if options.ignore_paused => {}
+        Status::Paused => {
+            let text = "cannot exec in a paused container (use --ignore-paused to override)";
+            return Err(Error::new(text).hint("\"tiny-ce resume\" it first"));
+        }
+        Status::Creating | Status::Stopped => {
+            let text = "cannot exec a container that has stopped: container not running";
+            return Err(Error::new(text).hint("\"tiny-ce start\" or create it again"));
+        }
+    }
+    record.living_init().ok_or_else(|| Error::new("container not running"))
+}
+
+struct Joining<'a> {
+    directory: Directory,
+    record: Record,
+    spec: Spec,
+    process: Process,
+    init: Identity,
+    options: &'a ExecOptions,
+}
+
+impl Joining<'_> {
+    /// Make the process, up to its program.
+    fn join(&mut self) -> Result<(Child, Option<OwnedFd>)> {
+        let failed = |call| move |e: std::io::Error| Error::io("exec", call, &e);
+        let pidfd = processes::pidfd_open(self.init.pid).map_err(failed("pidfd_open"))?;
+        if !self.init.alive() {
+            return Err(Error::new("container not running"));
+        }
+        let cgroup = self.cgroup()?;
+        let filter = filter(&self.spec)?;
+        let joins = cgroup.groups.iter().filter(|g| g.version == Version::V1).count();
+        let plan = plan::compile(&plan::Request {
+            spec: &self.spec,
+            process: &self.process,
+            filter: filter.as_ref(),
+            namespaces: &self.namespaces()?,
+            cgroup_joins: joins,
+            groups_denied: self.groups_denied(),
+            last_capability: sys::process::last_capability(),
+            preserve_fds: self.options.preserve_fds,
+        })?;
+        let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
+        let program = launch::init_program(&self.directory)?;
+        let mut tasks = cgroup.join_files()?.into_iter();
+        let mut opened: Vec<OwnedFd> = vec![theirs.into()];
+        for preload in &plan.preloads {
+            opened.push(match preload {
+                Preload::Process => pidfd.try_clone().map_err(failed("fcntl"))?,
+                _ => tasks.next().ok_or_else(|| Error::new("a cgroup has gone meanwhile"))?,
+            });
+        }
+        let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
+        launch::preserve(&mut descriptors, self.options.preserve_fds)?;
+        let root = PathBuf::from(format!("/proc/{}/root", self.init.pid));
+        let (argv, envp) = prepare::vectors(Some(&self.process), &root)?;
+        let request = Clone {
+            flags: 0,
+            cgroup: cgroup.clone_fd()?,
+            program: program.as_fd(),
+            argv: &argv,
+            envp: &envp,
+            descriptors: &descriptors,
+            die_with_parent: false,
+        };
+        let child = processes::clone_exec(&request)
+            .map_err(|(call, e)| Error::io("exec", call, &e))?;
+        drop(opened);
+        channel::send(&ours, &plan.bytes)?;
+        let mut joined = Joined { child, terminal: None };
+        match self.converse(&mut joined, &plan, &ours) {
+            Ok(()) => Ok((joined.child, joined.terminal)),
+            Err(e) => {
+                let _ = processes::kill(&joined.child.pidfd, libc::SIGKILL);
+                let _ = processes::wait(&joined.child.pidfd, false);
+                Err(e)
+            }
+        }
+    }
+
+    fn converse(
+        &self,
+        joined: &mut Joined,
+        plan: &Finished,
+        channel: &UnixStream,
+    ) -> Result<()> {
+        loop {
+            match channel::listen(channel)? {
+                Said::At(report::READY, _) => break,
+                Said::At(report::TERMINAL, Some(master)) => match &self.options.console_socket {
+                    Some(path) => console::hand_over(path, &master)?,
+                    None => joined.terminal = Some(master),
+                },
+                Said::At(report::LISTENER, Some(fd)) => {
+                    self.going(plan, joined.child.pid).listener(fd)?;
+                }
+                Said::Forked(pid) => joined.forked(pid)?,
+                Said::Failed { index, errno, words } => {
+                    return Err(plan.failure(index, errno, &words));
+                }
+                Said::Closed => {
+                    let exit = processes::wait(&joined.child.pidfd, false).ok().flatten();
+                    let what = "init ended before it became the program";
+                    return Err(end::unexpected(&self.record, exit, what));
+                }
+                Said::At(..) => return Err(Error::new("init reports out of turn")),
+            }
+        }
+        program::check(Some(&self.process), joined.child.pid)?;
+        if let Some(path) = &self.options.pidfd_socket {
+            launch::send_pidfd(path, &joined.child.pidfd)?;
+        }
+        if let Some(path) = &self.options.pid_file {
+            launch::write_pid_file(path, joined.child.pid)?;
+        }
+        channel::go_on(channel)?;
+        self.going(plan, joined.child.pid).until_running(channel)
+    }
+
+    fn going<'a>(&'a self, plan: &'a Finished, pid: i32) -> Going<'a> {
+        Going { spec: &self.spec, record: &self.record, plan, pid }
+    }
+
+    /// The container's groups; those that its init has moved to if it has; those below, if asked.
+    fn cgroup(&self) -> Result<crate::cgroup::Cgroup> {
+        let hierarchies = crate::cgroup::probe()?;
+        let mut cgroup = crate::cgroup::Cgroup::of_process(self.init.pid, &hierarchies)?;
+        if self.record.cgroup.is_none() {
+            cgroup.groups.clear();
+        }
+        for wanted in &self.options.cgroups {
+            let (controllers, path) = match wanted.split_once(':') {
+                Some((controllers, path)) => (Some(controllers), path),
+                None => (None, wanted.as_str()),
+            };
+            match controllers {
+                None => cgroup = cgroup.below(None, path)?,
+                Some(names) => {
+                    for name in names.split(',') {
+                        cgroup = cgroup.below(Some(name), path)?;
+                    }
+                }
+            }
+        }
+        Ok(cgroup)
+    }
+
+    /// Namespaces of init's that are not our own: joining one's own user namespace is refused.
+    fn namespaces(&self) -> Result<Vec<NamespaceKind>> {
+        let mut differ = Vec::new();
+        for kind in NamespaceKind::ALL {
+            let file = match kind {
+                NamespaceKind::Network => "net",
+                NamespaceKind::Mount => "mnt",
+                kind => kind.word(),
+            };
+            let inode = |process: &str| {
+                std::fs::metadata(format!("/proc/{process}/ns/{file}")).map(|m| m.ino())
+            };
+            // A kind that this kernel does not have is nobody's.
+            let Ok(own) = inode("self") else { continue };
+            let theirs = inode(&self.init.pid.to_string()).map_err(|e| {
+                Error::io(format!("/proc/{}/ns/{file}", self.init.pid), "stat", &e)
+            })?;
+            if own != theirs {
+                differ.push(*kind);
+            }
+        }
+        Ok(differ)
+    }
+
+    fn groups_denied(&self) -> bool {
+        let path = format!("/proc/{}/setgroups", self.init.pid);
+        std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "deny")
+    }
+}
+
+struct Joined {
+    child: Child,
+    terminal: Option<OwnedFd>,
+}
+
+impl Joined {
+    fn forked(&mut self, pid: i32) -> Result<()> {
+        let first = std::mem::replace(&mut self.child, launch::adopt(pid)?);
+        let _ = processes::wait(&first.pidfd, false);
+        Ok(())
+    }
+}
+
+/// A process.json, as `exec --process` has it.
+pub fn process_file(path: &Path) -> Result<Process> {
+    crate::spec::load::read_file(path).map(|(process, _)| process)
+}
+

@@ -1,0 +1,77 @@
+//! Waiting in the foreground: signals are forwarded, orphans reaped, a terminal copied.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::console::Console;
+use crate::error::{Error, Result};
+use crate::sys::process::{self, Child, Exit};
+use crate::sys::signal::{self, Interest};
+
+/// Signals that have been caught since before the process was made, so that none is lost.
+pub struct Signals(OwnedFd);
+
+impl Signals {
+    /// Catch every signal from here on; with `adopt`, orphans of the container become ours.
+    pub fn catch(adopt: bool) -> Result<Signals> {
+        if adopt {
+            process::become_subreaper().map_err(|e| Error::io("signals", "prctl", &e))?;
+        }
+        signal::all().map(Signals).map_err(|e| Error::io("signals", "signalfd", &e))
+    }
+
+    /// Until `child` has ended.
+    pub fn wait(&self, child: &Child, mut console: Option<Console>) -> Result<Exit> {
+        let failed = |call| move |e: io::Error| Error::io("waiting", call, &e);
+        loop {
+            let (stdin, stdout, write) = console.as_ref().map_or((false, false, false), |console| console.wants());
+            let own = io::stdin();
+            let mut fds = vec![
+                Interest::read(child.pidfd.as_fd(), true),
+                Interest::read(self.0.as_fd(), true),
+                Interest::read(own.as_fd(), stdin),
+            ];
+            if let Some(console) = &console {
+                fds.push(Interest { fd: console.master(), read: stdout, write });
+            }
+            let ready = signal::wait(&fds, -1).map_err(failed("poll"))?;
+            if let Some(console) = &mut console {
+                console.turn(ready[2], ready[3]);
+            }
+            if ready[0] {
+                let exit = process::wait(&child.pidfd, false).map_err(failed("waitid"))?;
+                if let Some(console) = &mut console {
+                    console.finish();
+                }
+                return Ok(exit.unwrap_or(Exit::Status(0)));
+            }
+            if ready[1] {
+                let number = signal::next(&self.0).map_err(failed("read"))?;
+                self.forward(number, child, console.as_ref());
+            }
+        }
+    }
+
+    fn forward(&self, number: i32, child: &Child, console: Option<&Console>) {
+        match (number, console) {
+            (libc::SIGCHLD, _) => reap(child.pid),
+            // Go runtimes send it to their own threads.
+            (libc::SIGURG, _) => {}
+            (libc::SIGWINCH, Some(console)) => console.resize(),
+            _ => {
+                // Gone in this very moment: the next turn sees it.
+                let _ = process::kill(&child.pidfd, number);
+            }
+        }
+    }
+}
+
+/// Orphans that became ours; the child itself is waited for by its pidfd.
+fn reap(child: i32) {
+    while let Some(pid) = process::ended_child() {
+        if pid == child {
+            return;
+        }
+        process::reap(pid);
+    }
+}
