@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cgroup::{Cgroup, Hierarchies, Mode, Version};
 use crate::error::{Error, Result};
-use crate::spec::Spec;
+use crate::spec::{Process, Spec};
 use crate::sys;
 
 /// Facts.
@@ -30,6 +30,8 @@ pub struct Host {
     pub cgroup_joins: usize,
     /// The highest capability that this kernel has.
     pub last_capability: u32,
+    /// Which of stdin, stdout and stderr the program's user is to own.
+    pub stdio: [bool; 3],
     /// For each joined namespace, by index in `linux.namespaces`: whether it belongs to the user
     /// namespace that the launcher is in.
     pub joined_ours: Vec<bool>,
@@ -87,12 +89,25 @@ pub fn probe(
         joined_ours: joined(spec)?,
         cgroups: cgroup_mounts(cgroup, hierarchies),
         cgroup_joins: cgroup.groups.iter().filter(|g| g.version == Version::V1).count(),
+        stdio: stdio(spec.process.as_ref()),
         last_capability: sys::process::last_capability(),
         ..Host::default()
     };
     host.tmpfs_modes = tmpfs_modes(spec, &rootfs);
     host.rootfs = utf8(rootfs, "root.path")?;
     Ok(host)
+}
+
+/// Pipes and files are handed to a user other than root; never a device: /dev/null is everybody's.
+pub fn stdio(process: Option<&Process>) -> [bool; 3] {
+    let user = process.and_then(|process| process.user.as_ref());
+    if user.is_none_or(|user| user.uid == 0) {
+        return [false; 3];
+    }
+    [0, 1, 2].map(|number| {
+        let kind = sys::file::mode_of(number).map_or(libc::S_IFCHR, |mode| mode & libc::S_IFMT);
+        matches!(kind, libc::S_IFREG | libc::S_IFIFO | libc::S_IFSOCK)
+    })
 }
 
 fn utf8(path: PathBuf, field: &str) -> Result<String> {

@@ -30,6 +30,8 @@ pub struct Request<'a> {
     pub groups_denied: bool,
     /// The highest capability that the kernel has.
     pub last_capability: u32,
+    /// Which of stdin, stdout and stderr the program's user is to own.
+    pub stdio: [bool; 3],
     /// How many descriptors after 2 the program inherits.
     pub preserve_fds: u32,
 }
@@ -58,6 +60,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
         groups_denied: request.groups_denied,
         filter: request.filter,
         last_capability: request.last_capability,
+        stdio: request.stdio,
     };
     identity::limits(plan, request.process)?;
     terminal::take(plan, slave);

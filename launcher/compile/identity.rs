@@ -34,6 +34,8 @@ pub struct Identity<'a> {
     pub filter: Option<&'a Filter>,
     /// The highest capability that the kernel has.
     pub last_capability: u32,
+    /// Which of stdin, stdout and stderr the program's user is to own.
+    pub stdio: [bool; 3],
 }
 
 /// The set of these names; `check` has warned of unknown ones.
@@ -131,6 +133,7 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
             plan.step(Op::Prctl { option, value: u64::from(capability) });
         }
     }
+    stdio(plan, identity, user);
     user_ids(plan, identity, user, caps.is_some());
     if let Some(caps) = caps {
         capability_sets(plan, caps);
@@ -147,6 +150,18 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
     plan.origin("process.user.umask");
     plan.step(Op::Umask { mask: Mode(user.umask.unwrap_or(UMASK)) });
     Ok(())
+}
+
+/// So that the program can open /dev/stderr again, whoever it runs as.
+fn stdio(plan: &mut Plan, identity: &Identity<'_>, user: &User) {
+    plan.origin("process.user.uid");
+    let wanted = (0u32..).zip(identity.stdio).filter(|(_, owned)| *owned);
+    for (number, _) in wanted.filter(|_| !identity.process.terminal) {
+        let (uid, gid) = (user.uid, u32::MAX);
+        // Some files cannot be given away, and still can be written to.
+        let kept = Unless::EPERM.or(Unless::EROFS).or(Unless::EINVAL);
+        plan.step_unless(kept, Op::FchownStdio { number, uid, gid });
+    }
 }
 
 /// Before the user changes, who may not be allowed in; afterwards, where root is not.

@@ -374,6 +374,7 @@ fn become_program(
         groups_denied: namespaces::groups_denied(spec, request.host),
         filter: request.filter,
         last_capability: request.host.last_capability,
+        stdio: request.host.stdio,
     });
     if let Some(identity) = &identity {
         identity::limits(plan, identity.process)?;

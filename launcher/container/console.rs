@@ -15,8 +15,7 @@ pub fn hand_over(path: &Path, master: &OwnedFd) -> Result<()> {
     let connection = socket::connect_path(path).map_err(|e| {
         Error::io(place(), "connect", &e).hint("the caller must listen on that socket")
     })?;
-    socket::send(&connection, b"/dev/ptmx", master)
-        .map_err(|e| Error::io(place(), "sendmsg", &e))
+    socket::send(&connection, b"/dev/ptmx", master).map_err(|e| Error::io(place(), "sendmsg", &e))
 }
 
 /// Before anything is made: a terminal needs exactly one of a console socket and a foreground.
@@ -56,8 +55,8 @@ impl Pipe {
         match terminal::read(from, &mut bytes) {
             Ok(0) => self.ended = true,
             Ok(got) => self.waiting.extend(&bytes[..got]),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-            }
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             // EIO: nobody has the slave open any more.
             Err(_) => self.ended = true,
         }
@@ -99,8 +98,7 @@ impl Console {
         };
         terminal::set_blocking(master.as_fd(), false)
             .map_err(|e| Error::io("the terminal", "fcntl", &e))?;
-        let console =
-            Console { master, before, input: Pipe::default(), output: Pipe::default() };
+        let console = Console { master, before, input: Pipe::default(), output: Pipe::default() };
         console.resize();
         Ok(console)
     }

@@ -19,8 +19,8 @@ use crate::compile::{exec as plan, report};
 use crate::error::{Error, Result};
 use crate::plan::{Finished, Preload};
 use crate::spec::{NamespaceKind, Process, Spec, id};
-use crate::sys::process::{self as processes, Child, Clone};
 use crate::sys;
+use crate::sys::process::{self as processes, Child, Clone};
 
 /// What is run, and how.
 #[derive(Debug, Clone, Default)]
@@ -122,6 +122,7 @@ impl Joining<'_> {
             cgroup_joins: joins,
             groups_denied: self.groups_denied(),
             last_capability: sys::process::last_capability(),
+            stdio: crate::host::stdio(Some(&self.process)),
             preserve_fds: self.options.preserve_fds,
         })?;
         let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
@@ -147,8 +148,8 @@ impl Joining<'_> {
             descriptors: &descriptors,
             die_with_parent: false,
         };
-        let child = processes::clone_exec(&request)
-            .map_err(|(call, e)| Error::io("exec", call, &e))?;
+        let child =
+            processes::clone_exec(&request).map_err(|(call, e)| Error::io("exec", call, &e))?;
         drop(opened);
         channel::send(&ours, &plan.bytes)?;
         let mut joined = Joined { child, terminal: None };
@@ -162,12 +163,7 @@ impl Joining<'_> {
         }
     }
 
-    fn converse(
-        &self,
-        joined: &mut Joined,
-        plan: &Finished,
-        channel: &UnixStream,
-    ) -> Result<()> {
+    fn converse(&self, joined: &mut Joined, plan: &Finished, channel: &UnixStream) -> Result<()> {
         loop {
             match channel::listen(channel)? {
                 Said::At(report::READY, _) => break,
@@ -243,9 +239,8 @@ impl Joining<'_> {
             };
             // A kind that this kernel does not have is nobody's.
             let Ok(own) = inode("self") else { continue };
-            let theirs = inode(&self.init.pid.to_string()).map_err(|e| {
-                Error::io(format!("/proc/{}/ns/{file}", self.init.pid), "stat", &e)
-            })?;
+            let theirs = inode(&self.init.pid.to_string())
+                .map_err(|e| Error::io(format!("/proc/{}/ns/{file}", self.init.pid), "stat", &e))?;
             if own != theirs {
                 differ.push(*kind);
             }
@@ -276,4 +271,3 @@ impl Joined {
 pub fn process_file(path: &Path) -> Result<Process> {
     crate::spec::load::read_file(path).map(|(process, _)| process)
 }
-

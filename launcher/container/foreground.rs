@@ -24,7 +24,8 @@ impl Signals {
     pub fn wait(&self, child: &Child, mut console: Option<Console>) -> Result<Exit> {
         let failed = |call| move |e: io::Error| Error::io("waiting", call, &e);
         loop {
-            let (stdin, stdout, write) = console.as_ref().map_or((false, false, false), |console| console.wants());
+            let (stdin, stdout, write) =
+                console.as_ref().map_or((false, false, false), |console| console.wants());
             let own = io::stdin();
             let mut fds = vec![
                 Interest::read(child.pidfd.as_fd(), true),

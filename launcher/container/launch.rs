@@ -152,12 +152,14 @@ fn commit(
     if let Some(path) = &options.pid_file {
         write_pid_file(path, identity.pid)?;
     }
-    let Some(child) = undo.child.take() else { return Err(Error::new("init is gone")) };
-    if let Some(path) = &options.pidfd_socket {
+    if let (Some(path), Some(child)) = (&options.pidfd_socket, &undo.child) {
         send_pidfd(path, &child.pidfd)?;
     }
     channel::go_on(&ours)?;
-    Ok((ours, child))
+    match undo.child.take() {
+        Some(child) => Ok((ours, child)),
+        None => Err(Error::new("init is gone")),
+    }
 }
 
 /// Init's program: a sealed memfd; where executable memfds are forbidden, an unlinked file.
@@ -244,8 +246,7 @@ pub fn send_pidfd(path: &Path, pidfd: &OwnedFd) -> Result<()> {
     let place = || format!("--pidfd-socket {}", path.display());
     let connection =
         sys::socket::connect_path(path).map_err(|e| Error::io(place(), "connect", &e))?;
-    sys::socket::send(&connection, b"pidfd", pidfd)
-        .map_err(|e| Error::io(place(), "sendmsg", &e))
+    sys::socket::send(&connection, b"pidfd", pidfd).map_err(|e| Error::io(place(), "sendmsg", &e))
 }
 
 /// The child of a child, which is ours (CLONE_PARENT).

@@ -229,10 +229,7 @@ fn join_network(spec: &mut Spec, request: &str, id: &str) -> Result<()> {
 }
 
 /// argv and envp of the program, which init is started with already.
-pub fn vectors(
-    process: Option<&Process>,
-    rootfs: &Path,
-) -> Result<(Vec<CString>, Vec<CString>)> {
+pub fn vectors(process: Option<&Process>, rootfs: &Path) -> Result<(Vec<CString>, Vec<CString>)> {
     let Some(process) = process else {
         return Ok((vec![c"tiny-ce".to_owned()], Vec::new()));
     };

@@ -42,13 +42,7 @@ pub fn run(
     go(root, id, source, options, run).map_err(|e| e.within(format!("cannot run {id:?}")))
 }
 
-fn go(
-    root: &Path,
-    id: &str,
-    source: Source,
-    options: &Options,
-    run: RunOptions,
-) -> Result<i32> {
+fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions) -> Result<i32> {
     id::check(id)?;
     let prepared = prepare(id, &root.join(id), source, options, Then::Run)?;
     console::check(prepared.terminal(), run.detach, options.console_socket.as_deref())?;
@@ -81,12 +75,8 @@ fn go(
 }
 
 fn started(ready: &Ready) -> Result<()> {
-    let going = Going {
-        spec: &ready.spec,
-        record: &ready.record,
-        plan: &ready.plan,
-        pid: ready.child.pid,
-    };
+    let going =
+        Going { spec: &ready.spec, record: &ready.record, plan: &ready.plan, pid: ready.child.pid };
     going.until_running(&ready.channel)?;
     going.poststart()
 }

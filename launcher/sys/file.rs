@@ -127,8 +127,11 @@ pub fn is_open(fd: RawFd) -> bool {
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }
 
-/// fchown(2) of an inherited descriptor.
-pub fn chown(fd: RawFd, uid: u32, gid: u32) -> io::Result<()> {
-    // SAFETY: no pointers.
-    check(unsafe { libc::fchown(fd, uid, gid) }.into()).map(drop)
+/// Type and permissions of an inherited descriptor.
+pub fn mode_of(fd: RawFd) -> io::Result<u32> {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel fills the structure whole when it answers 0.
+    check(unsafe { libc::fstat(fd, stat.as_mut_ptr()) }.into())?;
+    // SAFETY: it has answered 0.
+    Ok(unsafe { stat.assume_init() }.st_mode)
 }

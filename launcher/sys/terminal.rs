@@ -69,8 +69,7 @@ pub fn write(fd: BorrowedFd<'_>, from: &[u8]) -> io::Result<usize> {
 pub fn set_blocking(fd: BorrowedFd<'_>, blocking: bool) -> io::Result<()> {
     // SAFETY: no pointers.
     let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) }.into())? as i32;
-    let wanted =
-        if blocking { flags & !libc::O_NONBLOCK } else { flags | libc::O_NONBLOCK };
+    let wanted = if blocking { flags & !libc::O_NONBLOCK } else { flags | libc::O_NONBLOCK };
     // SAFETY: no pointers.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, wanted) }.into()).map(drop)
 }
