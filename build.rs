@@ -34,6 +34,8 @@ fn build(directory: &Path) -> PathBuf {
     let flags = [
         "-Cpanic=abort",
         "-Crelocation-model=static",
+        // Nobody unwinds here: the tables would be a quarter of the file.
+        "-Cforce-unwind-tables=no",
         "-Clink-arg=-nostdlib",
         "-Clink-arg=-nostartfiles",
         "-Clink-arg=-static",

@@ -1,4 +1,4 @@
-//! The machine: slots for descriptors, a page to scribble on, and the one system call instruction.
+//! The machine: slots for descriptors, room to scribble on, and the one system call instruction.
 //!
 //! Runs one step at a time and says how it went. Knows no order and no purpose.
 #![allow(unsafe_code, reason = "this is init's system-call file")]
@@ -48,8 +48,8 @@ const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
 
 impl Machine {
-    /// Size of the page to scribble on, in bytes; PATH_MAX.
-    pub const SCRATCH: usize = 4096;
+    /// Room to scribble on, in bytes: for the longest working directory that is let through.
+    pub const SCRATCH: usize = 3584;
 
     /// No descriptors; argv and envp still to be told. All zero, so that it costs no file space.
     pub const fn new() -> Self {

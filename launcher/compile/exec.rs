@@ -50,9 +50,10 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     plan.origin("the session");
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     plan.step(Op::Umask { mask: Mode(0) });
-    plan.step(Op::Setsid {});
     plan.step(Op::JoinSessionKeyring {});
     join(plan, request, container, tasks)?;
+    plan.origin("the session");
+    plan.step(Op::Setsid {});
     let slave = terminal::open(plan, request.process, Place::Joined)?;
     super::personality(plan, request.spec);
     let identity = Identity {

@@ -6,6 +6,7 @@
 use tiny_ce_init::flags::{
     CapSet, Caps, CloseRangeFlags, FilterFlags, Mode, OpenFlags, Prctl, Resolve, Rlimit, SchedAttr,
 };
+use tiny_ce_init::machine::Machine;
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::root::path_only;
@@ -195,7 +196,7 @@ fn user_ids(plan: &mut Plan, identity: &Identity<'_>, user: &User, keep: bool) {
     plan.step(Op::Setresuid { uid: user.uid });
     plan.step(Op::Getresuid { uid: user.uid });
     plan.step(Op::Getresgid { gid: user.gid });
-    if !identity.groups_denied && bytes.len() <= 4096 {
+    if !identity.groups_denied && bytes.len() <= Machine::SCRATCH {
         plan.step(Op::Getgroups { groups: &bytes });
     }
 }

@@ -163,6 +163,8 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
         plan.origin("linux.namespaces \"pid\"");
         // Only children are in the pid namespace: one goes on, its pid is told, this one ends.
         plan.step(Op::Fork { to: Slot::CHANNEL });
+        // The child is in the session of the process that ends, and not its leader.
+        plan.step(Op::Setsid {});
     }
     Ok(())
 }

@@ -210,12 +210,18 @@ fn unsafe_be_born(birth: &mut Birth) -> i32 {
                 return errno();
             }
         }
+        let program = libc::fcntl(birth.program, libc::F_DUPFD_CLOEXEC, free);
+        if program < 0 {
+            return errno();
+        }
         birth.call = c"dup2";
         for (index, number) in numbers.iter().take(birth.count).enumerate() {
             if libc::dup2(*number, first + index as RawFd) < 0 {
                 return errno();
             }
         }
+        // What the caller left open is not for init, which may wait long: pipes would not end.
+        libc::syscall(libc::SYS_close_range, free, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
         for signal in 1..=64 {
             // Rust ignores SIGPIPE, callers ignore what they like; the program starts afresh.
             libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), 0usize, 8usize);
@@ -230,7 +236,7 @@ fn unsafe_be_born(birth: &mut Birth) -> i32 {
         birth.call = c"execveat";
         libc::syscall(
             libc::SYS_execveat,
-            birth.program,
+            program,
             c"".as_ptr(),
             birth.argv,
             birth.envp,
