@@ -52,24 +52,24 @@ pub fn capability(name: &str) -> Option<u32> {
     (0u32..).zip(CAPABILITIES).find(|(_, known)| *known == name).map(|(number, _)| number)
 }
 
-/// Resource limits, getrlimit(2), with the kernel's numbers.
+/// Resource limits, getrlimit(2), with the numbers of include/uapi/asm-generic/resource.h.
 pub const RLIMITS: [(&str, u32); 16] = [
-    ("RLIMIT_AS", libc::RLIMIT_AS as u32),
-    ("RLIMIT_CORE", libc::RLIMIT_CORE as u32),
-    ("RLIMIT_CPU", libc::RLIMIT_CPU as u32),
-    ("RLIMIT_DATA", libc::RLIMIT_DATA as u32),
-    ("RLIMIT_FSIZE", libc::RLIMIT_FSIZE as u32),
-    ("RLIMIT_LOCKS", libc::RLIMIT_LOCKS as u32),
-    ("RLIMIT_MEMLOCK", libc::RLIMIT_MEMLOCK as u32),
-    ("RLIMIT_MSGQUEUE", libc::RLIMIT_MSGQUEUE as u32),
-    ("RLIMIT_NICE", libc::RLIMIT_NICE as u32),
-    ("RLIMIT_NOFILE", libc::RLIMIT_NOFILE as u32),
-    ("RLIMIT_NPROC", libc::RLIMIT_NPROC as u32),
-    ("RLIMIT_RSS", libc::RLIMIT_RSS as u32),
-    ("RLIMIT_RTPRIO", libc::RLIMIT_RTPRIO as u32),
-    ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME as u32),
-    ("RLIMIT_SIGPENDING", libc::RLIMIT_SIGPENDING as u32),
-    ("RLIMIT_STACK", libc::RLIMIT_STACK as u32),
+    ("RLIMIT_AS", 9),
+    ("RLIMIT_CORE", 4),
+    ("RLIMIT_CPU", 0),
+    ("RLIMIT_DATA", 2),
+    ("RLIMIT_FSIZE", 1),
+    ("RLIMIT_LOCKS", 10),
+    ("RLIMIT_MEMLOCK", 8),
+    ("RLIMIT_MSGQUEUE", 12),
+    ("RLIMIT_NICE", 13),
+    ("RLIMIT_NOFILE", 7),
+    ("RLIMIT_NPROC", 6),
+    ("RLIMIT_RSS", 5),
+    ("RLIMIT_RTPRIO", 14),
+    ("RLIMIT_RTTIME", 15),
+    ("RLIMIT_SIGPENDING", 11),
+    ("RLIMIT_STACK", 3),
 ];
 
 /// The number of a resource limit, such as `RLIMIT_NOFILE`.
@@ -87,7 +87,15 @@ mod tests {
         assert_eq!(capability("CAP_SYS_ADMIN"), Some(21));
         assert_eq!(capability("CAP_CHECKPOINT_RESTORE"), Some(40));
         assert_eq!(capability("cap_chown"), None);
-        assert_eq!(rlimit("RLIMIT_NOFILE"), Some(7));
+        let numbers = [
+            ("RLIMIT_AS", libc::RLIMIT_AS as u64),
+            ("RLIMIT_NOFILE", libc::RLIMIT_NOFILE as u64),
+            ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME as u64),
+            ("RLIMIT_STACK", libc::RLIMIT_STACK as u64),
+        ];
+        for (name, number) in numbers {
+            assert_eq!(rlimit(name).map(u64::from), Some(number), "{name}");
+        }
         assert_eq!(rlimit("NOFILE"), None);
     }
 }

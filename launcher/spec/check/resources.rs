@@ -33,7 +33,7 @@ pub fn check(f: &mut Findings, base: At<'_>, resources: &Resources) {
         resources.network.iter().flat_map(|network| &network.priorities).enumerate()
     {
         let field = format_args!("{base}network.priorities[{index}].name");
-        linux::interface(f, &field, &priority.name);
+        linux::interface(f, field, &priority.name);
     }
     for device in resources.rdma.keys() {
         if device.is_empty() || device.contains(|c: char| c == '/' || c.is_whitespace()) {
@@ -100,11 +100,10 @@ fn cpu(f: &mut Findings, base: At<'_>, cpu: &Cpu) {
     if let Some(period @ 1..) = cpu.period {
         f.range(format_args!("{base}.period"), period, 1000, 1_000_000);
     }
-    if let (Some(burst @ 1..), quota) = (cpu.burst, cpu.quota.unwrap_or(0)) {
-        if quota > 0 && burst > quota.unsigned_abs() {
-            let text = format!("{burst} is more than the quota, {quota}");
-            f.wrong(format_args!("{base}.burst"), text);
-        }
+    let quota = cpu.quota.unwrap_or(0);
+    if let Some(burst) = cpu.burst.filter(|burst| quota > 0 && *burst > quota.unsigned_abs()) {
+        let text = format!("{burst} is more than the quota, {quota}");
+        f.wrong(format_args!("{base}.burst"), text);
     }
     if let Some(runtime) = cpu.realtime_runtime {
         f.range(format_args!("{base}.realtimeRuntime"), runtime, -1, i64::MAX.into());
