@@ -1,8 +1,9 @@
 //! linux.resources → cgroup files and values. Pure: no system call, no clock.
 //!
-//! Knows the rules that v1 and v2 share, and which controller is where; the names and units of
-//! each version are in `v1` and `v2`. Zero means "leave as it is" where runc has it so, except
-//! for `pids.limit`, for which the specification 1.3 makes it a limit.
+//! Knows which controller is where, and what only one version has; the names and units of each
+//! version are in `v1` and `v2`, and ranges have been checked by `spec::check`. Zero means
+//! "leave as it is" where runc has it so, except for `pids.limit`, for which the specification
+//! 1.3 makes it a limit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,8 +52,14 @@ pub struct Compiled {
 }
 
 /// Translate linux.resources for this machine; all that is wrong at once.
-pub fn compile(resources: &Resources, h: &Hierarchies) -> Result<Compiled, Vec<Violation>> {
-    let mut draft = Draft { h, out: Compiled::default(), violations: Vec::new() };
+///
+/// `base` is the path of the resources in their document, as in `spec::check`.
+pub fn compile(
+    base: &str,
+    resources: &Resources,
+    h: &Hierarchies,
+) -> Result<Compiled, Vec<Violation>> {
+    let mut draft = Draft { base, h, out: Compiled::default(), violations: Vec::new() };
     let d = &mut draft;
     if let Some(memory) = &resources.memory {
         d.memory(memory);
@@ -79,18 +86,24 @@ pub fn compile(resources: &Resources, h: &Hierarchies) -> Result<Compiled, Vec<V
 
 /// The settings found so far, and what is wrong.
 pub(super) struct Draft<'h> {
+    base: &'h str,
     h: &'h Hierarchies,
     pub(super) out: Compiled,
     violations: Vec<Violation>,
 }
 
 impl Draft<'_> {
+    fn path(&self, field: &str) -> String {
+        let dot = if self.base.is_empty() { "" } else { "." };
+        format!("{}{dot}{field}", self.base)
+    }
+
     pub(super) fn wrong(&mut self, field: &str, text: impl Into<String>) {
-        self.violations.push(Violation::rule(format!("linux.resources.{field}"), text));
+        self.violations.push(Violation::rule(self.path(field), text));
     }
 
     pub(super) fn warn(&mut self, field: &str, text: &str) {
-        self.out.warnings.push(format!("linux.resources.{field}: {text}"));
+        self.out.warnings.push(format!("{}: {text}", self.path(field)));
     }
 
     /// Which version has the controller; a violation if none.
@@ -128,7 +141,7 @@ impl Draft<'_> {
             controller: controller.to_owned(),
             file: file.to_owned(),
             value: value.to_string(),
-            origin: format!("linux.resources.{field}"),
+            origin: self.path(field),
             fallback: None,
             missing_ok: false,
             usage: None,
@@ -147,33 +160,13 @@ impl Draft<'_> {
         if m.use_hierarchy == Some(false) {
             self.warn("memory.useHierarchy", "always true since Linux 5.11");
         }
-        let sizes = [("limit", m.limit), ("reservation", m.reservation), ("swap", m.swap)];
-        for (field, value) in sizes {
-            if let Some(value) = value.filter(|v| *v < -1) {
-                let text = format!("expected bytes, or -1 for unlimited, found {value}");
-                self.wrong(&format!("memory.{field}"), text);
-            }
-        }
         let (limit, swap) = (given(m.limit), given(m.swap));
-        match (limit, swap) {
-            (None, Some(1..)) => {
-                self.wrong("memory.swap", "is memory and swap together: needs memory.limit, too");
-            }
-            (Some(limit @ 1..), Some(swap @ 1..)) if swap < limit => self.wrong(
-                "memory.swap",
-                format!("is memory and swap together: {swap} is less than memory.limit {limit}"),
-            ),
-            _ => {}
-        }
-        if let Some(swappiness) = m.swappiness.filter(|s| *s > 100) {
-            self.wrong("memory.swappiness", format!("expected 0 to 100, found {swappiness}"));
-        }
         let oom_off = m.disable_oom_killer == Some(true);
         let asked = [
             ("limit", limit.is_some()),
             ("swap", swap.is_some()),
             ("reservation", given(m.reservation).is_some()),
-            ("swappiness", m.swappiness.is_some()),
+            ("swappiness", swappiness(m).is_some()),
             ("disableOOMKiller", oom_off),
         ];
         let Some((field, _)) = asked.iter().find(|(_, asked)| *asked) else { return };
@@ -185,23 +178,13 @@ impl Draft<'_> {
     }
 
     fn cpu(&mut self, c: &Cpu) {
-        if let Some(quota) = c.quota.filter(|q| (1..1000).contains(q)) {
-            self.wrong("cpu.quota", format!("expected -1 or at least 1000 us, found {quota}"));
-        }
-        let period = c.period.filter(|p| *p != 0);
-        if let Some(period) = period.filter(|p| !(1000..=1_000_000).contains(p)) {
-            self.wrong("cpu.period", format!("expected 1000 to 1000000 us, found {period}"));
-        }
-        if let Some(idle) = c.idle.filter(|i| !(0..=1).contains(i)) {
-            self.wrong("cpu.idle", format!("expected 0 or 1, found {idle}"));
-        }
         if c.idle == Some(1) && c.shares.is_some_and(|s| s != 0) {
             self.warn("cpu.shares", "without effect: cpu.idle 1 gives the lowest weight");
         }
         let asked = [
             ("shares", c.shares.is_some_and(|s| s != 0)),
             ("quota", c.quota.is_some_and(|q| q != 0)),
-            ("period", period.is_some()),
+            ("period", c.period.is_some_and(|p| p != 0)),
             ("burst", c.burst.is_some()),
             ("idle", c.idle.is_some()),
             ("realtimeRuntime", c.realtime_runtime.is_some_and(|r| r != 0)),
@@ -219,9 +202,7 @@ impl Draft<'_> {
         for (name, value) in [("cpus", &c.cpus), ("mems", &c.mems)] {
             let Some(value) = value.as_deref().filter(|v| !v.is_empty()) else { continue };
             let field = format!("cpu.{name}");
-            if !is_list(value) {
-                self.wrong(&field, format!("expected a list such as \"0-3,7\", found {value:?}"));
-            } else if let Some(version) = self.version_of("cpuset", &field) {
+            if let Some(version) = self.version_of("cpuset", &field) {
                 self.set(version, ("cpuset", &format!("cpuset.{name}")), value, &field);
             }
         }
@@ -229,31 +210,12 @@ impl Draft<'_> {
 
     fn pids(&mut self, pids: &Pids) {
         let Some(limit) = pids.limit else { return };
-        if limit < -1 {
-            let text = format!("expected a number of tasks, or -1 for unlimited, found {limit}");
-            return self.wrong("pids.limit", text);
-        }
         let Some(version) = self.version_of("pids", "pids.limit") else { return };
         let value = if limit < 0 { "max".into() } else { limit.to_string() };
         self.set(version, ("pids", "pids.max"), value, "pids.limit");
     }
 
     fn block_io(&mut self, b: &BlockIo) {
-        for (field, weight) in [("weight", b.weight), ("leafWeight", b.leaf_weight)] {
-            self.weight(&format!("blockIO.{field}"), weight);
-        }
-        for (index, device) in b.weight_device.iter().enumerate() {
-            let field = format!("blockIO.weightDevice[{index}]");
-            self.number(&field, device.major, device.minor);
-            self.weight(&format!("{field}.weight"), device.weight);
-            self.weight(&format!("{field}.leafWeight"), device.leaf_weight);
-        }
-        for (_, name, devices) in throttles(b) {
-            for (index, device) in devices.iter().enumerate() {
-                let field = format!("blockIO.{name}[{index}]");
-                self.number(&field, device.major, device.minor);
-            }
-        }
         let devices = throttles(b).iter().any(|(_, _, list)| !list.is_empty());
         let weights = b.weight.unwrap_or(0) != 0 || b.leaf_weight.unwrap_or(0) != 0;
         if !devices && !weights && b.weight_device.is_empty() {
@@ -266,30 +228,10 @@ impl Draft<'_> {
         }
     }
 
-    fn weight(&mut self, field: &str, weight: Option<u16>) {
-        if let Some(weight) = weight.filter(|w| *w != 0 && !(10..=1000).contains(w)) {
-            self.wrong(field, format!("expected 10 to 1000, found {weight}"));
-        }
-    }
-
-    fn number(&mut self, field: &str, major: i64, minor: i64) {
-        for (name, value) in [("major", major), ("minor", minor)] {
-            if u32::try_from(value).is_err() {
-                let text = format!("expected 0 to {}, found {value}", u32::MAX);
-                self.wrong(&format!("{field}.{name}"), text);
-            }
-        }
-    }
-
     fn hugetlb(&mut self, limits: &[HugepageLimit]) {
         for (index, limit) in limits.iter().enumerate() {
             let field = format!("hugepageLimits[{index}]");
             let size = &limit.page_size;
-            if !is_page_size(size) {
-                let text = format!("expected a size such as \"2MB\" or \"1GB\", found {size:?}");
-                self.wrong(&format!("{field}.pageSize"), text);
-                continue;
-            }
             let Some(version) = self.version_of("hugetlb", &field) else { return };
             let name = if version == Version::V1 { "limit_in_bytes" } else { "max" };
             let file = format!("hugetlb.{size}.{name}");
@@ -351,11 +293,7 @@ impl Draft<'_> {
     fn unified(&mut self, files: &BTreeMap<String, String>) {
         for (file, text) in files {
             let field = format!("unified[{file:?}]");
-            let Some((controller, _)) = file.split_once('.').filter(|_| !file.contains('/')) else {
-                let text = "expected the name of a cgroup v2 file, such as \"memory.high\"";
-                self.wrong(&field, text);
-                continue;
-            };
+            let controller = file.split_once('.').map_or(file.as_str(), |(name, _)| name);
             let controller = if controller == "cgroup" { "" } else { controller };
             match self.h.v2() {
                 Some(v2)
@@ -384,6 +322,11 @@ pub(super) fn given(value: Option<i64>) -> Option<i64> {
     value.filter(|v| *v != 0)
 }
 
+/// The largest number is the -1 ("not given") of a caller whose type has no sign.
+pub(super) fn swappiness(m: &Memory) -> Option<u64> {
+    m.swappiness.filter(|s| *s != u64::MAX)
+}
+
 /// The four throttle lists: short name of the operation, name of the field, devices.
 pub(super) fn throttles(
     b: &BlockIo,
@@ -394,32 +337,6 @@ pub(super) fn throttles(
         ("riops", "throttleReadIOPSDevice", &b.throttle_read_iops),
         ("wiops", "throttleWriteIOPSDevice", &b.throttle_write_iops),
     ]
-}
-
-/// A list as the kernel's bitmap_parselist reads it: `0-3,7`, `0-15:2/4`.
-fn is_list(text: &str) -> bool {
-    let number = |text: &str| text.parse::<u32>().ok();
-    text.split(',').all(|part| {
-        let (range, every) = match part.trim().split_once(':') {
-            Some((range, every)) => (range, Some(every)),
-            None => (part.trim(), None),
-        };
-        let range_ok = match range.split_once('-') {
-            Some((a, b)) => matches!((number(a), number(b)), (Some(a), Some(b)) if a <= b),
-            None => number(range).is_some(),
-        };
-        let every_ok = every.is_none_or(|every| {
-            let pair = every.split_once('/').map(|(used, of)| (number(used), number(of)));
-            matches!(pair, Some((Some(used), Some(of))) if used <= of && of > 0)
-        });
-        range_ok && every_ok
-    })
-}
-
-/// A huge page size as the kernel names the files: `64KB`, `2MB`, `1GB`.
-fn is_page_size(text: &str) -> bool {
-    let digits = ["KB", "MB", "GB"].iter().find_map(|unit| text.strip_suffix(unit));
-    digits.is_some_and(|d| !d.starts_with('0') && d.parse::<u32>().is_ok_and(|n| n > 0))
 }
 
 #[cfg(test)]

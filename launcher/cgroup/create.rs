@@ -29,9 +29,12 @@ impl Cgroup {
         let hybrid = self.groups.iter().any(|g| g.version == Version::V1);
         let mut refused = Vec::new();
         let mut made = Vec::new();
-        for group in std::mem::take(&mut self.groups) {
+        for mut group in std::mem::take(&mut self.groups) {
             match group.make(settings, hybrid) {
-                Ok(()) => made.push(group),
+                Ok(()) => {
+                    group.existed = false;
+                    made.push(group);
+                }
                 Err(e) if !required && is_refusal(&e) => {
                     let needed: Vec<_> =
                         settings.iter().filter(|s| s.is_in(&group)).cloned().collect();

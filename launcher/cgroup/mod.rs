@@ -31,6 +31,7 @@ mod v2;
 mod tests;
 
 use std::cell::OnceCell;
+use std::path::Path;
 
 pub use compile::{Compiled, Setting, compile};
 pub use delegate::delegate;
@@ -63,6 +64,10 @@ pub struct Group {
     pub path: String,
     /// How many directories right above it were missing, and are therefore ours to remove.
     pub made_parents: usize,
+    /// It was there before, and has not been proved empty: what is in it may be another's.
+    /// An intent record has this, a container's state never.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub existed: bool,
     #[serde(skip)]
     dir: OnceCell<Dir>,
 }
@@ -108,7 +113,7 @@ impl Cgroup {
             let there = Hierarchy { own: own.to_owned(), ..hierarchy.clone() };
             let below = there.own_below_mount().trim_end_matches('/');
             let path = format!("{}{below}", hierarchy.mount);
-            groups.push(Group { made_parents: 0, ..Group::new(hierarchy, path) });
+            groups.push(Group { existed: false, ..Group::new(hierarchy, path) });
         }
         Ok(Cgroup { groups })
     }
@@ -129,6 +134,7 @@ impl Cgroup {
                 mount: group.mount.clone(),
                 path,
                 made_parents: 0,
+                existed: false,
                 dir: OnceCell::new(),
             }
         });
@@ -174,9 +180,11 @@ impl Cgroup {
 
 impl Group {
     fn new(hierarchy: &Hierarchy, path: String) -> Group {
+        let exists = |path: &str| Path::new(path).exists();
+        let existed = exists(&path);
         let mut made_parents = 0;
         let mut parent = parent_of(&path);
-        while parent.len() > hierarchy.mount.len() && !std::path::Path::new(parent).exists() {
+        while !existed && parent.len() > hierarchy.mount.len() && !exists(parent) {
             made_parents += 1;
             parent = parent_of(parent);
         }
@@ -186,6 +194,7 @@ impl Group {
             mount: hierarchy.mount.clone(),
             path,
             made_parents,
+            existed,
             dir: OnceCell::new(),
         }
     }

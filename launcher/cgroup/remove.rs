@@ -32,7 +32,8 @@ impl Cgroup {
         let end = Instant::now() + PATIENCE;
         let mut killed = false;
         let mut first = Ok(());
-        for group in self.groups.iter().rev() {
+        // One that was there before is another's: an intent that came to nothing does not touch it.
+        for group in self.groups.iter().rev().filter(|group| !group.existed) {
             let mut pause = Duration::from_micros(200);
             let result = loop {
                 match group.remove_empty() {
@@ -40,7 +41,7 @@ impl Cgroup {
                     other => break other,
                 }
                 if processes == Processes::Kill {
-                    if !std::mem::replace(&mut killed, true) {
+                    if !std::mem::replace(&mut killed, true) && !self.may_be_anothers() {
                         self.kill().ok();
                     }
                     group.kill_stragglers();
@@ -51,6 +52,12 @@ impl Cgroup {
             first = first.and(result.map_err(|e| group.who_is_left(e)));
         }
         first
+    }
+
+    /// Whether a kill of all could hit processes that are not the container's.
+    fn may_be_anothers(&self) -> bool {
+        self.primary().is_ok_and(|group| group.existed)
+            || self.v1("freezer").is_some_and(|g| g.existed)
     }
 }
 

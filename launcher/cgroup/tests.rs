@@ -61,7 +61,7 @@ fn resources(text: &str) -> Resources {
 }
 
 fn settings(text: &str, h: &Hierarchies) -> Vec<Setting> {
-    compile(&resources(text), h).expect("compile").settings
+    compile("linux.resources", &resources(text), h).expect("compile").settings
 }
 
 /// A process that ends with the test.
@@ -284,6 +284,9 @@ fn a_cgroup_in_use_is_refused_and_left_alone() {
     let text = again().create(&[], true).expect_err("in use").to_string();
     assert!(text.contains("exists already, and is not empty"), "{text}");
     assert!(text.contains(&process.pid().to_string()), "{text}");
+    // Somebody who meant to make it, and died before he saw that it is there.
+    again().remove(Processes::Kill).expect("left alone");
+    assert_eq!(own.pids().expect("pids"), [process.pid()]);
     drop(process);
     own.freeze().expect("freeze");
     let text = again().create(&[], true).expect_err("frozen").to_string();

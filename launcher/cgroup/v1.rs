@@ -1,8 +1,8 @@
 //! Names, units and order of the cgroup v1 files, the kernel's cgroup-v1/*.rst.
 //!
-//! Pure. Called with values that `compile` has checked.
+//! Pure. Called with values whose ranges are checked.
 
-use super::compile::{Draft, given, throttles};
+use super::compile::{Draft, given, swappiness, throttles};
 use super::probe::Version::V1;
 use crate::spec::{BlockIo, Cpu, Memory};
 
@@ -17,12 +17,6 @@ pub(super) fn memory(d: &mut Draft<'_>, m: &Memory) {
         (Some(-1), None) => {
             let file = ("memory", "memory.memsw.limit_in_bytes");
             d.set(V1, file, -1, "memory.limit").missing_ok = true;
-        }
-        (Some(-1), Some(1..)) => {
-            d.wrong(
-                "memory.swap",
-                "is memory and swap together: cannot be less than memory.limit -1",
-            );
         }
         // On the way up, this one has to go first; on the way down `apply` comes back to it.
         (_, Some(-1)) => {
@@ -42,7 +36,7 @@ pub(super) fn memory(d: &mut Draft<'_>, m: &Memory) {
         let file = ("memory", "memory.soft_limit_in_bytes");
         d.set(V1, file, reservation, "memory.reservation");
     }
-    if let Some(swappiness) = m.swappiness {
+    if let Some(swappiness) = swappiness(m) {
         d.set(V1, ("memory", "memory.swappiness"), swappiness, "memory.swappiness");
     }
     if m.disable_oom_killer == Some(true) {
@@ -56,12 +50,7 @@ pub(super) fn cpu(d: &mut Draft<'_>, c: &Cpu) {
         d.set(V1, ("cpu", "cpu.idle"), idle, "cpu.idle").missing_ok = true;
     }
     if let Some(shares) = c.shares.filter(|s| *s != 0 && c.idle != Some(1)) {
-        if (2..=262_144).contains(&shares) {
-            d.set(V1, ("cpu", "cpu.shares"), shares, "cpu.shares");
-        } else {
-            // The kernel would take the nearest one without a word.
-            d.wrong("cpu.shares", format!("expected 2 to 262144, found {shares}"));
-        }
+        d.set(V1, ("cpu", "cpu.shares"), shares, "cpu.shares");
     }
     if let Some(period) = c.period.filter(|p| *p != 0) {
         d.set(V1, ("cpu", "cpu.cfs_period_us"), period, "cpu.period");

@@ -1,8 +1,8 @@
 //! Names, units and order of the cgroup v2 files, the kernel's cgroup-v2.rst.
 //!
-//! Pure. Called with values that `compile` has checked; the fields are v1's, so this converts.
+//! Pure. Called with values whose ranges are checked; the fields are v1's, so this converts.
 
-use super::compile::{Draft, given, throttles};
+use super::compile::{Draft, given, swappiness, throttles};
 use super::probe::Version::V2;
 use crate::spec::{BlockIo, Cpu, Memory};
 
@@ -11,7 +11,7 @@ const DEFAULT_PERIOD_US: u64 = 100_000;
 
 /// `linux.resources.memory`.
 pub(super) fn memory(d: &mut Draft<'_>, m: &Memory) {
-    if m.swappiness.is_some() {
+    if swappiness(m).is_some() {
         d.wrong("memory.swappiness", "cgroup v2 has no such setting; see memory.swap");
     }
     if m.disable_oom_killer == Some(true) {

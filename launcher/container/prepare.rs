@@ -185,7 +185,7 @@ fn broken(violations: Vec<Violation>) -> Error {
 fn resources(spec: &Spec, hierarchies: &Hierarchies) -> Result<(Vec<Setting>, Devices)> {
     let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     let Some(resources) = resources else { return Ok((Vec::new(), Devices::Unrestricted)) };
-    let compiled = cgroup::compile(resources, hierarchies).map_err(broken)?;
+    let compiled = cgroup::compile("linux.resources", resources, hierarchies).map_err(broken)?;
     compiled.warnings.iter().for_each(|warning| log::warning(warning));
     // In a user namespace there are no nodes to make, and no program to attach.
     let user = compile::namespace(spec, NamespaceKind::User).is_some();

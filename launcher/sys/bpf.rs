@@ -2,10 +2,13 @@
 //!
 //! Knows the call's structures (linux/bpf.h). What the instructions mean is in
 //! `crate::cgroup::program`.
-#![allow(unsafe_code)] // bpf(2) is not in std
+#![allow(unsafe_code, reason = "bpf(2) is not in std")]
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use super::check;
+use super::file::owned;
 
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_PROG_ATTACH: libc::c_int = 8;
@@ -72,20 +75,16 @@ struct ById {
     padding: u32,
 }
 
-fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<i32> {
+fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<i64> {
     // SAFETY: `attr` is a writable structure of exactly the size told, and each command's
     // structure holds only pointers to memory that its caller keeps alive over the call.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<T>()) };
-    match i32::try_from(result) {
-        Ok(n) if n >= 0 => Ok(n),
-        _ => Err(io::Error::last_os_error()),
-    }
+    check(result)
 }
 
-fn owned(fd: i32) -> OwnedFd {
-    // SAFETY: the kernel has just returned this descriptor, and nobody else has it. BPF
-    // descriptors are close-on-exec from birth.
-    unsafe { OwnedFd::from_raw_fd(fd) }
+/// The descriptor that a command has made; those of BPF are close-on-exec from birth.
+fn made<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
+    owned(bpf(command, attr)?)
 }
 
 fn number(fd: BorrowedFd<'_>) -> u32 {
@@ -107,7 +106,7 @@ pub fn load_device_program(instructions: &[u64]) -> io::Result<OwnedFd> {
         prog_name,
         ..Load::default()
     };
-    bpf(BPF_PROG_LOAD, &mut attr).map(owned)
+    made(BPF_PROG_LOAD, &mut attr)
 }
 
 /// Attach a device program to a cgroup directory; with `replace`, atomically in another's place.
@@ -151,8 +150,6 @@ pub fn device_programs(cgroup: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
     let count = attr.prog_cnt as usize;
     ids.iter()
         .take(count)
-        .map(|&prog_id| {
-            bpf(BPF_PROG_GET_FD_BY_ID, &mut ById { prog_id, ..ById::default() }).map(owned)
-        })
+        .map(|&prog_id| made(BPF_PROG_GET_FD_BY_ID, &mut ById { prog_id, ..ById::default() }))
         .collect()
 }

@@ -2,11 +2,14 @@
 //!
 //! Knows descriptors, names and errnos. Must not know what a cgroup file means, nor which
 //! hierarchy it is in: that is `crate::cgroup`.
-#![allow(unsafe_code)] // openat, mkdirat, unlinkat, fstatfs, fchownat, kill, poll: not in std
+#![allow(unsafe_code, reason = "openat, fstatfs, kill, poll are not in std")]
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use super::check;
+use super::file::owned;
 
 /// `f_type` of a cgroup v1 hierarchy, linux/magic.h.
 pub const CGROUP_SUPER_MAGIC: i64 = 0x27e0eb;
@@ -23,32 +26,27 @@ fn c(path: &str) -> io::Result<CString> {
     CString::new(path).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
 
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
 /// openat(2) with `O_CLOEXEC`; creates nothing.
 pub fn openat(at: BorrowedFd<'_>, path: &str, flags: i32) -> io::Result<OwnedFd> {
     let path = c(path)?;
     // SAFETY: `path` is NUL-terminated and outlives the call; no mode is read without O_CREAT.
-    let fd =
-        check(unsafe { libc::openat(at.as_raw_fd(), path.as_ptr(), flags | libc::O_CLOEXEC) })?;
-    // SAFETY: the kernel has just returned this descriptor, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let fd = unsafe { libc::openat(at.as_raw_fd(), path.as_ptr(), flags | libc::O_CLOEXEC) };
+    owned(fd.into())
 }
 
 /// mkdirat(2), mode 0755 less the umask.
 pub fn mkdirat(at: BorrowedFd<'_>, path: &str) -> io::Result<()> {
     let path = c(path)?;
     // SAFETY: `path` is NUL-terminated and outlives the call.
-    check(unsafe { libc::mkdirat(at.as_raw_fd(), path.as_ptr(), 0o755) }).map(drop)
+    check(unsafe { libc::mkdirat(at.as_raw_fd(), path.as_ptr(), 0o755) }.into()).map(drop)
 }
 
 /// unlinkat(2) with `AT_REMOVEDIR`: rmdir.
 pub fn rmdirat(at: BorrowedFd<'_>, path: &str) -> io::Result<()> {
     let path = c(path)?;
     // SAFETY: `path` is NUL-terminated and outlives the call.
-    check(unsafe { libc::unlinkat(at.as_raw_fd(), path.as_ptr(), libc::AT_REMOVEDIR) }).map(drop)
+    check(unsafe { libc::unlinkat(at.as_raw_fd(), path.as_ptr(), libc::AT_REMOVEDIR) }.into())
+        .map(drop)
 }
 
 /// fchownat(2) of `path` below `at`, not following a symlink; an empty path is `at` itself.
@@ -56,7 +54,8 @@ pub fn chownat(at: BorrowedFd<'_>, path: &str, uid: u32, gid: u32) -> io::Result
     let path = c(path)?;
     let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
     // SAFETY: `path` is NUL-terminated and outlives the call.
-    check(unsafe { libc::fchownat(at.as_raw_fd(), path.as_ptr(), uid, gid, flags) }).map(drop)
+    check(unsafe { libc::fchownat(at.as_raw_fd(), path.as_ptr(), uid, gid, flags) }.into())
+        .map(drop)
 }
 
 /// faccessat(2) for writing, with the effective ids.
@@ -110,7 +109,7 @@ pub fn fs_type_of(path: &CStr) -> io::Result<i64> {
     // SAFETY: all-zero bytes are a valid statfs.
     let mut buffer: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: `path` is NUL-terminated; `buffer` is a writable statfs.
-    check(unsafe { libc::statfs(path.as_ptr(), &mut buffer) })?;
+    check(unsafe { libc::statfs(path.as_ptr(), &mut buffer) }.into())?;
     Ok(widen(buffer.f_type))
 }
 
@@ -119,7 +118,7 @@ pub fn fs_type(fd: BorrowedFd<'_>) -> io::Result<i64> {
     // SAFETY: all-zero bytes are a valid statfs.
     let mut buffer: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: `fd` is open; `buffer` is a writable statfs.
-    check(unsafe { libc::fstatfs(fd.as_raw_fd(), &mut buffer) })?;
+    check(unsafe { libc::fstatfs(fd.as_raw_fd(), &mut buffer) }.into())?;
     Ok(widen(buffer.f_type))
 }
 
@@ -131,7 +130,7 @@ fn widen<T: TryInto<i64>>(f_type: T) -> i64 {
 /// kill(2).
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: kill touches no memory of ours.
-    check(unsafe { libc::kill(pid, signal) }).map(drop)
+    check(unsafe { libc::kill(pid, signal) }.into()).map(drop)
 }
 
 /// poll(2) for `POLLPRI`: a cgroup file that notifies has changed since it was read last.
@@ -139,7 +138,7 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
 pub fn wait_change(fd: BorrowedFd<'_>, timeout_ms: i32) -> io::Result<bool> {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLPRI, revents: 0 };
     // SAFETY: `poll` is one writable pollfd.
-    match check(unsafe { libc::poll(&mut poll, 1, timeout_ms) }) {
+    match check(unsafe { libc::poll(&mut poll, 1, timeout_ms) }.into()) {
         Ok(n) => Ok(n > 0),
         Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(true),
         Err(e) => Err(e),
