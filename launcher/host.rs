@@ -2,11 +2,13 @@
 //!
 //! Only reads; every fact is taken once, here, so that `compile` can be pure.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::cgroup::{Cgroup, Hierarchies, Mode, Version};
 use crate::error::{Error, Result};
-use crate::spec::{Process, Spec};
+use crate::spec::{Linux, NamespaceKind, Process, Spec};
 use crate::sys;
 
 /// Facts.
@@ -96,6 +98,33 @@ pub fn probe(
     host.tmpfs_modes = tmpfs_modes(spec, &rootfs);
     host.rootfs = utf8(rootfs, "root.path")?;
     Ok(host)
+}
+
+/// Whether the security modules that the config names are there.
+pub fn security(spec: &Spec) -> Result<()> {
+    let Some(process) = &spec.process else { return Ok(()) };
+    let wants = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
+    if wants(&process.apparmor_profile) {
+        let enabled = std::fs::read("/sys/module/apparmor/parameters/enabled");
+        if !enabled.is_ok_and(|text| text.starts_with(b"Y")) {
+            let text = "process.apparmorProfile: apparmor: config provided but apparmor not \
+                        supported";
+            return Err(Error::new(text)
+                .hint("this kernel runs without AppArmor: remove the field, or boot with it"));
+        }
+    }
+    let mount_label = spec.linux.as_ref().is_some_and(|linux| wants(&linux.mount_label));
+    if (wants(&process.selinux_label) || mount_label)
+        && !Path::new("/sys/fs/selinux/enforce").exists()
+    {
+        let field = if mount_label { "linux.mountLabel" } else { "process.selinuxLabel" };
+        let text = format!(
+            "{field}: selinux label is specified in config, but selinux is disabled or not supported"
+        );
+        return Err(Error::new(text)
+            .hint("this kernel runs without SELinux: remove the field, or boot with it"));
+    }
+    Ok(())
 }
 
 /// Pipes and files are handed to a user other than root; never a device: /dev/null is everybody's.
@@ -194,6 +223,20 @@ fn v1_mount(group: &crate::cgroup::Group) -> V1Mount {
     let none = named.then(|| "none".to_owned());
     let options = none.into_iter().chain(group.controllers.iter().cloned()).collect();
     V1Mount { name, options, directory: group.path.clone() }
+}
+
+/// A parameter of the network must not be set in the namespace that the launcher itself is in.
+fn not_the_hosts(linux: &Linux, kind: NamespaceKind, file: &File) -> Result<()> {
+    let net = |key: &&String| key.starts_with("net.") || key.starts_with("net/");
+    let Some(key) = linux.sysctl.keys().find(net).filter(|_| kind == NamespaceKind::Network) else {
+        return Ok(());
+    };
+    let inode = |metadata: std::io::Result<std::fs::Metadata>| metadata.map(|m| m.ino()).ok();
+    if inode(file.metadata()) == inode(std::fs::metadata("/proc/self/ns/net")) {
+        let text = format!("linux.sysctl[{key:?}]: the network namespace joined is the host's own");
+        return Err(Error::new(text).hint("set it on the host, or give the container a namespace"));
+    }
+    Ok(())
 }
 
 fn joined(spec: &Spec) -> Result<Vec<bool>> {

@@ -8,6 +8,7 @@ use tiny_ce_init::flags::{CloneFlags, Mode, Prctl};
 use tiny_ce_init::{Op, Slot};
 
 use super::identity::{self, Identity};
+use super::security::{self, Label};
 use super::terminal::{self, Place};
 use super::{Filter, namespaces, report, root, write_file};
 use crate::error::Result;
@@ -51,7 +52,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     plan.step(Op::Umask { mask: Mode(0) });
     plan.step(Op::JoinSessionKeyring {});
-    join(plan, request, container, tasks)?;
+    let labels = join(plan, request, container, tasks)?;
     plan.origin("the session");
     plan.step(Op::Setsid {});
     let slave = terminal::open(plan, request.process, Place::Joined)?;
@@ -69,24 +70,32 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     plan.origin("the commit");
     plan.step(Op::Report { to: Slot::CHANNEL, what: report::READY });
     plan.step(Op::Await { from: Slot::CHANNEL });
-    identity::execute(plan, &identity, Slot::CHANNEL, request.preserve_fds)?;
+    identity::execute(plan, &identity, labels, Slot::CHANNEL, request.preserve_fds)?;
     Ok(std::mem::take(plan).finish())
 }
 
-/// Enter the container's cgroups, and all of its namespaces at once.
-fn join(plan: &mut Plan, request: &Request<'_>, container: Slot, tasks: Vec<Slot>) -> Result<()> {
+/// Enter the container's cgroups and namespaces; the mount namespace last, so that what is opened
+/// below `/proc` before it is the host's.
+fn join(
+    plan: &mut Plan,
+    request: &Request<'_>,
+    container: Slot,
+    tasks: Vec<Slot>,
+) -> Result<Vec<Label>> {
     plan.origin("linux.cgroupsPath");
     for fd in tasks {
         plan.step(Op::Write { fd, data: b"0" });
         plan.close(fd);
     }
-    plan.origin("linux.namespaces");
-    let joined = request.namespaces.iter().map(|kind| namespaces::flag(*kind));
-    let kind = joined.fold(CloneFlags(0), |all, flag| all | flag);
-    if kind.0 != 0 {
-        plan.step(Op::Setns { fd: container, kind });
-    }
-    plan.close(container);
+    let enter = |plan: &mut Plan, wanted: &dyn Fn(&NamespaceKind) -> bool| {
+        let joined = request.namespaces.iter().filter(|kind| wanted(kind));
+        let kind = joined.fold(CloneFlags(0), |all, kind| all | namespaces::flag(*kind));
+        plan.origin("linux.namespaces");
+        if kind.0 != 0 {
+            plan.step(Op::Setns { fd: container, kind });
+        }
+    };
+    enter(plan, &|kind| *kind != NamespaceKind::Mount);
     if request.namespaces.contains(&NamespaceKind::User) {
         namespaces::become_root(plan, request.spec);
     }
@@ -94,5 +103,8 @@ fn join(plan: &mut Plan, request: &Request<'_>, container: Slot, tasks: Vec<Slot
     if request.namespaces.iter().any(|kind| forks.contains(kind)) {
         plan.step(Op::Fork { to: Slot::CHANNEL });
     }
-    Ok(())
+    let labels = security::open(plan, request.process)?;
+    enter(plan, &|kind| *kind == NamespaceKind::Mount);
+    plan.close(container);
+    Ok(labels)
 }

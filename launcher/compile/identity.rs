@@ -11,6 +11,7 @@ use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::root::path_only;
 
+use super::security::{self, Label};
 use super::{Filter, report};
 use crate::error::Result;
 use crate::plan::{Plan, c_string};
@@ -244,10 +245,12 @@ fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
 pub fn execute(
     plan: &mut Plan,
     identity: &Identity<'_>,
+    labels: Vec<Label>,
     channel: Slot,
     preserved: u32,
 ) -> Result<()> {
     let process = identity.process;
+    security::write(plan, labels);
     if let Some(filter) = identity.filter.filter(|_| process.no_new_privileges) {
         seccomp(plan, filter, channel)?;
     }

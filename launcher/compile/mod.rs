@@ -11,18 +11,21 @@ pub mod mounts;
 pub mod namespaces;
 pub mod options;
 pub mod root;
+pub mod security;
 pub mod terminal;
 
 use tiny_ce_init::flags::{
-    AtFlags, CloneFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Prctl,
-    Propagation, UmountFlags,
+    AtFlags, CloneFlags, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags,
+    Prctl, Propagation, UmountFlags,
 };
 use tiny_ce_init::{Op, Slot};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::Host;
 use crate::plan::{EMPTY, Finished, Plan, Preload, c_string};
-use crate::spec::{Namespace, NamespaceKind, RootfsPropagation, Spec};
+use crate::spec::{
+    MemoryPolicyFlag, MemoryPolicyMode, Namespace, NamespaceKind, RootfsPropagation, Spec,
+};
 
 /// What init says at points of its plan; the number in its 8 bytes, with the errno 0.
 pub mod report {
@@ -40,6 +43,8 @@ pub mod report {
     pub const MAPS: u32 = 0x8000_0006;
     /// The number after it is the pid of the process that goes on with the plan.
     pub const FORKED: u32 = tiny_ce_init::machine::FORKED;
+    /// Comes with a tmpfs into which the image's files are to be copied.
+    pub const COPY_UP: u32 = 0x8000_0009;
     /// The next thing is execve.
     pub const EXECUTE: u32 = 0x8000_0008;
 }
@@ -106,6 +111,10 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     namespaces::join_cgroups(plan, spec, groups);
     namespaces::join(plan, spec, host, &joined)?;
     loopback(plan, spec)?;
+    let labels = match &spec.process {
+        Some(process) => security::open(plan, process)?,
+        None => Vec::new(),
+    };
     sysctl(plan, spec)?;
     let root = rootfs(plan, request)?;
     let context = mounts::Context { spec, host, root, trees: &trees };
@@ -127,7 +136,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     }
     enter(plan, request, root)?;
     names(plan, spec);
-    become_program(plan, request, socket, slave)?;
+    become_program(plan, request, Inside { socket, slave, labels })?;
     Ok(std::mem::take(plan).finish())
 }
 
@@ -359,15 +368,47 @@ fn personality(plan: &mut Plan, spec: &Spec) {
     }
 }
 
-/// Identity, the wait for `start`, and the program.
-fn become_program(
-    plan: &mut Plan,
-    request: &Request<'_>,
+/// Memory policy, which the program inherits.
+fn memory_policy(plan: &mut Plan, spec: &Spec) {
+    let Some(policy) = spec.linux.as_ref().and_then(|linux| linux.memory_policy.as_ref()) else {
+        return;
+    };
+    plan.origin("linux.memoryPolicy");
+    let mode = match policy.mode {
+        MemoryPolicyMode::Default => 0,
+        MemoryPolicyMode::Preferred => 1,
+        MemoryPolicyMode::Bind => 2,
+        MemoryPolicyMode::Interleave => 3,
+        MemoryPolicyMode::Local => 4,
+        MemoryPolicyMode::PreferredMany => 5,
+        MemoryPolicyMode::WeightedInterleave => 6,
+    };
+    let flag = |flag: &MemoryPolicyFlag| match flag {
+        MemoryPolicyFlag::NumaBalancing => MemoryFlags::MPOL_F_NUMA_BALANCING,
+        MemoryPolicyFlag::RelativeNodes => MemoryFlags::MPOL_F_RELATIVE_NODES,
+        MemoryPolicyFlag::StaticNodes => MemoryFlags::MPOL_F_STATIC_NODES,
+    };
+    let flags = policy.flags.iter().map(flag).fold(MemoryFlags(0), |all, flag| all | flag);
+    let words = policy.nodes.as_deref().map(crate::spec::list::mask).unwrap_or_default();
+    let nodes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    // The kernel reads one bit less than it is told.
+    let bits = if words.is_empty() { 0 } else { words.len() as u32 * 64 + 1 };
+    plan.step(Op::SetMempolicy { mode, flags, nodes: &nodes, bits });
+}
+
+/// What was opened outside and is used inside.
+struct Inside {
     socket: Option<Slot>,
     slave: Option<Slot>,
-) -> Result<()> {
+    labels: Vec<security::Label>,
+}
+
+/// Identity, the wait for `start`, and the program.
+fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Result<()> {
     let spec = request.spec;
+    let Inside { socket, slave, labels } = inside;
     personality(plan, spec);
+    memory_policy(plan, spec);
     let process = spec.process.as_ref();
     let identity = process.map(|process| identity::Identity {
         process,
@@ -401,24 +442,5 @@ fn become_program(
         plan.step(Op::Report { to: channel, what: report::START_HOOKS });
         plan.step(Op::Await { from: channel });
     }
-    identity::execute(plan, &identity, channel, request.preserve_fds)
-}
-
-/// Refuse what no step exists for yet, naming the field.
-pub fn unsupported(spec: &Spec) -> Result<()> {
-    let linux = spec.linux.as_ref();
-    let process = spec.process.as_ref();
-    let given = [
-        (process.is_some_and(|p| p.apparmor_profile.is_some()), "process.apparmorProfile"),
-        (process.is_some_and(|p| p.selinux_label.is_some()), "process.selinuxLabel"),
-        (linux.is_some_and(|l| l.mount_label.is_some()), "linux.mountLabel"),
-        (linux.is_some_and(|l| l.intel_rdt.is_some()), "linux.intelRdt"),
-        (linux.is_some_and(|l| l.memory_policy.is_some()), "linux.memoryPolicy"),
-        (linux.is_some_and(|l| !l.net_devices.is_empty()), "linux.netDevices"),
-    ];
-    match given.iter().find(|(given, _)| *given) {
-        Some((_, field)) => Err(Error::new(format!("{field}: not supported yet"))
-            .hint("remove it from config.json, or use another runtime for this container")),
-        None => Ok(()),
-    }
+    identity::execute(plan, &identity, labels, channel, request.preserve_fds)
 }

@@ -4,8 +4,8 @@
 //! Knows the kinds of mounts. Where targets come from is `root`'s; words are `options`'.
 
 use tiny_ce_init::flags::{
-    AtFlags, FsmountFlags, FsopenFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags,
-    OpenTreeFlags, Propagation,
+    AtFlags, FsmountFlags, FsopenFlags, Magic, Mode, MountAttr, MountAttrs, MoveMountFlags,
+    OpenFlags, OpenTreeFlags, Propagation,
 };
 use tiny_ce_init::{Op, Slot, Unless};
 
@@ -183,6 +183,10 @@ fn one(
                 clone(plan, &source.path, recursive, options.source_nofollow)?
             }
         };
+        if root::components(&mount.destination) == ["proc"] {
+            // Only a procfs may stand where a procfs is expected (CVE-2019-16884).
+            plan.step(Op::Fstatfs { fd: tree, magic: Magic::PROC_SUPER_MAGIC });
+        }
         finish_tree(plan, tree, &options, options.attrs);
         let wanted = if source.directory { Wanted::Directory } else { Wanted::File };
         return place(plan, context.root, mount, tree, wanted);
@@ -191,6 +195,12 @@ fn one(
     if kind == "cgroup" || kind == "cgroup2" {
         return cgroup(plan, context, mount, &options);
     }
+    let label = context.spec.linux.as_ref().and_then(|linux| linux.mount_label.as_ref());
+    // Kernel file systems label their own files.
+    let labelled = !matches!(kind, "proc" | "sysfs" | "mqueue");
+    let label = label.filter(|label| labelled && !label.is_empty());
+    let label = label.map(|label| format!("context={label}"));
+    options.data.extend(label.as_deref());
     let mode = context.host.tmpfs_modes.get(index).copied().flatten();
     let mode = mode.map(|mode| format!("mode={mode:o}"));
     options.data.extend(mode.as_deref());
@@ -203,8 +213,8 @@ fn one(
     let tree = make(plan, kind, mount.source.as_deref(), &options, attrs)?;
     finish_tree(plan, tree, &options, Attrs::default());
     if options.copy_up {
-        plan.origin(format!("mounts[{index}] {:?} (tmpcopyup)", mount.destination));
-        return Err(Error::new("tmpcopyup is not done yet"));
+        plan.step(Op::SendFd { to: Slot::CHANNEL, what: super::report::COPY_UP, fd: tree });
+        plan.step(Op::Await { from: Slot::CHANNEL });
     }
     if late {
         let to = target(plan, context.root, mount, Wanted::Directory)?;

@@ -52,7 +52,7 @@ pub fn listen(channel: &UnixStream) -> Result<Said> {
     if index == report::FORKED {
         return Ok(Said::Forked(value));
     }
-    if (report::HOOKS..=report::EXECUTE).contains(&index) {
+    if (report::HOOKS..=report::COPY_UP).contains(&index) {
         return Ok(Said::At(index, fd));
     }
     let mut words = Vec::new();

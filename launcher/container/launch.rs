@@ -135,12 +135,13 @@ fn commit(
         UnixStream::pair().map_err(|e| Error::io("init's channel", "socketpair", &e))?;
     clone(undo, &prepared.spec, &prepared.plan, &program, theirs, options.preserve_fds)?;
     let (spec, plan) = (&prepared.spec, &prepared.plan);
-    let mut init = Init { undo, spec, plan, channel: &ours, options };
+    let mut init = Init { undo, spec, plan, channel: &ours, options, copied: 0 };
     if init.new_user_namespace() {
         init.write_maps()?;
     }
     channel::send(&ours, &prepared.plan.bytes)?;
     init.until_ready()?;
+    init.net_devices()?;
     super::program::check(prepared.spec.process.as_ref(), init.pid())?;
     let identity =
         Identity::of(init.pid()).ok_or_else(|| init.undo.ended("init ended as it became ready"))?;
@@ -292,6 +293,7 @@ struct Init<'a, 'u> {
     plan: &'a Finished,
     channel: &'a UnixStream,
     options: &'a Options,
+    copied: usize,
 }
 
 impl Init<'_, '_> {
@@ -320,6 +322,10 @@ impl Init<'_, '_> {
                     Some(path) => super::console::hand_over(path, &master)?,
                     None => self.undo.terminal = Some(master),
                 },
+                Said::At(report::COPY_UP, Some(tmpfs)) => {
+                    self.copy_up(&tmpfs)?;
+                    channel::go_on(self.channel)?;
+                }
                 Said::At(report::LISTENER, Some(fd)) => {
                     let state =
                         self.undo.record.state_as(Status::Creating, self.pid(), String::new());
@@ -335,6 +341,30 @@ impl Init<'_, '_> {
                 }
             }
         }
+    }
+
+    /// The tmpfs mounts that want it come in their order.
+    fn copy_up(&mut self, tmpfs: &OwnedFd) -> Result<()> {
+        let wants =
+            |mount: &&crate::spec::Mount| mount.options.iter().any(|word| word == "tmpcopyup");
+        let mount = self.spec.mounts.iter().filter(wants).nth(self.copied);
+        self.copied += 1;
+        let Some(mount) = mount else { return Err(Error::new("init reports out of turn")) };
+        let rootfs = Path::new(&self.undo.record.rootfs);
+        super::copy_up::copy_up(rootfs, &mount.destination, tmpfs)
+    }
+
+    /// Host interfaces that the container is given, once its namespace is there.
+    fn net_devices(&self) -> Result<()> {
+        let devices = self.spec.linux.iter().flat_map(|linux| &linux.net_devices);
+        for (host, device) in devices {
+            let place = format!("linux.netDevices[{host:?}]");
+            let path = format!("/proc/{}/ns/net", self.pid());
+            let namespace = File::open(&path).map_err(|e| Error::io(&place, "openat", &e))?;
+            let name = device.name.as_deref();
+            network::move_device(&place, host, name, namespace.as_fd())?;
+        }
+        Ok(())
     }
 
     /// A child of the same parent goes on; the process that made it has ended.

@@ -5,6 +5,7 @@
 
 mod channel;
 mod console;
+mod copy_up;
 mod delete;
 mod directory;
 mod end;

@@ -103,7 +103,7 @@ pub fn prepare(
     let (settings, devices) = resources(&spec, &hierarchies)?;
     let host = host::probe(&spec, &bundle, &cgroup, &hierarchies)?;
     let filter = filter(&spec)?;
-    compile::unsupported(&spec)?;
+    host::security(&spec)?;
     let directory = state.join(ROOTFS);
     let directory = ephemeral.then(|| directory.to_string_lossy());
     let request = Request {

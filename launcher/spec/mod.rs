@@ -12,6 +12,7 @@ pub mod filter;
 pub mod id;
 pub mod json;
 pub mod linux;
+pub mod list;
 pub mod load;
 pub mod names;
 mod parse;

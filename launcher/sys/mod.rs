@@ -4,6 +4,7 @@
 
 pub mod bpf;
 pub mod cgroupfs;
+pub mod copy;
 pub mod file;
 pub mod mount;
 pub mod namespace;

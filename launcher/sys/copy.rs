@@ -1,0 +1,105 @@
+//! Copying a tree below descriptors: no path of more than one component, no link followed.
+#![allow(unsafe_code, reason = "system calls")]
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use super::check;
+use super::file::openat2;
+
+const BELOW: u64 = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+
+/// A descriptor to read the directory that `path_only` names.
+pub fn readable(path_only: &OwnedFd) -> io::Result<OwnedFd> {
+    open_directory(path_only.as_fd(), c".")
+}
+
+/// A directory below another.
+pub fn open_directory(at: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    openat2(at, name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC, BELOW)
+}
+
+/// What is in a directory, without itself and its parent.
+pub fn names(directory: &OwnedFd) -> io::Result<Vec<CString>> {
+    let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    let entries = std::fs::read_dir(path)?;
+    let name = |entry: io::Result<std::fs::DirEntry>| {
+        let name = entry?.file_name();
+        CString::new(std::os::unix::ffi::OsStringExt::into_vec(name)).map_err(io::Error::from)
+    };
+    entries.map(name).collect()
+}
+
+/// fstatat(2) of the entry itself.
+pub fn status(at: BorrowedFd<'_>, name: &CStr) -> io::Result<libc::stat> {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+    let flags = libc::AT_SYMLINK_NOFOLLOW;
+    // SAFETY: `name` is a C string; the kernel fills the structure whole when it answers 0.
+    unsafe {
+        check(libc::fstatat(at.as_raw_fd(), name.as_ptr(), stat.as_mut_ptr(), flags).into())?;
+        Ok(stat.assume_init())
+    }
+}
+
+/// mkdirat(2), for now only for us.
+pub fn make_directory(at: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    // SAFETY: `name` is a C string.
+    check(unsafe { libc::mkdirat(at.as_raw_fd(), name.as_ptr(), 0o700) }.into()).map(drop)
+}
+
+/// The bytes of a regular file.
+pub fn regular(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    let mut source = File::from(openat2(from, name, flags, BELOW)?);
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: `name` is a C string.
+    let made = unsafe { libc::openat(to.as_raw_fd(), name.as_ptr(), flags, 0o600) };
+    let mut target = File::from(super::file::owned(made.into())?);
+    io::copy(&mut source, &mut target).map(drop)
+}
+
+/// A symbolic link, as it is.
+pub fn link(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    let mut target = vec![0u8; libc::PATH_MAX as usize];
+    // SAFETY: the kernel writes at most as many bytes as `target` has.
+    let length = unsafe {
+        libc::readlinkat(from.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len())
+    };
+    target.truncate(check(length as i64)? as usize);
+    let target = CString::new(target)?;
+    // SAFETY: both are C strings.
+    let made = unsafe { libc::symlinkat(target.as_ptr(), to.as_raw_fd(), name.as_ptr()) };
+    check(made.into()).map(drop)
+}
+
+/// A device, FIFO or socket.
+pub fn node(at: BorrowedFd<'_>, name: &CStr, status: &libc::stat) -> io::Result<()> {
+    // SAFETY: `name` is a C string.
+    let made = unsafe {
+        libc::mknodat(at.as_raw_fd(), name.as_ptr(), status.st_mode & !0o077, status.st_rdev)
+    };
+    check(made.into()).map(drop)
+}
+
+/// Owner and mode of an entry, or with an empty name of the descriptor itself.
+pub fn set_owner_and_mode(at: BorrowedFd<'_>, name: &CStr, status: &libc::stat) -> io::Result<()> {
+    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
+    let (uid, gid) = (status.st_uid, status.st_gid);
+    // SAFETY: `name` is a C string.
+    let owned = unsafe { libc::fchownat(at.as_raw_fd(), name.as_ptr(), uid, gid, flags) };
+    check(owned.into())?;
+    if status.st_mode & libc::S_IFMT == libc::S_IFLNK {
+        return Ok(());
+    }
+    let mode = status.st_mode & 0o7777;
+    // SAFETY: as above; the entry is one that was just made, and is no link.
+    let set = unsafe {
+        match name.is_empty() {
+            true => libc::fchmod(at.as_raw_fd(), mode),
+            false => libc::fchmodat(at.as_raw_fd(), name.as_ptr(), mode, 0),
+        }
+    };
+    check(set.into()).map(drop)
+}
