@@ -249,6 +249,7 @@ fn joined(spec: &Spec) -> Result<Vec<bool>> {
             Some(path) => {
                 let file =
                     sys::namespace::open(path, namespace.kind).map_err(|e| e.within(place()))?;
+                not_the_hosts(linux, namespace.kind, &file)?;
                 sys::namespace::owned_by_us(&file)
             }
         });
