@@ -3,11 +3,28 @@
 //! A new command is one row here; its own row is in its file.
 
 use super::table::Command;
-use super::{config, info, network};
+use super::{config, explain, info, life, list, network};
 
 /// Every command, under headings.
 pub const COMMANDS: &[(&str, &[Command])] = &[
-    ("Bundles", &[config::SpecCommand::COMMAND, config::Validate::COMMAND]),
+    (
+        "Containers",
+        &[
+            life::Run::COMMAND,
+            life::Create::COMMAND,
+            life::Start::COMMAND,
+            life::Kill::COMMAND,
+            life::Delete::COMMAND,
+            list::List::COMMAND,
+            list::StateCommand::COMMAND,
+            life::CreateStart::COMMAND,
+            life::DeleteAll::COMMAND,
+        ],
+    ),
+    (
+        "Bundles and plans",
+        &[explain::Explain::COMMAND, config::SpecCommand::COMMAND, config::Validate::COMMAND],
+    ),
     ("Networks", &[network::Create::COMMAND, network::List::COMMAND, network::Remove::COMMAND]),
     ("Help", &[info::Help::COMMAND, info::Completion::COMMAND, info::Man::COMMAND]),
 ];
@@ -23,6 +40,12 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("network remove", "network rm"),
     ("network delete", "network rm"),
     ("check", "validate"),
+    ("ls", "list"),
+    ("rm", "delete"),
+    ("remove", "delete"),
+    ("stop", "kill"),
+    ("inspect", "state"),
+    ("plan", "explain"),
 ];
 
 /// Every command, in order.

@@ -4,10 +4,12 @@
 
 /// `did you mean start or state?`; `None` if nothing is near.
 pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let mut best = (word.trim_start_matches('-').chars().count() / 3).max(1);
+    let length = word.trim_start_matches('-').chars().count();
+    // Of one letter, every other letter would be near.
+    let mut best = (length / 3).max(1).min(length.saturating_sub(1));
     let mut near: Vec<&str> = Vec::new();
     for candidate in known {
-        let distance = match !word.is_empty() && candidate.starts_with(word) {
+        let distance = match length > 0 && candidate.starts_with(word) {
             true => 1,
             false => distance(word, candidate),
         };
@@ -68,6 +70,7 @@ mod tests {
         assert_eq!(mean("del"), Some("did you mean delete?".to_owned()));
         assert_eq!(mean("frobnicate"), None);
         assert_eq!(mean("x"), None);
+        assert_eq!(mean("p"), None);
         assert_eq!(mean(""), None);
     }
 }

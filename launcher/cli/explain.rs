@@ -1,0 +1,90 @@
+//! `explain`: what would be done, or was, without doing it.
+//!
+//! Chooses what is meant and prints; the plan is `compile`'s, and says itself how it reads.
+
+use std::path::{Path, PathBuf};
+
+use super::embedded::EmbeddedOptions;
+use super::life::{CONFIG, unbundled};
+use super::table::command;
+use super::value::AfterDashes;
+use super::{Globals, print};
+use crate::compile::Then;
+use crate::container::{self, Options, Source};
+use crate::spec::id;
+use crate::{Error, Result};
+
+command! {
+    /// Print the system calls that make a container, and why each.
+    ///
+    /// Each stands below the field of config.json that it is for. For a BUNDLE: what "create" would
+    /// do now. For a CONTAINER: what it was made by. For neither: what "run" would do with the same
+    /// options. Nothing is done; what is printed are the very bytes that init runs.
+    pub struct Explain = "explain" {
+        args {
+            /// A directory with a config.json, or the id of a container.
+            "[BUNDLE|CONTAINER]" target: Option<PathBuf>,
+            /// What runs in a container without a bundle; default: a shell.
+            "[-- COMMAND...]" command: AfterDashes,
+        }
+        options {
+            /// Name of the file in the bundle; default: config.json.
+            "-f, --config FILE" config: Option<String>,
+            /// Attach the container to a network, with this address or a free one.
+            "--network NAME[:ADDRESS]" network: Option<String>,
+        }
+        include {
+            "Container without a bundle" embedded: EmbeddedOptions,
+        }
+        examples {
+            "explain /srv/web": "of /srv/web/config.json",
+            "explain web": "of the container web",
+            "explain --read-only -- make": "of \"tiny-ce run --read-only -- make\"",
+        }
+        run = explain;
+    }
+}
+
+/// What a container that does not exist yet is called in the text.
+const NAME: &str = "CONTAINER";
+
+fn explain(it: Explain, globals: &Globals) -> Result<u8> {
+    let root = globals.state_root()?;
+    let AfterDashes(command) = &it.command;
+    let Some(target) = it.target else {
+        let source = unbundled(it.embedded, command, globals)?;
+        return would(&root, source, it.network, Then::Run);
+    };
+    let extra = it.embedded.given().or((!command.is_empty()).then_some("a command behind --"));
+    if let Some(extra) = extra {
+        return Err(Error::new(format!("explain: {extra} is for a container without a bundle")));
+    }
+    let name = target.to_str().filter(|name| id::check(name).is_ok());
+    if let Some(name) = name.filter(|name| root.join(name).symlink_metadata().is_ok()) {
+        return print(&container::plan(&root, name)?.to_string());
+    }
+    if name.is_some() && !target.is_dir() {
+        return Err(Error::new(format!(
+            "explain: {target:?}: there is neither a container nor a directory of this name"
+        )));
+    }
+    let config = it.config.unwrap_or_else(|| CONFIG.to_owned());
+    let source = Source::Bundle { path: target, config, lenient: false };
+    would(&root, source, it.network, Then::AwaitStart)
+}
+
+/// The values for the container's cgroup, each with its field, and then the plan.
+fn would(root: &Path, source: Source, network: Option<String>, then: Then) -> Result<u8> {
+    let options = Options { network, ..Options::default() };
+    let prepared = container::prepare(NAME, &root.join(NAME), source, &options, then)?;
+    let mut text = String::new();
+    let settings = prepared.settings.iter().map(ToString::to_string);
+    let devices = prepared.devices.to_string();
+    for (index, line) in settings.chain(devices.lines().map(str::to_owned)).enumerate() {
+        if index == 0 {
+            text.push_str("the cgroup\n");
+        }
+        text.push_str(&format!("       {line}\n"));
+    }
+    print(&format!("{text}{}", prepared.plan))
+}

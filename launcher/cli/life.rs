@@ -1,0 +1,307 @@
+//! `create`, `start`, `run`, `state`, `kill`, `delete`, `list`: the life of a container.
+//!
+//! Types words, chooses between a bundle and none, and prints; what a container is and does is
+//! `container`'s. Names and flags are runc's.
+
+use std::ffi::{OsStr, OsString};
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+
+use super::embedded::EmbeddedOptions;
+use super::table::{command, options};
+use super::value::{AfterDashes, Completes, Directory, Id, Number, Value};
+use super::{Globals, print};
+use crate::container::{self, Options, RunOptions, Source, signals};
+use crate::{Error, Result};
+
+/// A signal, by name or number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signal(
+    /// Its number.
+    pub i32,
+);
+
+impl Value for Signal {
+    // Those that people send.
+    const COMPLETES: Completes =
+        Completes::Words(&["TERM", "KILL", "INT", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT"]);
+
+    fn parse(word: &OsStr) -> Result<Self> {
+        signals::parse(&word.to_string_lossy()).map(Signal)
+    }
+}
+
+options! {
+    /// What `create` and `run` share.
+    pub struct CreateOptions {
+        /// Where config.json is; default: the working directory.
+        "-b, --bundle DIRECTORY" bundle: Option<Directory>,
+        /// Name of the file in the bundle; default: config.json.
+        "-f, --config FILE" config: Option<String>,
+        /// Write the pid of the container's program to this file.
+        "--pid-file FILE" pid_file: Option<PathBuf>,
+        /// Pass on this many of the caller's descriptors, from 3 on; default: 0.
+        "--preserve-fds NUMBER" preserve_fds: Option<Number<0, 1_048_576>>,
+        /// Attach the container to a network, with this address or a free one.
+        "--network NAME[:ADDRESS]" network: Option<String>,
+        /// Move the root instead of pivoting to it, where it is a ramdisk; less safe.
+        "--no-pivot" no_pivot: bool,
+        /// Keep the caller's session keyring.
+        "--no-new-keyring" no_new_keyring: bool,
+    }
+}
+
+command! {
+    /// Create a container; its program waits for "start".
+    pub struct Create = "create" {
+        args {
+            /// What it is to be called.
+            "CONTAINER" id: Id,
+        }
+        include {
+            "Options" create: CreateOptions,
+        }
+        examples {
+            "create --bundle /srv/web web": "from /srv/web/config.json",
+        }
+        run = |it, globals: &Globals| {
+            let (source, options) = (it.create.source(), it.create.options());
+            container::create(&globals.state_root()?, &it.id.0, source, &options).map(|()| 0)
+        };
+    }
+}
+
+impl CreateOptions {
+    /// The bundle that is meant, which is the working directory if none is named.
+    fn source(&self) -> Source {
+        let named = self.bundle.as_ref().map(|Directory(path)| path.clone());
+        Source::Bundle {
+            path: named.unwrap_or_else(|| PathBuf::from(".")),
+            config: self.config.clone().unwrap_or_else(|| CONFIG.to_owned()),
+            lenient: false,
+        }
+    }
+
+    /// What has nothing to do with the configuration.
+    fn options(&self) -> Options {
+        Options {
+            pid_file: self.pid_file.clone(),
+            preserve_fds: self.preserve_fds.map_or(0, |it| it.0 as u32),
+            no_pivot: self.no_pivot,
+            no_new_keyring: self.no_new_keyring,
+            network: self.network.clone(),
+        }
+    }
+}
+
+command! {
+    /// Start the program of a created container.
+    pub struct Start = "start" {
+        args {
+            /// A created container.
+            "CONTAINER" id: Id,
+        }
+        examples {
+            "start web": "its program runs from now on",
+        }
+        run = |it, globals: &Globals| {
+            container::start(&globals.state_root()?, &it.id.0).map(|()| 0)
+        };
+    }
+}
+
+command! {
+    /// Create a container, start it, and wait for its end.
+    ///
+    /// With --bundle, or with a CONTAINER and a config.json in the working directory, it is the
+    /// container of that config.json. Otherwise nothing is needed: a shell, or the COMMAND, runs in
+    /// the host's own file system, whose changes vanish, or in that of --rootfs.
+    ///
+    /// Signals are passed on. The exit status is that of the program; 128 and the signal's number,
+    /// if a signal ended it.
+    pub struct Run = "run" {
+        args {
+            /// What it is to be called; default: a name of its own.
+            "[CONTAINER]" id: Option<Id>,
+            /// What runs in a container without a bundle; default: a shell.
+            "[-- COMMAND...]" command: AfterDashes,
+        }
+        options {
+            /// Do not wait; the container stays until it is deleted.
+            "-d, --detach" detach: bool,
+            /// Leave the container there when its program has ended.
+            "--keep" keep: bool,
+            /// Do not adopt processes that the container leaves behind.
+            "--no-subreaper" no_subreaper: bool,
+        }
+        include {
+            "Container" create: CreateOptions,
+            "Container without a bundle" embedded: EmbeddedOptions,
+        }
+        examples {
+            "run": "a shell that can break nothing",
+            "run --memory 512m --cpus 1 -- make": "a command, with limits",
+            "run --bundle /srv/web web": "from /srv/web/config.json",
+        }
+        run = run;
+    }
+}
+
+command! {
+    /// Send a signal to a container's program.
+    pub struct Kill = "kill" {
+        args {
+            /// The container.
+            "CONTAINER" id: Id,
+            /// Its name or number; default: TERM.
+            "[SIGNAL]" signal: Option<Signal>,
+        }
+        options {
+            /// Send it to every process of the container.
+            "-a, --all" all: bool,
+        }
+        examples {
+            "kill web": "ask it to end",
+            "kill --all web KILL": "end all its processes at once",
+        }
+        run = |it, globals: &Globals| {
+            let Signal(signal) = it.signal.unwrap_or(Signal(libc::SIGTERM));
+            container::kill(&globals.state_root()?, &it.id.0, signal, it.all).map(|()| 0)
+        };
+    }
+}
+
+command! {
+    /// Delete a container that does not run, and all that belongs to it.
+    pub struct Delete = "delete" {
+        args {
+            /// The container.
+            "CONTAINER" id: Id,
+        }
+        options {
+            /// Kill it first; and it is no error if there is none.
+            "-f, --force" force: bool,
+        }
+        examples {
+            "delete --force web": "whatever its state is",
+        }
+        run = |it, globals: &Globals| {
+            container::delete(&globals.state_root()?, &it.id.0, it.force).map(|()| 0)
+        };
+    }
+}
+
+fn run(it: Run, globals: &Globals) -> Result<u8> {
+    let AfterDashes(command) = &it.command;
+    let root = globals.state_root()?;
+    let source = choose(&it.create, it.embedded, command, it.id.is_some(), globals)?;
+    let named = it.id.map(|Id(id)| id);
+    let unnamed = named.is_none();
+    let id = named.unwrap_or_else(generated_id);
+    let run = RunOptions { detach: it.detach, keep: it.keep, no_subreaper: it.no_subreaper };
+    let code = container::run(&root, &id, source, &it.create.options(), run)?;
+    if it.detach && unnamed {
+        // Otherwise nobody would know what to delete.
+        print(&format!("{id}\n"))?;
+    }
+    Ok(status(code))
+}
+
+/// A bundle, or a container without one: whichever the words mean.
+///
+/// # Errors
+/// They mean both.
+fn choose(
+    create: &CreateOptions,
+    embedded: EmbeddedOptions,
+    command: &[OsString],
+    named: bool,
+    globals: &Globals,
+) -> Result<Source> {
+    let extra = embedded.given().or((!command.is_empty()).then_some("a command behind --"));
+    let asked = match (&create.bundle, &create.config) {
+        (Some(_), _) => Some("--bundle"),
+        (None, Some(_)) => Some("--config"),
+        (None, None) => None,
+    };
+    match (asked, extra) {
+        (Some(asked), Some(extra)) => Err(Error::new(format!(
+            "{extra} cannot be given with {asked}: change the bundle's config.json instead"
+        ))),
+        (Some(_), None) => Ok(create.source()),
+        (None, None) if named && Path::new(CONFIG).exists() => Ok(create.source()),
+        (None, _) => unbundled(embedded, command, globals),
+    }
+}
+
+/// A container without a bundle.
+pub fn unbundled(
+    embedded: EmbeddedOptions,
+    command: &[OsString],
+    globals: &Globals,
+) -> Result<Source> {
+    let ephemeral = embedded.rootfs.is_none();
+    let spec = embedded.spec(command, false, globals.rootless()?)?;
+    Ok(Source::Embedded { spec: Box::new(spec), ephemeral })
+}
+
+/// Usual name of the file in a bundle.
+pub const CONFIG: &str = "config.json";
+
+/// An id that nobody has: 12 hexadecimal digits of the seed that the kernel gave this process.
+fn generated_id() -> String {
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))[..12].to_owned()
+}
+
+/// An exit status of a program; there are none above 255.
+fn status(code: i32) -> u8 {
+    u8::try_from(code).unwrap_or(u8::MAX)
+}
+
+command! {
+    /// Create and start a container from a bundle, and wait for its end.
+    ///
+    /// The same as "run --bundle BUNDLE" with a name of its own; and a config.json without
+    /// ociVersion will do.
+    pub struct CreateStart = "cs" {
+        args {
+            /// Where config.json is.
+            "BUNDLE" bundle: Directory,
+        }
+        run = |it, globals: &Globals| {
+            let (Directory(path), config) = (it.bundle, CONFIG.to_owned());
+            let source = Source::Bundle { path, config, lenient: true };
+            let (root, id) = (globals.state_root()?, generated_id());
+            container::run(&root, &id, source, &Options::default(), RunOptions::default())
+                .map(status)
+        };
+    }
+}
+
+command! {
+    /// Delete all containers, running ones too.
+    pub struct DeleteAll = "del" | "d" {
+        run = |_, globals: &Globals| delete_all(&globals.state_root()?);
+    }
+}
+
+fn delete_all(root: &Path) -> Result<u8> {
+    let mut deleted = String::new();
+    let mut failed: Vec<Error> = Vec::new();
+    for id in container::list(root)?.iter().map(super::list::id) {
+        match container::delete(root, id, true) {
+            Ok(()) => deleted += &format!("{id}\n"),
+            Err(e) => failed.push(e),
+        }
+    }
+    let count = deleted.lines().count();
+    print(&format!("{deleted}{count} deleted\n"))?;
+    match failed.as_slice() {
+        [] => Ok(0),
+        [only] => Err(only.clone()),
+        many => {
+            let all = Error::new(format!("{} containers cannot be deleted", many.len()));
+            Err(many.iter().fold(all, |all, e| all.detail(e.line())))
+        }
+    }
+}

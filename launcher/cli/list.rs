@@ -1,0 +1,170 @@
+//! `state` and `list`: what there is, printed as runc prints it.
+//!
+//! Knows columns and JSON shapes; the states are `container`'s.
+
+use serde::Serialize;
+
+use super::table::command;
+use super::value::{Id, ListFormat};
+use super::{Globals, print};
+use crate::container::{self, Listed, State};
+use crate::{Error, Result};
+
+command! {
+    /// Print the state of a container, as JSON.
+    pub struct StateCommand = "state" {
+        args {
+            /// The container.
+            "CONTAINER" id: Id,
+        }
+        run = |it, globals: &Globals| {
+            let state = container::state(&globals.state_root()?, &it.id.0)?;
+            print(&(serde_json::to_string_pretty(&state).map_err(unprintable)? + "\n"))
+        };
+    }
+}
+
+command! {
+    /// List containers.
+    pub struct List = "list" {
+        options {
+            /// How to print it; default: table.
+            "-f, --format table|json" format: Option<ListFormat>,
+            /// Ids only.
+            "-q, --quiet" quiet: bool,
+        }
+        examples {
+            "list --quiet": "to be read by a script",
+        }
+        run = |it, globals: &Globals| {
+            let all = container::list(&globals.state_root()?)?;
+            match (it.quiet, it.format) {
+                (true, _) => {
+                    let ids: Vec<String> = all.iter().map(|it| format!("{}\n", id(it))).collect();
+                    print(&ids.concat())
+                }
+                (false, Some(ListFormat::Json)) => print(&json(&all)?),
+                (false, _) => print(&table(&all)),
+            }
+        };
+    }
+}
+
+/// The container's id.
+pub fn id(listed: &Listed) -> &str {
+    match listed {
+        Listed::Whole(state) => &state.id,
+        Listed::Damaged { id, .. } => id,
+    }
+}
+
+/// The status of a container whose state cannot be read.
+const DAMAGED: &str = "damaged";
+
+/// One element of `list --format json`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Element<'a> {
+    Whole(&'a State),
+    #[serde(rename_all = "camelCase")]
+    Damaged {
+        oci_version: &'static str,
+        id: &'a str,
+        pid: i32,
+        status: &'static str,
+        error: &'a str,
+    },
+}
+
+impl<'a> Element<'a> {
+    fn of(listed: &'a Listed) -> Self {
+        match listed {
+            Listed::Whole(state) => Element::Whole(state),
+            Listed::Damaged { id, error } => {
+                let (oci_version, error) = (crate::spec::default::VERSION, error.line());
+                Element::Damaged { oci_version, id, pid: 0, status: DAMAGED, error }
+            }
+        }
+    }
+}
+
+/// On one line, as runc's; without containers an empty array, which jq can walk (runc's is null).
+fn json(all: &[Listed]) -> Result<String> {
+    let elements: Vec<Element<'_>> = all.iter().map(Element::of).collect();
+    Ok(serde_json::to_string(&elements).map_err(unprintable)? + "\n")
+}
+
+fn unprintable(e: serde_json::Error) -> Error {
+    Error::new(format!("the state as JSON: {e}"))
+}
+
+/// Columns, each as wide as its widest cell.
+fn table(all: &[Listed]) -> String {
+    let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
+    rows.extend(all.iter().map(|listed| match listed {
+        Listed::Whole(it) => [
+            it.id.clone(),
+            it.pid.to_string(),
+            it.status.word().to_owned(),
+            it.bundle.clone(),
+            it.created.clone(),
+            it.owner.clone(),
+        ],
+        Listed::Damaged { id, .. } => [id.as_str(), "0", DAMAGED, "-", "-", "-"].map(str::to_owned),
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..6).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("   ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::Status;
+
+    fn listed() -> Vec<Listed> {
+        let state = State {
+            oci_version: "1.3.0",
+            id: "web".to_owned(),
+            pid: 4711,
+            status: Status::Running,
+            bundle: "/srv/web".to_owned(),
+            rootfs: "/srv/web/rootfs".to_owned(),
+            created: "2026-08-19T10:00:00Z".to_owned(),
+            annotations: Default::default(),
+            owner: "root".to_owned(),
+        };
+        let error = Error::new("/run/tiny-ce/old/state.json: missing");
+        vec![Listed::Damaged { id: "old".to_owned(), error }, Listed::Whole(Box::new(state))]
+    }
+
+    #[test]
+    fn columns_as_runc_has_them() {
+        assert_eq!(
+            table(&listed()),
+            "ID    PID    STATUS    BUNDLE     CREATED                OWNER\n\
+             old   0      damaged   -          -                      -\n\
+             web   4711   running   /srv/web   2026-08-19T10:00:00Z   root\n"
+        );
+        assert_eq!(table(&[]), "ID   PID   STATUS   BUNDLE   CREATED   OWNER\n");
+    }
+
+    #[test]
+    fn json_as_go_runc_reads_it() {
+        let text = json(&listed()).expect("JSON");
+        let all: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(all[0]["status"], "damaged");
+        assert_eq!(all[0]["error"], "/run/tiny-ce/old/state.json: missing");
+        assert_eq!(all[1]["ociVersion"], "1.3.0");
+        assert_eq!(all[1]["pid"], 4711);
+        assert_eq!(all[1]["created"], "2026-08-19T10:00:00Z");
+        assert_eq!(text.lines().count(), 1);
+        assert_eq!(json(&[]), Ok("[]\n".to_owned()));
+    }
+}
