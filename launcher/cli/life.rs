@@ -40,6 +40,10 @@ options! {
         "-f, --config FILE" config: Option<String>,
         /// Write the pid of the container's program to this file.
         "--pid-file FILE" pid_file: Option<PathBuf>,
+        /// Send the master of the container's terminal to this Unix socket.
+        "--console-socket PATH" console_socket: Option<PathBuf>,
+        /// Send a pidfd of the container's program to this Unix socket.
+        "--pidfd-socket PATH" pidfd_socket: Option<PathBuf>,
         /// Pass on this many of the caller's descriptors, from 3 on; default: 0.
         "--preserve-fds NUMBER" preserve_fds: Option<Number<0, 1_048_576>>,
         /// Attach the container to a network, with this address or a free one.
@@ -86,6 +90,8 @@ impl CreateOptions {
     fn options(&self) -> Options {
         Options {
             pid_file: self.pid_file.clone(),
+            console_socket: self.console_socket.clone(),
+            pidfd_socket: self.pidfd_socket.clone(),
             preserve_fds: self.preserve_fds.map_or(0, |it| it.0 as u32),
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
