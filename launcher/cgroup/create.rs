@@ -16,47 +16,53 @@ use crate::{Error, Result};
 const DOMAIN_CONTROLLERS: &[&str] = &["memory", "io", "hugetlb", "rdma", "misc", "dmem"];
 
 impl Cgroup {
+    /// Leave out, before anything is made, the groups that this user may not make; told as
+    /// warnings. One that a setting needs is an error.
+    ///
+    /// For callers who can do without: not root, and no cgroupsPath was given.
+    pub fn leave_out(&mut self, settings: &[Setting]) -> Result<Vec<String>> {
+        let (kept, refused): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.groups).into_iter().partition(Group::makeable);
+        self.groups = kept;
+        let needed: Vec<_> =
+            settings.iter().filter(|s| refused.iter().any(|g| s.is_in(g))).cloned().collect();
+        let refusal = |group: &Group| Error::call(&group.path, "mkdir", libc::EACCES);
+        match refused.first() {
+            None => Ok(Vec::new()),
+            Some(first) if !needed.is_empty() => Err(refusal(first).detail(limits(&needed)).hint(
+                "limits need a cgroup that this user may write: a delegated cgroup \
+                 (systemd-run --user --scope -p Delegate=yes), or root",
+            )),
+            Some(first) => {
+                let names: Vec<String> = refused.iter().map(Group::name).collect();
+                Ok(vec![format!(
+                    "no cgroup of its own in {}, so no limits, statistics or pause there: {}",
+                    names.join(", "),
+                    refusal(first).line()
+                )])
+            }
+        }
+    }
+
     /// Make every group. Existing ones must be empty and not frozen.
     ///
-    /// `settings` tells which controllers must be there. Unless `required` (a cgroupsPath was
-    /// given, or we are root), a group that we may not make and that no setting needs is left
-    /// out, and the returned warnings say so. After an error nothing that was made remains.
-    pub fn create(&mut self, settings: &[Setting], required: bool) -> Result<Vec<String>> {
-        if self.groups.is_empty() && (required || !settings.is_empty()) {
+    /// `settings` tells which controllers must be there. After an error nothing that was made
+    /// remains.
+    pub fn create(&mut self, settings: &[Setting]) -> Result<()> {
+        if self.groups.is_empty() && !settings.is_empty() {
             let e = Error::new("no cgroup file system is mounted").detail(limits(settings));
             return Err(e.hint("mount one: mount -t cgroup2 cgroup2 /sys/fs/cgroup"));
         }
         let hybrid = self.groups.iter().any(|g| g.version == Version::V1);
-        let mut refused = Vec::new();
-        let mut made = Vec::new();
-        for mut group in std::mem::take(&mut self.groups) {
-            match group.make(settings, hybrid) {
-                Ok(()) => {
-                    group.existed = false;
-                    made.push(group);
-                }
-                Err(e) if !required && is_refusal(&e) => {
-                    let needed: Vec<_> =
-                        settings.iter().filter(|s| s.is_in(&group)).cloned().collect();
-                    if !needed.is_empty() {
-                        undo(&made);
-                        self.groups = made;
-                        return Err(e.detail(limits(&needed)).hint(
-                            "limits need a cgroup that this user may write: a delegated cgroup \
-                             (systemd-run --user --scope -p Delegate=yes), or root",
-                        ));
-                    }
-                    refused.push((group.name(), e));
-                }
-                Err(e) => {
-                    undo(&made);
-                    self.groups = made;
-                    return Err(e);
-                }
+        for at in 0..self.groups.len() {
+            if let Err(e) = self.groups[at].make(settings, hybrid) {
+                self.groups.truncate(at);
+                undo(&self.groups);
+                return Err(e);
             }
+            self.groups[at].existed = false;
         }
-        self.groups = made;
-        Ok(warnings(&refused))
+        Ok(())
     }
 }
 
@@ -68,26 +74,12 @@ impl Setting {
     }
 }
 
-fn is_refusal(e: &Error) -> bool {
-    matches!(e.errno(), Some(libc::EACCES | libc::EPERM | libc::EROFS))
-}
-
 fn limits(settings: &[Setting]) -> String {
     if settings.is_empty() {
         return "needed for: linux.cgroupsPath".into();
     }
     let names: BTreeSet<&str> = settings.iter().map(|s| s.origin.as_str()).collect();
     format!("needed for: {}", names.into_iter().collect::<Vec<_>>().join(", "))
-}
-
-fn warnings(refused: &[(String, Error)]) -> Vec<String> {
-    let Some((_, first)) = refused.first() else { return Vec::new() };
-    let names: Vec<&str> = refused.iter().map(|(name, _)| name.as_str()).collect();
-    vec![format!(
-        "no cgroup of its own in {}, so no limits, statistics or pause there: {}",
-        names.join(", "),
-        first.line()
-    )]
 }
 
 /// Take away what was made before the step that failed; what is not ours is not empty.
@@ -98,6 +90,21 @@ fn undo(made: &[Group]) {
 }
 
 impl Group {
+    /// Whether the nearest directory above that exists may be written by this user.
+    fn makeable(&self) -> bool {
+        let mut path = self.path.as_str();
+        while let Some((parent, _)) = path.rsplit_once('/') {
+            if sys::writable(parent) {
+                return true;
+            }
+            if std::path::Path::new(parent).exists() {
+                return false;
+            }
+            path = parent;
+        }
+        false
+    }
+
     /// Make this one, and leave nothing of it if that fails.
     fn make(&self, settings: &[Setting], hybrid: bool) -> Result<()> {
         let fresh = match self.mkdir() {

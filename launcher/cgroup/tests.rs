@@ -165,7 +165,7 @@ fn without_a_path_it_is_below_or_beside_our_own() {
     let Some(h) = machine() else { return };
     let id = name()[1..].to_owned();
     let mut own = Own(Cgroup::locate(None, &id, &h).expect("locate"));
-    own.0.create(&[], true).expect("create");
+    own.0.create(&[]).expect("create");
     for (group, hierarchy) in own.groups.iter().zip(h.all.iter().filter(|h| joins(h))) {
         let base = match h.mode() {
             Mode::V2 => parent_of(hierarchy.own_below_mount()),
@@ -281,7 +281,7 @@ fn a_cgroup_in_use_is_refused_and_left_alone() {
     own.add(process.pid(), false).expect("add");
     let inner = own.groups[0].path.strip_prefix(&own.groups[0].mount).expect("inner");
     let again = || Cgroup::locate(Some(inner), "id", &h).expect("locate");
-    let text = again().create(&[], true).expect_err("in use").to_string();
+    let text = again().create(&[]).expect_err("in use").to_string();
     assert!(text.contains("exists already, and is not empty"), "{text}");
     assert!(text.contains(&process.pid().to_string()), "{text}");
     // Somebody who meant to make it, and died before he saw that it is there.
@@ -289,10 +289,10 @@ fn a_cgroup_in_use_is_refused_and_left_alone() {
     assert_eq!(own.pids().expect("pids"), [process.pid()]);
     drop(process);
     own.freeze().expect("freeze");
-    let text = again().create(&[], true).expect_err("frozen").to_string();
+    let text = again().create(&[]).expect_err("frozen").to_string();
     assert!(text.contains("is frozen"), "{text}");
     own.thaw().expect("thaw");
-    again().create(&[], true).expect("empty and not frozen");
+    again().create(&[]).expect("empty and not frozen");
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn a_failed_create_leaves_nothing() {
     unheard[0].controller = "unheard".into();
     let mut cgroup = Cgroup::locate(Some(&path), "id", &h).expect("locate");
     assert!(cgroup.groups.iter().all(|g| g.made_parents == 2));
-    let text = cgroup.create(&unheard, true).expect_err("no such controller").to_string();
+    let text = cgroup.create(&unheard).expect_err("no such controller").to_string();
     assert!(text.starts_with(&format!("{}: the unheard controller", v2.mount)), "{text}");
     for hierarchy in &h.all {
         let top = format!("{}/{}", hierarchy.mount, path.split('/').nth(1).expect("name"));
@@ -319,10 +319,10 @@ fn made_parents_go_when_empty() {
     let top = name();
     let locate = |leaf: &str| Cgroup::locate(Some(&format!("{top}/{leaf}")), "id", &h);
     let mut first = locate("a").expect("locate");
-    first.create(&[], true).expect("create");
+    first.create(&[]).expect("create");
     let second = {
         let mut second = locate("b").expect("locate");
-        second.create(&[], true).expect("create");
+        second.create(&[]).expect("create");
         second
     };
     let parent = format!("{}{top}", first.groups[0].mount);

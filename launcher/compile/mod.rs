@@ -15,8 +15,8 @@ pub mod security;
 pub mod terminal;
 
 use tiny_ce_init::flags::{
-    AtFlags, CloneFlags, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags,
-    Prctl, Propagation, UmountFlags,
+    AtFlags, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Prctl,
+    Propagation, UmountFlags,
 };
 use tiny_ce_init::{Op, Slot};
 
@@ -148,16 +148,17 @@ fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
         write_file(plan, Slot::CWD, "/proc/self/oom_score_adj", &score.to_string(), root::HOST)?;
         plan.origin("the session");
     }
-    // Before the first namespace that others are in is joined (CVE-2016-9962).
-    plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
+    // Before the first namespace that others are in is joined (CVE-2016-9962). Somebody without
+    // privileges joins none before the maps are written, which only the dumpable let him do.
+    let maps_first = request.host.euid != 0 && namespaces::new_user(request.spec);
+    if !maps_first {
+        plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
+    }
     // Modes are as the config says; the program's own mask is set last.
     plan.step(Op::Umask { mask: Mode(0) });
     plan.step(Op::Setsid {});
     if !request.no_new_keyring {
         plan.step(Op::JoinSessionKeyring {});
-    }
-    if namespaces::clone_flags(request.spec).0 & CloneFlags::CLONE_NEWUSER.0 != 0 {
-        namespaces::become_root(plan, request.spec);
     }
     Ok(())
 }

@@ -36,14 +36,17 @@ const ORDER: [NamespaceKind; 6] = [
     NamespaceKind::Mount,
 ];
 
-/// Whether namespaces have to be entered one by one: a user namespace is involved, and at least
-/// one namespace already exists, or a pid namespace is joined, which needs a fork of its own.
+/// Whether namespaces have to be entered one by one: a user namespace takes its maps after the
+/// process has become init, or its capabilities would be lost with that; and a pid namespace that
+/// is joined needs a fork of its own.
 fn staged(spec: &Spec) -> bool {
-    let Some(linux) = &spec.linux else { return false };
-    let user = namespace(spec, NamespaceKind::User);
-    let joined = linux.namespaces.iter().any(|namespace| namespace.path.is_some());
     let pid = namespace(spec, NamespaceKind::Pid).is_some_and(|pid| pid.path.is_some());
-    pid || user.is_some() && joined
+    pid || namespace(spec, NamespaceKind::User).is_some()
+}
+
+/// Whether there is a user namespace of the container's own.
+pub fn new_user(spec: &Spec) -> bool {
+    namespace(spec, NamespaceKind::User).is_some_and(|user| user.path.is_none())
 }
 
 /// What clone3 makes new.
@@ -188,9 +191,8 @@ fn time(plan: &mut Plan, spec: &Spec) -> Result<()> {
 /// Whether setgroups(2) is denied in the container's user namespace: it is, where somebody without
 /// privileges maps ids without a helper (user_namespaces(7)).
 pub fn groups_denied(spec: &Spec, host: &Host) -> bool {
-    let new = namespace(spec, NamespaceKind::User).is_some_and(|user| user.path.is_none());
     let single = |linux: &crate::spec::Linux| {
         linux.gid_mappings.len() == 1 && linux.gid_mappings[0].size == 1
     };
-    new && host.euid != 0 && spec.linux.as_ref().is_some_and(single)
+    new_user(spec) && host.euid != 0 && spec.linux.as_ref().is_some_and(single)
 }

@@ -18,9 +18,9 @@ use crate::compile::{namespaces, report};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Place};
 use crate::plan::{Finished, Preload};
-use crate::spec::{NamespaceKind, Spec};
+use crate::spec::Spec;
 use crate::sys::process::{self, Child, Clone};
-use crate::{log, network, sys};
+use crate::{network, sys};
 
 /// Init, as build.rs built it.
 static INIT: &[u8] = include_bytes!(env!("TINY_CE_INIT"));
@@ -122,8 +122,7 @@ fn commit(
         undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
         undo.record.save(&undo.directory, record::INTENT)?;
     }
-    let warnings = undo.record.cgroup.create(&prepared.settings, prepared.cgroup_required)?;
-    warnings.iter().for_each(|warning| log::warning(warning));
+    undo.record.cgroup.create(&prepared.settings)?;
     undo.record.cgroup.apply(&prepared.settings)?;
     undo.record.cgroup.set_devices(&prepared.devices)?;
     if prepared.ephemeral {
@@ -136,9 +135,6 @@ fn commit(
     clone(undo, &prepared.spec, &prepared.plan, &program, theirs, options.preserve_fds)?;
     let (spec, plan) = (&prepared.spec, &prepared.plan);
     let mut init = Init { undo, spec, plan, channel: &ours, options, copied: 0 };
-    if init.new_user_namespace() {
-        init.write_maps()?;
-    }
     channel::send(&ours, &prepared.plan.bytes)?;
     init.until_ready()?;
     init.net_devices()?;
@@ -299,10 +295,6 @@ struct Init<'a, 'u> {
 impl Init<'_, '_> {
     fn pid(&self) -> i32 {
         self.undo.pid()
-    }
-
-    fn new_user_namespace(&self) -> bool {
-        namespaces::clone_flags(self.spec).0 & namespaces::flag(NamespaceKind::User).0 != 0
     }
 
     /// Answer init until everything that can fail before `start` has been done.

@@ -73,8 +73,6 @@ pub struct Prepared {
     pub plan: Finished,
     /// Whether the rootfs is read through an overlay.
     pub ephemeral: bool,
-    /// Whether a cgroup that cannot be made fails the container.
-    pub cgroup_required: bool,
 }
 
 impl Prepared {
@@ -99,8 +97,11 @@ pub fn prepare(
     let hierarchies = cgroup::probe()?;
     let linux = spec.linux.as_ref();
     let cgroups_path = linux.and_then(|linux| linux.cgroups_path.as_deref());
-    let cgroup = Cgroup::locate(cgroups_path, id, &hierarchies)?;
+    let mut cgroup = Cgroup::locate(cgroups_path, id, &hierarchies)?;
     let (settings, devices) = resources(&spec, &hierarchies)?;
+    if cgroups_path.is_none() && crate::sys::user::effective_uid() != 0 {
+        cgroup.leave_out(&settings)?.iter().for_each(|warning| log::warning(warning));
+    }
     let host = host::probe(&spec, &bundle, &cgroup, &hierarchies)?;
     let filter = filter(&spec)?;
     host::security(&spec)?;
@@ -117,19 +118,7 @@ pub fn prepare(
         ephemeral: directory.as_deref(),
     };
     let plan = compile::compile(&request)?;
-    let cgroup_required = cgroups_path.is_some() || host.euid == 0;
-    Ok(Prepared {
-        spec,
-        config,
-        bundle,
-        host,
-        cgroup,
-        settings,
-        devices,
-        plan,
-        ephemeral,
-        cgroup_required,
-    })
+    Ok(Prepared { spec, config, bundle, host, cgroup, settings, devices, plan, ephemeral })
 }
 
 /// Directory in the state directory on which an ephemeral rootfs is mounted.
@@ -158,7 +147,12 @@ fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> 
 fn judge(spec: &Spec, bytes: &[u8], path: &Path, allow: Allow) -> Result<()> {
     let findings = check(spec, allow);
     for warning in &findings.warnings {
-        log::warning(&format!("{}: {}", path.display(), load::line(warning)));
+        let text = format!("{}: {}", path.display(), load::line(warning));
+        // runc's own default config has it, and it does no harm: "validate" tells.
+        match warning.path == "process.capabilities.ambient" {
+            true => log::debug(|| text),
+            false => log::warning(&text),
+        }
     }
     if findings.violations.is_empty() {
         return Ok(());
