@@ -52,7 +52,7 @@ fn name() -> String {
 
 fn made(h: &Hierarchies, settings: &[Setting]) -> Own {
     let mut own = Own(Cgroup::locate(Some(&name()), "id", h).expect("locate"));
-    own.0.create(settings, true).expect("create");
+    own.0.create(settings).expect("create");
     own
 }
 
