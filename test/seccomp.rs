@@ -4,136 +4,24 @@
 //! arguments around every value that is compared. libseccomp is asked through test/seccomp/oracle.py
 //! (Debian: python3-seccomp); the kernel through test/seccomp/load.py.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use tiny_ce::seccomp::{Arch, Filter, Instruction, bpf, compile, compile_for, disassemble};
+use tiny_ce::seccomp::{Arch, Filter, compile, compile_for, disassemble};
 use tiny_ce::spec::json::read;
-use tiny_ce::spec::{Seccomp, SeccompAction, SeccompOperator};
+use tiny_ce::spec::{Seccomp, SeccompAction, SeccompArg, SeccompOperator, SeccompRule};
 
-const PYTHON: &str = "/usr/bin/python3";
+#[path = "seccomp/judges.rs"]
+mod judges;
+use judges::{Call, Oracle, PYTHON, Reference, run, skip};
+
 const DOCKER: &str = include_str!("seccomp/docker-default.json");
 const ENOSYS: u32 = 0x0005_0000 | 38;
-const KILL_THREAD: u32 = 0;
 const X32_BIT: u32 = 0x4000_0000;
-
-fn skip(reason: &str) {
-    eprintln!("skipped: {reason}");
-    assert!(std::env::var_os("TINY_CE_CI").is_none(), "skipped in CI: {reason}");
-}
 
 fn profile(value: &Value) -> Seccomp {
     read::<Seccomp>(value.to_string().as_bytes()).expect("a valid profile")
-}
-
-/// `struct seccomp_data`, without the instruction pointer.
-#[derive(Debug, Clone, Copy)]
-struct Call {
-    number: u32,
-    audit: u32,
-    args: [u64; 6],
-}
-
-/// What the kernel's interpreter would answer, and whether arguments were looked at.
-fn run(program: &[Instruction], call: &Call) -> (u32, bool) {
-    let (mut accumulator, mut at, mut looked) = (0_u32, 0_usize, false);
-    loop {
-        let i = program[at];
-        at += 1;
-        let mut jump = |holds| at += usize::from(if holds { i.jt } else { i.jf });
-        match i.code {
-            bpf::LOAD => {
-                looked |= i.k >= 16;
-                accumulator = match i.k {
-                    0 => call.number,
-                    4 => call.audit,
-                    k if k >= 16 && k % 4 == 0 => {
-                        let word = (k as usize - 16) / 4;
-                        (call.args[word / 2] >> (word % 2 * 32)) as u32
-                    }
-                    k => panic!("load from {k}"),
-                };
-            }
-            bpf::AND => accumulator &= i.k,
-            bpf::JUMP => at += i.k as usize,
-            bpf::JUMP_EQ => jump(accumulator == i.k),
-            bpf::JUMP_GT => jump(accumulator > i.k),
-            bpf::JUMP_GE => jump(accumulator >= i.k),
-            bpf::RETURN => return (i.k, looked),
-            code => panic!("instruction {code:#x}"),
-        }
-    }
-}
-
-/// libseccomp in a process of its own.
-struct Oracle {
-    child: Child,
-    jobs: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-/// What libseccomp made of a profile.
-struct Reference {
-    program: Vec<Instruction>,
-    unknown: Vec<String>,
-    refused: bool,
-    newest: Value,
-}
-
-impl Oracle {
-    fn start() -> Option<Oracle> {
-        let probe = Command::new(PYTHON).args(["-c", "import seccomp"]).output();
-        if !probe.is_ok_and(|output| output.status.success()) {
-            skip("libseccomp cannot be asked; install python3-seccomp");
-            return None;
-        }
-        let mut child = Command::new(PYTHON)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/test/seccomp/oracle.py"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3");
-        let jobs = child.stdin.take().expect("piped");
-        let answers = BufReader::new(child.stdout.take().expect("piped"));
-        Some(Oracle { child, jobs, answers })
-    }
-
-    fn ask(&mut self, native: Arch, seccomp: &Value) -> Reference {
-        let job = json!({"native": native.name(), "seccomp": seccomp});
-        writeln!(self.jobs, "{job}").expect("oracle");
-        let mut line = String::new();
-        self.answers.read_line(&mut line).expect("oracle");
-        let answer: Value = serde_json::from_str(&line).expect("oracle");
-        let hex = answer["program"].as_str().expect("program");
-        let bytes: Vec<u8> = (0..hex.len() / 2)
-            .map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).expect("hex"))
-            .collect();
-        let names = answer["unknown"].as_array().expect("names").iter();
-        Reference {
-            program: decode(&bytes),
-            unknown: names.map(|name| name.as_str().expect("name").to_owned()).collect(),
-            refused: !answer["refused"].as_array().expect("rules").is_empty(),
-            newest: answer["newest"].clone(),
-        }
-    }
-}
-
-impl Drop for Oracle {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn decode(bytes: &[u8]) -> Vec<Instruction> {
-    let instruction = |b: &[u8]| Instruction {
-        code: u16::from_ne_bytes([b[0], b[1]]),
-        jt: b[2],
-        jf: b[3],
-        k: u32::from_ne_bytes([b[4], b[5], b[6], b[7]]),
-    };
-    bytes.chunks_exact(8).map(instruction).collect()
 }
 
 /// xorshift64*: the same numbers every time.
@@ -270,6 +158,7 @@ fn check(oracle: &mut Oracle, native: Arch, value: &Value) -> Option<usize> {
     let seccomp = profile(&value);
     let compiled = compile_for(&seccomp, native);
     if reference.refused {
+        assert!(compiled.is_err(), "libseccomp refuses, and we do not: {value}");
         return None;
     }
     let ours = compiled.unwrap_or_else(|violations| panic!("{violations:?} in {value}"));
@@ -300,79 +189,316 @@ fn docker_default_is_what_libseccomp_makes_of_it() {
     }
 }
 
-fn arg(index: u32, op: &str, value: u64, two: u64) -> Value {
+fn arg(index: usize, op: &str, value: u64, two: u64) -> Value {
     json!({"index": index, "op": format!("SCMP_CMP_{op}"), "value": value, "valueTwo": two})
 }
 
-/// A profile of random rules on few names, so that they meet.
-fn random_profile(random: &mut Random, actions: &[&str]) -> Value {
-    const NAMES: [&str; 12] = [
-        "personality",
-        "ioctl",
-        "clone",
-        "prctl",
-        "socket",
-        "semget",
-        "fcntl",
-        "accept",
-        "read",
-        "set_tls",
-        "socketcall",
-        "madvise",
-    ];
-    const VALUES: [u64; 10] =
-        [0, 1, 2, 5, 0xff, 0x8000_0000, 0xffff_ffff, 1 << 32, 5 | 3 << 32, u64::MAX];
-    const OPS: [&str; 7] = ["NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"];
+/// Names that exist everywhere, on some architectures, and within multiplexers; few, so that
+/// random rules meet on one call.
+const NAMES: [&str; 12] = [
+    "personality",
+    "ioctl",
+    "clone",
+    "prctl",
+    "socket",
+    "semget",
+    "fcntl",
+    "accept",
+    "read",
+    "set_tls",
+    "socketcall",
+    "madvise",
+];
+const VALUES: [u64; 10] =
+    [0, 1, 2, 5, 0xff, 0x8000_0000, 0xffff_ffff, 1 << 32, 5 | 3 << 32, u64::MAX];
+const OPERATORS: [&str; 7] = ["NE", "EQ", "MASKED_EQ", "LT", "LE", "GE", "GT"];
+
+fn random_profile(random: &mut Random, native: Arch, rule: impl Fn(&mut Random) -> Value) -> Value {
     let mut rules = vec![json!({"names": ["faccessat2", "execve"], "action": "SCMP_ACT_ALLOW"})];
-    for _ in 0..1 + random.below(6) {
-        let mut args = Vec::new();
-        for _ in 0..random.of(&[0, 1, 1, 1, 1, 2]) {
-            let op = random.of(&OPS);
-            let value = random.of(&VALUES);
-            args.push(arg(random.below(3) as u32, op, value, random.of(&VALUES)));
-        }
-        let names = [random.of(&NAMES), random.of(&NAMES[..4])];
-        rules.push(json!({"names": names, "action": random.of(actions), "args": args}));
-    }
-    json!({
-        "defaultAction": "SCMP_ACT_ERRNO",
-        "architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_ARM"],
-        "syscalls": rules,
-    })
+    rules.extend((0..1 + random.below(6)).map(|_| rule(random)));
+    let others: &[&str] = match native {
+        Arch::X86_64 => &["SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        _ => &["SCMP_ARCH_ARM"],
+    };
+    let archs = &others[random.below(others.len())..];
+    json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": archs, "syscalls": rules})
 }
+
+/// A rule with at most one condition. libseccomp 2.5.4 is no judge beyond that: within a tree of
+/// several words it comes back to the next rule with the wrong word loaded, or not at all. Rules
+/// "a1 == 1 && a2 == 5" and "a1 == 0", both ALLOW, let (1, 0) pass on ARM; of "a1 <= 2" and
+/// "a1 <= 0x300000005" it forgets the second for values below 2^32.
+/// NE is always ALLOW: of two NE with different actions it takes the first for one word and the
+/// larger for the other.
+fn one_condition(random: &mut Random, actions: &[&str]) -> Value {
+    let operator = random.of(&OPERATORS);
+    let ordered = matches!(operator, "LT" | "LE" | "GE" | "GT");
+    let value = random.of(if ordered { &VALUES[..7] } else { &VALUES });
+    let condition = match random.below(4) {
+        // Often the same, so that some profiles contradict themselves.
+        0 => arg(0, "EQ", 5, 0),
+        _ => arg(random.below(3), operator, value, random.of(&VALUES)),
+    };
+    let action = if operator == "NE" { "SCMP_ACT_ALLOW" } else { random.of(actions) };
+    let names = [random.of(&NAMES), random.of(&NAMES[..4])];
+    let args = if random.below(8) == 0 { vec![] } else { vec![condition] };
+    json!({"names": names, "action": action, "args": args})
+}
+
+/// A rule with any conditions.
+fn any_conditions(random: &mut Random, actions: &[&str]) -> Value {
+    let args: Vec<Value> = (0..random.below(4))
+        .map(|_| {
+            let (operator, value) = (random.of(&OPERATORS), random.of(&VALUES));
+            arg(random.below(4), operator, value, random.of(&VALUES))
+        })
+        .collect();
+    json!({"names": [random.of(&NAMES[..4])], "action": random.of(actions), "args": args})
+}
+
+const MIXED: [&str; 3] = ["SCMP_ACT_ALLOW", "SCMP_ACT_TRAP", "SCMP_ACT_LOG"];
 
 #[test]
 fn random_profiles_are_what_libseccomp_makes_of_them() {
     let Some(mut oracle) = Oracle::start() else { return };
     let mut random = Random(20_240_607);
-    for round in 0..200 {
-        let mixed = round % 2 == 1;
-        let actions: &[&str] = if mixed {
-            &["SCMP_ACT_ALLOW", "SCMP_ACT_TRAP", "SCMP_ACT_LOG"]
-        } else {
-            &["SCMP_ACT_ALLOW"]
-        };
-        let mut value = random_profile(&mut random, actions);
+    let (mut compared, mut refused) = (0, 0);
+    for round in 0..300 {
+        let actions = if round % 2 == 0 { &MIXED[..1] } else { &MIXED };
         let native = random.of(&[Arch::X86_64, Arch::Aarch64]);
-        if native == Arch::X86_64 {
-            value["architectures"] = json!(["SCMP_ARCH_X86", "SCMP_ARCH_X32"]);
-        } else {
-            value["architectures"] = json!(["SCMP_ARCH_ARM"]);
+        let value = random_profile(&mut random, native, |random| one_condition(random, actions));
+        match check(&mut oracle, native, &value) {
+            Some(calls) => compared += calls,
+            None => refused += 1,
         }
-        check(&mut oracle, native, &value);
     }
+    eprintln!("{compared} verdicts are equal; {refused} profiles were refused by libseccomp");
+    assert!((1..60).contains(&refused));
+}
+
+#[test]
+fn one_rule_with_many_conditions_is_what_libseccomp_makes_of_it() {
+    let Some(mut oracle) = Oracle::start() else { return };
+    let mut random = Random(77);
+    for _ in 0..60 {
+        let native = random.of(&[Arch::X86_64, Arch::Aarch64]);
+        let mut args = Vec::new();
+        for index in 0..6 {
+            if random.below(2) == 0 {
+                let (operator, value) = (random.of(&OPERATORS), random.of(&VALUES));
+                args.push(arg(index, operator, value, random.of(&VALUES)));
+            }
+        }
+        let value = random_profile(&mut random, native, |_| {
+            json!({"names": [],
+            "action": "SCMP_ACT_ALLOW"})
+        });
+        let mut value = value;
+        value["syscalls"] = json!([
+            {"names": ["faccessat2", "execve"], "action": "SCMP_ACT_ALLOW"},
+            {"names": ["ioctl"], "action": "SCMP_ACT_LOG", "args": args},
+            {"names": ["bind"], "action": "SCMP_ACT_KILL_PROCESS", "args": args},
+        ]);
+        check(&mut oracle, native, &value).expect("accepted");
+    }
+}
+
+/// Whether a rule applies, by the words of the specification.
+fn applies(rule: &SeccompRule, args: &[u64; 6], bits: u64) -> bool {
+    let holds = |arg: &SeccompArg| {
+        let (mask, value) = match arg.op {
+            SeccompOperator::MaskedEq => (arg.value & bits, arg.value_two.unwrap_or(0)),
+            _ => (bits, arg.value),
+        };
+        let (given, value) = (args[arg.index as usize] & mask, value & mask);
+        match arg.op {
+            SeccompOperator::Ne => given != value,
+            SeccompOperator::Lt => given < value,
+            SeccompOperator::Le => given <= value,
+            SeccompOperator::Eq | SeccompOperator::MaskedEq => given == value,
+            SeccompOperator::Ge => given >= value,
+            SeccompOperator::Gt => given > value,
+        }
+    };
+    let about = |index| rule.args.iter().filter(|arg| arg.index == index).count();
+    if (0..6).any(|index| about(index) > 1) {
+        rule.args.iter().any(holds)
+    } else {
+        rule.args.iter().all(holds)
+    }
+}
+
+#[test]
+fn a_verdict_comes_from_a_rule_that_applies() {
+    let mut random = Random(4711);
+    let numbers = [("personality", 135), ("ioctl", 16), ("clone", 56), ("prctl", 157)];
+    let compat = [("personality", 136), ("ioctl", 54), ("clone", 120), ("prctl", 172)];
+    let verdicts = [
+        (SeccompAction::Allow, 0x7fff_0000),
+        (SeccompAction::Trap, 0x0003_0000),
+        (SeccompAction::Log, 0x7ffc_0000),
+    ];
+    let mut contradictions = 0;
+    for round in 0..400 {
+        let actions = if round % 2 == 0 { &MIXED[..1] } else { &MIXED };
+        let value =
+            random_profile(&mut random, Arch::X86_64, |random| any_conditions(random, actions));
+        let seccomp = profile(&value);
+        let Ok(filter) = compile_for(&seccomp, Arch::X86_64) else {
+            contradictions += 1;
+            continue;
+        };
+        let values = boundaries(&seccomp);
+        for try_ in 0..400 {
+            let wide = try_ % 2 == 0;
+            let (bits, arch, table) = match wide {
+                true => (u64::MAX, Arch::X86_64, &numbers),
+                false => (u32::MAX.into(), Arch::X86, &compat),
+            };
+            if !wide && !seccomp.architectures.iter().any(|word| word == arch.word()) {
+                continue;
+            }
+            let (name, number) = random.of(table);
+            let args = arguments(&values, &mut random);
+            let (verdict, _) = run(&filter.program, &Call { number, audit: arch.audit(), args });
+            let rules = seccomp.syscalls.iter().filter(|rule| rule.names.iter().any(|n| n == name));
+            let applying: Vec<_> = rules.filter(|rule| applies(rule, &args, bits)).collect();
+            let right = match applying.is_empty() {
+                true => verdict == 0x0005_0001,
+                false => verdicts.iter().any(|(action, number)| {
+                    *number == verdict && applying.iter().any(|rule| rule.action == *action)
+                }),
+            };
+            assert!(right, "{name} {args:x?}: {verdict:#x} in {value:#}");
+        }
+    }
+    assert!(contradictions < 60, "{contradictions} profiles contradict themselves");
+}
+
+/// Load a filter in the kernel and make system calls under it.
+#[cfg(target_arch = "x86_64")]
+fn in_kernel(filter: &Filter, calls: &[&[u64]]) -> Option<Vec<String>> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/test/seccomp/load.py");
+    let mut python = Command::new(PYTHON);
+    let mut child = match python.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            skip(&format!("no {PYTHON} to make system calls with: {error}"));
+            return None;
+        }
+    };
+    let hex: String = filter.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let job = json!({"program": hex, "flags": filter.flags, "calls": calls});
+    write!(child.stdin.take().expect("piped"), "{job}").expect("job");
+    let output = child.wait_with_output().expect("answer");
+    Some(serde_json::from_slice(&output.stdout).expect("answer"))
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_kernel_takes_dockers_profile() {
+    let filter = compile(&profile(&docker(Arch::HOST))).expect("valid");
+    let calls: [&[u64]; 11] = [
+        &[110],
+        &[165],
+        &[435, 0, 0],
+        &[9999],
+        &[400],
+        &[135, 0xffff_ffff],
+        &[135, 0x1_0000_0000],
+        &[41, 40, 1, 0],
+        &[56, 0x1000_0000],
+        &[X32_BIT.into()],
+        &[161, 0],
+    ];
+    let Some(answers) = in_kernel(&filter, &calls) else { return };
+    let expected = [
+        "no listener",
+        "ok",       // getppid
+        "errno 1",  // mount
+        "errno 38", // clone3
+        "errno 38", // newer than the profile
+        "errno 1",  // a gap in the table
+        "ok",       // personality, to read it
+        "errno 1",  // personality, a value that differs in the high word only
+        "errno 1",  // socket(AF_VSOCK)
+        "errno 1",  // clone(CLONE_NEWUSER)
+        "errno 14", // read of x32, where the kernel has it; else ENOSYS
+        "errno 14", // chroot(NULL)
+    ];
+    for (at, (answer, expected)) in answers.iter().zip(expected).enumerate() {
+        let x32 = at == 10;
+        assert!(answer == expected || x32, "call {at}: {answer}, expected {expected}");
+    }
+    assert_eq!(answers.len(), expected.len());
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_kernel_does_what_each_action_says() {
+    let high = 5_u64 | 3 << 32;
+    let seccomp = profile(&json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "listenerPath": "/nowhere",
+        "flags": ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],
+        "syscalls": [
+            {"names": ["getppid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 99},
+            {"names": ["getpgid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 7,
+             "args": [arg(0, "GT", high, 0)]},
+            {"names": ["getpgid"], "action": "SCMP_ACT_ERRNO", "errnoRet": 8,
+             "args": [arg(1, "MASKED_EQ", 0xff, 3)]},
+            {"names": ["umask"], "action": "SCMP_ACT_KILL_PROCESS"},
+            {"names": ["getsid"], "action": "SCMP_ACT_KILL"},
+            {"names": ["getpriority"], "action": "SCMP_ACT_TRAP"},
+            {"names": ["gettid"], "action": "SCMP_ACT_TRACE"},
+            {"names": ["sched_yield"], "action": "SCMP_ACT_LOG"},
+            {"names": ["swapon"], "action": "SCMP_ACT_NOTIFY"},
+        ],
+    }));
+    let filter = compile(&seccomp).expect("valid");
+    let calls: [&[u64]; 11] = [
+        &[110],
+        &[121, high + 1, 0],
+        &[121, 0, 0x1_0000_0103],
+        &[121, 0, 0],
+        &[95, 0],
+        &[124, 0],
+        &[140, 0, 0],
+        &[186],
+        &[24],
+        &[121, high + 1, 3],
+        &[9999],
+    ];
+    let Some(answers) = in_kernel(&filter, &calls) else { return };
+    let expected = [
+        "listener",
+        "errno 99",
+        "errno 7",
+        "errno 8",
+        "ok",
+        "signal 31",
+        "signal 31",
+        "signal 31",
+        "errno 38",
+        "ok",
+        "errno 8",
+        "errno 38",
+    ];
+    assert_eq!(answers, expected);
 }
 
 #[test]
 fn compiling_is_fast() {
     let seccomp = profile(&docker(Arch::HOST));
     let mut best = u128::MAX;
-    for _ in 0..50 {
+    let mut length = 0;
+    for _ in 0..100 {
         let start = std::time::Instant::now();
-        let filter = compile(&seccomp).expect("valid");
-        best = best.min(start.elapsed().as_nanos());
-        assert!(filter.program.len() < 1000);
+        length = compile(&seccomp).expect("valid").program.len();
+        best = best.min(start.elapsed().as_micros());
     }
-    let length = compile(&seccomp).expect("valid").program.len();
-    eprintln!("docker's profile: {length} instructions in {} µs", best / 1000);
+    eprintln!("docker's profile: {length} instructions in {best} µs");
+    assert!(length < 600);
+    // Without optimisation it may take as long as it takes.
+    assert!(cfg!(debug_assertions) || best < 300);
 }

@@ -3,115 +3,131 @@
 //! Prints the tables that the program was made from; knows nothing that is not in them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use super::arch::Arch;
 use super::ranges::{Range, lookup};
 use super::rules::{Condition, Decision, Verdict};
-use super::{Filter, names, verdict};
+use super::{Filter, Tables, names, verdict};
 use crate::error::ErrnoName;
 use crate::spec::SeccompOperator;
 
+/// Columns of a line.
 const WIDTH: usize = 100;
 
 /// What the filter answers, by architecture: verdicts with the calls that get them, conditions,
 /// and what holds for all the others.
 pub fn disassemble(filter: &Filter) -> String {
-    let tables = &filter.tables;
     let mut out = String::new();
-    for arch in &tables.archs {
-        let Some(section) = tables.sections.iter().find(|s| s.audit == arch.audit()) else {
-            continue;
-        };
-        let _ = writeln!(out, "{}:", arch.name());
-        named(&mut out, *arch, &section.ranges, &tables.decisions, tables.default);
-        unnamed(&mut out, *arch, &section.ranges, &tables.decisions);
-    }
-    let _ = writeln!(out, "any other architecture: {}", describe(verdict::KILL_THREAD));
+    // Writing to a String cannot fail.
+    let _ = write(&mut out, &filter.tables);
     out
 }
 
-fn named(out: &mut String, arch: Arch, ranges: &[Range], decisions: &[Decision], default: Verdict) {
-    let mut calls: Vec<(&str, &Decision)> = names::all()
-        .filter_map(|(name, numbers)| {
-            let decision = lookup(ranges, numbers.on(arch)?);
-            Some((name, &decisions[usize::from(decision)]))
-        })
+fn write(out: &mut String, tables: &Tables) -> fmt::Result {
+    for (arch, newest) in &tables.archs {
+        let own = tables.sections.iter().find(|section| section.audit == arch.audit());
+        let Some(section) = own else { continue };
+        writeln!(out, "{}:", arch.name())?;
+        let calls = calls(*arch, *newest, &section.ranges, tables);
+        verdicts(out, &calls)?;
+        for (name, decision) in &calls {
+            conditions(out, name, decision, tables.default)?;
+        }
+        writeln!(out, "  any other: {}", Words(tables.default))?;
+        if let (Some(newest), Some(newer)) = (newest, tables.newer) {
+            let call = names::all().find(|(_, numbers)| numbers.on(*arch) == Some(*newest));
+            let name = call.map_or("", |(name, _)| name);
+            let number = newest - arch.base();
+            writeln!(out, "  any newer than {name} ({number}): {}", Words(newer))?;
+        }
+    }
+    writeln!(out, "any other architecture: {}", Words(verdict::KILL_THREAD))
+}
+
+/// The calls that rules are about, by name, as far as they get anything but the default.
+fn calls<'a>(
+    arch: Arch,
+    newest: Option<u32>,
+    ranges: &[Range],
+    tables: &'a Tables,
+) -> Vec<(&'static str, &'a Decision)> {
+    let is_newer = |number: u32| {
+        tables.newer.is_some()
+            && newest.is_some_and(|newest| number > newest)
+            && !arch.unordered().contains(&(number - arch.base()))
+    };
+    let mut calls: Vec<_> = names::all()
+        .filter_map(|(name, numbers)| Some((name, numbers.on(arch)?)))
+        .filter(|(_, number)| !is_newer(*number))
+        .map(|(name, number)| (name, &tables.decisions[usize::from(lookup(ranges, number))]))
+        .filter(|(_, decision)| **decision != Decision::Always(tables.default))
         .collect();
     calls.sort_by_key(|(name, _)| *name);
+    calls
+}
+
+fn verdicts(out: &mut String, calls: &[(&str, &Decision)]) -> fmt::Result {
     let mut groups: BTreeMap<Verdict, Vec<&str>> = BTreeMap::new();
-    for (name, decision) in &calls {
-        match decision {
-            Decision::Always(verdict) => groups.entry(*verdict).or_default().push(name),
-            Decision::ByArgument(cases) => {
-                for case in cases {
-                    let conditions: Vec<String> = case.conditions.iter().map(condition).collect();
-                    let verdict = describe(case.verdict);
-                    let _ = writeln!(out, "  {name} if {}: {verdict}", conditions.join(" and "));
-                }
-                let _ = writeln!(out, "  {name} otherwise: {}", describe(default));
-            }
+    for (name, decision) in calls {
+        if let Decision::Always(verdict) = decision {
+            groups.entry(*verdict).or_default().push(name);
         }
     }
     for (verdict, names) in groups.iter().rev() {
-        wrapped(out, &format!("  {}:", describe(*verdict)), names);
-    }
-}
-
-/// What calls get that are newer than every name known here.
-fn unnamed(out: &mut String, arch: Arch, ranges: &[Range], decisions: &[Decision]) {
-    let newest = names::all()
-        .filter_map(|(_, numbers)| numbers.on(arch))
-        .filter(|number| !arch.unordered().contains(&(number - arch.base())))
-        .max();
-    let after = newest.map(|newest| lookup(ranges, newest + 1));
-    if let Some(Decision::Always(verdict)) = after.map(|id| &decisions[usize::from(id)]) {
-        let _ = writeln!(out, "  any newer call: {}", describe(*verdict));
-    }
-}
-
-fn wrapped(out: &mut String, head: &str, names: &[&str]) {
-    let mut line = head.to_owned();
-    for name in names {
-        if line.len() + 1 + name.len() > WIDTH {
-            let _ = writeln!(out, "{line}");
-            line = "   ".to_owned();
+        let mut line = format!("  {}:", Words(*verdict));
+        for name in names {
+            if line.len() + 1 + name.len() > WIDTH {
+                writeln!(out, "{line}")?;
+                line = "   ".to_owned();
+            }
+            line.push(' ');
+            line.push_str(name);
         }
-        line.push(' ');
-        line.push_str(name);
+        writeln!(out, "{line}")?;
     }
-    let _ = writeln!(out, "{line}");
+    Ok(())
+}
+
+fn conditions(out: &mut String, name: &str, decision: &Decision, default: Verdict) -> fmt::Result {
+    let Decision::ByArgument(cases) = decision else { return Ok(()) };
+    for case in cases {
+        let conditions: Vec<String> = case.conditions.iter().map(condition).collect();
+        writeln!(out, "  {name} if {}: {}", conditions.join(" and "), Words(case.verdict))?;
+    }
+    writeln!(out, "  {name} otherwise: {}", Words(default))
 }
 
 fn condition(condition: &Condition) -> String {
     use SeccompOperator::{Eq, Ge, Gt, Le, Lt, MaskedEq, Ne};
-    let argument = condition.argument;
+    let Condition { argument, mask, value, .. } = condition;
     let operator = match condition.operator {
+        MaskedEq => return format!("arg{argument} & {mask:#x} == {value:#x}"),
         Ne => "!=",
         Lt => "<",
         Le => "<=",
         Eq => "==",
         Ge => ">=",
         Gt => ">",
-        MaskedEq => {
-            let (mask, value) = (condition.mask, condition.value);
-            return format!("arg{argument} & {mask:#x} == {value:#x}");
-        }
     };
-    format!("arg{argument} {operator} {:#x}", condition.value)
+    format!("arg{argument} {operator} {value:#x}")
 }
 
 /// A verdict in the words of seccomp(2).
-fn describe(verdict: Verdict) -> String {
-    let data = verdict & verdict::DATA;
-    match verdict & verdict::ACTION {
-        verdict::KILL_PROCESS => "kill process".into(),
-        verdict::KILL_THREAD => "kill thread".into(),
-        verdict::TRAP => "trap".into(),
-        verdict::ERRNO => format!("errno {}", ErrnoName(data as i32)),
-        verdict::USER_NOTIF => "notify".into(),
-        verdict::TRACE => format!("trace {data}"),
-        verdict::LOG => "log".into(),
-        _ => "allow".into(),
+struct Words(Verdict);
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let data = self.0 & verdict::DATA;
+        match self.0 & verdict::ACTION {
+            verdict::KILL_PROCESS => f.write_str("kill process"),
+            verdict::KILL_THREAD => f.write_str("kill thread"),
+            verdict::TRAP => f.write_str("trap"),
+            verdict::ERRNO => write!(f, "errno {}", ErrnoName(data as i32)),
+            verdict::USER_NOTIF => f.write_str("notify"),
+            verdict::TRACE => write!(f, "trace {data}"),
+            verdict::LOG => f.write_str("log"),
+            _ => f.write_str("allow"),
+        }
     }
 }

@@ -11,6 +11,8 @@ mod names;
 mod profile;
 mod ranges;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use crate::spec::json::Violation;
 use crate::spec::{Seccomp, SeccompAction, SeccompFlag};
@@ -48,6 +50,9 @@ mod flag {
     pub const WAIT_KILLABLE_RECV: u32 = 1 << 5;
 }
 
+/// The verdict about a call that is newer than the profile.
+const MISSING: Verdict = verdict::ERRNO | libc::ENOSYS as u32;
+
 /// The kernel's limit for a program: BPF_MAXINSNS, linux/bpf_common.h.
 const MAX_INSTRUCTIONS: usize = 4096;
 
@@ -68,11 +73,13 @@ pub struct Filter {
 /// What the program was made from.
 #[derive(Debug)]
 struct Tables {
-    /// Architectures, the native one first.
-    archs: Vec<Arch>,
+    /// Architectures, the native one first, with the newest number that the profile names.
+    archs: Vec<(Arch, Option<u32>)>,
     sections: Vec<bpf::Section>,
     decisions: Vec<Decision>,
     default: Verdict,
+    /// Verdict about newer calls, where it is not the default.
+    newer: Option<Verdict>,
 }
 
 impl Filter {
@@ -122,7 +129,9 @@ pub fn compile_for(seccomp: &Seccomp, native: Arch) -> Result<Filter, Vec<Violat
     }
     let notify = seccomp.syscalls.iter().any(|rule| rule.action == SeccompAction::Notify);
     let flags = flags(seccomp, notify, &mut profile.warnings);
-    let tables = Tables { archs: profile.archs, sections, decisions, default };
+    let newer = (otherwise.newer != otherwise.default).then_some(MISSING);
+    let archs = named.iter().map(|named| (named.arch, named.newest)).collect();
+    let tables = Tables { archs, sections, decisions, default, newer };
     Ok(Filter { program, flags, notify, warnings: profile.warnings, tables })
 }
 
@@ -135,7 +144,7 @@ fn otherwise(action: SeccompAction, default: Verdict, decisions: &mut Vec<Decisi
     use SeccompAction::{Allow, Log, Trace};
     let missing = match action {
         Allow | Log | Trace => default,
-        _ => verdict::ERRNO | libc::ENOSYS as u32,
+        _ => MISSING,
     };
     let mut id = |verdict| profile::intern(decisions, Decision::Always(verdict));
     Otherwise { default: id(default), newer: id(missing), foreign: id(verdict::KILL_THREAD) }

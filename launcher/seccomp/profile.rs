@@ -277,8 +277,8 @@ fn contradiction(arch: Arch, number: u32, conflict: &Conflict) -> Violation {
     let named = names::all().find(|(_, numbers)| numbers.on(arch) == Some(number));
     let name = named.map_or("a system call", |(name, _)| name);
     let text = format!(
-        "{name} gets another action than from linux.seccomp.syscalls[{}] under the same \
-         conditions, on {}",
+        "contradicts linux.seccomp.syscalls[{}]: other action for {name} under the same conditions \
+         or fewer, on {}",
         conflict.first,
         arch.name()
     );

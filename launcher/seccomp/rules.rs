@@ -5,6 +5,7 @@
 //! a rule without conditions beats those with; the first of several such rules beats the others;
 //! among rules with conditions the first that matches wins, in the order of [`by_precedence`].
 
+use super::MAX_INSTRUCTIONS;
 use super::arch::Arch;
 use crate::spec::SeccompOperator;
 
@@ -58,7 +59,9 @@ pub enum Decision {
     ByArgument(Vec<Case>),
 }
 
-/// Two rules that contradict each other.
+/// Two rules that contradict each other: the second has another verdict, and no conditions but
+/// those that the first begins with, so that nothing would be left of the first. libseccomp
+/// refuses that (EEXIST); in the other order it ignores the rule with more conditions.
 pub struct Conflict {
     /// Position of the earlier rule.
     pub first: usize,
@@ -75,10 +78,16 @@ pub fn decide<'a>(arch: Arch, cases: impl Iterator<Item = &'a Case>) -> Result<D
         if conditions.is_empty() {
             return Ok(Decision::Always(case.verdict));
         }
-        match kept.iter().find(|other| other.conditions == conditions) {
-            Some(same) if same.verdict == case.verdict => {}
-            Some(same) => return Err(Conflict { first: same.rule, second: case.rule }),
-            None => kept.push(Case { conditions, ..*case }),
+        let meets = |other: &&Case| other.conditions.starts_with(&conditions);
+        let against = kept.iter().filter(meets).find(|other| other.verdict != case.verdict);
+        if let Some(other) = against {
+            return Err(Conflict { first: other.rule, second: case.rule });
+        }
+        // Beyond the limit the program is too long already, and comparing each with each would
+        // take long, too.
+        let repeats = kept.iter().any(|other| other.conditions == conditions);
+        if !repeats && kept.len() < MAX_INSTRUCTIONS {
+            kept.push(Case { conditions, ..*case });
         }
     }
     if kept.iter().any(|case| case.verdict != kept[0].verdict) {

@@ -43,9 +43,11 @@ ACTIONS = {
 
 
 def action(word, errno):
+    verdict = ACTIONS[word]
     if word in ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"):
-        return ACTIONS[word] | (1 if errno is None else errno)
-    return ACTIONS[word]
+        verdict |= 1 if errno is None else errno
+    # The binding takes an int.
+    return verdict - (1 << 32) if verdict >> 31 else verdict
 
 
 def condition(arg):
@@ -109,7 +111,9 @@ def answer(job):
                 try:
                     filter.add_rule(verdict, name, *map(condition, conditions))
                 except RuntimeError:
-                    refused.append(index)
+                    # It also keeps rules about calls that exist nowhere here.
+                    if any(scmp.resolve_syscall(arch, name) >= 0 for arch in archs):
+                        refused.append(index)
     with tempfile.TemporaryFile() as file:
         filter.export_bpf(file)
         file.seek(0)
