@@ -1,8 +1,8 @@
 //! System calls by name: one table for all architectures, made by the compiler.
 //!
 //! Knows names and numbers, from the tables of crate `syscalls` and what those lack; not what a
-//! filter is. A name is looked up with one hash and one comparison. The table is plain bytes without
-//! pointers, so that it needs no relocation and touches few pages.
+//! filter is. A name is looked up with one hash and one comparison. The table is plain bytes
+//! without pointers, so that it needs no relocation and touches few pages.
 
 use super::arch::Arch;
 
