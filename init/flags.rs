@@ -304,6 +304,8 @@ macro_rules! choices {
 choices! {
     /// prctl(2) with one value.
     pub enum Prctl {
+        /// The signal that comes when the parent dies.
+        PR_SET_PDEATHSIG = 1,
         /// Whether others may look into this process: not while it changes worlds (CVE-2016-9962).
         PR_SET_DUMPABLE = 4,
         /// Keep permitted capabilities over setuid.

@@ -376,4 +376,6 @@ ops! { 'p;
         (Above(*first), 0xffff_ffffusize, flags);
     /// Become the container's program, with the argv and envp that init was given.
     Execve = EXECVE { path: &'p CStr } (path, Argv, Envp);
+    /// Become a program whose path means nothing in this mount namespace.
+    Execveat = EXECVEAT { number: u32 } (number, c"", Argv, Envp, AtFlags::AT_EMPTY_PATH);
 }

@@ -1,37 +1,344 @@
-//! Hooks: programs that the configuration has run at points of a container's life.
+//! Hooks: programs of the user's, run at points of a container's life (runtime-spec config.md).
+//!
+//! Each becomes a short plan (`compile::hook`) for the machine that makes containers; here it is
+//! launched, given the state, listened to, and killed with all of its group when its time is up.
+//! Knows neither when hooks are run nor what follows from a failure.
 
+use std::fmt::Write as _;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use crate::spec::Hook;
-use crate::{Error, Result};
+use crate::compile::hook::{self, Request};
+use crate::compile::identity::Identity;
+use crate::compile::report;
+use crate::container::channel::{self, Said};
+use crate::container::{end::signal_name, join};
+use crate::error::{Error, Result};
+use crate::plan::{Finished, c_string};
+use crate::spec::{Hook, NamespaceKind};
+use crate::sys::process::{self, Child, Clone, Exit};
+use crate::{log, sys};
 
-/// Where a hook runs.
-pub enum Place {
-    /// In the runtime's namespaces.
+/// What the hooks of one moment have in common.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
+    /// Init's program, which becomes each hook.
+    pub program: BorrowedFd<'a>,
+    /// The state in JSON: all that they find on standard input.
+    pub state: &'a [u8],
+    /// Their working directory.
+    pub bundle: &'a Path,
+}
+
+/// Where hooks run.
+#[derive(Clone, Copy)]
+pub enum Place<'a> {
+    /// In the launcher's namespaces.
     Runtime,
-    /// In the container's namespaces; the path is looked up in the runtime's.
+    /// In the container's namespaces; the program is looked up in the launcher's.
     Container {
         /// Init.
         pid: i32,
     },
-    /// In the container's namespaces, the path below its root.
-    Started {
-        /// Init.
-        pid: i32,
-    },
+    /// As the container's process: in its namespaces, its root and its cgroups, as its user, with
+    /// its capabilities and its filter. The program is one of the image's and trusted no more.
+    Process(&'a Confined<'a>),
 }
 
-/// Run hooks in order; the first that fails stops.
-pub fn run(kind: &str, hooks: &[Hook], _: &[u8], _: Place, _: &Path) -> Result<()> {
-    match hooks {
-        [] => Ok(()),
-        _ => Err(Error::new(format!("hooks.{kind}: not supported yet"))),
+/// What confines the container's process.
+pub struct Confined<'a> {
+    /// Init.
+    pub pid: i32,
+    /// User, groups, capabilities, limits, filter.
+    pub identity: &'a Identity<'a>,
+    /// The container's directory in cgroup v2.
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// The `tasks` files of its groups in cgroup v1.
+    pub tasks: &'a [OwnedFd],
+    /// Takes the pid of each hook and the listener of its filter, if the filter notifies.
+    pub listener: &'a dyn Fn(i32, OwnedFd) -> Result<()>,
+}
+
+/// Run hooks in their order, up to the first that fails.
+///
+/// `kind` is the list's name in config.json. The error names the hook, how it ended, and what it
+/// said last.
+pub fn run(kind: &str, hooks: &[Hook], scene: &Scene<'_>, place: Place<'_>) -> Result<()> {
+    hooks.iter().enumerate().try_for_each(|(index, hook)| one(kind, index, hook, scene, place))
+}
+
+/// Run all hooks in the launcher's namespaces; those that fail are warned of.
+pub fn run_all(kind: &str, hooks: &[Hook], scene: &Scene<'_>) {
+    for (index, hook) in hooks.iter().enumerate() {
+        if let Err(e) = one(kind, index, hook, scene, Place::Runtime) {
+            log::warning(&e.to_string());
+        }
     }
 }
 
-/// Run every hook; failures are warnings.
-pub fn run_all(kind: &str, hooks: &[Hook], state: &[u8], cwd: &Path) {
-    if let Err(e) = run(kind, hooks, state, Place::Runtime, cwd) {
-        crate::log::warning(e.line());
+fn one(kind: &str, index: usize, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> Result<()> {
+    let field = format!("hooks.{kind}[{index}]");
+    let name = format!("{field} {:?}", hook.path);
+    let seconds = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok());
+    let deadline = seconds.and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));
+    let mut running = launch(&name, hook, scene, place)?;
+    running.feed = scene.state;
+    let end = running.end(deadline).map_err(|e| Error::io(&name, "poll", &e))?;
+    let cause = match end {
+        Some(Exit::Status(0)) => return Ok(()),
+        Some(Exit::Status(status)) => format!("exit status {status}"),
+        Some(Exit::Signal(signal)) => format!("killed by {}", signal_name(signal)),
+        None => format!("timed out after {} s", seconds.unwrap_or_default()),
+    };
+    let error = said(format!("{name}: {cause}"), &running.tail);
+    Err(match end {
+        None => error.hint(format!("raise {field}.timeout, which is in seconds")),
+        Some(_) => error,
+    })
+}
+
+/// What of the container a hook enters.
+#[derive(Default)]
+struct Entry {
+    process: Option<OwnedFd>,
+    namespaces: Vec<NamespaceKind>,
+    program: Option<OwnedFd>,
+}
+
+impl Entry {
+    fn find(name: &str, hook: &Hook, place: Place<'_>) -> Result<Entry> {
+        let pid = match place {
+            Place::Runtime => return Ok(Entry::default()),
+            Place::Container { pid } => pid,
+            Place::Process(confined) => confined.pid,
+        };
+        let namespaces = join::namespaces(pid).map_err(|e| e.within(name))?;
+        if namespaces.is_empty() {
+            return Ok(Entry::default());
+        }
+        let process = process::pidfd_open(pid).map_err(|e| Error::io(name, "pidfd_open", &e))?;
+        let program = match place {
+            Place::Container { .. } => unseen_program(name, &hook.path, pid)?,
+            _ => None,
+        };
+        Ok(Entry { process: Some(process), namespaces, program })
     }
 }
+
+/// The program, if its path leads a process of the container elsewhere: a joined mount namespace.
+fn unseen_program(name: &str, path: &str, pid: i32) -> Result<Option<OwnedFd>> {
+    let program = sys::file::open_path(Path::new(path)).map_err(|e| Error::io(name, "open", &e))?;
+    let root = format!("/proc/{pid}/root");
+    let theirs = sys::file::open_path(Path::new(&root))
+        .and_then(|root| sys::file::open_in_root(&root, Path::new(path)))
+        .and_then(|file| sys::file::stat(&file));
+    let ours = sys::file::stat(&program).map_err(|e| Error::io(name, "fstat", &e))?;
+    let same = theirs.is_ok_and(|s| (s.st_dev, s.st_ino) == (ours.st_dev, ours.st_ino));
+    Ok((!same).then_some(program))
+}
+
+/// Clone init, which becomes the hook.
+fn launch<'a>(name: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> Result<Running<'a>> {
+    let failed = |call| move |e: io::Error| Error::io(name, call, &e);
+    let entry = Entry::find(name, hook, place)?;
+    let confined = match place {
+        Place::Process(confined) => Some(confined),
+        _ => None,
+    };
+    let tasks = confined.map_or(&[][..], |confined| confined.tasks);
+    let plan = hook::compile(&Request {
+        name,
+        path: &hook.path,
+        cwd: &scene.bundle.to_string_lossy(),
+        namespaces: &entry.namespaces,
+        preloaded: entry.program.is_some(),
+        confined: confined
+            .map(|c| hook::Confined { identity: c.identity, hierarchies: tasks.len() }),
+    })?;
+    let (stdin, input) = io::pipe().map_err(failed("pipe2"))?;
+    let (output, stdout) = io::pipe().map_err(failed("pipe2"))?;
+    let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
+    let opened = [theirs.as_fd(), stdin.as_fd(), stdout.as_fd()].into_iter();
+    let opened = opened.chain(tasks.iter().map(AsFd::as_fd));
+    let opened = opened.chain(entry.process.as_ref().map(AsFd::as_fd));
+    let opened = opened.chain(entry.program.as_ref().map(AsFd::as_fd));
+    let args = if hook.args.is_empty() { std::slice::from_ref(&hook.path) } else { &hook.args };
+    let child = process::clone_exec(&Clone {
+        flags: 0,
+        cgroup: confined.and_then(|confined| confined.cgroup),
+        program: scene.program,
+        argv: &args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?,
+        envp: &hook.env.iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>>>()?,
+        descriptors: &opened.map(|fd| fd.as_raw_fd()).collect::<Vec<RawFd>>(),
+        die_with_parent: true,
+    })
+    .map_err(|(call, e)| Error::io(name, call, &e))?;
+    let (input, output) = (Some(input), Some(output));
+    let mut running = Running { child, input, output, feed: &[], tail: Vec::new(), reaped: false };
+    drop((stdin, stdout, theirs));
+    channel::send(&ours, &plan.bytes)?;
+    running.until_executed((name, hook), &plan, &ours, confined)?;
+    Ok(running)
+}
+
+/// A hook, or init on the way to becoming one. Dropped, it is killed with its group, and reaped.
+struct Running<'a> {
+    child: Child,
+    input: Option<PipeWriter>,
+    output: Option<PipeReader>,
+    feed: &'a [u8],
+    tail: Vec<u8>,
+    reaped: bool,
+}
+
+/// This much of what a hook says is told, in bytes and in lines.
+const TAIL: usize = 4096;
+const LINES: usize = 20;
+/// What a pipe holds at most is read after a hook has ended, in bytes: others may still write.
+const PIPE: usize = 64 << 10;
+/// poll(2) promises that this much can be written, in bytes (pipe(7)).
+const PIPE_BUF: usize = 4096;
+
+impl Running<'_> {
+    /// Answer init until it has become the hook, or has said why not.
+    fn until_executed(
+        &mut self,
+        (name, hook): (&str, &Hook),
+        plan: &Finished,
+        channel: &UnixStream,
+        confined: Option<&Confined<'_>>,
+    ) -> Result<()> {
+        loop {
+            match (channel::listen(channel)?, confined) {
+                (Said::Closed, _) => return Ok(()),
+                (Said::Forked(pid), _) => self.forked(name, pid)?,
+                (Said::At(report::LISTENER, Some(fd)), Some(confined)) => {
+                    (confined.listener)(self.child.pid, fd)?;
+                }
+                (Said::Failed { index, errno, words }, _) => {
+                    let error = plan.failure(index, errno, &words);
+                    let error = if confined.is_none() { interpreter(error, hook) } else { error };
+                    // The field behind a step may be another of the container's.
+                    let own = plan.origin(index) == name;
+                    return Err(if own { error } else { error.within(name) });
+                }
+                (Said::At(..), _) => return Err(Error::new(format!("{name}: out of turn"))),
+            }
+        }
+    }
+
+    /// A child in the container's pid namespace goes on; the one that made it has ended.
+    fn forked(&mut self, name: &str, pid: i32) -> Result<()> {
+        let pidfd = process::pidfd_open(pid).map_err(|e| Error::io(name, "pidfd_open", &e))?;
+        let first = std::mem::replace(&mut self.child, Child { pid, pidfd });
+        process::wait(&first.pidfd, false).map_err(|e| Error::io(name, "waitid", &e))?;
+        Ok(())
+    }
+
+    /// Feed it and listen to it until it ends; `None` if it does not in time.
+    ///
+    /// Its children may live on, and keep its output open.
+    fn end(&mut self, deadline: Option<Instant>) -> io::Result<Option<Exit>> {
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Ok(None);
+            }
+            // Rounded up, or the last millisecond would be spent polling.
+            let left = left.map_or(-1, |left| left.as_millis().min(1 << 30) as i32 + 1);
+            let pidfd = &self.child.pidfd;
+            let ready = sys::hook::ready(pidfd, self.output.as_ref(), self.input.as_ref(), left)?;
+            if ready.input {
+                self.write();
+            }
+            if ready.output {
+                self.read();
+            }
+            if ready.ended {
+                break;
+            }
+        }
+        for _ in 0..PIPE / TAIL {
+            let pidfd = &self.child.pidfd;
+            if !sys::hook::ready(pidfd, self.output.as_ref(), None, 0)?.output {
+                break;
+            }
+            self.read();
+        }
+        let exit = process::wait(&self.child.pidfd, false)?;
+        self.reaped = true;
+        Ok(exit)
+    }
+
+    /// A hook need not read what it is given.
+    fn write(&mut self) {
+        let Some(input) = &mut self.input else { return };
+        let part = self.feed.get(..PIPE_BUF).unwrap_or(self.feed);
+        let written = input.write(part).unwrap_or(0);
+        self.feed = self.feed.get(written..).unwrap_or_default();
+        if written == 0 || self.feed.is_empty() {
+            self.input = None;
+        }
+    }
+
+    fn read(&mut self) {
+        let Some(output) = &mut self.output else { return };
+        let mut bytes = [0; TAIL];
+        match output.read(&mut bytes) {
+            Ok(0) | Err(_) => self.output = None,
+            Ok(got) => self.tail.extend_from_slice(&bytes[..got]),
+        }
+        let surplus = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..surplus);
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.reaped {
+            sys::hook::kill_group(self.child.pid);
+            // It may not lead a group yet.
+            let _ = process::kill(&self.child.pidfd, libc::SIGKILL);
+            let _ = process::wait(&self.child.pidfd, false);
+        }
+    }
+}
+
+/// ENOENT where there is a file is about another one: execve(2).
+fn interpreter(error: Error, hook: &Hook) -> Error {
+    if error.errno() == Some(libc::ENOENT) && Path::new(&hook.path).exists() {
+        return error.hint("the file is there, the interpreter that it names is not");
+    }
+    error
+}
+
+/// The error, with the last line that a hook wrote in it, and the last few below it.
+fn said(mut text: String, tail: &[u8]) -> Error {
+    let tail = String::from_utf8_lossy(tail);
+    let lines: Vec<String> = tail.lines().map(printable).filter(|l| !l.is_empty()).collect();
+    if let Some(last) = lines.last() {
+        let _ = write!(text, ": {last}");
+    }
+    let shown = if lines.len() > 1 { lines.len().saturating_sub(LINES) } else { lines.len() };
+    lines.iter().skip(shown).fold(Error::new(text), |error, line| error.detail(format!("| {line}")))
+}
+
+/// Nothing that a terminal or a log would obey.
+fn printable(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    for c in line.trim_end().chars() {
+        match c {
+            '\t' => text.push(' '),
+            c if c.is_control() => text.extend(c.escape_default()),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "hooks_test.rs"]
+mod tests;

@@ -33,6 +33,10 @@ pub enum Preload {
     Process,
     /// A cgroup v1 hierarchy's `tasks` file, into which a process writes itself.
     CgroupTasks,
+    /// A hook's standard input, or what becomes its standard output and standard error.
+    Stdio,
+    /// A hook's program, executed by descriptor.
+    Program,
 }
 
 /// Bytes, origins, preloads: everything that `launch` and `explain` need.

@@ -53,17 +53,19 @@ fn is_late(limit: &crate::spec::Rlimit) -> bool {
     limit.kind == "RLIMIT_NOFILE" && limit.soft.0 < FEW_FILES
 }
 
-fn rlimit(plan: &mut Plan, index: usize, limit: &crate::spec::Rlimit) {
+/// Set one limit, or for now `least` of it.
+fn rlimit(plan: &mut Plan, index: usize, limit: &crate::spec::Rlimit, least: u64) {
     plan.origin(format!("process.rlimits[{index}] {:?}", limit.kind));
     let resource = names::rlimit(&limit.kind).unwrap_or(u32::MAX);
-    let limit = Rlimit { soft: limit.soft.0, hard: limit.hard.0 };
+    let limit = Rlimit { soft: limit.soft.0.max(least), hard: limit.hard.0.max(least) };
     plan.step(Op::Prlimit { resource, limit });
 }
 
 /// Limits and scheduling: while there still are privileges.
 pub fn limits(plan: &mut Plan, process: &Process) -> Result<()> {
-    for (index, limit) in process.rlimits.iter().enumerate().filter(|(_, l)| !is_late(l)) {
-        rlimit(plan, index, limit);
+    for (index, limit) in process.rlimits.iter().enumerate() {
+        // The hard limit may have to be raised, for which there are privileges only now.
+        rlimit(plan, index, limit, if is_late(limit) { FEW_FILES } else { 0 });
     }
     if let Some(scheduler) = &process.scheduler {
         plan.origin("process.scheduler");
@@ -241,6 +243,18 @@ fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
     Ok(())
 }
 
+/// What would be in the way of anything before it: the filter if it is not in yet, and limits.
+pub fn last(plan: &mut Plan, identity: &Identity<'_>, channel: Slot) -> Result<()> {
+    let process = identity.process;
+    if let Some(filter) = identity.filter.filter(|_| process.no_new_privileges) {
+        seccomp(plan, filter, channel)?;
+    }
+    for (index, limit) in process.rlimits.iter().enumerate().filter(|(_, l)| is_late(l)) {
+        rlimit(plan, index, limit, 0);
+    }
+    Ok(())
+}
+
 /// The last steps: the filter if it is not in yet, descriptors, and the program.
 pub fn execute(
     plan: &mut Plan,
@@ -249,14 +263,8 @@ pub fn execute(
     channel: Slot,
     preserved: u32,
 ) -> Result<()> {
-    let process = identity.process;
+    // Before their descriptors could be in the way of those that are preserved.
     security::write(plan, labels);
-    if let Some(filter) = identity.filter.filter(|_| process.no_new_privileges) {
-        seccomp(plan, filter, channel)?;
-    }
-    for (index, limit) in process.rlimits.iter().enumerate().filter(|(_, l)| is_late(l)) {
-        rlimit(plan, index, limit);
-    }
     plan.origin("--preserve-fds");
     let keep = plan.slot()?;
     let first = 3 + preserved;
@@ -265,13 +273,16 @@ pub fn execute(
     for index in 0..preserved {
         plan.step(Op::Dup3 { from: 4 + loaded + index, to: 3 + index });
     }
+    // A limit on open files may allow no further one.
+    last(plan, identity, keep)?;
+    plan.origin("--preserve-fds");
     let flags = CloseRangeFlags(0);
     // Nothing may lie between, which the kernel calls invalid.
     plan.step_unless(Unless::EINVAL, Op::CloseBelow { first, last: keep, flags });
     plan.step(Op::CloseAbove { first: keep, flags });
     plan.origin("process.args[0]");
     plan.step(Op::Report { to: keep, what: report::EXECUTE });
-    let candidates = candidates(process);
+    let candidates = candidates(identity.process);
     let not_this = Unless::ENOENT.or(Unless::ENOTDIR).or(Unless::EACCES);
     for candidate in &candidates {
         let path = c_string(candidate)?;

@@ -5,6 +5,7 @@
 
 pub mod devices;
 pub mod exec;
+pub mod hook;
 pub mod identity;
 pub mod masks;
 pub mod mounts;

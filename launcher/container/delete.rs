@@ -6,10 +6,9 @@ use std::path::Path;
 
 use super::directory::Directory;
 use super::record::{Record, Status};
-use super::start;
+use super::{launch, start};
 use crate::cgroup::Processes;
 use crate::error::{Error, Result};
-use crate::hooks;
 use crate::sys::process;
 use crate::{log, network, spec};
 
@@ -70,12 +69,8 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
         Some(attachment) => network::detach(root, attachment)?,
         None => {}
     }
-    let hooks = start::config(directory).ok().and_then(|spec| spec.hooks);
-    if let Some(hooks) = hooks.filter(|hooks| !hooks.poststop.is_empty()) {
-        let state = record.state_as(Status::Stopped, 0, String::new());
-        let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))?;
-        // Each is run, whatever the others do: there is nobody left to be failed by them.
-        hooks::run_all("poststop", &hooks.poststop, &state, Path::new(&record.bundle));
+    if let Ok(spec) = start::config(directory) {
+        launch::poststop(directory, record, &spec)?;
     }
     directory.remove()
 }

@@ -1,7 +1,6 @@
 //! `exec`: one more process in a running container, by a short plan for the same init.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use super::channel::{self, Said};
 use super::console::{self, Console};
 use super::directory::Directory;
 use super::foreground::Signals;
+use super::join;
 use super::launch;
 use super::prepare::{self, filter};
 use super::record::{Identity, Record, Status};
@@ -18,7 +18,7 @@ use crate::cgroup::Version;
 use crate::compile::{exec as plan, report};
 use crate::error::{Error, Result};
 use crate::plan::{Finished, Preload};
-use crate::spec::{NamespaceKind, Process, Spec, id};
+use crate::spec::{Process, Spec, id};
 use crate::sys;
 use crate::sys::process::{self as processes, Child, Clone};
 
@@ -118,9 +118,9 @@ impl Joining<'_> {
             spec: &self.spec,
             process: &self.process,
             filter: filter.as_ref(),
-            namespaces: &self.namespaces()?,
+            namespaces: &join::namespaces(self.init.pid)?,
             cgroup_joins: joins,
-            groups_denied: self.groups_denied(),
+            groups_denied: join::groups_denied(self.init.pid),
             last_capability: sys::process::last_capability(),
             stdio: crate::host::stdio(Some(&self.process)),
             preserve_fds: self.options.preserve_fds,
@@ -198,7 +198,7 @@ impl Joining<'_> {
     }
 
     fn going<'a>(&'a self, plan: &'a Finished, pid: i32) -> Going<'a> {
-        Going { spec: &self.spec, record: &self.record, plan, pid }
+        Going { directory: &self.directory, spec: &self.spec, record: &self.record, plan, pid }
     }
 
     /// The container's groups; those that its init has moved to if it has; those below, if asked.
@@ -223,34 +223,6 @@ impl Joining<'_> {
             }
         }
         Ok(cgroup)
-    }
-
-    /// Namespaces of init's that are not our own: joining one's own user namespace is refused.
-    fn namespaces(&self) -> Result<Vec<NamespaceKind>> {
-        let mut differ = Vec::new();
-        for kind in NamespaceKind::ALL {
-            let file = match kind {
-                NamespaceKind::Network => "net",
-                NamespaceKind::Mount => "mnt",
-                kind => kind.word(),
-            };
-            let inode = |process: &str| {
-                std::fs::metadata(format!("/proc/{process}/ns/{file}")).map(|m| m.ino())
-            };
-            // A kind that this kernel does not have is nobody's.
-            let Ok(own) = inode("self") else { continue };
-            let theirs = inode(&self.init.pid.to_string())
-                .map_err(|e| Error::io(format!("/proc/{}/ns/{file}", self.init.pid), "stat", &e))?;
-            if own != theirs {
-                differ.push(*kind);
-            }
-        }
-        Ok(differ)
-    }
-
-    fn groups_denied(&self) -> bool {
-        let path = format!("/proc/{}/setgroups", self.init.pid);
-        std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "deny")
     }
 }
 

@@ -16,7 +16,7 @@ use super::record::{self, Identity, Record, Status, boot_id};
 use crate::cgroup::Processes;
 use crate::compile::{namespaces, report};
 use crate::error::{Error, Result};
-use crate::hooks::{self, Place};
+use crate::hooks::{self, Place, Scene};
 use crate::plan::{Finished, Preload};
 use crate::spec::Spec;
 use crate::sys::process::{self, Child, Clone};
@@ -54,7 +54,7 @@ struct Undo<'a> {
 
 impl Undo<'_> {
     /// Take everything away again; what cannot be is said below the error that caused it.
-    fn undo(self, error: Error) -> Error {
+    fn undo(self, error: Error, spec: &Spec) -> Error {
         if let Some(child) = &self.child {
             let _ = process::kill(&child.pidfd, libc::SIGKILL);
             let _ = process::wait(&child.pidfd, false);
@@ -64,8 +64,13 @@ impl Undo<'_> {
             Some(attachment) => network::detach(self.root, attachment),
             None => Ok(()),
         };
+        // What began with hooks ends with them (runtime-spec runtime.md, "Lifecycle").
+        let hooks = match self.child {
+            Some(_) => poststop(&self.directory, &self.record, spec),
+            None => Ok(()),
+        };
         let directory = self.directory.remove();
-        let left = [cgroup, network, directory].into_iter().filter_map(Result::err);
+        let left = [cgroup, network, hooks, directory].into_iter().filter_map(Result::err);
         left.fold(error, |error, left| error.detail(format!("and left behind: {}", left.line())))
     }
 }
@@ -87,7 +92,7 @@ pub fn launch(root: &Path, id: &str, mut prepared: Prepared, options: &Options) 
             let Prepared { plan, spec, .. } = prepared;
             Ok(Ready { directory, record, child, channel, plan, spec, terminal })
         }
-        Err(e) => Err(undo.undo(e)),
+        Err(e) => Err(undo.undo(e, &prepared.spec)),
     }
 }
 
@@ -134,7 +139,7 @@ fn commit(
         UnixStream::pair().map_err(|e| Error::io("init's channel", "socketpair", &e))?;
     clone(undo, &prepared.spec, &prepared.plan, &program, theirs, options.preserve_fds)?;
     let (spec, plan) = (&prepared.spec, &prepared.plan);
-    let mut init = Init { undo, spec, plan, channel: &ours, options, copied: 0 };
+    let mut init = Init { undo, program: &program, spec, plan, channel: &ours, options, copied: 0 };
     channel::send(&ours, &prepared.plan.bytes)?;
     init.until_ready()?;
     init.net_devices()?;
@@ -180,6 +185,23 @@ pub fn init_program(directory: &Directory) -> Result<OwnedFd> {
     }
 }
 
+/// Hooks of a container that is no more; they have nobody left to fail.
+pub fn poststop(directory: &Directory, record: &Record, spec: &Spec) -> Result<()> {
+    let Some(all) = spec.hooks.as_ref().filter(|all| !all.poststop.is_empty()) else {
+        return Ok(());
+    };
+    let state = record.state_as(Status::Stopped, 0, String::new());
+    let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))?;
+    let program = init_program(directory)?;
+    let bundle = Path::new(&record.bundle);
+    hooks::run_all(
+        "poststop",
+        &all.poststop,
+        &Scene { program: program.as_fd(), state: &state, bundle },
+    );
+    Ok(())
+}
+
 /// Open what the plan finds in its slots, and clone init.
 fn clone(
     undo: &mut Undo<'_>,
@@ -201,7 +223,9 @@ fn clone(
             Preload::CgroupTasks => {
                 joins.next().ok_or_else(|| Error::new("a cgroup has gone while it was joined"))?
             }
-            Preload::Process => return Err(Error::new("there is no process to join yet")),
+            Preload::Process | Preload::Stdio | Preload::Program => {
+                return Err(Error::new("a container's plan joins no process"));
+            }
             Preload::Tree { mount } => super::trees::make(spec, *mount, &undo.record, program)?,
         });
     }
@@ -285,6 +309,7 @@ impl Undo<'_> {
 /// Init, while it runs its plan up to the commit.
 struct Init<'a, 'u> {
     undo: &'a mut Undo<'u>,
+    program: &'a OwnedFd,
     spec: &'a Spec,
     plan: &'a Finished,
     channel: &'a UnixStream,
@@ -375,10 +400,11 @@ impl Init<'_, '_> {
         let state = record.state_as(Status::Creating, self.pid(), String::new());
         let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))?;
         let bundle = Path::new(&record.bundle);
-        hooks::run("prestart", &all.prestart, &state, Place::Runtime, bundle)?;
-        hooks::run("createRuntime", &all.create_runtime, &state, Place::Runtime, bundle)?;
+        let scene = Scene { program: self.program.as_fd(), state: &state, bundle };
+        hooks::run("prestart", &all.prestart, &scene, Place::Runtime)?;
+        hooks::run("createRuntime", &all.create_runtime, &scene, Place::Runtime)?;
         let place = Place::Container { pid: self.pid() };
-        hooks::run("createContainer", &all.create_container, &state, place, bundle)
+        hooks::run("createContainer", &all.create_container, &scene, place)
     }
 
     /// uid_map and gid_map of the new user namespace, user_namespaces(7).

@@ -3,14 +3,15 @@
 //! Each verb is a file; `launch` is what create and run share. Every change is made under the lock
 //! of the container's state directory. Knows nothing of the command line.
 
-mod channel;
+pub(crate) mod channel;
 mod console;
 mod copy_up;
 mod delete;
 mod directory;
-mod end;
+pub(crate) mod end;
 mod exec;
 mod foreground;
+pub(crate) mod join;
 mod kill;
 mod launch;
 mod list;

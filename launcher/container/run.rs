@@ -75,8 +75,13 @@ fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions)
 }
 
 fn started(ready: &Ready) -> Result<()> {
-    let going =
-        Going { spec: &ready.spec, record: &ready.record, plan: &ready.plan, pid: ready.child.pid };
+    let going = Going {
+        directory: &ready.directory,
+        spec: &ready.spec,
+        record: &ready.record,
+        plan: &ready.plan,
+        pid: ready.child.pid,
+    };
     going.until_running(&ready.channel)?;
     going.poststart()
 }

@@ -1,17 +1,18 @@
 //! `start`: the connection to init's socket is the channel on which it tells what goes wrong from
 //! here on; when the program runs, the channel ends.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::channel::{self, Said};
 use super::directory::Directory;
 use super::record::{self, Record, Status};
-use super::{end, load_plan};
+use super::{end, join, launch, load_plan, prepare};
+use crate::compile::identity::Identity;
 use crate::compile::report;
 use crate::error::{Error, Result};
-use crate::hooks::{self, Place};
+use crate::hooks::{self, Confined, Place, Scene};
 use crate::plan::Finished;
 use crate::spec::{self, Spec, id};
 use crate::sys;
@@ -48,7 +49,7 @@ fn begin(root: &Path, id: &str) -> Result<()> {
     })?;
     let plan = load_plan(&directory)?;
     let pid = record.init.map_or(0, |(init, ..)| init.pid);
-    let going = Going { spec: &spec, record: &record, plan: &plan, pid };
+    let going = Going { directory: &directory, spec: &spec, record: &record, plan: &plan, pid };
     going.until_running(&connection)?;
     directory.unlink(record::SOCKET)?;
     going.poststart()
@@ -63,6 +64,8 @@ pub fn config(directory: &Directory) -> Result<Spec> {
 
 /// A container on its way from the commit to its program.
 pub struct Going<'a> {
+    /// Its state directory.
+    pub directory: &'a Directory,
     /// The configuration.
     pub spec: &'a Spec,
     /// What is remembered.
@@ -106,11 +109,32 @@ impl Going<'_> {
     }
 
     fn start_hooks(&self) -> Result<()> {
-        let Some(all) = &self.spec.hooks else { return Ok(()) };
-        let state = self.state(Status::Created)?;
-        let place = Place::Started { pid: self.pid };
+        let (Some(all), Some(process)) = (&self.spec.hooks, &self.spec.process) else {
+            return Ok(());
+        };
+        let (state, program) =
+            (self.state(Status::Created)?, launch::init_program(self.directory)?);
+        let filter = prepare::filter(self.spec)?;
+        let user = process.user.as_ref().map_or(0, |user| user.uid);
+        let identity = Identity {
+            process,
+            groups_denied: join::groups_denied(self.pid),
+            filter: filter.as_ref(),
+            last_capability: sys::process::last_capability(),
+            // Pipes of the launcher's.
+            stdio: [user != 0; 3],
+        };
+        let cgroup = &self.record.cgroup;
+        let confined = Confined {
+            pid: self.pid,
+            identity: &identity,
+            cgroup: cgroup.clone_fd()?,
+            tasks: &cgroup.join_files()?,
+            listener: &|pid, fd| self.listener_of(pid, fd),
+        };
         let bundle = Path::new(&self.record.bundle);
-        hooks::run("startContainer", &all.start_container, &state, place, bundle)
+        let scene = Scene { program: program.as_fd(), state: &state, bundle };
+        hooks::run("startContainer", &all.start_container, &scene, Place::Process(&confined))
     }
 
     /// Hooks after the program has been started; one that fails stops the container.
@@ -120,7 +144,9 @@ impl Going<'_> {
         };
         let state = self.state(Status::Running)?;
         let bundle = Path::new(&self.record.bundle);
-        let result = hooks::run("poststart", &all.poststart, &state, Place::Runtime, bundle);
+        let program = launch::init_program(self.directory)?;
+        let scene = Scene { program: program.as_fd(), state: &state, bundle };
+        let result = hooks::run("poststart", &all.poststart, &scene, Place::Runtime);
         if result.is_err() {
             // The specification 1.3 has it stopped; what remains is the user's to delete.
             let _ = self.record.cgroup.kill();
@@ -130,7 +156,11 @@ impl Going<'_> {
 
     /// Hand the listener of the filter on.
     pub fn listener(&self, fd: OwnedFd) -> Result<()> {
+        self.listener_of(self.pid, fd)
+    }
+
+    fn listener_of(&self, pid: i32, fd: OwnedFd) -> Result<()> {
         let state = self.record.state_as(Status::Created, self.pid, String::new());
-        super::listener::hand_over(self.spec, &state, self.pid, fd)
+        super::listener::hand_over(self.spec, &state, pid, fd)
     }
 }

@@ -6,6 +6,7 @@ pub mod bpf;
 pub mod cgroupfs;
 pub mod copy;
 pub mod file;
+pub mod hook;
 pub mod mount;
 pub mod namespace;
 pub mod netns;
