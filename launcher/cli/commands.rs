@@ -3,7 +3,7 @@
 //! A new command is one row here; its own row is in its file.
 
 use super::table::Command;
-use super::{config, explain, info, life, list, network};
+use super::{config, exec, explain, info, life, list, network};
 
 /// Every command, under headings.
 pub const COMMANDS: &[(&str, &[Command])] = &[
@@ -13,6 +13,7 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
             life::Run::COMMAND,
             life::Create::COMMAND,
             life::Start::COMMAND,
+            exec::Exec::COMMAND,
             life::Kill::COMMAND,
             life::Delete::COMMAND,
             list::List::COMMAND,

@@ -170,7 +170,8 @@ pub fn cgroup2() -> bool {
     Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
-fn utf8(what: &str, word: OsString) -> Result<String> {
+/// A word that is to be in config.json.
+pub fn utf8(what: &str, word: OsString) -> Result<String> {
     let wrong = |word: OsString| {
         Error::new(format!("{what} {:?}: not UTF-8, which config.json is", PathBuf::from(word)))
     };

@@ -52,7 +52,7 @@ fn explain(it: Explain, globals: &Globals) -> Result<u8> {
     let root = globals.state_root()?;
     let AfterDashes(command) = &it.command;
     let Some(target) = it.target else {
-        let source = unbundled(it.embedded, command, globals)?;
+        let source = unbundled(it.embedded, command, false, globals)?;
         return would(&root, source, it.network, Then::Run);
     };
     let extra = it.embedded.given().or((!command.is_empty()).then_some("a command behind --"));

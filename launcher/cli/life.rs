@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use super::embedded::EmbeddedOptions;
@@ -200,7 +201,11 @@ command! {
 fn run(it: Run, globals: &Globals) -> Result<u8> {
     let AfterDashes(command) = &it.command;
     let root = globals.state_root()?;
-    let source = choose(&it.create, it.embedded, command, it.id.is_some(), globals)?;
+    // As a shell would have it: where somebody sits, the program has a terminal.
+    let terminal = it.create.console_socket.is_some()
+        || !it.detach && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let how = (it.id.is_some(), terminal);
+    let source = choose(&it.create, it.embedded, command, how, globals)?;
     let named = it.id.map(|Id(id)| id);
     let unnamed = named.is_none();
     let id = named.unwrap_or_else(generated_id);
@@ -221,7 +226,7 @@ fn choose(
     create: &CreateOptions,
     embedded: EmbeddedOptions,
     command: &[OsString],
-    named: bool,
+    (named, terminal): (bool, bool),
     globals: &Globals,
 ) -> Result<Source> {
     let extra = embedded.given().or((!command.is_empty()).then_some("a command behind --"));
@@ -236,18 +241,19 @@ fn choose(
         ))),
         (Some(_), None) => Ok(create.source()),
         (None, None) if named && Path::new(CONFIG).exists() => Ok(create.source()),
-        (None, _) => unbundled(embedded, command, globals),
+        (None, _) => unbundled(embedded, command, terminal, globals),
     }
 }
 
-/// A container without a bundle.
+/// A container without a bundle, perhaps with a terminal.
 pub fn unbundled(
     embedded: EmbeddedOptions,
     command: &[OsString],
+    terminal: bool,
     globals: &Globals,
 ) -> Result<Source> {
     let ephemeral = embedded.rootfs.is_none();
-    let spec = embedded.spec(command, false, globals.rootless()?)?;
+    let spec = embedded.spec(command, terminal, globals.rootless()?)?;
     Ok(Source::Embedded { spec: Box::new(spec), ephemeral })
 }
 
@@ -260,7 +266,7 @@ fn generated_id() -> String {
 }
 
 /// An exit status of a program; there are none above 255.
-fn status(code: i32) -> u8 {
+pub fn status(code: i32) -> u8 {
     u8::try_from(code).unwrap_or(u8::MAX)
 }
 

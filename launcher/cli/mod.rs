@@ -8,6 +8,7 @@ mod commands;
 mod completion;
 mod config;
 mod embedded;
+mod exec;
 mod explain;
 mod global;
 mod help;

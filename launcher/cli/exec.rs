@@ -1,0 +1,256 @@
+//! `exec`: one more process in a running container.
+//!
+//! Types words and lays them over the container's own process, as runc does; how a process gets
+//! into a container is `container`'s.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use super::Globals;
+use super::embedded::{User, Variable, utf8};
+use super::life::status;
+use super::table::command;
+use super::value::{CommandLine, Id, Number, Value, expected};
+use crate::container::{self, ExecOptions};
+use crate::spec::names;
+use crate::spec::{Capabilities, Process};
+use crate::{Error, Result, log};
+
+/// A capability, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability(
+    /// With `CAP_`, in capitals.
+    pub String,
+);
+
+impl Value for Capability {
+    fn parse(word: &OsStr) -> Result<Self> {
+        let text = word.to_string_lossy().to_ascii_uppercase();
+        let name = if text.starts_with("CAP_") { text } else { format!("CAP_{text}") };
+        match names::capability(&name) {
+            Some(_) => Ok(Capability(name)),
+            None => Err(expected(word, "a capability such as CAP_NET_ADMIN (capabilities(7))")),
+        }
+    }
+}
+
+command! {
+    /// Run another program in a running container.
+    ///
+    /// It is given what the container's own process has (user, variables, capabilities, limits,
+    /// filter), changed by the options. Options stand before the COMMAND. The exit status is that
+    /// of the program; 255 if it could not be started.
+    pub struct Exec = "exec" {
+        args {
+            /// A running container.
+            "CONTAINER" id: Id,
+            /// The program and its arguments.
+            "[COMMAND [ARGUMENT...]]" command: CommandLine,
+        }
+        options {
+            /// The whole process, as "process" is in config.json; in place of COMMAND.
+            "-p, --process FILE" process: Option<PathBuf>,
+            /// Do not wait for its end.
+            "-d, --detach" detach: bool,
+            /// Write its pid to this file.
+            "--pid-file FILE" pid_file: Option<PathBuf>,
+            /// Send the master of its terminal to this Unix socket.
+            "--console-socket PATH" console_socket: Option<PathBuf>,
+            /// Send a pidfd of it to this Unix socket.
+            "--pidfd-socket PATH" pidfd_socket: Option<PathBuf>,
+            /// Pass on this many of the caller's descriptors, from 3 on; default: 0.
+            "--preserve-fds NUMBER" preserve_fds: Option<Number<0, 1_048_576>>,
+            /// In a cgroup below the container's own; before a colon: for these controllers only.
+            "--cgroup [CONTROLLER,...:]PATH" cgroup: Vec<String>,
+            /// Also in a container that is paused; it runs when that is resumed.
+            "--ignore-paused" ignore_paused: bool,
+        }
+        include {
+            "Changes to the container's own process" changes: Changes,
+        }
+        examples {
+            "exec --tty web sh": "a shell in the container",
+            "exec --user 1000:1000 --env DEBUG=1 web make test": "as somebody else",
+            "exec --process process.json --detach web": "as engines do it",
+        }
+        run = |it, globals: &Globals| {
+            exec(it, globals).or_else(|e| {
+                // runc's: so that it is told apart from a program that fails.
+                log::error(&e);
+                Ok(255)
+            })
+        };
+    }
+}
+
+super::table::options! {
+    /// What another process of a container has that the first has not.
+    pub struct Changes {
+        /// With a terminal.
+        "-t, --tty" tty: bool,
+        /// Working directory in the container.
+        "--cwd DIRECTORY" cwd: Option<String>,
+        /// Another variable of the environment.
+        "-e, --env NAME=VALUE" env: Vec<Variable>,
+        /// User, and perhaps group, by number.
+        "-u, --user UID[:GID]" user: Option<User>,
+        /// Another supplementary group.
+        "-g, --additional-gids GID" gids: Vec<Number<0, 4_294_967_294>>,
+        /// Another capability: bounding, effective and permitted.
+        "-c, --cap CAPABILITY" cap: Vec<Capability>,
+        /// With no_new_privs, even if the container is without.
+        "--no-new-privs" no_new_privs: bool,
+        /// SELinux label.
+        "--process-label LABEL" label: Option<String>,
+        /// AppArmor profile.
+        "--apparmor PROFILE" apparmor: Option<String>,
+    }
+}
+
+fn exec(it: Exec, globals: &Globals) -> Result<u8> {
+    let options = ExecOptions {
+        detach: it.detach,
+        pid_file: it.pid_file,
+        console_socket: it.console_socket,
+        pidfd_socket: it.pidfd_socket,
+        preserve_fds: it.preserve_fds.map_or(0, |it| it.0 as u32),
+        ignore_paused: it.ignore_paused,
+        cgroups: it.cgroup,
+    };
+    let CommandLine(command) = it.command;
+    let (file, changes) = (it.process, it.changes);
+    let extra = changes.given().or((!command.is_empty()).then_some("a command"));
+    if let (Some(_), Some(extra)) = (&file, extra) {
+        let text = format!("exec: {extra} cannot be given with --process: write it into that file");
+        return Err(Error::new(text));
+    }
+    if file.is_none() && command.is_empty() {
+        let usage = Exec::COMMAND.usage();
+        return Err(Error::new(format!("exec: COMMAND or --process is missing; usage: {usage}")));
+    }
+    let process = |own: Option<&Process>| match &file {
+        Some(path) => container::process_file(path),
+        None => changes.applied(own.cloned(), &command),
+    };
+    container::exec(&globals.state_root()?, &it.id.0, process, &options).map(status)
+}
+
+impl Changes {
+    /// The first option that was given, as typed.
+    fn given(&self) -> Option<&'static str> {
+        let rows = [
+            ("--tty", self.tty),
+            ("--cwd", self.cwd.is_some()),
+            ("--env", !self.env.is_empty()),
+            ("--user", self.user.is_some()),
+            ("--additional-gids", !self.gids.is_empty()),
+            ("--cap", !self.cap.is_empty()),
+            ("--no-new-privs", self.no_new_privs),
+            ("--process-label", self.label.is_some()),
+            ("--apparmor", self.apparmor.is_some()),
+        ];
+        rows.iter().find(|(_, given)| *given).map(|(name, _)| *name)
+    }
+
+    /// The container's own process, or a bare one, with these changes.
+    fn applied(&self, own: Option<Process>, command: &[OsString]) -> Result<Process> {
+        let mut process =
+            own.unwrap_or_else(|| Process { cwd: "/".to_owned(), ..Process::default() });
+        let word = |word: &OsString| utf8("command", word.clone());
+        process.args = command.iter().map(word).collect::<Result<_>>()?;
+        process.terminal = self.tty;
+        process.cwd = self.cwd.clone().unwrap_or(process.cwd);
+        process.no_new_privileges |= self.no_new_privs;
+        process.selinux_label = self.label.clone().or(process.selinux_label);
+        process.apparmor_profile = self.apparmor.clone().or(process.apparmor_profile);
+        for Variable(variable) in &self.env {
+            let name = |variable: &str| variable.split('=').next().map(str::to_owned);
+            process.env.retain(|other| name(other) != name(variable));
+            process.env.push(variable.clone());
+        }
+        if self.user.is_some() || !self.gids.is_empty() {
+            let user = process.user.get_or_insert_default();
+            if let Some(User(uid, gid)) = self.user {
+                (user.uid, user.gid) = (uid, gid.unwrap_or(user.gid));
+            }
+            user.additional_gids.extend(self.gids.iter().map(|gid| gid.0 as u32));
+        }
+        if !self.cap.is_empty() {
+            self.add_capabilities(process.capabilities.get_or_insert_default());
+        }
+        Ok(process)
+    }
+
+    /// Not inheritable, and so not ambient: CVE-2022-29162.
+    fn add_capabilities(&self, sets: &mut Capabilities) {
+        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
+            for Capability(name) in &self.cap {
+                if !set.contains(name) {
+                    set.push(name.clone());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::parse::parse;
+    use crate::cli::table::Options;
+
+    fn applied(line: &str, own: Option<Process>) -> Process {
+        let (read, result) = parse(line.split(' ').map(OsString::from));
+        assert_eq!(result, Ok(()), "{line}");
+        let changes = Changes::take(&read.input).expect(line);
+        changes.applied(own, &["sh".into()]).expect(line)
+    }
+
+    fn own() -> Process {
+        Process {
+            terminal: true,
+            args: vec!["init".to_owned()],
+            env: vec!["A=1".to_owned(), "B=2".to_owned()],
+            cwd: "/srv".to_owned(),
+            user: Some(crate::spec::User { uid: 5, gid: 6, ..Default::default() }),
+            capabilities: Some(Capabilities {
+                bounding: vec!["CAP_KILL".to_owned()],
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn without_options_it_is_the_containers_own_without_terminal() {
+        let process = applied("exec web sh", Some(own()));
+        assert_eq!(process.args, ["sh"]);
+        assert_eq!(process.env, ["A=1", "B=2"]);
+        assert_eq!(process.cwd, "/srv");
+        assert!(!process.terminal);
+    }
+
+    #[test]
+    fn options_change_it() {
+        let line =
+            "exec -t -e A=3 --cwd / -u 7 -g 8 -c kill -c CAP_CHOWN --no-new-privs web sh -e x";
+        let process = applied(line, Some(own()));
+        assert!(process.terminal && process.no_new_privileges);
+        assert_eq!(process.env, ["B=2", "A=3"]);
+        assert_eq!(process.cwd, "/");
+        let user = process.user.expect("a user");
+        assert_eq!((user.uid, user.gid, user.additional_gids), (7, 6, vec![8]));
+        let sets = process.capabilities.expect("sets");
+        assert_eq!(sets.bounding, ["CAP_KILL", "CAP_CHOWN"]);
+        assert_eq!(sets.effective, ["CAP_KILL", "CAP_CHOWN"]);
+        assert!(sets.inheritable.is_empty() && sets.ambient.is_empty());
+        let user = applied("exec -u 7:9 web sh", Some(own())).user.expect("a user");
+        assert_eq!((user.uid, user.gid), (7, 9));
+    }
+
+    #[test]
+    fn a_container_without_a_process_gives_a_bare_one() {
+        let process = applied("exec web sh", None);
+        assert_eq!((process.cwd.as_str(), process.user), ("/", None));
+    }
+}
