@@ -1,5 +1,7 @@
 //! Networks, driven through the library, each test on network ground of its own.
 
+#[path = "network/containers.rs"]
+mod containers;
 #[path = "network/ground.rs"]
 mod ground;
 #[path = "network/kill.rs"]

@@ -67,7 +67,8 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
     record.cgroup.remove(Processes::Kill)?;
     match &record.network {
         Some(attachment) => network::detach(root, attachment)?,
-        None => {}
+        // Killed between attaching and recording it, the launcher left a lease and no more.
+        None => network::detach_container(root, &record.id)?,
     }
     if let Ok(spec) = start::config(directory) {
         launch::poststop(directory, record, &spec)?;

@@ -10,7 +10,7 @@ use crate::host::{self, Host};
 use crate::plan::{Finished, c_string};
 use crate::spec::check::{Allow, check};
 use crate::spec::json::Violation;
-use crate::spec::{NamespaceKind, Process, Spec, load};
+use crate::spec::{Namespace, NamespaceKind, Process, Spec, load};
 use crate::{log, seccomp};
 
 /// Where the configuration comes from.
@@ -91,9 +91,6 @@ pub fn prepare(
     then: Then,
 ) -> Result<Prepared> {
     let (mut spec, config, bundle, ephemeral) = read(source, state)?;
-    if let Some(request) = &options.network {
-        join_network(&mut spec, request, id)?;
-    }
     let hierarchies = cgroup::probe()?;
     let linux = spec.linux.as_ref();
     let cgroups_path = linux.and_then(|linux| linux.cgroups_path.as_deref());
@@ -102,7 +99,11 @@ pub fn prepare(
     if cgroups_path.is_none() && crate::sys::user::effective_uid() != 0 {
         cgroup.leave_out(&settings)?.iter().for_each(|warning| log::warning(warning));
     }
-    let host = host::probe(&spec, &bundle, &cgroup, &hierarchies)?;
+    let mut host = host::probe(&spec, &bundle, &cgroup, &hierarchies)?;
+    if let Some(request) = &options.network {
+        // After the probe, which opens what is joined: this namespace is not there yet.
+        join_network(&mut spec, &mut host, request, id)?;
+    }
     let filter = filter(&spec)?;
     host::security(&spec)?;
     let directory = state.join(ROOTFS);
@@ -201,24 +202,27 @@ pub fn filter(spec: &Spec) -> Result<Option<Filter>> {
 }
 
 /// The network namespace that `--network` will make stands in the configuration as one to join.
-fn join_network(spec: &mut Spec, request: &str, id: &str) -> Result<()> {
+fn join_network(spec: &mut Spec, host: &mut Host, request: &str, id: &str) -> Result<()> {
     let path = crate::network::namespace_path(id);
     let Some(linux) = spec.linux.as_mut() else {
         return Err(Error::new("--network: the config has no linux.namespaces"));
     };
-    let network = linux.namespaces.iter_mut().find(|n| n.kind == NamespaceKind::Network);
-    match network {
-        Some(network) if network.path.is_none() => network.path = Some(path),
-        Some(network) => {
-            return Err(Error::new(format!(
-                "--network {request}: linux.namespaces already joins the network namespace {}",
-                network.path.as_deref().unwrap_or_default()
-            )));
+    let namespaces = &mut linux.namespaces;
+    let index = match namespaces.iter().position(|n| n.kind == NamespaceKind::Network) {
+        Some(index) => index,
+        None => {
+            namespaces.push(Namespace { kind: NamespaceKind::Network, path: None });
+            namespaces.len() - 1
         }
-        None => linux
-            .namespaces
-            .push(crate::spec::Namespace { kind: NamespaceKind::Network, path: Some(path) }),
+    };
+    if let Some(joined) = namespaces[index].path.replace(path) {
+        return Err(Error::new(format!(
+            "--network {request}: linux.namespaces already joins the network namespace {joined}"
+        )));
     }
+    // It will belong to the launcher's user namespace, whichever the container gets.
+    host.joined_ours.resize(namespaces.len(), false);
+    host.joined_ours[index] = true;
     Ok(())
 }
 

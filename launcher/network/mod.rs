@@ -150,6 +150,11 @@ pub fn remove(root: &Path, name: &str, alive: Alive) -> Result<()> {
     store.forget(&lock, name)
 }
 
+/// Where the network namespace of an attached container is: `ip netns` sees it there.
+pub fn namespace_path(container: &str) -> String {
+    namespace::path_of(container).to_string_lossy().into_owned()
+}
+
 /// The table of `network list`, with its heading.
 pub fn table(networks: &[Network]) -> String {
     let none = || "-".to_owned();
@@ -217,9 +222,4 @@ mod tests {
             x      -            tce-x      -         (half made: tiny-ce network rm x)\n";
         assert_eq!(table(&networks), expected);
     }
-}
-
-/// Where the network namespace of an attached container is: `ip netns` sees it there.
-pub fn namespace_path(container: &str) -> String {
-    namespace::path_of(container).to_string_lossy().into_owned()
 }

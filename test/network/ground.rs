@@ -84,22 +84,34 @@ impl Ground {
         command.stdout(Stdio::piped()).spawn().expect("nsenter(1)")
     }
 
-    /// Run `phase` killed at its first, second, third, … stop before or after a system call that it
-    /// makes after [`begin`], until it gets to its end; call `after` each time but the last.
+    /// Run `phase` killed before its first, second, third, … system call after [`begin`], until it
+    /// gets to its end; call `after` each time but the last.
     pub fn sweep(&self, phase: &str, after: impl Fn(usize)) {
-        let probe = probe().to_str().expect("UTF-8");
-        for point in 1.. {
-            let words = [probe, "kill-at", &point.to_string()];
-            let output = self.command(&words, phase).output().expect("the probe");
-            let text = String::from_utf8_lossy(&output.stdout);
-            if text.contains(&format!("killed: {point}\n")) {
-                after(point);
-                continue;
-            }
-            assert!(text.contains("ended: 0\n"), "{text}{}", said(&output.stderr));
-            assert!(point > 20, "a kill at every call means many calls, not {point}");
-            return;
+        sweep(
+            1,
+            |point| {
+                let probe = probe().to_str().expect("UTF-8");
+                let words = [probe, "kill-after-getppid", &point.to_string()];
+                let output = self.command(&words, phase).output().expect("the probe");
+                said(&output.stdout) + &said(&output.stderr)
+            },
+            after,
+        );
+    }
+}
+
+/// The same for anything that is run under the probe's kill-at, and whose output `run` returns;
+/// before each `stride`th call.
+pub fn sweep(stride: usize, run: impl Fn(usize) -> String, after: impl Fn(usize)) {
+    for point in (1..).step_by(stride) {
+        let text = run(point);
+        if text.contains(&format!("killed: {point}\n")) {
+            after(point);
+            continue;
         }
+        assert!(text.contains("ended: 0\n"), "{text}");
+        assert!(point > 20, "a kill at every call means many calls, not {point}");
+        return;
     }
 }
 

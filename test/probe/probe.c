@@ -81,7 +81,8 @@ static const struct {
     { "ping", 2, net_ping, "ADDRESS COUNT: ICMP, 10 ms apart" },
     { "udp-echo", 1, net_udp_echo, "PORT: answer until killed" },
     { "udp-send", 3, net_udp_send, "ADDRESS PORT COUNT" },
-    { "kill-at", 2, trace_kill_at, "N PROGRAM [ARGUMENT]...: N counts stops at system calls" },
+    { "kill-at", 2, trace_kill_at, "N PROGRAM [ARGUMENT]...: just before its Nth system call" },
+    { "kill-after-getppid", 2, trace_kill_after_getppid, "N PROGRAM [ARGUMENT]...: from there on" },
 };
 
 static void run(char **words, int count)

@@ -1,4 +1,4 @@
-/* A command that runs another program and kills it at a system call: faults, one by one.
+/* Commands that run another program and kill it at a system call: faults, one by one.
  * Must not know what that program does. */
 #include "sys.h"
 #include <asm/signal.h>
@@ -12,12 +12,12 @@ static long resume(long thread, long signal)
     return SYS(ptrace, PTRACE_SYSCALL, thread, 0, signal);
 }
 
-/* Whether the thread, which stands at a system call, has just begun getppid. */
-static int begins_getppid(long thread)
+/* The call before which the thread stands; -1 if it stands after one. */
+static long begun(long thread)
 {
     struct ptrace_syscall_info info = { 0 };
     SYS(ptrace, PTRACE_GET_SYSCALL_INFO, thread, sizeof info, &info);
-    return info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == __NR_getppid;
+    return info.op == PTRACE_SYSCALL_INFO_ENTRY ? (long)info.entry.nr : -1;
 }
 
 static void start(char **words)
@@ -30,13 +30,11 @@ static void start(char **words)
     leave(127);
 }
 
-/* Counts stops before and after each system call of all threads, from the first getppid on: so a
- * program says where its interesting part begins. "killed: STOPS", or "ended: STATUS" if there
- * were not so many, the status as wait(2) has it. */
-void trace_kill_at(char **words, int count)
+/* Killed just before its Nth system call, those of all threads counted: "killed: N"; or "ended:
+ * STATUS", as wait(2) has it, if there were not so many. */
+static void watch(char **words, int counting)
 {
-    (void)count;
-    long point = number(words[0]), stops = 0, counting = 0, child = fork_();
+    long point = number(words[0]), calls = 0, child = fork_();
     int status = 0;
     if (child == 0) start(words + 1);
     long thread = SYS(wait4, child, &status, __WALL, 0);
@@ -45,14 +43,15 @@ void trace_kill_at(char **words, int count)
     for (long signal = 0; thread > 0; thread = SYS(wait4, -1, &status, __WALL, 0)) {
         if ((status & 0xff) != 0x7f) {
             if (thread != child) continue;
-            if (stops >= point) print("killed: %ld\n", stops);
+            if (calls >= point) print("killed: %ld\n", calls);
             else print("ended: %ld\n", (long)status);
             return;
         }
         signal = status >> 8 & 0xff;
         if (signal == SYSCALL_STOP) {
-            if (!counting) counting = begins_getppid(thread);
-            else if (++stops == point) SYS(kill, child, SIGKILL);
+            long call = begun(thread);
+            if (call >= 0 && counting && ++calls == point) SYS(kill, child, SIGKILL);
+            counting |= call == __NR_getppid;
             signal = 0;
         }
         /* Events, and the stop that a new thread begins with, are the tracer's own. */
@@ -60,4 +59,17 @@ void trace_kill_at(char **words, int count)
         resume(thread, signal);
     }
     print("kill-at: %s\n", errno_name(thread));
+}
+
+void trace_kill_at(char **words, int count)
+{
+    (void)count;
+    watch(words, 1);
+}
+
+/* Counts only what comes after getppid: so a program says where its interesting part begins. */
+void trace_kill_after_getppid(char **words, int count)
+{
+    (void)count;
+    watch(words, 0);
 }
