@@ -148,6 +148,30 @@ fn the_version_is_what_callers_parse() {
     assert_eq!(stdout(&["-v"]), text);
 }
 
+/// Start-up is a promise: what only prints opens nothing. What the C library reads before `main` is
+/// not ours: its own files, and where the stack is.
+#[test]
+fn the_version_opens_no_file() {
+    if !met(&[Need::Program("strace")]) {
+        return;
+    }
+    for words in [&["--version"][..], &["--help"], &["run", "--help"]] {
+        let output = Command::new("strace")
+            .args(["-e", "trace=open,openat,openat2,socket,clone,clone3"])
+            .arg(env!("CARGO_BIN_EXE_tiny-ce"))
+            .args(words)
+            .output()
+            .expect("strace");
+        let calls = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && calls.contains("exited with 0"), "{calls}");
+        let library = ["/proc/self/maps", "/etc/ld.so", "/lib"];
+        let ours = calls.lines().filter(|line| line.contains('(') && !line.contains("+++"));
+        let ours: Vec<&str> =
+            ours.filter(|line| !library.iter().any(|path| line.contains(path))).collect();
+        assert!(ours.is_empty(), "{words:?}: {ours:?}");
+    }
+}
+
 /// containerd knows a version only from a program that calls itself runc.
 #[test]
 fn called_runc_it_says_so() {

@@ -55,6 +55,8 @@ options! {
         "--debug" debug: bool,
         /// Whether to do without root's rights; default: auto, which finds out.
         "--rootless true|false|auto" rootless: Option<Rootless>,
+        /// Obsolete: criu is looked up in PATH; taken from old callers, with a warning.
+        "--criu PATH" criu: Option<PathBuf>,
         /// Print version, commit and the specification's version.
         "-v, --version" version: bool,
         /// Print this help, or a command's.

@@ -58,6 +58,9 @@ fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
     }
     log::open(globals.log.as_deref(), globals.log_format.into(), globals.debug)?;
     parsed?;
+    if globals.criu.is_some() {
+        log::warning("--criu is obsolete and means nothing: criu is looked up in PATH");
+    }
     match (line.command, line.family) {
         (Some(command), _) => {
             log::debug(|| format!("command {:?}, version {}", command.name, VERSION));
