@@ -52,18 +52,7 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
                 .hint("\"tiny-ce kill\" it first, or delete it with --force"));
         }
     }
-    if let Some(init) = record.living_init() {
-        if let Ok(pidfd) = process::pidfd_open(init.pid) {
-            if init.alive() {
-                let _ = process::kill(&pidfd, libc::SIGKILL);
-            }
-            if record.status() == Status::Paused {
-                record.cgroup.thaw()?;
-            }
-            process::wait_gone(&pidfd, PATIENCE_MS)
-                .map_err(|e| Error::io(format!("pid {}", init.pid), "poll", &e))?;
-        }
-    }
+    end(record)?;
     record.cgroup.remove(Processes::Kill)?;
     match &record.network {
         Some(attachment) => network::detach(root, attachment)?,
@@ -71,9 +60,23 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
         None => network::detach_container(root, &record.id)?,
     }
     if let Ok(spec) = start::config(directory) {
-        launch::poststop(directory, record, &spec)?;
+        launch::poststop(directory, record, &spec);
     }
     directory.remove()
+}
+
+/// Kill init, if it lives, and wait until it is gone.
+pub fn end(record: &Record) -> Result<()> {
+    let Some(init) = record.living_init() else { return Ok(()) };
+    let Ok(pidfd) = process::pidfd_open(init.pid) else { return Ok(()) };
+    if init.alive() {
+        let _ = process::kill(&pidfd, libc::SIGKILL);
+    }
+    if record.status() == Status::Paused {
+        record.cgroup.thaw()?;
+    }
+    process::wait_gone(&pidfd, PATIENCE_MS)
+        .map_err(|e| Error::io(format!("pid {}", init.pid), "poll", &e))
 }
 
 /// How long a killed init may take to be gone, in milliseconds.

@@ -20,7 +20,7 @@ use crate::hooks::{self, Place, Scene};
 use crate::plan::{Finished, Preload};
 use crate::spec::Spec;
 use crate::sys::process::{self, Child, Clone};
-use crate::{network, sys};
+use crate::{log, network, sys};
 
 /// Init, as build.rs built it.
 static INIT: &[u8] = include_bytes!(env!("TINY_CE_INIT"));
@@ -65,12 +65,11 @@ impl Undo<'_> {
             None => Ok(()),
         };
         // What began with hooks ends with them (runtime-spec runtime.md, "Lifecycle").
-        let hooks = match self.child {
-            Some(_) => poststop(&self.directory, &self.record, spec),
-            None => Ok(()),
-        };
+        if self.child.is_some() {
+            poststop(&self.directory, &self.record, spec);
+        }
         let directory = self.directory.remove();
-        let left = [cgroup, network, hooks, directory].into_iter().filter_map(Result::err);
+        let left = [cgroup, network, directory].into_iter().filter_map(Result::err);
         left.fold(error, |error, left| error.detail(format!("and left behind: {}", left.line())))
     }
 }
@@ -185,21 +184,19 @@ pub fn init_program(directory: &Directory) -> Result<OwnedFd> {
     }
 }
 
-/// Hooks of a container that is no more; they have nobody left to fail.
-pub fn poststop(directory: &Directory, record: &Record, spec: &Spec) -> Result<()> {
-    let Some(all) = spec.hooks.as_ref().filter(|all| !all.poststop.is_empty()) else {
-        return Ok(());
-    };
+/// Hooks of a container that is no more: there is nobody left to be failed by them.
+pub fn poststop(directory: &Directory, record: &Record, spec: &Spec) {
+    let Some(all) = spec.hooks.as_ref().filter(|all| !all.poststop.is_empty()) else { return };
     let state = record.state_as(Status::Stopped, 0, String::new());
-    let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))?;
-    let program = init_program(directory)?;
-    let bundle = Path::new(&record.bundle);
-    hooks::run_all(
-        "poststop",
-        &all.poststop,
-        &Scene { program: program.as_fd(), state: &state, bundle },
-    );
-    Ok(())
+    let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()));
+    match state.and_then(|state| Ok((state, init_program(directory)?))) {
+        Ok((state, program)) => {
+            let bundle = Path::new(&record.bundle);
+            let scene = Scene { program: program.as_fd(), state: &state, bundle };
+            hooks::run_all("poststop", &all.poststop, &scene);
+        }
+        Err(e) => log::warning(&format!("hooks.poststop: {e}")),
+    }
 }
 
 /// Open what the plan finds in its slots, and clone init.

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::channel::{self, Said};
 use super::directory::Directory;
 use super::record::{self, Record, Status};
-use super::{end, join, launch, load_plan, prepare};
+use super::{delete, end, join, launch, load_plan, prepare};
 use crate::compile::identity::Identity;
 use crate::compile::report;
 use crate::error::{Error, Result};
@@ -150,6 +150,7 @@ impl Going<'_> {
         if result.is_err() {
             // The specification 1.3 has it stopped; what remains is the user's to delete.
             let _ = self.record.cgroup.kill();
+            let _ = delete::end(self.record);
         }
         result
     }
