@@ -3,7 +3,7 @@
 //! A new command is one row here; its own row is in its file.
 
 use super::table::Command;
-use super::{config, exec, explain, info, life, list, network};
+use super::{config, control, exec, explain, info, life, list, network};
 
 /// Every command, under headings.
 pub const COMMANDS: &[(&str, &[Command])] = &[
@@ -18,6 +18,10 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
             life::Delete::COMMAND,
             list::List::COMMAND,
             list::StateCommand::COMMAND,
+            control::Pause::COMMAND,
+            control::Resume::COMMAND,
+            control::Ps::COMMAND,
+            control::Wait::COMMAND,
             life::CreateStart::COMMAND,
             life::DeleteAll::COMMAND,
         ],
@@ -47,6 +51,8 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("stop", "kill"),
     ("inspect", "state"),
     ("plan", "explain"),
+    ("unpause", "resume"),
+    ("top", "ps"),
 ];
 
 /// Every command, in order.

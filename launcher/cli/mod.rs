@@ -7,6 +7,7 @@
 mod commands;
 mod completion;
 mod config;
+mod control;
 mod embedded;
 mod exec;
 mod explain;

@@ -177,7 +177,9 @@ impl Line {
         for arg in command.args {
             let given: Vec<OsString> = match arg.kind {
                 PlaceKind::Required | PlaceKind::Optional => words.by_ref().take(1).collect(),
-                PlaceKind::Command | PlaceKind::Verbatim => words.by_ref().collect(),
+                PlaceKind::Several | PlaceKind::Command | PlaceKind::Verbatim => {
+                    words.by_ref().collect()
+                }
                 PlaceKind::Dashes => std::mem::take(&mut behind),
             };
             if given.is_empty() && !arg.spec.starts_with('[') {

@@ -88,6 +88,8 @@ pub enum PlaceKind {
     Required,
     /// One, or none.
     Optional,
+    /// One or more.
+    Several,
     /// From its first word that is no option to the end, which are no options any more.
     Command,
     /// Everything behind the arguments before it, options too.
@@ -121,6 +123,15 @@ impl<T: Value> Place for Option<T> {
 
     fn fold(words: &[OsString]) -> Result<Self> {
         words.first().map(|word| T::parse(word)).transpose()
+    }
+}
+
+impl<T: Value> Place for Vec<T> {
+    const KIND: PlaceKind = PlaceKind::Several;
+    const COMPLETES: Completes = T::COMPLETES;
+
+    fn fold(words: &[OsString]) -> Result<Self> {
+        words.iter().map(|word| T::parse(word)).collect()
     }
 }
 

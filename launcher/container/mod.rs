@@ -17,13 +17,16 @@ mod launch;
 mod list;
 mod listener;
 mod maps;
+mod pause;
 mod prepare;
+mod processes;
 mod program;
 mod record;
 mod run;
 pub mod signals;
 mod start;
 mod trees;
+mod wait;
 
 use std::path::Path;
 
@@ -32,10 +35,13 @@ pub use directory::Directory;
 pub use exec::{ExecOptions, exec, process_file};
 pub use kill::kill;
 pub use list::{Listed, list};
+pub use pause::{pause, resume};
 pub use prepare::{Options, Prepared, Source, prepare};
+pub use processes::processes;
 pub use record::{OCI_VERSION, Record, State, Status};
 pub use run::{RunOptions, run};
 pub use start::start;
+pub use wait::Waiting;
 
 use crate::compile::Then;
 use crate::error::Result;

@@ -152,8 +152,9 @@ impl Record {
         }
         match self.living_init() {
             None => Status::Stopped,
-            Some(init) if self.awaits_start(init) => Status::Created,
+            // A created container can be paused, too, and as runc has it that is what it is then.
             Some(_) if self.cgroup.frozen() => Status::Paused,
+            Some(init) if self.awaits_start(init) => Status::Created,
             Some(_) => Status::Running,
         }
     }

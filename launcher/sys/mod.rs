@@ -10,6 +10,7 @@ pub mod hook;
 pub mod mount;
 pub mod namespace;
 pub mod netns;
+pub mod pidfd;
 pub mod process;
 pub mod signal;
 pub mod socket;

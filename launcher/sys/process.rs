@@ -276,6 +276,14 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// From a status as waitpid(2) has it.
+    pub fn of_wait(status: i32) -> Exit {
+        match libc::WIFSIGNALED(status) {
+            true => Exit::Signal(libc::WTERMSIG(status)),
+            false => Exit::Status(libc::WEXITSTATUS(status)),
+        }
+    }
+
     /// As a shell has it: 128 and the signal's number.
     pub fn code(self) -> i32 {
         match self {
@@ -352,10 +360,26 @@ pub fn start_time(pid: i32) -> Option<u64> {
 
 /// State letter and start time of a process; `None` if there is none.
 pub fn stat(pid: i32) -> Option<(u8, u64)> {
+    fields(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?).map(|(s, t, _)| (s, t))
+}
+
+/// How the process with this start time ended, if its parent has not been told yet.
+///
+/// For callers that may trace it: to others field 52 is 0 (proc_pid_stat(5), Linux 3.5).
+pub fn unreaped_exit(pid: i32, start: u64) -> Option<Exit> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    match fields(&text)? {
+        (b'Z', found, Some(status)) if found == start => Some(Exit::of_wait(status)),
+        _ => None,
+    }
+}
+
+/// State (field 3), start time (22) and exit code (52) of a /proc/PID/stat.
+fn fields(text: &str) -> Option<(u8, u64, Option<i32>)> {
     // The name, in parentheses, may hold anything.
     let after = &text[text.rfind(')')? + 2..];
-    let mut fields = after.split(' ');
+    let mut fields = after.split_ascii_whitespace();
     let state = fields.next()?.bytes().next()?;
-    Some((state, fields.nth(18)?.parse().ok()?))
+    let start = fields.nth(18)?.parse().ok()?;
+    Some((state, start, fields.nth(29).and_then(|status| status.parse().ok())))
 }

@@ -6,7 +6,7 @@
 use super::super::Globals;
 use super::super::commands::{FAMILIES, all};
 use super::super::table::{Opt, Options};
-use super::super::value::Completes;
+use super::super::value::{Completes, PlaceKind};
 use super::{first_words, second_words, spellings};
 
 /// The script.
@@ -20,7 +20,11 @@ pub fn script() -> String {
         }
         for (index, arg) in command.args.iter().enumerate() {
             let kind = kind(arg.completes);
-            places.push_str(&format!("        '{}:{index}') kind='{kind}' ;;\n", command.name));
+            let index = match arg.kind {
+                PlaceKind::Several => "'*".to_owned(),
+                _ => format!("{index}'"),
+            };
+            places.push_str(&format!("        '{}:{index}) kind='{kind}' ;;\n", command.name));
         }
         let names: Vec<String> = command.options().flat_map(spellings).collect();
         let names = names.join(" ");

@@ -66,7 +66,7 @@ fn arguments(command: &Command) -> String {
         let place = match arg.kind {
             PlaceKind::Required => format!("{}", index + 1),
             PlaceKind::Optional => format!("{}:", index + 1),
-            PlaceKind::Command | PlaceKind::Verbatim | PlaceKind::Dashes => "*:".to_owned(),
+            _ => "*:".to_owned(),
         };
         let place = if place.ends_with(':') { place } else { place + ":" };
         let message = escape(arg.spec);

@@ -1,0 +1,6 @@
+//! Commands on containers that run: held still, listed, waited for, measured, changed.
+//!
+//! Each test makes its own container; both versions of cgroups are meant.
+
+#[path = "ops/control.rs"]
+mod control;

@@ -1,0 +1,196 @@
+//! `pause`, `resume`, `ps`, `wait`.
+
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use tiny_ce_test::{Case, Container, Need, PATIENCE, Running};
+
+/// Wait for what nothing tells of.
+#[track_caller]
+fn until(what: &str, mut there: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !there() {
+        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A started container whose program prints the signals that it gets, up to SIGTERM.
+fn awaiting(case: &Case) -> Container<'_> {
+    let mut bundle = case.bundle();
+    bundle.probe("await 15 then exit 7");
+    let mut container = case.create(&bundle);
+    container.start();
+    container.line("ready:");
+    container
+}
+
+#[test]
+fn a_paused_container_stands_still() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut container = awaiting(&case);
+    container.tiny_ce("pause", []).ok();
+    assert_eq!(container.status(), "paused");
+    container.kill("USR1");
+    // The signal is there, and nobody takes it.
+    let pending = format!("/proc/{}/status", container.pid());
+    let text = std::fs::read_to_string(&pending).expect("status");
+    let shared = text.lines().find_map(|line| line.strip_prefix("ShdPnd:")).expect("ShdPnd");
+    assert_eq!(u64::from_str_radix(shared.trim(), 16), Ok(1 << 9), "SIGUSR1 pending");
+    container.tiny_ce("resume", []).ok();
+    assert_eq!(container.line("signal:"), "signal: 10");
+    assert_eq!(container.status(), "running");
+    container.kill("TERM");
+    container.ended();
+}
+
+#[track_caller]
+fn refused(container: &Container<'_>, verb: &str, words: [&str; 2]) {
+    let done = container.tiny_ce(verb, []);
+    let text = done.fails();
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+}
+
+#[test]
+fn pause_and_resume_say_what_to_do() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut container = awaiting(&case);
+    refused(&container, "resume", ["container not paused", "nothing to do"]);
+    container.tiny_ce("pause", []).ok();
+    refused(&container, "pause", ["container not running", "\"tiny-ce resume\""]);
+    refused(&container, "start", ["is paused", ""]);
+    container.tiny_ce("kill", ["KILL"]).ok();
+    container.ended();
+    until("stopped", || container.status() == "stopped");
+    refused(&container, "pause", ["container not running", "\"tiny-ce delete\""]);
+    refused(&container, "resume", ["container not paused", "\"tiny-ce delete\""]);
+    let done = case.tiny_ce(["pause", "nobody"]);
+    assert!(done.fails().contains("container does not exist"), "{done}");
+}
+
+#[test]
+fn a_created_container_can_be_paused_and_deleted() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("say started");
+    let mut container = case.create(&bundle);
+    container.tiny_ce("pause", []).ok();
+    assert_eq!(container.status(), "paused");
+    container.tiny_ce("resume", []).ok();
+    assert_eq!(container.status(), "created");
+    container.start();
+    container.line("started");
+    let other = case.create(&bundle);
+    other.tiny_ce("pause", []).ok();
+    let done = other.tiny_ce("delete", []);
+    assert!(done.fails().contains("paused"), "{done}");
+    other.tiny_ce("delete", ["--force"]).ok();
+}
+
+#[test]
+fn ps_lists_the_container_s_processes_and_no_other() {
+    let Some(case) = Case::root(&[Need::Program("ps")]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("fork 2 then pause");
+    let mut container = case.create(&bundle);
+    container.start();
+    container.line("ready:");
+    let json = case.tiny_ce(["ps", "--format", "json", container.id()]);
+    let listed: Vec<u32> = serde_json::from_str(json.ok()).expect("[pid,…]");
+    assert_eq!(listed.len(), 3, "{json}");
+    assert!(listed.contains(&container.pid()), "{json}");
+
+    let table = container.tiny_ce("ps", []);
+    let lines: Vec<&str> = table.ok().lines().collect();
+    assert!(lines[0].contains("PID"), "{table}");
+    assert_eq!(lines.len(), 4, "{table}");
+    assert!(lines[1..].iter().all(|line| line.contains("/probe")), "{table}");
+
+    let table = container.tiny_ce("ps", ["-o", "pid"]);
+    let mut own: Vec<u32> = table.ok().lines().skip(1).flat_map(|l| l.trim().parse()).collect();
+    own.sort_unstable();
+    assert!(own.iter().all(|pid| listed.contains(pid)), "{table}");
+
+    let done = container.tiny_ce("ps", ["-o", "args"]);
+    assert!(done.fails().contains("no column PID"), "{done}");
+    container.kill("KILL");
+    container.ended();
+    until("stopped", || container.status() == "stopped");
+    assert_eq!(case.tiny_ce(["ps", "-f", "json", container.id()]).ok(), "[]\n");
+}
+
+#[test]
+fn ps_without_ps_says_so() {
+    let Some(case) = Case::root(&[]) else { return };
+    let container = awaiting(&case);
+    let mut command = case.command(["ps", container.id()]);
+    let done = tiny_ce_test::run(command.env("PATH", case.dir()), case.dir());
+    let text = done.fails();
+    assert!(text.contains("ps: execve(2): ENOENT") && text.contains("procps"), "{done}");
+}
+
+/// The pidfd is open: from here on the end is not missed.
+fn begun(waiting: &Running) {
+    let fds = format!("/proc/{}/fd", waiting.pid());
+    until("a pidfd", || {
+        let links = std::fs::read_dir(&fds).into_iter().flatten().flatten();
+        let targets = links.filter_map(|link| std::fs::read_link(link.path()).ok());
+        targets.map(|to| to.to_string_lossy().into_owned()).any(|to| to.contains("pidfd"))
+    });
+}
+
+fn knows_ends() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("osrelease");
+    let mut numbers = release.split(['.', '-']).map(|word| word.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    version >= (6, 15)
+}
+
+#[test]
+fn wait_tells_how_a_container_ended() {
+    let Some(case) = Case::root(&[]) else { return };
+    let container = awaiting(&case);
+    let waiting = case.spawn(["wait", "--status", container.id()]);
+    begun(&waiting);
+    container.kill("TERM");
+    let done = waiting.done();
+    if knows_ends() {
+        assert_eq!(done.ends(7).stdout, "7\n");
+    } else if done.code() == 7 {
+        assert_eq!(done.stdout, "7\n");
+    } else {
+        assert!(done.fails().contains("exit status is not known"), "{done}");
+    }
+}
+
+#[test]
+fn wait_for_several_tells_of_each() {
+    let Some(case) = Case::root(&[]) else { return };
+    if !knows_ends() {
+        return tiny_ce_test::skip("needs Linux 6.15, which keeps exit statuses");
+    }
+    let (first, second) = (awaiting(&case), awaiting(&case));
+    let waiting = case.spawn(["wait", first.id(), second.id()]);
+    begun(&waiting);
+    second.kill("KILL");
+    first.kill("TERM");
+    assert_eq!(waiting.done().ends(0).stdout, "7\n137\n");
+}
+
+#[test]
+fn wait_for_what_has_ended_says_so() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut container = awaiting(&case);
+    container.kill("TERM");
+    container.ended();
+    let pid = |state: Value| state["pid"].as_u64();
+    until("stopped", || pid(container.state()) == Some(0));
+    let done = container.tiny_ce("wait", []);
+    // As long as whoever adopted it has not asked, the status is still there.
+    if !done.status.success() {
+        assert!(done.fails().contains("exit status is not known"), "{done}");
+    } else {
+        assert_eq!(done.stdout, "7\n");
+    }
+    let done = case.tiny_ce(["wait", "nobody"]);
+    assert!(done.fails().contains("container does not exist"), "{done}");
+}
