@@ -5,7 +5,6 @@
 
 use tiny_ce_init::flags::{
     AtFlags, Device, Kind, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Propagation,
-    UmountFlags,
 };
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
@@ -60,8 +59,9 @@ pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<(
 
 /// Put the host's null device over each file, and one shared empty tmpfs over each directory.
 ///
-/// The tmpfs has to be attached somewhere before it can be cloned: for that while it lies over the
-/// root, whose descriptor sees past it.
+/// The tmpfs has to be attached somewhere before it can be cloned: over the host's /proc, which
+/// nothing needs any more and which leaves this mount namespace with the host's root. (An unmount
+/// of its own would wait for an RCU grace period.)
 pub fn masked_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()> {
     if paths.is_empty() {
         return Ok(());
@@ -75,14 +75,12 @@ pub fn masked_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()>
     let options =
         Options { data: vec!["nr_blocks=1", "nr_inodes=1", "mode=555"], ..Options::default() };
     let empty = make(plan, "tmpfs", Some("tmpfs"), &options, MountAttrs::MOUNT_ATTR_RDONLY)?;
-    plan.step(attach_op(empty, root));
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    plan.step(Op::MoveMountAt { from: empty, at: Slot::CWD, path: c"/proc", flags });
     for (index, path) in paths.iter().enumerate() {
         plan.origin(format!("linux.maskedPaths[{index}] {path:?}"));
         mask(plan, root, &relative(path)?, null, empty)?;
     }
-    plan.origin("linux.maskedPaths");
-    plan.step(Op::Fchdir { fd: root });
-    plan.step(Op::Umount2 { target: c".", flags: UmountFlags::MNT_DETACH });
     plan.close(empty);
     plan.close(null);
     Ok(())
