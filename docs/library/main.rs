@@ -1,0 +1,26 @@
+//! The life of a container by the library: `cargo run --example library -- STATE BUNDLE`.
+
+use std::path::Path;
+
+use tiny_ce::container::{self, Options, Source, Status};
+
+/// Create, start and delete a container of `bundle`; what its status was in between.
+pub fn life(root: &Path, bundle: &Path) -> tiny_ce::Result<Status> {
+    let id = format!("library-{}", std::process::id());
+    let source =
+        Source::Bundle { path: bundle.to_owned(), config: "config.json".into(), lenient: false };
+    container::create(root, &id, source, &Options::default())?;
+    let status = container::state(root, &id)?.status;
+    let started = container::start(root, &id);
+    container::delete(root, &id, true)?;
+    started.map(|()| status)
+}
+
+/// The words of the command line.
+pub fn main() -> tiny_ce::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [root, bundle] = words.as_slice() else {
+        return Err(tiny_ce::Error::new("usage: library STATE_DIRECTORY BUNDLE"));
+    };
+    life(Path::new(root), Path::new(bundle)).map(|status| println!("{}", status.word()))
+}
