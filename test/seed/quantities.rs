@@ -1,0 +1,120 @@
+//! CPU and memory, quantified: what is given is measured where the kernel keeps its accounts.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tiny_ce_test::{Bundle, Case, Container, cgroup_v2};
+
+/// A container that burns CPU 0 for ever, with `cpu` as its resources.
+fn burner(case: &Case, cpu: serde_json::Value) -> Bundle {
+    let mut bundle = case.bundle();
+    bundle.set("/linux/resources/cpu", cpu).probe("say ready then burn 0");
+    bundle
+}
+
+/// CPU time that the container has had, in microseconds.
+fn usage_us(case: &Case, container: &Container<'_>) -> u64 {
+    let ours = |dir: &PathBuf| dir.ends_with(container.id());
+    let text = |file| move |dir: PathBuf| fs::read_to_string(dir.join(file)).ok();
+    let mut dirs = case.cgroups().into_iter().filter(ours);
+    if cgroup_v2() {
+        let stat = dirs.find_map(text("cpu.stat")).expect("cpu.stat");
+        let line = stat.lines().find_map(|line| line.strip_prefix("usage_usec "));
+        return line.expect("usage_usec").parse().expect("a number");
+    }
+    let usage = dirs.find_map(text("cpuacct.usage")).expect("cpuacct.usage");
+    usage.trim().parse::<u64>().expect("a number") / 1000
+}
+
+#[test]
+fn shares_of_three_to_one_are_seen() {
+    let Some(case) = Case::root(&[]) else { return };
+    let start = |shares: u32| {
+        let bundle = burner(&case, json!({"shares": shares, "cpus": "0"}));
+        let mut container = case.create(&bundle);
+        container.start();
+        container.line("ready");
+        container
+    };
+    let (large, small) = (start(3072), start(1024));
+    let now = || (usage_us(&case, &large), usage_us(&case, &small));
+    let (before, until) = (now(), Instant::now() + Duration::from_secs(30));
+    // Whatever else runs here takes from both alike: only their own time counts.
+    let (large_us, small_us) = loop {
+        std::thread::sleep(Duration::from_millis(500));
+        let after = now();
+        let spent = (after.0 - before.0, after.1 - before.1);
+        if spent.0 + spent.1 >= 2_000_000 || Instant::now() > until {
+            break spent;
+        }
+    };
+    let share = 100.0 * large_us as f64 / (large_us + small_us) as f64;
+    assert!((72.0..=78.0).contains(&share), "{share:.1} %: {large_us} and {small_us} us");
+}
+
+#[test]
+fn a_quota_alone_is_seen_as_its_cap() {
+    let Some(case) = Case::root(&[]) else { return };
+    let bundle = burner(&case, json!({"quota": 5_000, "period": 50_000}));
+    let mut container = case.create(&bundle);
+    container.start();
+    container.line("ready");
+    let measure = || {
+        let (begin, before) = (Instant::now(), usage_us(&case, &container));
+        std::thread::sleep(Duration::from_secs(3));
+        let spent = usage_us(&case, &container) - before;
+        100.0 * spent as f64 / begin.elapsed().as_micros() as f64
+    };
+    // On a machine with more to do than it has CPUs, the cap may not be reached at once.
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        let percent = measure();
+        seen.push(percent);
+        if (9.5..=10.5).contains(&percent) {
+            return;
+        }
+        assert!(percent < 10.5, "more than the cap of 10 %: {seen:?}");
+    }
+    panic!("not within 5 % of the cap of 10 %: {seen:?}");
+}
+
+#[test]
+fn an_oom_kill_is_reported_with_its_limit() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/linux/resources/memory/limit", 16 << 20);
+    bundle.set("/linux/resources/memory/swap", 16 << 20);
+    bundle.probe("hog 8M then say half then hog 64M then say never");
+    let done = case.run(&bundle);
+    assert_eq!(done.ends(137).stdout, "hog 8M: ok\nhalf\n", "{done}");
+    for words in ["OOM", "linux.resources.memory.limit", "16777216", "16 MiB"] {
+        assert!(done.stderr.contains(words), "{words}: {done}");
+    }
+}
+
+#[test]
+fn limits_of_memory_and_swap_are_the_kernels() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let memory = json!({"limit": 64 << 20, "reservation": 32 << 20, "swap": 96 << 20});
+    bundle.set("/linux/resources/memory", memory).probe("pause");
+    let container = case.create(&bundle);
+    // In v1 the second limit is of memory and swap together.
+    let wanted = match cgroup_v2() {
+        true => [("memory.max", 64), ("memory.low", 32), ("memory.swap.max", 32)],
+        false => [
+            ("memory.limit_in_bytes", 64),
+            ("memory.soft_limit_in_bytes", 32),
+            ("memory.memsw.limit_in_bytes", 96),
+        ],
+    };
+    let dirs = case.cgroups();
+    let dirs: Vec<_> = dirs.iter().filter(|dir| dir.ends_with(container.id())).collect();
+    for (file, mebibytes) in wanted {
+        let value = dirs.iter().find_map(|dir| fs::read_to_string(dir.join(file)).ok());
+        let value = value.unwrap_or_else(|| panic!("{file} in {dirs:?}"));
+        assert_eq!(value.trim(), (mebibytes << 20).to_string(), "{file}");
+    }
+}
