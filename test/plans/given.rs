@@ -1,0 +1,227 @@
+//! What a golden plan is compiled from: a config.json, a host, and what the command line says.
+//!
+//! The host is a constant: machines with cgroup v2, with v1, and users with and without privileges.
+
+use tiny_ce::compile::{self, Filter, Then, exec};
+use tiny_ce::host::{CgroupMounts, Host, Source, V1Mount};
+use tiny_ce::plan::Finished;
+use tiny_ce::spec::{NamespaceKind, Spec, json};
+use tiny_ce_test::tree;
+
+/// Name of the case, name of its config, and what is not as usual.
+type Case = (&'static str, &'static str, fn(&mut Given));
+
+/// Every golden plan.
+pub const CASES: &[Case] = &[
+    ("default", "default", usual),
+    ("default-v1", "default-v1", on_v1),
+    ("default-run", "default", |given| given.then = Then::Run),
+    ("default-no-pivot", "default", |given| given.no_pivot = true),
+    ("default-no-new-keyring", "default", |given| given.no_new_keyring = true),
+    ("default-preserve-fds", "default", |given| given.preserve_fds = 3),
+    ("default-ephemeral", "default", ephemeral),
+    ("default-exec", "default", exec_on_v1),
+    ("rootless", "rootless", without_privileges),
+    ("rootless-ephemeral", "rootless", |given| {
+        without_privileges(given);
+        ephemeral(given);
+    }),
+    ("rootless-exec", "rootless", |given| {
+        without_privileges(given);
+        given.exec = Some(vec![NamespaceKind::User, NamespaceKind::Mount, NamespaceKind::Pid]);
+    }),
+    ("least", "least", usual),
+    ("mounts", "mounts", usual),
+    ("mount-options", "mount-options", usual),
+    ("mount-idmap", "mount-idmap", usual),
+    ("cgroup-private", "cgroup-private", usual),
+    ("cgroup-private-v1", "cgroup-private", on_v1),
+    ("cgroup-host", "cgroup-host", usual),
+    ("cgroup-host-v1", "cgroup-host", on_v1),
+    ("cgroup-writable", "cgroup-writable", usual),
+    ("cgroup-writable-v1", "cgroup-writable", on_v1),
+    ("devices", "devices", usual),
+    ("devices-image", "devices-image", usual),
+    ("devices-bound", "devices-bound", usual),
+    ("devices-user", "devices-user", usual),
+    ("masks", "masks", usual),
+    ("sysctl", "sysctl", usual),
+    ("hooks", "hooks", usual),
+    ("hooks-after", "hooks-after", usual),
+    ("terminal", "terminal", usual),
+    ("terminal-exec", "terminal", exec_with_nothing_shared),
+    ("user-new", "user-new", usual),
+    ("user-joined", "user-joined", |given| given.host.joined_ours = vec![false, false, true, true]),
+    ("user-staged", "user-staged", |given| {
+        given.host.joined_ours = vec![false, false, false, false, true, true];
+    }),
+    ("user-first-id", "user-first-id", without_privileges),
+    ("joined", "joined", usual),
+    ("joined-mount", "joined-mount", usual),
+    ("joined-pid", "joined-pid", usual),
+    ("time", "time", usual),
+    ("names", "names", usual),
+    ("limits", "limits", usual),
+    ("limits-exec", "limits", exec_with_nothing_shared),
+    ("limits-few-files", "limits-few-files", usual),
+    ("scheduler-deadline", "scheduler-deadline", usual),
+    ("seccomp", "seccomp", usual),
+    ("seccomp-exec", "seccomp", exec_on_v1),
+    ("seccomp-no-new-privileges", "seccomp-no-new-privileges", usual),
+    ("seccomp-notify", "seccomp-notify", usual),
+    ("capabilities", "capabilities", usual),
+    ("capabilities-none", "capabilities-none", usual),
+    ("user", "user", |given| given.host.stdio = [true, false, true]),
+    ("labels", "labels", usual),
+    ("labels-exec", "labels", exec_with_nothing_shared),
+    ("no-process", "no-process", usual),
+    ("propagation-shared", "propagation-shared", usual),
+    ("propagation-private", "propagation-private", usual),
+    ("propagation-unbindable", "propagation-unbindable", usual),
+];
+
+/// Everything that a plan is compiled from.
+pub struct Given {
+    /// config.json.
+    pub spec: Spec,
+    /// Facts.
+    pub host: Host,
+    /// `create`, or `run`.
+    pub then: Then,
+    /// `--preserve-fds`.
+    pub preserve_fds: u32,
+    /// `--no-pivot`.
+    pub no_pivot: bool,
+    /// `--no-new-keyring`.
+    pub no_new_keyring: bool,
+    /// Changes to the rootfs vanish.
+    pub ephemeral: bool,
+    /// Not the container, but its process once more, into these namespaces.
+    pub exec: Option<Vec<NamespaceKind>>,
+}
+
+/// As many as Linux 5.9 and later have.
+const LAST_CAPABILITY: u32 = 40;
+
+impl Given {
+    /// A config on a machine with cgroup v2, for root.
+    pub fn new(config: &str) -> Given {
+        let path = tree().join(format!("test/plans/{config}.json"));
+        let text = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let spec: Spec = json::read(&text).unwrap_or_else(|wrong| panic!("{config}: {wrong:?}"));
+        let absolute = |path: &str| match path.strip_prefix('/') {
+            Some(_) => path.to_owned(),
+            None => format!("/bundle/{path}"),
+        };
+        // What has an ending is a file.
+        let bind = |mount: &tiny_ce::spec::Mount| {
+            let source = mount.source.as_ref().filter(|_| mount.is_bind())?;
+            let directory = !source.contains('.') && !source.ends_with("hosts");
+            Some(Source { path: absolute(source), directory })
+        };
+        let tmpfs = |mount: &tiny_ce::spec::Mount| {
+            let plain = !mount.options.iter().any(|option| option.starts_with("mode="));
+            (mount.kind.as_deref() == Some("tmpfs") && plain).then_some(0o755)
+        };
+        let host = Host {
+            rootfs: "/bundle/rootfs".to_owned(),
+            sources: spec.mounts.iter().map(bind).collect(),
+            tmpfs_modes: spec.mounts.iter().map(tmpfs).collect(),
+            kcore: true,
+            cgroups: CgroupMounts::V2 { directory: "/sys/fs/cgroup/web".to_owned() },
+            last_capability: LAST_CAPABILITY,
+            joined_ours: vec![true; spec.linux.as_ref().map_or(0, |l| l.namespaces.len())],
+            ..Host::default()
+        };
+        Given {
+            spec,
+            host,
+            then: Then::AwaitStart,
+            preserve_fds: 0,
+            no_pivot: false,
+            no_new_keyring: false,
+            ephemeral: false,
+            exec: None,
+        }
+    }
+
+    /// A filter as short as one can be: what the real one looks like is seccomp's own test.
+    fn filter(&self) -> Option<Filter> {
+        let seccomp = self.spec.linux.as_ref()?.seccomp.as_ref()?;
+        // BPF_RET|BPF_K, SECCOMP_RET_ALLOW.
+        let program = vec![0x06, 0, 0, 0, 0, 0, 0xff, 0x7f];
+        Some(Filter { flags: 0, program, notify: seccomp.listener_path.is_some() })
+    }
+
+    /// The plan.
+    pub fn compile(&self) -> tiny_ce::Result<Finished> {
+        let filter = self.filter();
+        if let Some(namespaces) = &self.exec {
+            return exec::compile(&exec::Request {
+                spec: &self.spec,
+                process: self.spec.process.as_ref().expect("a process"),
+                filter: filter.as_ref(),
+                namespaces,
+                cgroup_joins: self.host.cgroup_joins,
+                groups_denied: self.host.euid != 0,
+                last_capability: LAST_CAPABILITY,
+                stdio: self.host.stdio,
+                preserve_fds: self.preserve_fds,
+            });
+        }
+        compile::compile(&compile::Request {
+            spec: &self.spec,
+            host: &self.host,
+            then: self.then,
+            filter: filter.as_ref(),
+            preserve_fds: self.preserve_fds,
+            no_pivot: self.no_pivot,
+            no_new_keyring: self.no_new_keyring,
+            ephemeral: self.ephemeral.then_some("/run/tiny-ce/web/rootfs"),
+        })
+    }
+}
+
+fn usual(_: &mut Given) {}
+
+fn ephemeral(given: &mut Given) {
+    given.ephemeral = true;
+}
+
+/// As a user whose ids are 1000, without a cgroup of their own.
+fn without_privileges(given: &mut Given) {
+    given.host.euid = 1000;
+    given.host.egid = 1000;
+}
+
+/// On a machine with cgroup v1.
+fn on_v1(given: &mut Given) {
+    let hierarchy = |name: &str, options: &[&str]| V1Mount {
+        name: name.to_owned(),
+        options: options.iter().map(|option| option.to_string()).collect(),
+        directory: format!("/sys/fs/cgroup/{name}/web"),
+    };
+    given.host.cgroups = CgroupMounts::V1(vec![
+        hierarchy("cpu,cpuacct", &["cpu", "cpuacct"]),
+        hierarchy("pids", &["pids"]),
+        hierarchy("systemd", &["none", "name=systemd"]),
+    ]);
+    given.host.cgroup_joins = 3;
+}
+
+fn exec_on_v1(given: &mut Given) {
+    on_v1(given);
+    given.exec = Some(vec![
+        NamespaceKind::Pid,
+        NamespaceKind::Network,
+        NamespaceKind::Mount,
+        NamespaceKind::Ipc,
+        NamespaceKind::Uts,
+        NamespaceKind::Cgroup,
+    ]);
+}
+
+/// Into a container that has but its own mounts.
+fn exec_with_nothing_shared(given: &mut Given) {
+    given.exec = Some(vec![NamespaceKind::Mount]);
+}
