@@ -207,8 +207,8 @@ fn is_controller(option: &str) -> bool {
     !flag && !option.starts_with("release_agent=")
 }
 
-/// Undo `\040` and its like; nothing if the result is not UTF-8.
-fn unescape(field: &str) -> Option<String> {
+/// Undo `\040` and its like in a mountinfo; nothing if the result is not UTF-8.
+pub fn unescape(field: &str) -> Option<String> {
     if !field.contains('\\') {
         return Some(field.to_owned());
     }

@@ -23,6 +23,16 @@ use crate::spec::{
 /// Who the program runs as when `process.user` is absent.
 static ROOT: User = User { uid: 0, gid: 0, umask: None, additional_gids: Vec::new() };
 
+/// What the program may do when `process.capabilities` is absent: nothing, as runc and crun have
+/// it; what the launcher may do is not the container's.
+static NONE: Capabilities = Capabilities {
+    bounding: Vec::new(),
+    effective: Vec::new(),
+    inheritable: Vec::new(),
+    permitted: Vec::new(),
+    ambient: Vec::new(),
+};
+
 /// File mode creation mask unless given, as runc and crun have it.
 const UMASK: u32 = 0o022;
 
@@ -127,21 +137,17 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
         // Without no_new_privs a filter takes CAP_SYS_ADMIN: now, or never.
         seccomp(plan, filter, Slot::CHANNEL)?;
     }
-    let caps = process.capabilities.as_ref();
-    if let Some(caps) = caps {
-        // The bounding set needs CAP_SETPCAP, which the program may not have.
-        plan.origin("process.capabilities.bounding");
-        let keep = capability_set(&caps.bounding);
-        for capability in (0..=identity.last_capability).filter(|c| keep & 1 << c == 0) {
-            let option = Prctl::PR_CAPBSET_DROP;
-            plan.step(Op::Prctl { option, value: u64::from(capability) });
-        }
+    let caps = process.capabilities.as_ref().unwrap_or(&NONE);
+    // The bounding set needs CAP_SETPCAP, which the program may not have.
+    plan.origin("process.capabilities.bounding");
+    let keep = capability_set(&caps.bounding);
+    for capability in (0..=identity.last_capability).filter(|c| keep & 1 << c == 0) {
+        let option = Prctl::PR_CAPBSET_DROP;
+        plan.step(Op::Prctl { option, value: u64::from(capability) });
     }
     stdio(plan, identity, user);
-    user_ids(plan, identity, user, caps.is_some());
-    if let Some(caps) = caps {
-        capability_sets(plan, caps);
-    }
+    user_ids(plan, identity, user);
+    capability_sets(plan, caps);
     // After a change of ids the kernel may have made the process dumpable again.
     plan.origin("process.user");
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
@@ -182,11 +188,9 @@ fn enter_cwd(plan: &mut Plan, process: &Process) -> Result<Slot> {
     Ok(there)
 }
 
-fn user_ids(plan: &mut Plan, identity: &Identity<'_>, user: &User, keep: bool) {
+fn user_ids(plan: &mut Plan, identity: &Identity<'_>, user: &User) {
     plan.origin("process.user");
-    if keep {
-        plan.step(Op::Prctl { option: Prctl::PR_SET_KEEPCAPS, value: 1 });
-    }
+    plan.step(Op::Prctl { option: Prctl::PR_SET_KEEPCAPS, value: 1 });
     let mut groups: Vec<u32> = user.additional_gids.clone();
     groups.sort_unstable();
     groups.dedup();

@@ -61,7 +61,8 @@ pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<(
 ///
 /// The tmpfs has to be attached somewhere before it can be cloned: over the host's /proc, which
 /// nothing needs any more and which leaves this mount namespace with the host's root. (An unmount
-/// of its own would wait for an RCU grace period.)
+/// of its own would wait for an RCU grace period.) Over the container's root it would be in the way
+/// of paths that come back there by a link's `..`, and these would not be masked.
 pub fn masked_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()> {
     if paths.is_empty() {
         return Ok(());

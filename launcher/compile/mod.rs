@@ -23,7 +23,7 @@ use tiny_ce_init::{Op, Slot};
 
 use crate::error::Result;
 use crate::host::Host;
-use crate::plan::{EMPTY, Finished, Plan, Preload, c_string};
+use crate::plan::{Finished, Plan, Preload, c_string};
 use crate::spec::{
     MemoryPolicyFlag, MemoryPolicyMode, Namespace, NamespaceKind, RootfsPropagation, Spec,
 };
@@ -128,6 +128,11 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     working_directory(plan, spec, root)?;
     deferred.finish(plan);
     hooks(plan, spec);
+    if shares(spec) {
+        // The host's mounts are peers: what is done from here on must not be done there.
+        plan.origin("linux.rootfsPropagation");
+        plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, Propagation::MS_SLAVE));
+    }
     if let Some(linux) = &spec.linux {
         masks::readonly_paths(plan, root, &linux.readonly_paths)?;
         masks::masked_paths(plan, root, &linux.masked_paths)?;
@@ -218,28 +223,38 @@ fn sysctl(plan: &mut Plan, spec: &Spec) -> Result<()> {
     Ok(())
 }
 
+fn propagation(spec: &Spec) -> Option<RootfsPropagation> {
+    spec.linux.as_ref().and_then(|linux| linux.rootfs_propagation)
+}
+
+/// Whether mounts of the container may reach the host.
+pub fn shares(spec: &Spec) -> bool {
+    matches!(propagation(spec), Some(RootfsPropagation::Shared | RootfsPropagation::Rshared))
+}
+
 /// The root file system, attached where it is, and a descriptor of its root.
 fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
-    let linux = request.spec.linux.as_ref();
-    let propagation = linux.and_then(|linux| linux.rootfs_propagation);
     plan.origin("linux.rootfsPropagation");
     // Nothing that is done here reaches the host, unless sharing is asked for by name.
-    let world = match propagation {
-        Some(RootfsPropagation::Shared | RootfsPropagation::Rshared) => Propagation::MS_SHARED,
-        Some(RootfsPropagation::Private | RootfsPropagation::Rprivate) => Propagation::MS_PRIVATE,
-        _ => Propagation::MS_SLAVE,
-    };
-    plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, world));
+    match propagation(request.spec) {
+        _ if shares(request.spec) => {
+            // Mounts of the host are peers of its own, for binds to stay so; but not the one that
+            // the root file system is in, or all that is mounted in there would be there too.
+            let host = c_string(&request.host.mount_point)?;
+            plan.step(propagate(Slot::CWD, &host, AtFlags(0), Propagation::MS_PRIVATE));
+        }
+        Some(RootfsPropagation::Private | RootfsPropagation::Rprivate) => {
+            let all = AtFlags::AT_RECURSIVE;
+            plan.step(propagate(Slot::CWD, c"/", all, Propagation::MS_PRIVATE));
+        }
+        _ => plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, Propagation::MS_SLAVE)),
+    }
     plan.origin("root.path");
     if let Some(directory) = request.ephemeral {
         return ephemeral(plan, request, directory);
     }
     let path = c_string(&request.host.rootfs)?;
     let tree = mounts::clone(plan, &request.host.rootfs, true, false)?;
-    if world == Propagation::MS_SHARED {
-        // What is mounted below the root is the container's own affair all the same.
-        plan.step(propagate(tree, EMPTY, AtFlags::AT_EMPTY_PATH, Propagation::MS_PRIVATE));
-    }
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     plan.step(Op::MoveMountAt { from: tree, at: Slot::CWD, path: &path, flags });
     Ok(tree)
@@ -311,13 +326,7 @@ fn hooks(plan: &mut Plan, spec: &Spec) {
 /// Make the rootfs the root. Between `pivot_root` and `umount2`, `/..` is the host's root.
 fn enter(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
     plan.origin("root.path");
-    let propagation = request.spec.linux.as_ref().and_then(|linux| linux.rootfs_propagation);
-    let shared =
-        matches!(propagation, Some(RootfsPropagation::Shared | RootfsPropagation::Rshared));
-    if shared {
-        // The host's mounts are peers: what is undone here must not be undone there.
-        plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, Propagation::MS_SLAVE));
-    }
+    let propagation = propagation(request.spec);
     plan.step(Op::Fchdir { fd: root });
     if request.no_pivot {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;

@@ -79,7 +79,7 @@ record! {
         "env" env: Vec<String>,
         /// Absolute working directory.
         "cwd" cwd: String,
-        /// Capability sets; absent leaves them untouched.
+        /// Capability sets; absent, the program has none.
         "capabilities" capabilities: Option<Capabilities>,
         /// Resource limits.
         "rlimits" rlimits: Vec<Rlimit>,

@@ -1,1 +1,271 @@
+//! What holds in every plan, whatever the config: the invariants that a reader of one golden file
+//! would have to know by heart.
+//!
+//! Plans are read as `explain` prints them, and run on paper: with every tolerated step succeeding,
+//! with every one failing, and with mixtures.
 
+use crate::all;
+use tiny_ce::plan::Finished;
+use tiny_ce_init::{Guard, Op, Step, Unless};
+
+/// The steps as text, without the tolerated errnos.
+fn lines(plan: &Finished) -> Vec<String> {
+    plan.steps().map(|step| step.op.to_string()).collect()
+}
+
+/// Where the first line that starts so is.
+fn first(lines: &[String], start: &str) -> Option<usize> {
+    lines.iter().position(|line| line.starts_with(start))
+}
+
+/// Where the last line that starts so is.
+fn last(lines: &[String], start: &str) -> Option<usize> {
+    lines.iter().rposition(|line| line.starts_with(start))
+}
+
+/// The value of a field that is a word or a number: `at=fd3` of `openat2(into=fd4, at=fd3, …)`.
+fn field<'l>(line: &'l str, name: &str) -> Option<&'l str> {
+    let start = line.find(&format!("{name}="))? + name.len() + 1;
+    line[start..].split([',', ')', '}']).next()
+}
+
+/// The value of a field that is a string, which holds neither quotes nor commas here.
+fn text<'l>(line: &'l str, name: &str) -> Option<&'l str> {
+    field(line, name).map(|value| value.trim_matches('"'))
+}
+
+/// Descriptors as init has them, by slot.
+struct Slots(Vec<bool>);
+
+impl Slots {
+    /// Run a step on paper; `fails` says whether a tolerated one does.
+    fn run(&mut self, step: &Step<'_>, fails: bool) {
+        match step.guard {
+            Guard::Present(slot) if !self.0[slot.number()] => return,
+            Guard::Absent(slot) if self.0[slot.number()] => return,
+            _ => {}
+        }
+        let line = step.op.to_string();
+        let into = step.op.into_slot();
+        for (at, _) in line.match_indices("=fd") {
+            let number = line[at + 3..].split(|c: char| !c.is_ascii_digit()).next();
+            let number: usize = number.and_then(|n| n.parse().ok()).expect("a slot");
+            let fills = line[..at].ends_with("into");
+            assert_eq!(self.0[number], !fills, "{line}: fd{number} is open: {}", self.0[number]);
+        }
+        if step.unless != Unless::NOTHING && fails {
+            return;
+        }
+        if let Some(slot) = into {
+            self.0[slot.number()] = true;
+        }
+        if let Op::Close { fd } = step.op {
+            self.0[fd.number()] = false;
+        }
+    }
+}
+
+/// A slot is used only while a descriptor is in it, and filled only when there is none: nothing
+/// leaks, and no step depends on another one's luck.
+#[test]
+fn slots_hold_what_is_used() {
+    for (name, _, plan) in all() {
+        for pattern in [0u32, u32::MAX, 0x5555_5555, 0xaaaa_aaaa, 0x3333_3333, 0x0f0f_0f0f] {
+            let mut slots = Slots(vec![false; 64]);
+            slots.0[..=plan.preloads.len()].fill(true);
+            for (index, step) in plan.steps().enumerate() {
+                if matches!(step.op, Op::Execve { .. }) {
+                    continue;
+                }
+                let what = format!("{name}, step {}, {pattern:#x}", index + 1);
+                let run = std::panic::AssertUnwindSafe(|| {
+                    slots.run(&step, pattern >> (index % 32) & 1 == 1);
+                });
+                assert!(std::panic::catch_unwind(run).is_ok(), "{what}");
+            }
+            // The channel, its copy, and what `start` connected to; close_range takes the rest.
+            let open = slots.0.iter().filter(|open| **open).count();
+            assert!(open <= 3, "{name}: {open} descriptors at execve");
+        }
+    }
+}
+
+/// Between the two, `/..` is the host's root.
+#[test]
+fn pivot_root_and_umount_are_adjacent() {
+    for (name, given, plan) in all() {
+        let lines = lines(&plan);
+        match first(&lines, "pivot_root") {
+            Some(at) => {
+                assert_eq!(lines[at + 1], "umount2(target=\".\", flags=MNT_DETACH)", "{name}");
+                assert_eq!(last(&lines, "pivot_root"), Some(at), "{name}: twice");
+            }
+            None => assert!(given.exec.is_some() || given.no_pivot, "{name}: no pivot_root"),
+        }
+    }
+}
+
+/// CVE-2016-9962: init cannot be looked into by those whose namespaces it joins, at any time.
+#[test]
+fn init_is_not_dumpable_among_others() {
+    const NOT_DUMPABLE: &str = "prctl(option=PR_SET_DUMPABLE, value=0)";
+    for (name, given, plan) in all() {
+        let lines = lines(&plan);
+        let before = first(&lines, NOT_DUMPABLE).expect("PR_SET_DUMPABLE");
+        if let Some(join) = first(&lines, "setns") {
+            assert!(before < join, "{name}");
+        }
+        // Without privileges, the maps can only be written while it is dumpable.
+        let alone = first(&lines, "unshare(flags=CLONE_NEWUSER)").filter(|_| given.host.euid != 0);
+        assert!(alone.is_some() || before <= 3, "{name}");
+        for (at, line) in lines.iter().enumerate().filter(|(_, l)| l.starts_with("setresuid")) {
+            let again = lines[at..].iter().any(|line| line == NOT_DUMPABLE);
+            assert!(again, "{name}: step {}: {line}, and dumpable again", at + 1);
+        }
+    }
+}
+
+/// Nothing inside the rootfs is reached by a path of the host's, or through a link that leads out;
+/// what is made there is one component below a descriptor.
+#[test]
+fn paths_of_the_image_are_never_trusted() {
+    for (name, given, plan) in all() {
+        let all = lines(&plan);
+        let before_root = first(&all, "pivot_root").or(first(&all, "chroot"));
+        let before_root = before_root.unwrap_or(if given.exec.is_some() { 0 } else { all.len() });
+        for line in &all {
+            let call = line.split('(').next().unwrap_or_default();
+            let made = matches!(call, "mkdirat" | "mknodat" | "symlinkat" | "unlinkat");
+            if made || call == "fchownat" {
+                let path = text(line, "path").expect("a path");
+                assert!(!path.contains('/') && path != ".." && path != ".", "{name}: {line}");
+                assert_ne!(field(line, "at"), Some("AT_FDCWD"), "{name}: {line}");
+            }
+            if call == "openat2" && field(line, "at") != Some("AT_FDCWD") {
+                let inside = line.contains("RESOLVE_IN_ROOT") || line.contains("RESOLVE_BENEATH");
+                let links =
+                    line.contains("RESOLVE_NO_MAGICLINKS") || line.contains("RESOLVE_NO_SYMLINKS");
+                assert!(inside && links, "{name}: {line}");
+            }
+        }
+        for line in all[..before_root].iter().filter(|l| l.starts_with("openat2")) {
+            let path = text(line, "path").unwrap_or_default();
+            let hosts = path == "/dev/null" || path.starts_with("/proc/");
+            let below = field(line, "at") != Some("AT_FDCWD");
+            assert!(below || hosts, "{name}: a path string before pivot_root: {line}");
+        }
+    }
+}
+
+/// What is attached over the root itself hides it from paths that come back to it by a `..`.
+#[test]
+fn nothing_is_attached_over_the_root() {
+    for (name, _, plan) in all() {
+        let lines = lines(&plan);
+        let Some(enter) = first(&lines, "pivot_root").or(first(&lines, "chroot")) else { continue };
+        let root = lines[..enter].iter().rfind(|l| l.starts_with("fchdir")).expect("fchdir");
+        let onto = format!("to={}", field(root, "fd").expect("a slot"));
+        let over = lines.iter().find(|l| l.starts_with("move_mount") && l.contains(&onto));
+        // The slot may have had another descriptor before the rootfs was in it.
+        let attached = lines.iter().position(|l| l.contains(&format!("into={}", &onto[3..])));
+        let late = over.filter(|l| lines.iter().position(|x| x == *l) > attached);
+        assert_eq!(late, None, "{name}");
+    }
+}
+
+/// There is no moment at which what is to be read-only can be written to by anybody: except a
+/// tmpfs, which is empty until the mount points in it have been made.
+#[test]
+fn readonly_comes_before_the_mount() {
+    for (name, given, plan) in all() {
+        if given.exec.is_some() {
+            continue;
+        }
+        for (index, mount) in given.spec.mounts.iter().enumerate() {
+            let ro = mount.options.iter().any(|option| option == "ro" || option == "rro");
+            let later = mount.options.iter().any(|option| option == "rw");
+            let empty = matches!(mount.kind.as_deref(), Some("tmpfs" | "cgroup"));
+            if !ro || later || empty {
+                continue;
+            }
+            let origin = format!("mounts[{index}] {:?}", mount.destination);
+            let own = plan.steps().enumerate();
+            let own = own.filter(|(at, _)| plan.origin(*at as u32) == origin);
+            let own: Vec<String> = own.map(|(_, step)| step.op.to_string()).collect();
+            let set = own.iter().position(|l| l.contains("MOUNT_ATTR_RDONLY"));
+            let moved = first(&own, "move_mount");
+            assert!(set.is_some() && set < moved, "{name}: {origin}: {own:?}");
+        }
+    }
+}
+
+/// The order of a change of identity, each step while it is still allowed and not yet too late.
+#[test]
+fn identity_changes_in_order() {
+    for (name, given, plan) in all() {
+        let Some(process) = &given.spec.process else { continue };
+        let lines = lines(&plan);
+        let at = |start: &str| last(&lines, start).unwrap_or_else(|| panic!("{name}: no {start}"));
+        let (gid, uid, caps) = (at("setresgid"), at("setresuid"), at("capset"));
+        assert!(gid < uid && uid < caps, "{name}");
+        assert!(uid < at("getresuid") && gid < at("getresgid") && caps < at("capget"), "{name}");
+        match last(&lines, "setgroups") {
+            Some(groups) => assert!(groups < gid && at("getgroups") > uid, "{name}"),
+            None => assert!(given.host.euid != 0, "{name}: the caller's groups are kept"),
+        }
+        let bounding = last(&lines, "prctl(option=PR_CAPBSET_DROP");
+        assert!(bounding.is_some_and(|at| at < uid), "{name}");
+        assert!(at("umask") > caps && at("getcwd") > caps, "{name}");
+        let no_new_privs = last(&lines, "prctl(option=PR_SET_NO_NEW_PRIVS, value=1)");
+        assert_eq!(no_new_privs.is_some(), process.no_new_privileges, "{name}");
+        if let Some(filter) = last(&lines, "seccomp") {
+            // With it, last of all; without, while CAP_SYS_ADMIN is still there.
+            let ready = first(&lines, "accept4").or(first(&lines, "read")).expect("a wait");
+            match process.no_new_privileges {
+                true => assert!(filter > ready && filter > caps, "{name}"),
+                false => assert!(filter < uid && filter < first(&lines, "capset").expect("caps")),
+            }
+        }
+    }
+}
+
+/// Capabilities that the config does not name are not given: none at all, if it names none.
+#[test]
+fn absent_capabilities_are_none() {
+    for (name, given, plan) in all() {
+        let Some(process) = &given.spec.process else { continue };
+        let none = "capset(caps={effective=0x0, permitted=0x0, inheritable=0x0})";
+        let dropped = lines(&plan).iter().any(|line| line == none);
+        let asked = process.capabilities.as_ref().is_some_and(|c| !c.permitted.is_empty());
+        assert_eq!(dropped, !asked, "{name}");
+    }
+}
+
+/// The end of every plan: descriptors, the word that execve is next, and execve alone.
+#[test]
+fn the_program_comes_last() {
+    for (name, given, plan) in all() {
+        let lines = lines(&plan);
+        let Some(execve) = first(&lines, "execve") else {
+            assert!(given.spec.process.is_none(), "{name}: no program");
+            continue;
+        };
+        assert!(lines[execve..].iter().all(|line| line.starts_with("execve")), "{name}");
+        assert!(lines[execve - 1].starts_with("write(to=fd"), "{name}");
+        assert!(lines[execve - 2].starts_with("close_range"), "{name}");
+        assert!(lines[execve - 3].starts_with("close_range"), "{name}");
+        let tolerated = plan.steps().skip(execve).filter(|s| s.unless != Unless::NOTHING).count();
+        let candidates = lines.len() - execve;
+        assert_eq!(tolerated, if candidates == 1 { 0 } else { candidates }, "{name}");
+    }
+}
+
+/// Every step stands for something that a user can look up.
+#[test]
+fn every_step_has_an_origin() {
+    for (name, _, plan) in all() {
+        for index in 0..plan.steps().count() as u32 {
+            assert!(!plan.origin(index).is_empty(), "{name}: step {}", index + 1);
+        }
+    }
+}
