@@ -196,6 +196,10 @@ impl Group {
             .filter(|s| s.version == Version::V2 && !s.controller.is_empty())
             .map(|s| s.controller.as_str())
             .collect();
+        if hybrid && needed.is_empty() {
+            // It has no controllers then, and is there for its freezer and its processes.
+            return Ok(());
+        }
         let have = dir
             .read("cgroup.controllers")
             .map_err(|e| Error::io(format!("{}/cgroup.controllers", self.path), "read", &e))?;

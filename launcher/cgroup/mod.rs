@@ -17,6 +17,7 @@ mod delegate;
 pub mod devices;
 mod dir;
 mod freeze;
+mod oom;
 pub mod probe;
 mod processes;
 mod program;
@@ -37,6 +38,7 @@ pub use compile::{Compiled, Setting, compile};
 pub use delegate::delegate;
 pub use devices::{Devices, compile_devices};
 use dir::Dir;
+pub use oom::OomWatch;
 pub use probe::{Hierarchies, Hierarchy, Mode, Version, probe};
 pub use remove::Processes;
 

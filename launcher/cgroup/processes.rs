@@ -1,4 +1,4 @@
-//! Processes enter the container's groups, are listed, and are counted when the kernel kills.
+//! Processes enter the container's groups, and are listed.
 //!
 //! Knows which file takes a pid. How a new process is cloned is the launcher's affair.
 
@@ -62,35 +62,6 @@ impl Cgroup {
             Err(e) if e.errno() == Some(libc::ENOENT) => Ok(Vec::new()),
             Err(e) => Err(e),
         }
-    }
-
-    /// How many processes the kernel has killed for want of memory.
-    pub fn oom_kills(&self) -> Result<u64> {
-        let group = self
-            .with("memory")
-            .ok_or_else(|| Error::new("the container has no cgroup with the memory controller"))?;
-        let file = match group.version {
-            Version::V1 => "memory.oom_control",
-            Version::V2 => "memory.events",
-        };
-        let text = group
-            .dir()?
-            .read(file)
-            .map_err(|e| Error::io(format!("{}/{file}", group.path), "read", &e))?;
-        Ok(keyed(&text, "oom_kill").unwrap_or(0))
-    }
-
-    /// The memory limit in bytes; nothing if there is none, or no memory controller.
-    pub fn memory_limit(&self) -> Option<u64> {
-        /// What v1 calls unlimited: `PAGE_COUNTER_MAX` pages, for any size of page.
-        const UNLIMITED: u64 = 1 << 62;
-        let group = self.with("memory")?;
-        let file = match group.version {
-            Version::V1 => "memory.limit_in_bytes",
-            Version::V2 => "memory.max",
-        };
-        let limit = group.dir().ok()?.number(file).ok()?;
-        (limit < UNLIMITED).then_some(limit)
     }
 }
 

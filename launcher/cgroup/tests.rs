@@ -391,10 +391,14 @@ fn an_oom_kill_is_counted() {
     let own = made(&h, &wanted);
     own.apply(&wanted).expect("apply");
     assert_eq!(own.oom_kills().expect("oom_kills"), 0);
+    let mut watch = own.oom_watch().expect("oom_watch");
+    assert_eq!(watch.take(), Some(0));
     // A shell variable that grows for ever.
     let mut process = inside(&own, "x=xxxxxxxx; while :; do x=$x$x; done", &[]);
     assert!(!process.ended_well());
     assert!(own.oom_kills().expect("oom_kills") > 0);
+    assert!(watch.take().is_some_and(|n| n > 0));
+    assert_eq!(watch.take(), Some(0));
 }
 
 #[test]
@@ -417,4 +421,93 @@ fn stats_are_read() {
 fn only_cgroupfs_is_taken_for_a_cgroup() {
     let text = Dir::open("/tmp", Version::V2).expect_err("/tmp").to_string();
     assert_eq!(text, "/tmp: not on a cgroup2 file system");
+}
+
+/// Run one of the ignored tests below in a process of its own.
+fn again(test: &str, wrap: impl FnOnce(Command) -> Command) {
+    let mut command = Command::new(std::env::current_exe().expect("our own path"));
+    command.args(["--exact", "--ignored", "--nocapture", test]);
+    let output = wrap(command).output().expect("run");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{errors}");
+}
+
+#[test]
+fn who_may_not_make_a_cgroup_goes_on_without_unless_limits_are_asked_for() {
+    use std::os::unix::process::CommandExt;
+    let Some(_) = machine() else { return };
+    // Somebody whom the path of the test program may not let in.
+    let copy = std::env::temp_dir().join(format!("tiny-ce-test-{}", std::process::id()));
+    std::fs::copy(std::env::current_exe().expect("our own path"), &copy).expect("copy");
+    again("cgroup::tests::as_nobody", |command| {
+        let mut other = Command::new(&copy);
+        other.args(command.get_args()).uid(65534).gid(65534).current_dir("/");
+        other
+    });
+    std::fs::remove_file(copy).expect("remove");
+}
+
+#[test]
+#[ignore = "is run by the one before, as another user"]
+fn as_nobody() {
+    let h = probe().expect("probe");
+    let locate = || Cgroup::locate(None, &name()[1..], &h).expect("locate");
+    let mut cgroup = locate();
+    let warnings = cgroup.create(&[], false).expect("without");
+    assert!(cgroup.is_none());
+    assert!(warnings[0].contains("EACCES"), "{warnings:?}");
+    assert!(cgroup.pids().is_err());
+    cgroup.remove(Processes::Kill).expect("nothing to remove");
+    let wanted = settings(r#"{"pids": {"limit": 10}, "memory": {"limit": 67108864}}"#, &h);
+    let text = locate().create(&wanted, false).expect_err("limits").to_string();
+    let asked = text.contains("linux.resources.memory.limit") || text.contains("pids.limit");
+    assert!(text.contains("mkdir(2): EACCES") && text.contains("needed for: ") && asked, "{text}");
+    assert!(locate().create(&[], true).is_err());
+}
+
+#[test]
+fn a_delegated_cgroup_belongs_to_the_container() {
+    let Some(h) = machine() else { return };
+    let own = made(&h, &[]);
+    delegate(&own, 65534, 65533).expect("delegate");
+    let Some(group) = own.v2() else { return };
+    for file in ["", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads"] {
+        let meta = std::fs::metadata(format!("{}{file}", group.path)).expect("metadata");
+        assert_eq!((meta.uid(), meta.gid()), (65534, 65533), "{file}");
+    }
+    let meta = std::fs::metadata(format!("{}/cgroup.freeze", group.path)).expect("metadata");
+    assert_eq!(meta.uid(), 0);
+}
+
+#[test]
+fn in_a_nested_container_processes_make_way_for_controllers() {
+    let Some(h) = machine() else { return };
+    if h.mode() != Mode::V2 {
+        return eprintln!("skipped: only pure cgroup v2 has the rule");
+    }
+    let outer = made(&h, &settings(r#"{"pids": {"limit": 100}}"#, &h));
+    let path = outer.groups[0].path.clone();
+    again("cgroup::tests::nested", |command| {
+        let script = "echo $$ > $1/cgroup.procs; shift; exec unshare -C -m sh -c '\
+                      umount -l /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; \
+                      exec \"$@\"' sh \"$@\"";
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", script, "sh", &path]).arg(command.get_program());
+        shell.args(command.get_args());
+        shell
+    });
+}
+
+#[test]
+#[ignore = "is run by the one before, in a cgroup namespace"]
+fn nested() {
+    let h = probe().expect("probe");
+    assert_eq!(h.v2().expect("v2").own, "/");
+    let wanted = settings(r#"{"pids": {"limit": 7}}"#, &h);
+    let own = made(&h, &wanted);
+    own.apply(&wanted).expect("apply");
+    let text = own.groups[0].dir().expect("dir").read("pids.max").expect("pids.max");
+    assert_eq!(text.trim(), "7");
+    assert_eq!(probe().expect("probe").v2().expect("v2").own, "/init");
 }

@@ -67,7 +67,7 @@ pub fn writable(path: &str) -> bool {
 
 /// read(2) until the end: what cgroupfs hands out is small.
 pub fn read_all(fd: BorrowedFd<'_>) -> io::Result<String> {
-    let mut bytes = Vec::with_capacity(1024);
+    let mut bytes = Vec::with_capacity(4096);
     loop {
         if bytes.capacity() - bytes.len() < 512 {
             bytes.reserve(4096);
@@ -152,4 +152,35 @@ pub fn rewind(fd: BorrowedFd<'_>) -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// eventfd(2), not blocking.
+pub fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    owned(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }.into())
+}
+
+/// inotify(7), not blocking, for changes of one file.
+pub fn watch_file(path: &str) -> io::Result<OwnedFd> {
+    let path = c(path)?;
+    // SAFETY: no pointers.
+    let fd = owned(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) }.into())?;
+    // SAFETY: `path` is NUL-terminated and outlives the call.
+    let watch = unsafe { libc::inotify_add_watch(fd.as_raw_fd(), path.as_ptr(), libc::IN_MODIFY) };
+    check(watch.into())?;
+    Ok(fd)
+}
+
+/// Read what a notifying descriptor has; the first eight bytes are an eventfd's count.
+/// Nothing yet is 0.
+pub fn drain(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut bytes = [0u64; 512];
+    let length = size_of_val(&bytes);
+    // SAFETY: `bytes` is writable memory of the length given.
+    let n = unsafe { libc::read(fd.as_raw_fd(), bytes.as_mut_ptr().cast(), length) };
+    match check(n as i64) {
+        Ok(_) => Ok(bytes[0]),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        Err(e) => Err(e),
+    }
 }

@@ -1,0 +1,104 @@
+//! What the kernel kills for want of memory: counted, and told as it happens.
+//!
+//! Knows the files of both versions. What a caller says about it is the caller's.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use super::processes::keyed;
+use super::{Cgroup, Group, Version};
+use crate::sys::cgroupfs as sys;
+use crate::{Error, Result};
+
+impl Cgroup {
+    /// How many processes the kernel has killed for want of memory.
+    pub fn oom_kills(&self) -> Result<u64> {
+        let group = self.memory()?;
+        group.dir()?;
+        group
+            .oom_kills()
+            .map_err(|e| Error::io(format!("{}/{}", group.path, group.oom_file()), "read", &e))
+    }
+
+    /// The memory limit in bytes; nothing if there is none, or no memory controller.
+    pub fn memory_limit(&self) -> Option<u64> {
+        /// What v1 calls unlimited: `PAGE_COUNTER_MAX` pages, for any size of page.
+        const UNLIMITED: u64 = 1 << 62;
+        let group = self.with("memory")?;
+        let file = match group.version {
+            Version::V1 => "memory.limit_in_bytes",
+            Version::V2 => "memory.max",
+        };
+        let limit = group.dir().ok()?.number(file).ok()?;
+        (limit < UNLIMITED).then_some(limit)
+    }
+
+    /// Be told of what comes.
+    pub fn oom_watch(&self) -> Result<OomWatch<'_>> {
+        let group = self.memory()?;
+        let dir = group.dir()?;
+        let path = format!("{}/{}", group.path, group.oom_file());
+        let (fd, call) = match group.version {
+            Version::V2 => (sys::watch_file(&path), "inotify_add_watch"),
+            Version::V1 => {
+                let made = sys::eventfd().and_then(|fd| {
+                    let of = dir.watch(group.oom_file())?;
+                    let line = format!("{} {}", fd.as_raw_fd(), of.as_raw_fd());
+                    dir.write("cgroup.event_control", &line)?;
+                    Ok(fd)
+                });
+                (made, "write")
+            }
+        };
+        let fd = fd.map_err(|e| Error::io(&path, call, &e))?;
+        let seen = group.oom_kills().map_err(|e| Error::io(&path, "read", &e))?;
+        Ok(OomWatch { group, fd, seen })
+    }
+
+    fn memory(&self) -> Result<&Group> {
+        self.with("memory")
+            .ok_or_else(|| Error::new("the container has no cgroup with the memory controller"))
+    }
+}
+
+impl Group {
+    fn oom_file(&self) -> &'static str {
+        match self.version {
+            Version::V1 => "memory.oom_control",
+            Version::V2 => "memory.events",
+        }
+    }
+
+    fn oom_kills(&self) -> io::Result<u64> {
+        let dir = self.dir().map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok(keyed(&dir.read(self.oom_file())?, "oom_kill").unwrap_or(0))
+    }
+}
+
+/// Notification of processes that the kernel kills for want of memory.
+pub struct OomWatch<'a> {
+    group: &'a Group,
+    fd: OwnedFd,
+    seen: u64,
+}
+
+impl OomWatch<'_> {
+    /// To be polled for reading.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// How many since it was asked last, often 0; nothing once the cgroup is gone.
+    ///
+    /// v1 tells before it kills, so that the eventfd's count is taken there, and v2 tells of
+    /// all that memory.events counts, so that the difference is.
+    pub fn take(&mut self) -> Option<u64> {
+        let told = sys::drain(self.fd.as_fd()).ok()?;
+        let now = self.group.oom_kills().ok()?;
+        let more = now.saturating_sub(std::mem::replace(&mut self.seen, now));
+        match self.group.version {
+            Version::V1 => Some(told),
+            Version::V2 => Some(more),
+        }
+    }
+}
