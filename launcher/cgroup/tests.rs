@@ -490,7 +490,7 @@ fn in_a_nested_container_processes_make_way_for_controllers() {
     let outer = made(&h, &settings(r#"{"pids": {"limit": 100}}"#, &h));
     let path = outer.groups[0].path.clone();
     again("cgroup::tests::nested", |command| {
-        let script = "echo $$ > $1/cgroup.procs; shift; exec unshare -C -m sh -c '\
+        let script = "echo $$ > $1/cgroup.procs; shift; exec /usr/bin/unshare -C -m sh -c '\
                       umount -l /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; \
                       exec \"$@\"' sh \"$@\"";
         let mut shell = Command::new("/bin/sh");
