@@ -266,19 +266,24 @@ fn enable<'a>(
     mount_point: bool,
 ) -> std::result::Result<(), (&'a str, io::Error)> {
     const FILE: &str = "cgroup.subtree_control";
-    if wanted.is_empty() || dir.write(FILE, &format!("+{}", wanted.join(" +"))).is_ok() {
+    let Some(first) = wanted.iter().find(|c| needed.contains(*c)).or(wanted.first()) else {
+        return Ok(());
+    };
+    // The kernel refuses here with EBUSY, or, for controllers that know threads, silently makes
+    // every child "domain invalid".
+    if has_processes(dir) {
+        match wanted.iter().any(|c| needed.contains(c)) {
+            false => return Ok(()),
+            true if mount_point => evacuate(dir).map_err(|e| (*first, e))?,
+            true => return Err((*first, io::Error::from_raw_os_error(libc::EBUSY))),
+        }
+    }
+    if dir.write(FILE, &format!("+{}", wanted.join(" +"))).is_ok() {
         return Ok(());
     }
     let mut refusal = Ok(());
     for name in wanted {
-        let mut result = dir.write(FILE, &format!("+{name}"));
-        let busy = |r: &io::Result<()>| {
-            r.as_ref().err().and_then(io::Error::raw_os_error) == Some(libc::EBUSY)
-        };
-        if busy(&result) && mount_point && needed.contains(name) && evacuate(dir).is_ok() {
-            result = dir.write(FILE, &format!("+{name}"));
-        }
-        if let Err(e) = result
+        if let Err(e) = dir.write(FILE, &format!("+{name}"))
             && needed.contains(name)
             && refusal.is_ok()
         {
@@ -288,14 +293,20 @@ fn enable<'a>(
     refusal
 }
 
+/// Whether the rule of no inner processes concerns a cgroup: not the real root of the
+/// hierarchy, which has no cgroup.type.
+fn has_processes(dir: &Dir) -> bool {
+    dir.read("cgroup.type").is_ok()
+        && dir.read("cgroup.procs").is_ok_and(|pids| !pids.trim().is_empty())
+}
+
 /// In a nested container the root of our cgroup namespace holds processes, ours among them,
 /// and so can hand on no controllers: move them to a child named `init`, as systemd and others
 /// do. Only there: elsewhere the processes are not ours to move.
 fn evacuate(dir: &Dir) -> io::Result<()> {
     let own = read_path("/proc/self/cgroup")?;
     let at_root = super::probe::memberships(&own).any(|(c, path)| c.is_empty() && path == "/");
-    // The real root of the hierarchy has no cgroup.type, and may have processes and children.
-    if !at_root || dir.read("cgroup.type").is_err() {
+    if !at_root {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
     let leaf = format!("{}/init", dir.path());
