@@ -18,3 +18,5 @@ pub mod spec;
 mod sys;
 
 pub use error::{Error, Result};
+#[doc(hidden)]
+pub use sys::memory::Pieces;

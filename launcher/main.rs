@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static MEMORY: tiny_ce::Pieces = tiny_ce::Pieces;
+
 fn main() -> ExitCode {
     tiny_ce::cli::main(std::env::args_os()).into()
 }

@@ -106,7 +106,7 @@ impl Status {
 
 /// This boot, or the empty string where the kernel does not tell.
 pub fn boot_id() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let id = sys::file::read_small("/proc/sys/kernel/random/boot_id");
     id.map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 

@@ -27,6 +27,14 @@ pub fn open_path(path: &Path) -> io::Result<OwnedFd> {
     owned(unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) }.into())
 }
 
+/// A small file of the kernel's, in one read: at most 4 KiB of it.
+pub fn read_small(path: &str) -> io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut bytes = [0; 4096];
+    let got = io::Read::read(&mut file, &mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes[..got]).into_owned())
+}
+
 /// openat2(2) with these flags and this way of resolving.
 pub fn openat2(at: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
     let how = [flags as u64, 0, resolve];

@@ -7,6 +7,7 @@ pub mod cgroupfs;
 pub mod copy;
 pub mod file;
 pub mod hook;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod netns;

@@ -360,14 +360,14 @@ pub fn start_time(pid: i32) -> Option<u64> {
 
 /// State letter and start time of a process; `None` if there is none.
 pub fn stat(pid: i32) -> Option<(u8, u64)> {
-    fields(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?).map(|(s, t, _)| (s, t))
+    fields(&super::file::read_small(&format!("/proc/{pid}/stat")).ok()?).map(|(s, t, _)| (s, t))
 }
 
 /// How the process with this start time ended, if its parent has not been told yet.
 ///
 /// For callers that may trace it: to others field 52 is 0 (proc_pid_stat(5), Linux 3.5).
 pub fn unreaped_exit(pid: i32, start: u64) -> Option<Exit> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let text = super::file::read_small(&format!("/proc/{pid}/stat")).ok()?;
     match fields(&text)? {
         (b'Z', found, Some(status)) if found == start => Some(Exit::of_wait(status)),
         _ => None,
