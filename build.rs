@@ -36,13 +36,6 @@ fn build(directory: &Path) -> PathBuf {
         "-Crelocation-model=static",
         // Nobody unwinds here: the tables would be a quarter of the file.
         "-Cforce-unwind-tables=no",
-        "-Clink-arg=-nostdlib",
-        "-Clink-arg=-nostartfiles",
-        "-Clink-arg=-static",
-        "-Clink-arg=-no-pie",
-        "-Clink-arg=-Wl,--gc-sections,--build-id=none,-z,noexecstack,-z,norelro",
-        // GNU ld would begin each segment in a page of its own, 4 KiB of nothing in the file.
-        "-Clink-arg=-Wl,-z,noseparate-code",
     ];
     let mut cargo = Command::new(variable("CARGO"));
     cargo

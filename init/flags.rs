@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use crate::wire::{Field, Malformed, Reader, Sink, structure};
+use crate::wire::{Field, Reader, Sink, structure};
 
 /// Print the names of the bits in `value`, then what has no name.
 fn names(value: u64, table: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,8 +61,8 @@ macro_rules! flags {
             fn encode(&self, out: &mut dyn Sink) {
                 self.0.encode(out);
             }
-            fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
-                <$type>::decode(from).map($name)
+            fn decode(from: &mut Reader<'p>) -> Self {
+                $name(<$type>::decode(from))
             }
             fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 names(self.0 as u64, Self::NAMES, f)
@@ -217,8 +217,8 @@ impl<'p> Field<'p> for Mode {
         self.0.encode(out);
     }
 
-    fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
-        u32::decode(from).map(Mode)
+    fn decode(from: &mut Reader<'p>) -> Self {
+        Mode(u32::decode(from))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -266,8 +266,8 @@ impl<'p> Field<'p> for Device {
         self.0.encode(out);
     }
 
-    fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
-        u32::decode(from).map(Device)
+    fn decode(from: &mut Reader<'p>) -> Self {
+        Device(u32::decode(from))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -288,10 +288,10 @@ macro_rules! choices {
             fn encode(&self, out: &mut dyn Sink) {
                 (*self as u32).encode(out);
             }
-            fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
-                match u32::decode(from)? {
-                    $(value if value == $value => Ok($name::$variant),)*
-                    _ => Err(Malformed),
+            fn decode(from: &mut Reader<'p>) -> Self {
+                match u32::decode(from) {
+                    $(value if value == $value => $name::$variant,)*
+                    _ => from.refuse([$($name::$variant),*][0]),
                 }
             }
             fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -410,8 +410,8 @@ impl<'p> Field<'p> for CapSet {
         self.0.encode(out);
     }
 
-    fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
-        u64::decode(from).map(CapSet)
+    fn decode(from: &mut Reader<'p>) -> Self {
+        CapSet(u64::decode(from))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -42,6 +42,8 @@ pub const FORKED: u32 = 0x8000_0007;
 
 /// How often a resolution that raced with a rename is tried (openat2(2), EAGAIN).
 const RACES: usize = 128;
+/// The longest message of the kernel's that is passed on, in bytes.
+const WORDS: usize = 512;
 const EINTR: i32 = 4;
 const EAGAIN: i32 = 11;
 const ENOENT: i32 = 2;
@@ -72,6 +74,7 @@ impl Machine {
     }
 
     /// The descriptor in a slot; `AT_FDCWD` for [`Slot::CWD`], -1 if there is none.
+    #[inline(never)] // In sixty places: the copies would be a tenth of the program.
     pub fn fd(&self, slot: Slot) -> i32 {
         if slot == Slot::CWD { -100 } else { self.slots.get(slot.number()).copied().unwrap_or(-1) }
     }
@@ -124,6 +127,8 @@ impl Machine {
         let (number, args) = op.call(self);
         for _ in 0..RACES {
             match raw(number, args) {
+                // The descriptor is gone all the same: close(2).
+                Err(EINTR) if matches!(op, Op::Close { .. }) => return Ok(0),
                 Err(EINTR) => {}
                 Err(EAGAIN) if matches!(op, Op::Openat2 { .. }) => {}
                 result => return result,
@@ -133,16 +138,21 @@ impl Machine {
     }
 
     /// What the kernel itself says about the failure of `op`, without the final newline.
+    ///
+    /// Each read(2) gives one message; warnings come before the error, which is the last.
     pub fn words(&mut self, op: &Op<'_>) -> &[u8] {
         let Some(slot) = op.words() else { return &[] };
-        let args = [self.fd(slot) as usize, self.scratch.as_mut_ptr() as usize, 512, 0, 0, 0];
-        let length = raw(sc::nr::READ, args).unwrap_or(0);
+        let args = [self.fd(slot) as usize, self.scratch.as_mut_ptr() as usize, WORDS, 0, 0, 0];
+        let mut length = 0;
+        while let Ok(got @ 1..) = raw(sc::nr::READ, args) {
+            length = got;
+        }
         self.bytes(length).strip_suffix(b"\n").unwrap_or(self.bytes(length))
     }
 
     /// Tell `channel` that step `index` ended the plan with `errno`, and what the kernel says.
     pub fn fail(&mut self, channel: Slot, index: u32, errno: i32, op: Option<&Op<'_>>) {
-        let mut message = [0; 8 + 512];
+        let mut message = [0; 8 + WORDS];
         let mut length = 8;
         let said = op.map_or(&[][..], |op| self.words(op));
         for (to, byte) in message.iter_mut().skip(8).zip(said) {
@@ -266,12 +276,6 @@ fn raw(number: usize, args: [usize; 6]) -> Result<usize, i32> {
 /// A value that becomes one argument of a system call.
 pub(crate) trait Arg {
     fn arg(&self, m: &mut Machine) -> usize;
-}
-
-impl<T: Arg + ?Sized> Arg for &T {
-    fn arg(&self, m: &mut Machine) -> usize {
-        (**self).arg(m)
-    }
 }
 
 macro_rules! plain {
@@ -456,25 +460,26 @@ impl Machine {
         let mut last = u32::MAX;
         let mut refused = ENOENT;
         for (index, step) in plan.enumerate() {
-            let outcome = self.run(&step);
-            match outcome {
-                Outcome::Done | Outcome::Skipped => {}
-                // Of several candidates, one that exists and is refused is the better answer.
-                Outcome::Tolerated(EACCES) if matches!(step.op, Op::Execve { .. }) => {
-                    refused = EACCES;
+            match self.run(&step) {
+                Outcome::Done => match step.op {
+                    Op::Accept { into, .. } => channel = into,
+                    Op::Dup { into, fd, .. } if fd == channel => channel = into,
+                    _ => {}
+                },
+                Outcome::Skipped => {}
+                Outcome::Tolerated(errno) => {
+                    if let Op::Execve { .. } = step.op {
+                        last = index as u32;
+                        // Of several candidates, one that is refused is the better answer.
+                        refused = if errno == EACCES { EACCES } else { refused };
+                    }
                 }
-                Outcome::Tolerated(_) => {}
                 Outcome::Failed(errno) => {
                     return self.fail(channel, index as u32, errno, Some(&step.op));
                 }
                 Outcome::Forked(pid) => return self.fail(channel, FORKED, pid as i32, None),
                 Outcome::Unverified if matches!(step.op, Op::Await { .. }) => return,
                 Outcome::Unverified => return self.fail(channel, index as u32, 0, None),
-            }
-            match step.op {
-                Op::Accept { into, .. } | Op::Dup { into, .. } => channel = into,
-                Op::Execve { .. } => last = index as u32,
-                _ => {}
             }
         }
         // Every candidate for the program was tolerated in not being one.

@@ -79,25 +79,23 @@ macro_rules! ops {
 
             /// Read back what `encode` wrote.
             pub fn decode(from: &mut Reader<$p>) -> Result<Self, Malformed> {
-                let code = u8::decode(from)?;
-                $(if code == Code::$name as u8 {
-                    return Ok(Op::$name { $($field: Field::decode(from)?),* });
-                })*
-                Err(Malformed)
+                let code = u8::decode(from);
+                let op = $(if code == Code::$name as u8 {
+                    Op::$name { $($field: Field::decode(from)),* }
+                } else)* {
+                    return Err(Malformed);
+                };
+                from.whole(op)
             }
 
             /// The number and the arguments of the system call.
             pub(crate) fn call(&self, m: &mut Machine) -> (usize, [usize; 6]) {
-                let mut args = [0; 6];
-                let number = match self { $(Op::$name { $($field),* } => {
-                    let values: &[&dyn Arg] = &[$(&$arg),*];
-                    for (to, value) in args.iter_mut().zip(values) {
-                        *to = value.arg(m);
-                    }
+                match self { $(Op::$name { $($field),* } => {
                     $(let _ = $field;)*
-                    sc::nr::$call
-                })* };
-                (number, args)
+                    // There are six registers for arguments; the kernel ignores the rest.
+                    let (a, b, c, d, e, f, ..) = ($($arg.arg(m),)* 0, 0, 0, 0, 0, 0);
+                    (sc::nr::$call, [a, b, c, d, e, f])
+                })* }
             }
 
             /// What to do with the result `got`.
@@ -239,8 +237,6 @@ ops! { 'p;
     Symlinkat = SYMLINKAT { target: &'p CStr, at: Slot, path: &'p CStr } (target, at, path);
     /// Remove a file, `path` being one component below `at`.
     Unlinkat = UNLINKAT { at: Slot, path: &'p CStr } (at, path, 0usize);
-    /// Set the mode, past the umask.
-    Fchmodat = FCHMODAT { at: Slot, path: &'p CStr, mode: Mode } (at, path, mode);
     /// Set the owner; -1 leaves one as it is.
     Fchownat = FCHOWNAT { at: Slot, path: &'p CStr, uid: u32, gid: u32, flags: AtFlags }
         (at, path, uid, gid, flags);

@@ -36,6 +36,9 @@ impl Unless {
     /// Read-only file system.
     pub const EROFS: Unless = Unless(256);
 
+    /// Every bit that has a name.
+    const KNOWN: u16 = (1 << Self::NAMES.len()) - 1;
+
     const NAMES: [(Unless, i32, &'static str); 9] = [
         (Self::EEXIST, 17, "EEXIST"),
         (Self::ENOENT, 2, "ENOENT"),
@@ -101,13 +104,16 @@ impl<'p> Step<'p> {
 
     /// Read back what `encode` wrote.
     pub fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
-        let guard = match u8::decode(from)? {
+        let guard = match u8::decode(from) {
             0 => Guard::Always,
-            1 => Guard::Present(Slot::decode(from)?),
-            2 => Guard::Absent(Slot::decode(from)?),
+            1 => Guard::Present(Slot::decode(from)),
+            2 => Guard::Absent(Slot::decode(from)),
             _ => return Err(Malformed),
         };
-        let unless = Unless(u16::decode(from)?);
+        let unless = Unless(u16::decode(from));
+        if unless.0 & !Unless::KNOWN != 0 {
+            return Err(Malformed);
+        }
         Ok(Step { guard, unless, op: Op::decode(from)? })
     }
 }
@@ -191,14 +197,13 @@ impl Header {
 
     /// Read it; refuses another build's.
     pub fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
-        if from.take(MAGIC.len())? != MAGIC {
-            return Err(Malformed);
-        }
-        let header = Header { length: u32::decode(from)?, preloaded: u32::decode(from)? };
-        let fits = header.length >= Self::SIZE as u32
+        let ours = from.take(MAGIC.len()) == MAGIC;
+        let header = Header { length: u32::decode(from), preloaded: u32::decode(from) };
+        let fits = ours
+            && header.length >= Self::SIZE as u32
             && header.length <= Self::LONGEST
             && (header.preloaded as usize) < Slot::COUNT;
-        if fits { Ok(header) } else { Err(Malformed) }
+        if fits { from.whole(header) } else { Err(Malformed) }
     }
 }
 

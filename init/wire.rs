@@ -16,28 +16,46 @@ pub trait Sink {
     fn put(&mut self, bytes: &[u8]);
 }
 
-/// What is left to decode.
+/// What is left to decode, and whether all of it was well-formed so far.
+///
+/// Whatever is malformed decodes to zeros, and is remembered: asked once a step, and not once a
+/// field, that costs a program that has to be small much less.
 #[derive(Clone, Copy)]
 pub struct Reader<'p> {
     bytes: &'p [u8],
+    malformed: bool,
 }
 
 impl<'p> Reader<'p> {
     /// Read from the start of `bytes`.
     pub fn new(bytes: &'p [u8]) -> Self {
-        Reader { bytes }
+        Reader { bytes, malformed: false }
     }
 
-    /// The next `n` bytes.
-    pub fn take(&mut self, n: usize) -> Result<&'p [u8], Malformed> {
-        let (head, tail) = self.bytes.split_at_checked(n).ok_or(Malformed)?;
+    /// The next `n` bytes; none if there are fewer.
+    pub fn take(&mut self, n: usize) -> &'p [u8] {
+        let (head, tail) = self.bytes.split_at_checked(n).unwrap_or_else(|| {
+            self.malformed = true;
+            (&[], &[])
+        });
         self.bytes = tail;
-        Ok(head)
+        head
     }
 
     /// How many bytes are left.
     pub fn left(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// A value is out of its range: give this one instead.
+    pub fn refuse<T>(&mut self, instead: T) -> T {
+        self.malformed = true;
+        instead
+    }
+
+    /// `value`, if everything up to here was well-formed.
+    pub fn whole<T>(&self, value: T) -> Result<T, Malformed> {
+        if self.malformed { Err(Malformed) } else { Ok(value) }
     }
 }
 
@@ -45,8 +63,8 @@ impl<'p> Reader<'p> {
 pub trait Field<'p>: Sized {
     /// Append to `out`.
     fn encode(&self, out: &mut dyn Sink);
-    /// Read back what `encode` wrote.
-    fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed>;
+    /// Read back what `encode` wrote; something else if it did not, which [`Reader::whole`] tells.
+    fn decode(from: &mut Reader<'p>) -> Self;
     /// Print as strace would.
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
@@ -57,12 +75,9 @@ macro_rules! integer {
             fn encode(&self, out: &mut dyn Sink) {
                 out.put(&self.to_le_bytes());
             }
-            fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
-                let mut raw = [0; size_of::<$type>()];
-                for (to, byte) in raw.iter_mut().zip(from.take(size_of::<$type>())?) {
-                    *to = *byte;
-                }
-                Ok(<$type>::from_le_bytes(raw))
+            fn decode(from: &mut Reader<'p>) -> Self {
+                let raw = from.take(size_of::<$type>());
+                <$type>::from_le_bytes(raw.first_chunk().copied().unwrap_or_default())
             }
             fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{self}")
@@ -100,9 +115,10 @@ impl<'p> Field<'p> for Slot {
         out.put(&[self.0]);
     }
 
-    fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
-        let number = u8::decode(from)?;
-        if number == Self::CWD.0 { Ok(Self::CWD) } else { Slot::new(number).ok_or(Malformed) }
+    fn decode(from: &mut Reader<'p>) -> Self {
+        let number = u8::decode(from);
+        let slot = if number == Self::CWD.0 { Some(Self::CWD) } else { Slot::new(number) };
+        slot.unwrap_or_else(|| from.refuse(Self::CWD))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -116,8 +132,8 @@ impl<'p> Field<'p> for &'p [u8] {
         out.put(self);
     }
 
-    fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
-        let length = u32::decode(from)?;
+    fn decode(from: &mut Reader<'p>) -> Self {
+        let length = u32::decode(from);
         from.take(length as usize)
     }
 
@@ -131,9 +147,9 @@ impl<'p> Field<'p> for &'p CStr {
         self.to_bytes_with_nul().encode(out);
     }
 
-    fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
-        let bytes = <&[u8]>::decode(from)?;
-        CStr::from_bytes_with_nul(bytes).map_err(|_| Malformed)
+    fn decode(from: &mut Reader<'p>) -> Self {
+        let bytes = <&[u8]>::decode(from);
+        CStr::from_bytes_with_nul(bytes).unwrap_or_else(|_| from.refuse(c""))
     }
 
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,10 +189,8 @@ macro_rules! structure {
             fn encode(&self, out: &mut dyn $crate::wire::Sink) {
                 $(self.$field.encode(out);)*
             }
-            fn decode(
-                from: &mut $crate::wire::Reader<'p>,
-            ) -> Result<Self, $crate::wire::Malformed> {
-                Ok($name { $($field: $crate::wire::Field::decode(from)?,)* })
+            fn decode(from: &mut $crate::wire::Reader<'p>) -> Self {
+                $name { $($field: $crate::wire::Field::decode(from),)* }
             }
             fn show(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 let mut between = "{";
