@@ -1,5 +1,5 @@
 //! The id maps of a user namespace: written straight where that is allowed, else by the setuid
-//! helpers newuidmap(1) and newgidmap(1).
+//! programs newuidmap(1) and newgidmap(1).
 
 use std::fs;
 use std::process::Command;
@@ -20,14 +20,14 @@ pub fn write(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
     if own(uids, uid) {
         put(pid, "uid_map", "linux.uidMappings", &lines(uids))?;
     } else {
-        helper("newuidmap", pid, "linux.uidMappings", uids)?;
+        by_setuid_program("newuidmap", pid, "linux.uidMappings", uids)?;
     }
     if own(gids, gid) {
         // Without privileges a gid may be mapped only once groups cannot be dropped any more.
         put(pid, "setgroups", "linux.gidMappings", "deny")?;
         put(pid, "gid_map", "linux.gidMappings", &lines(gids))
     } else {
-        helper("newgidmap", pid, "linux.gidMappings", gids)
+        by_setuid_program("newgidmap", pid, "linux.gidMappings", gids)
     }
 }
 
@@ -50,7 +50,7 @@ fn put(pid: i32, file: &str, field: &str, text: &str) -> Result<()> {
     })
 }
 
-fn helper(program: &str, pid: i32, field: &str, map: &[IdMapping]) -> Result<()> {
+fn by_setuid_program(program: &str, pid: i32, field: &str, map: &[IdMapping]) -> Result<()> {
     let mut command = Command::new(program);
     command.arg(pid.to_string());
     for m in map {

@@ -4,8 +4,8 @@
 //!     cargo bench -- --turns 60 --at-least 3
 //!
 //! Every program gets the same bundle (`runc spec`'s default, a static payload that exits), the
-//! same tmpfs for its state, the same cgroups. Times are of whole processes, from posix_spawn to wait.
-//! `--at-least N` fails unless tiny-ce is N times faster than crun. Knows programs, not tiny-ce.
+//! same tmpfs for its state, the same cgroups. Times are of whole processes, from posix_spawn to
+//! wait. `--at-least N` fails unless tiny-ce is N times faster than crun. Knows programs, not tiny-ce.
 
 mod table;
 

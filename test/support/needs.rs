@@ -26,8 +26,8 @@ pub enum Need {
 
 /// Print `skipped: REASON`; with `TINY_CE_CI=1`, fail.
 ///
-/// `TINY_CE_MAY_SKIP` lists, parted by commas, words of reasons that CI puts up with: no machine has
-/// both versions of cgroups.
+/// `TINY_CE_MAY_SKIP` lists, parted by commas, words of reasons that CI puts up with: no machine
+/// has both versions of cgroups.
 pub fn skip(reason: &str) {
     let name = std::thread::current().name().unwrap_or("test").to_owned();
     let allowed = std::env::var("TINY_CE_MAY_SKIP").unwrap_or_default();
