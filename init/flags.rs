@@ -277,7 +277,9 @@ impl<'p> Field<'p> for Device {
 
 /// Values of which exactly one holds, by name.
 macro_rules! choices {
-    ($($(#[$doc:meta])* pub enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $value:expr,)* })*) => {$(
+    ($($(#[$doc:meta])* pub enum $name:ident {
+        $($(#[$vdoc:meta])* $variant:ident = $value:expr,)*
+    })*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(u32)]

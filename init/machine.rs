@@ -452,7 +452,7 @@ impl Arg for Envp {
 }
 
 impl Machine {
-    /// Init's whole life after its plan has come: run it, and tell the one who listens how it ended.
+    /// Init's whole life after its plan has come: run it, and tell who listens how it ended.
     ///
     /// Returns only if the plan ended without becoming another program.
     pub fn life(&mut self, plan: crate::step::Plan<'_>) {

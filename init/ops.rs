@@ -214,7 +214,8 @@ ops! { 'p;
     MountSetattr = MOUNT_SETATTR { at: Slot, path: &'p CStr, flags: AtFlags, attr: MountAttr }
         (at, path, flags, attr, 32usize);
     /// Attach the tree `from` onto the directory or file that `to` is.
-    MoveMount = MOVE_MOUNT { from: Slot, to: Slot, flags: MoveMountFlags } (from, c"", to, c"", flags);
+    MoveMount = MOVE_MOUNT { from: Slot, to: Slot, flags: MoveMountFlags }
+        (from, c"", to, c"", flags);
     /// Attach the tree `from` onto a path of the working directory's world.
     MoveMountAt = MOVE_MOUNT { from: Slot, at: Slot, path: &'p CStr, flags: MoveMountFlags }
         (from, c"", at, path, flags);

@@ -330,7 +330,7 @@ mod tests {
             (Kind::Plain, serde_json::Value::Number(number)) => {
                 value.raw.parse::<f64>().ok() == number.as_f64()
             }
-            (Kind::Plain, other) => value.raw == other.to_string(),
+            (Kind::Plain, other) => value.raw == format!("{other}"),
             (Kind::String(text), serde_json::Value::String(other)) => text == other,
             (Kind::Array(items), serde_json::Value::Array(others)) => {
                 items.len() == others.len() && items.iter().zip(others).all(|(a, b)| same(a, b))

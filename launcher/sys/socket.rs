@@ -40,8 +40,8 @@ pub fn receive(from: &UnixStream, into: &mut [u8]) -> io::Result<(usize, Option<
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = size_of_val(&control) as _;
     let got = loop {
-        // SAFETY: the message refers to `into` and `control`, which live over the call.
         let flags = libc::MSG_CMSG_CLOEXEC;
+        // SAFETY: the message refers to `into` and `control`, which live over the call.
         let result = unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut message, flags) };
         match check(result as i64) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

@@ -5,7 +5,7 @@
 //!
 //! Every program gets the same bundle (`runc spec`'s default, a static payload that exits), the
 //! same tmpfs for its state, the same cgroups. Times are of whole processes, from posix_spawn to
-//! wait. `--at-least N` fails unless tiny-ce is N times faster than crun. Knows programs, not tiny-ce.
+//! wait. `--at-least N` fails unless tiny-ce is N times faster than crun. Knows programs only.
 
 mod table;
 
@@ -98,19 +98,26 @@ fn programs() -> Vec<Program> {
     programs.push(named("tiny-ce", tiny_ce()));
     let arch = std::env::consts::ARCH;
     let musl = tree().join(format!("target/musl/{arch}-unknown-linux-musl/release/tiny-ce"));
-    if musl.exists() {
+    if version(&musl) == version(&tiny_ce()) {
         programs.push(named("tiny-ce (musl)", musl));
+    } else if musl.exists() {
+        eprintln!("skipped: the musl binary is of another commit: .ci/musl builds it");
     }
     for name in ["crun", "runc"] {
-        let Ok(output) = Command::new(name).arg("--version").output() else {
+        let Some(text) = version(Path::new(name)) else {
             eprintln!("skipped: {name} is not installed");
             continue;
         };
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = text.lines().next().and_then(|line| line.split_whitespace().last());
-        programs.push(named(&format!("{name} {}", version.unwrap_or("?")), PathBuf::from(name)));
+        let number = text.lines().next().and_then(|line| line.split_whitespace().last());
+        programs.push(named(&format!("{name} {}", number.unwrap_or("?")), PathBuf::from(name)));
     }
     programs
+}
+
+/// What the program's `--version` prints; none if it cannot be run.
+fn version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn measure(programs: &[Program], bundle: &Bundle, dir: &Path, turns: usize) -> Vec<Row> {
