@@ -126,13 +126,8 @@ pub fn security(spec: &Spec) -> Result<()> {
     {
         let field = if mount_label { "linux.mountLabel" } else { "process.selinuxLabel" };
         let text = format!(
-<<<<<<< HEAD
             "{field}: selinux label is specified in config, but selinux is disabled or not \
              supported"
-=======
-            "{field}: selinux label is specified in config, \
-             but selinux is disabled or not supported"
->>>>>>> 9ba8ca2 (tidy: wrap long lines, name what maps ids, let tests unwrap)
         );
         return Err(Error::new(text)
             .hint("this kernel runs without SELinux: remove the field, or boot with it"));
