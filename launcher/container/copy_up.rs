@@ -8,23 +8,30 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{ErrnoName, Error, Result};
 use crate::sys::{copy, file};
 
 /// Directories deeper than this are not copied: there is a loop, or an attack.
 const DEEPEST: usize = 128;
 
 /// Copy what `rootfs` has at `destination` into `tmpfs`. A missing directory is an empty one.
+///
+/// # Errors
+/// Say the errno, and not which of the many calls met it.
 pub fn copy_up(rootfs: &Path, destination: &str, tmpfs: &OwnedFd) -> Result<()> {
-    let failed =
-        |call| move |e: io::Error| Error::io(format!("tmpcopyup: {destination}"), call, &e);
+    let failed = |call| move |e: io::Error| Error::io("tmpcopyup", call, &e);
     let root = file::open_path(rootfs).map_err(failed("openat2"))?;
     let from = match file::open_in_root(&root, Path::new(destination)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         from => from.map_err(failed("openat2"))?,
     };
     let from = copy::readable(&from).map_err(failed("openat2"))?;
-    directory(&from, tmpfs, DEEPEST).map_err(failed("copy"))
+    // What fsmount(2) gives only names the mount.
+    let to = copy::readable(tmpfs).map_err(failed("openat2"))?;
+    directory(&from, &to, DEEPEST).map_err(|e| match e.raw_os_error() {
+        Some(errno) => Error::new(format!("tmpcopyup: {}", ErrnoName(errno))),
+        None => Error::new(format!("tmpcopyup: {e}")),
+    })
 }
 
 fn directory(from: &OwnedFd, to: &OwnedFd, left: usize) -> io::Result<()> {

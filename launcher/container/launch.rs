@@ -360,12 +360,16 @@ impl Init<'_, '_> {
     /// The tmpfs mounts that want it come in their order.
     fn copy_up(&mut self, tmpfs: &OwnedFd) -> Result<()> {
         let wants =
-            |mount: &&crate::spec::Mount| mount.options.iter().any(|word| word == "tmpcopyup");
-        let mount = self.spec.mounts.iter().filter(wants).nth(self.copied);
+            |mount: &crate::spec::Mount| mount.options.iter().any(|word| word == "tmpcopyup");
+        let mut mounts = self.spec.mounts.iter().enumerate().filter(|(_, mount)| wants(mount));
+        let mount = mounts.nth(self.copied);
         self.copied += 1;
-        let Some(mount) = mount else { return Err(Error::new("init reports out of turn")) };
+        let Some((index, mount)) = mount else {
+            return Err(Error::new("init reports out of turn"));
+        };
         let rootfs = Path::new(&self.undo.record.rootfs);
         super::copy_up::copy_up(rootfs, &mount.destination, tmpfs)
+            .map_err(|e| e.within(format!("mounts[{index}] {:?}", mount.destination)))
     }
 
     /// Host interfaces that the container is given, once its namespace is there.

@@ -83,6 +83,7 @@ static const struct {
     { "udp-send", 3, net_udp_send, "ADDRESS PORT COUNT" },
     { "kill-at", 2, trace_kill_at, "N PROGRAM [ARGUMENT]...: just before its Nth system call" },
     { "kill-after-getppid", 2, trace_kill_after_getppid, "N PROGRAM [ARGUMENT]...: from there on" },
+    { "fault", 5, fault, "REPORT WHOSE FAULT N PROGRAM [ARGUMENT]...: at its Nth system call" },
 };
 
 static void run(char **words, int count)

@@ -94,3 +94,5 @@ command_fn act_cat, act_write, act_append, act_open, act_stat, act_list, act_rea
 command_fn net_interfaces, net_ping, net_udp_echo, net_udp_send;
 /* trace.c: what becomes of a program that is killed */
 command_fn trace_kill_at, trace_kill_after_getppid;
+/* fault.c: what becomes of it, and of its child, by a fault at one call of theirs */
+command_fn fault;

@@ -55,12 +55,17 @@ impl Case {
 
     /// A container id that nobody has.
     pub fn id(&self) -> String {
-        format!("{}-{}", self.tag, self.count.fetch_add(1, Ordering::Relaxed))
+        format!("{}-{}", self.tag, self.number())
+    }
+
+    /// A number that nothing else of the case has.
+    pub(crate) fn number(&self) -> u32 {
+        self.count.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A new bundle with the default config.json and the probe.
     pub fn bundle(&self) -> Bundle {
-        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let number = self.number();
         Bundle::new(self.dir.join(format!("bundle{number}")), &self.tag)
     }
 

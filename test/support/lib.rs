@@ -6,6 +6,7 @@
 
 mod bundle;
 mod case;
+mod fault;
 mod leak;
 mod needs;
 mod probe;
@@ -13,6 +14,7 @@ mod process;
 
 pub use bundle::{Bundle, default_config};
 pub use case::{Case, Container};
+pub use fault::{Call, Fault, Faulted, Whose};
 pub use needs::{Need, cgroup_v2, met, skip};
 pub use probe::{floor, probe};
 pub use process::{Done, Running, Signal, command, run};

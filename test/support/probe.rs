@@ -28,7 +28,8 @@ pub fn probe() -> &'static Path {
     BUILT.get_or_init(|| match std::env::var_os("TINY_CE_PROBE") {
         Some(path) => path.into(),
         None => {
-            let code = ["sys.h", "sys.c", "probe.c", "see.c", "act.c", "net.c", "trace.c"];
+            let code =
+                ["sys.h", "sys.c", "probe.c", "see.c", "act.c", "net.c", "trace.c", "fault.c"];
             build("probe", &code)
         }
     })

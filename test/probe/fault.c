@@ -1,0 +1,226 @@
+/* A command that runs another program with a fault at one system call of it, or of its child.
+ * Knows ptrace(2) and who is whose child. Must not know what the program does.
+ *
+ * Whose calls are counted: the program's own ("launcher"); its first child's with all that this one
+ * makes ("init"), from its first instruction up to the second program that it becomes; or those of
+ * a process that is there already, up to the next program it becomes. */
+#include "sys.h"
+#include <asm/ptrace.h>
+#include <asm/signal.h>
+#include <linux/elf.h>
+#include <linux/ptrace.h>
+#include <linux/uio.h>
+#include <linux/wait.h>
+
+enum { SYSCALL_STOP = SIGTRAP | 0x80, MOST_CALLS = 1 << 14, MOST_THREADS = 64 };
+enum role { UNKNOWN, LAUNCHER, INIT, OTHER };
+
+struct thread {
+    long id;
+    enum role role;
+    int programs; /* it has become */
+    int waits;    /* stopped, and nobody knows yet whose child it is */
+    long call;    /* index of the one it is in */
+};
+
+static struct {
+    struct thread threads[MOST_THREADS];
+    long launcher, status;
+    enum role whom;
+    long point, error, calls;
+    int list, kill, orphan, has_init, failing;
+    struct { long number, result; } made[MOST_CALLS];
+} state;
+
+static struct thread *find(long id)
+{
+    struct thread *free = 0;
+    for (word i = 0; i < MOST_THREADS; i++) {
+        if (state.threads[i].id == id) return &state.threads[i];
+        if (!state.threads[i].id && !free) free = &state.threads[i];
+    }
+    if (!free) {
+        print("fault: too many threads\n");
+        leave(97);
+    }
+    *free = (struct thread){ .id = id, .call = -1 };
+    return free;
+}
+
+/* Whether the calls of a thread are still to be seen. */
+static int counted(const struct thread *thread)
+{
+    int most = thread->role == LAUNCHER || thread->role == INIT ? 1 : 0;
+    int least = thread->role == LAUNCHER ? 1 : 0;
+    int done = state.point && state.calls >= state.point && !state.failing;
+    return thread->role == state.whom && !done && thread->programs >= least
+           && thread->programs <= most;
+}
+
+static void resume(const struct thread *thread, long signal)
+{
+    long how = counted(thread) ? PTRACE_SYSCALL : PTRACE_CONT;
+    SYS(ptrace, how, thread->id, 0, signal);
+}
+
+#if defined(__x86_64__)
+static void skip_call(long id)
+{
+    SYS(ptrace, PTRACE_POKEUSR, id, 15 * 8, -1); /* orig_rax */
+}
+
+static void set_result(long id, long result)
+{
+    SYS(ptrace, PTRACE_POKEUSR, id, 10 * 8, result); /* rax */
+}
+#else
+static void skip_call(long id)
+{
+    int none = -1;
+    struct iovec place = { &none, sizeof none };
+    SYS(ptrace, PTRACE_SETREGSET, id, NT_ARM_SYSTEM_CALL, &place);
+}
+
+static void set_result(long id, long result)
+{
+    struct user_pt_regs registers;
+    struct iovec place = { &registers, sizeof registers };
+    SYS(ptrace, PTRACE_GETREGSET, id, NT_PRSTATUS, &place);
+    registers.regs[0] = (word)result;
+    SYS(ptrace, PTRACE_SETREGSET, id, NT_PRSTATUS, &place);
+}
+#endif
+
+/* The fault itself: the thread is about to make its call. */
+static void strike(struct thread *thread)
+{
+    if (state.kill) SYS(kill, thread->role == LAUNCHER ? state.launcher : thread->id, SIGKILL);
+    if (state.orphan) SYS(kill, state.launcher, SIGKILL);
+    if (state.error) skip_call(thread->id), state.failing = 1;
+}
+
+static void at_call(struct thread *thread)
+{
+    struct ptrace_syscall_info info = { 0 };
+    SYS(ptrace, PTRACE_GET_SYSCALL_INFO, thread->id, sizeof info, &info);
+    if (info.op == PTRACE_SYSCALL_INFO_ENTRY && counted(thread)) {
+        thread->call = state.calls++;
+        if (thread->call < MOST_CALLS) state.made[thread->call].number = (long)info.entry.nr;
+        if (state.calls == state.point) strike(thread);
+    } else if (info.op == PTRACE_SYSCALL_INFO_EXIT && thread->call >= 0) {
+        long result = (long)info.exit.rval;
+        if (state.failing && thread->call + 1 == state.point)
+            set_result(thread->id, result = -state.error), state.failing = 0;
+        if (thread->call < MOST_CALLS) state.made[thread->call].result = result;
+        thread->call = -1;
+    }
+}
+
+/* Somebody has been made: by a launcher's thread or process, or by init. */
+static void born(const struct thread *parent, int event)
+{
+    long id = 0;
+    SYS(ptrace, PTRACE_GETEVENTMSG, parent->id, 0, &id);
+    struct thread *child = find(id);
+    int is_thread = event == PTRACE_EVENT_CLONE;
+    if (parent->role != LAUNCHER || is_thread) child->role = parent->role;
+    else child->role = state.has_init++ ? OTHER : INIT;
+    child->programs = parent->role == LAUNCHER && !is_thread ? 0 : parent->programs;
+    if (child->waits) resume(child, 0);
+    child->waits = 0;
+}
+
+static void stopped(struct thread *thread, int status)
+{
+    long signal = status >> 8 & 0xff;
+    int event = status >> 16;
+    if (signal == SYSCALL_STOP) {
+        at_call(thread);
+        signal = 0;
+    } else if (event == PTRACE_EVENT_EXEC) {
+        thread->programs++;
+        signal = 0;
+    } else if (event) {
+        if (event != PTRACE_EVENT_STOP) born(thread, event);
+        signal = 0;
+    } else if (signal == SIGSTOP) {
+        signal = 0;
+    }
+    /* The first stop may come before its maker's word. */
+    if (thread->role == UNKNOWN) thread->waits = 1;
+    else resume(thread, signal);
+}
+
+/* Begin: the program stands before its first instruction, init (if it is there) at its call. */
+static void begin(const char *whom, char **words)
+{
+    long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE;
+    options |= PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+    if (whom[0] >= '0' && whom[0] <= '9') {
+        struct thread *init = find(number(whom));
+        init->role = INIT;
+        init->programs = 1;
+        state.has_init = 1;
+        long result = SYS(ptrace, PTRACE_SEIZE, init->id, 0, options);
+        SYS(ptrace, PTRACE_INTERRUPT, init->id);
+        if (result < 0) print("fault: %s\n", errno_name(result));
+    }
+    long child = fork_();
+    if (child == 0) {
+        SYS(ptrace, PTRACE_TRACEME, 0, 0, 0);
+        long own = SYS(getpid);
+        SYS(kill, own, SIGSTOP);
+        long result = SYS(execve, words[0], words, probe_env);
+        print("fault: %s\n", errno_name(result));
+        leave(127);
+    }
+    SYS(wait4, child, &state.status, __WALL, 0);
+    SYS(ptrace, PTRACE_SETOPTIONS, child, 0, options);
+    state.launcher = child;
+    struct thread *launcher = find(child);
+    launcher->role = LAUNCHER;
+    resume(launcher, 0);
+}
+
+static void report(const char *path)
+{
+    long file = SYS(openat, AT_FDCWD_, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    SYS(dup3, file, 1, 0);
+    print("ended: %ld\n", state.status);
+    long made = state.calls < MOST_CALLS ? state.calls : MOST_CALLS;
+    if (state.point && made >= state.point)
+        print("hit: %ld\n", state.made[state.point - 1].number);
+    for (long i = 0; state.list && i < made; i++)
+        print("call: %ld %ld\n", state.made[i].number, state.made[i].result);
+}
+
+/* fault REPORT launcher|init|PID list|kill|orphan|ERRNO POINT PROGRAM [ARGUMENT]...
+ *
+ * At the POINT-th call, before it is made, its maker is killed; or the launcher is (orphan); or the
+ * call is not made, and fails with this errno. Ends when the program has ended: others may live. */
+void fault(char **words, int count)
+{
+    (void)count;
+    state.whom = same(words[1], "launcher") ? LAUNCHER : INIT;
+    state.list = same(words[2], "list");
+    state.kill = same(words[2], "kill");
+    state.orphan = same(words[2], "orphan");
+    if (!state.list && !state.kill && !state.orphan) state.error = number(words[2]);
+    state.point = number(words[3]);
+    begin(words[1], words + 4);
+    for (;;) {
+        int status = 0;
+        long id = SYS(wait4, -1, &status, __WALL, 0);
+        if (id < 0) break;
+        if ((status & 0xff) == 0x7f) {
+            stopped(find(id), status);
+            continue;
+        }
+        if (id == state.launcher) {
+            state.status = status;
+            break;
+        }
+        find(id)->id = 0;
+    }
+    report(words[0]);
+}

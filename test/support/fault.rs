@@ -1,0 +1,100 @@
+//! A command with a fault at one system call: of the launcher, or of the init that it makes.
+//!
+//! The probe's `fault` does it, by ptrace(2). Knows numbers of calls, not their names; must not
+//! know what a command is to do about a fault.
+
+use crate::process::{Done, run};
+use crate::{Case, probe};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
+
+/// Whose system calls are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The command's own.
+    Launcher,
+    /// Those of its first child, up to the execve(2) by which this becomes the container's program.
+    Init,
+    /// Those of an init that waits for `start`, up to the same.
+    Process(u32),
+}
+
+/// What happens at one of them, before it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Its maker is killed.
+    Kill,
+    /// The launcher is killed.
+    Orphan,
+    /// It is not made, and fails with this errno.
+    Errno(i32),
+}
+
+/// A system call that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its number on this architecture.
+    pub number: i64,
+    /// What the kernel answered: a negative errno, or something else.
+    pub result: i64,
+}
+
+/// What became of a command with a fault.
+pub struct Faulted {
+    /// Its end, and its outputs.
+    pub done: Done,
+    /// The number of the call at which the fault was; none, if there were not so many calls.
+    pub hit: Option<i64>,
+}
+
+impl Case {
+    /// Run `command` with a fault at the `point`th call, counted from 1.
+    #[track_caller]
+    pub fn fault(&self, whose: Whose, fault: Fault, point: usize, command: &Command) -> Faulted {
+        let what = match fault {
+            Fault::Kill => "kill".to_owned(),
+            Fault::Orphan => "orphan".to_owned(),
+            Fault::Errno(errno) => errno.to_string(),
+        };
+        let (done, report) = self.traced(whose, &what, point, command);
+        Faulted { done, hit: values(&report, "hit: ").next().map(|value| number(value, &report)) }
+    }
+
+    /// Run `command` without a fault, and list the calls that are counted.
+    #[track_caller]
+    pub fn calls(&self, whose: Whose, command: &Command) -> (Done, Vec<Call>) {
+        let (done, report) = self.traced(whose, "list", 0, command);
+        let call = |value: &str| {
+            let (nr, result) = value.split_once(' ').unwrap_or_else(|| panic!("{report}"));
+            Call { number: number(nr, &report), result: number(result, &report) }
+        };
+        (done, values(&report, "call: ").map(call).collect())
+    }
+
+    fn traced(&self, whose: Whose, what: &str, point: usize, command: &Command) -> (Done, String) {
+        let path = self.dir().join(format!("fault-{}", self.number()));
+        let mut tracer = Command::new(probe());
+        tracer.arg("fault").arg(&path).arg(match whose {
+            Whose::Launcher => "launcher".to_owned(),
+            Whose::Init => "init".to_owned(),
+            Whose::Process(pid) => pid.to_string(),
+        });
+        tracer.args([what, &point.to_string()]);
+        tracer.arg(command.get_program()).args(command.get_args());
+        tracer.env("TINY_CE_CASE", self.tag()).current_dir(self.dir());
+        let mut done = run(&mut tracer, self.dir());
+        let report = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{e}\n{done}"));
+        let _ = std::fs::remove_file(path);
+        let ended = values(&report, "ended: ").next().unwrap_or_else(|| panic!("{done}"));
+        done.status = ExitStatus::from_raw(number(ended, &report) as i32);
+        (done, report)
+    }
+}
+
+fn values<'r>(report: &'r str, key: &'r str) -> impl Iterator<Item = &'r str> {
+    report.lines().filter_map(move |line| line.strip_prefix(key))
+}
+
+fn number(text: &str, report: &str) -> i64 {
+    text.parse().unwrap_or_else(|_| panic!("{text:?} in {report}"))
+}

@@ -1,0 +1,162 @@
+//! `strace` equals `explain`: every system call that init makes between its plan and the program
+//! is a step of it, in its place, by name and with its strings; and no other one is made.
+//!
+//! Both are read as text: what a user sees. The steps are run on paper, with strace's results
+//! deciding what a guard decides.
+
+#[path = "trace/bundles.rs"]
+mod bundles;
+#[path = "trace/explained.rs"]
+mod explained;
+
+use bundles::{least, mounted, process, standard};
+use explained::{Guard, Step};
+use serde_json::Value;
+use std::path::Path;
+use tiny_ce_test::{Bundle, Case, Need, Running, command};
+
+/// One line of strace.
+struct Line {
+    call: String,
+    text: String,
+    error: Option<String>,
+}
+
+/// The calls of a process since it became init by executing the file of a descriptor.
+fn init(file: &Path) -> Vec<Line> {
+    let text = std::fs::read_to_string(file).expect("what strace wrote about init");
+    let other = |line: &&str| !line.starts_with("execveat(");
+    text.lines().skip_while(other).skip(1).filter_map(line).collect()
+}
+
+/// `openat2(3, "x", {…}, 24) = -1 ENOENT (No such file or directory)`; none of a signal or an exit.
+fn line(text: &str) -> Option<Line> {
+    let (call, _) = text.split_once('(').filter(|_| !text.starts_with(['-', '+']))?;
+    let (_, result) = text.rsplit_once(" = ").unwrap_or(("", "?"));
+    let error = result.strip_prefix("-1 ").and_then(|error| error.split(' ').next());
+    Some(Line { call: call.to_owned(), text: text.to_owned(), error: error.map(str::to_owned) })
+}
+
+/// Run the steps on paper beside what was seen.
+fn compare(steps: &[Step], seen: &[Line]) {
+    let mut seen = seen.iter().peekable();
+    let mut open = vec![true; 64];
+    for step in steps {
+        let taken = match step.guard {
+            Guard::Always => true,
+            Guard::Present(slot) => open[slot],
+            Guard::Absent(slot) => !open[slot],
+        };
+        if !taken {
+            continue;
+        }
+        let line = loop {
+            let line = seen.next().unwrap_or_else(|| panic!("not made: {}", step.text));
+            // Tried again: openat2(2), "a path component may have been renamed meanwhile".
+            let again = line.call == "openat2" && line.error.as_deref() == Some("EAGAIN");
+            if !again {
+                break line;
+            }
+        };
+        assert_eq!(line.call, step.call, "expected {}\nfound {}", step.text, line.text);
+        for string in &step.strings {
+            let quoted = format!("\"{string}\"");
+            assert!(line.text.contains(&quoted), "expected {}\nfound {}", step.text, line.text);
+        }
+        let failed = line.error.as_ref();
+        let known = failed.is_none_or(|error| step.unless.contains(error));
+        assert!(known, "expected {}\nfound {}", step.text, line.text);
+        if let Some(slot) = step.into {
+            open[slot] = failed.is_none();
+        }
+        if let Some(slot) = step.closes {
+            open[slot] = false;
+        }
+        if step.call == "execve" && failed.is_none() {
+            return;
+        }
+    }
+    panic!("the plan ended, and no program was executed");
+}
+
+/// Create the bundle's container under strace, start it, and compare.
+fn trace(case: &Case, bundle: &Bundle) {
+    let dir = case.dir().join("strace");
+    std::fs::create_dir(&dir).expect("a directory");
+    let id = case.id();
+    // -D: what is started is tiny-ce, and strace a child of it, which ends with the last of all.
+    let mut strace = command(["strace", "-D", "-ff", "-qq", "-v", "-s", "65536", "-o"]);
+    strace.arg(dir.join("of"));
+    let create = case.command(["create", "--bundle"]);
+    strace.arg(create.get_program()).args(create.get_args()).arg(bundle.path()).arg(&id);
+    strace.env("TINY_CE_CASE", case.tag()).current_dir(case.dir());
+    let mut create = Running::start(&mut strace, case.dir());
+    create.exited().ok();
+    let explained = case.tiny_ce(["explain", &id]).ok().to_owned();
+    let state: Value = serde_json::from_str(case.tiny_ce(["state", &id]).ok()).expect("JSON");
+    case.tiny_ce(["start", &id]).ok();
+    create.done().ok();
+    case.tiny_ce(["delete", &id]).ok();
+    let steps = explained::read(&explained);
+    assert!(steps.len() > 20, "{explained}");
+    let seen = init(&dir.join(format!("of.{}", state["pid"])));
+    // Init's own: the plan's head, memory for it, the plan.
+    let own = seen.iter().take_while(|line| line.call == "read" || line.call == "mmap").count();
+    let calls: Vec<&str> = seen[..own].iter().map(|line| line.call.as_str()).collect();
+    assert_eq!(calls[..2], ["read", "mmap"]);
+    assert!(calls[2..].iter().all(|call| *call == "read") && own > 2, "{calls:?}");
+    compare(&steps, &seen[own..]);
+}
+
+const STRACE: &[Need] = &[Need::Program("strace")];
+
+#[test]
+fn the_default_config() {
+    let Some(case) = Case::root(STRACE) else { return };
+    trace(&case, &standard(&case));
+}
+
+#[test]
+fn every_kind_of_mount() {
+    let Some(case) = Case::root(STRACE) else { return };
+    trace(&case, &mounted(&case));
+}
+
+#[test]
+fn the_least_config() {
+    let Some(case) = Case::root(STRACE) else { return };
+    trace(&case, &least(&case));
+}
+
+#[test]
+fn every_field_of_the_process() {
+    let Some(case) = Case::root(STRACE) else { return };
+    trace(&case, &process(&case));
+}
+
+/// The comparison finds what it is there for.
+#[test]
+fn a_difference_is_found() {
+    let explained = "root.path\n    1  chdir(path=\"/\")\n    2  openat2(into=fd3, at=fd1, \
+                     path=\"a\", how={}) unless ENOENT\n    3  if no fd3: mkdirat(at=fd1, \
+                     path=\"a\", mode=0755) unless EEXIST\n    4  execve(path=\"/probe\")\n";
+    let good = [
+        "chdir(\"/\") = 0",
+        "openat2(4, \"a\", {}, 24) = -1 ENOENT (No such file or directory)",
+        "mkdirat(4, \"a\", 0755) = -1 EEXIST (File exists)",
+        "execve(\"/probe\", [\"/probe\"], []) = 0",
+    ];
+    let differs = |lines: &[&str]| {
+        let seen: Vec<Line> = lines.iter().filter_map(|text| line(text)).collect();
+        let steps = explained::read(explained);
+        std::panic::catch_unwind(|| compare(&steps, &seen)).is_err()
+    };
+    assert!(!differs(&good));
+    assert!(differs(&good[1..]), "one left out");
+    assert!(differs(&[good[0], good[0], good[1], good[2], good[3]]), "one too many");
+    assert!(differs(&[good[0], good[1], good[3]]), "a guard that is not kept");
+    let other = good[0].replace('/', "/other");
+    assert!(differs(&[&other, good[1], good[2], good[3]]), "another path");
+    let denied = good[1].replace("ENOENT", "EACCES");
+    assert!(differs(&[good[0], &denied, good[2], good[3]]), "an error that is not tolerated");
+}

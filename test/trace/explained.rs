@@ -1,0 +1,97 @@
+//! What `explain` prints, read back: the steps, each with its guard, its strings, its tolerance.
+//!
+//! Reads text as a user does; shares nothing with the code that printed it.
+
+/// Whether a step is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// It is.
+    Always,
+    /// If a descriptor is in this slot.
+    Present(usize),
+    /// If none is.
+    Absent(usize),
+}
+
+/// A line of `explain`: `   3  if no fd5: mkdirat(at=fd2, path="a", mode=0755) unless EEXIST`.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// All of the line.
+    pub text: String,
+    /// Whether it is taken.
+    pub guard: Guard,
+    /// The system call.
+    pub call: String,
+    /// The strings among its arguments, but for those that are cut or not text.
+    pub strings: Vec<String>,
+    /// The slot that a success fills.
+    pub into: Option<usize>,
+    /// The slot that it empties.
+    pub closes: Option<usize>,
+    /// Errnos that are as good as a success.
+    pub unless: Vec<String>,
+}
+
+/// Every step of a text that `explain` printed.
+pub fn read(text: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for line in text.lines() {
+        let trimmed = line.trim_start();
+        let number = trimmed.split("  ").next().and_then(|number| number.parse::<usize>().ok());
+        match number {
+            Some(number) => {
+                steps.push(step(trimmed));
+                assert_eq!(number, steps.len(), "{line}");
+            }
+            // A field of config.json.
+            None => {}
+        }
+    }
+    steps
+}
+
+fn step(line: &str) -> Step {
+    let (_, text) = line.split_once("  ").expect("a number and a step");
+    let guarded = |start: &str| text.strip_prefix(start).and_then(|rest| rest.split_once(": "));
+    let (guard, rest) = match (guarded("if no fd"), guarded("if fd")) {
+        (Some((slot, rest)), _) => (Guard::Absent(slot_number(slot)), rest),
+        (_, Some((slot, rest))) => (Guard::Present(slot_number(slot)), rest),
+        _ => (Guard::Always, text),
+    };
+    let (call, arguments) = rest.split_once('(').expect("a call");
+    let (arguments, unless) = match arguments.rsplit_once(") unless ") {
+        Some((arguments, unless)) => (arguments, unless.split(", ").map(str::to_owned).collect()),
+        None => (arguments.strip_suffix(')').expect("a bracket"), Vec::new()),
+    };
+    let slot = |name: &str| {
+        let value = arguments.split(", ").find_map(|argument| argument.strip_prefix(name))?;
+        Some(slot_number(value))
+    };
+    Step {
+        text: line.to_owned(),
+        guard,
+        call: call.to_owned(),
+        // strace prints these as lists.
+        strings: if call.ends_with("groups") { Vec::new() } else { strings(arguments) },
+        into: slot("into=fd"),
+        closes: slot("fd=fd").filter(|_| call == "close"),
+        unless,
+    }
+}
+
+fn slot_number(text: &str) -> usize {
+    text.parse().unwrap_or_else(|_| panic!("{text:?}: not a slot"))
+}
+
+/// Quoted arguments that strace quotes the same way.
+fn strings(arguments: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut parts = arguments.split('"').skip(1);
+    while let Some(part) = parts.next() {
+        let after = parts.next().unwrap_or_default();
+        if !part.contains('\\') && !after.starts_with("...") {
+            found.push(part.to_owned());
+        }
+    }
+    found
+}
