@@ -4,3 +4,7 @@
 
 #[path = "ops/control.rs"]
 mod control;
+#[path = "ops/doctor.rs"]
+mod doctor;
+#[path = "ops/limits.rs"]
+mod limits;

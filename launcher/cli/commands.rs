@@ -3,7 +3,7 @@
 //! A new command is one row here; its own row is in its file.
 
 use super::table::Command;
-use super::{config, control, exec, explain, info, life, list, network};
+use super::{config, control, doctor, exec, explain, info, life, list, network, update, watch};
 
 /// Every command, under headings.
 pub const COMMANDS: &[(&str, &[Command])] = &[
@@ -22,6 +22,8 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
             control::Resume::COMMAND,
             control::Ps::COMMAND,
             control::Wait::COMMAND,
+            watch::Events::COMMAND,
+            update::UpdateCommand::COMMAND,
             life::CreateStart::COMMAND,
             life::DeleteAll::COMMAND,
         ],
@@ -31,6 +33,7 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
         &[explain::Explain::COMMAND, config::SpecCommand::COMMAND, config::Validate::COMMAND],
     ),
     ("Networks", &[network::Create::COMMAND, network::List::COMMAND, network::Remove::COMMAND]),
+    ("The machine", &[doctor::Doctor::COMMAND, watch::FeaturesCommand::COMMAND]),
     ("Help", &[info::Help::COMMAND, info::Completion::COMMAND, info::Man::COMMAND]),
 ];
 
@@ -53,6 +56,7 @@ pub const ELSEWHERE: &[(&str, &str)] = &[
     ("plan", "explain"),
     ("unpause", "resume"),
     ("top", "ps"),
+    ("stats", "events"),
 ];
 
 /// Every command, in order.

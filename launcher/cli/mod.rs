@@ -8,6 +8,7 @@ mod commands;
 mod completion;
 mod config;
 mod control;
+mod doctor;
 mod embedded;
 mod exec;
 mod explain;
@@ -22,7 +23,9 @@ mod nearest;
 mod network;
 pub mod parse;
 pub mod table;
+mod update;
 pub mod value;
+mod watch;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -74,6 +77,12 @@ fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The revision that this was built from.
+const COMMIT: &str = match option_env!("TINY_CE_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
 /// What callers parse (containerd: the first line begins with `runc version `, if it is called
 /// runc; Docker takes the last line with the word "version": it must stay the only one).
 fn version(program: &OsStr) -> String {
@@ -81,8 +90,7 @@ fn version(program: &OsStr) -> String {
         Some(name) if name == "runc" => "runc",
         _ => "tiny-ce",
     };
-    let commit = option_env!("TINY_CE_COMMIT").unwrap_or("unknown");
-    format!("{name} version {VERSION}\ncommit: {commit}\nspec: {}\n", spec::default::VERSION)
+    format!("{name} version {VERSION}\ncommit: {COMMIT}\nspec: {}\n", spec::default::VERSION)
 }
 
 /// Write to standard output. A reader that has gone away (`| head`) is no mistake.

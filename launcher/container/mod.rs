@@ -9,6 +9,7 @@ mod copy_up;
 mod delete;
 mod directory;
 pub(crate) mod end;
+mod events;
 mod exec;
 mod foreground;
 pub(crate) mod join;
@@ -17,6 +18,7 @@ mod launch;
 mod list;
 mod listener;
 mod maps;
+mod merge;
 mod pause;
 mod prepare;
 mod processes;
@@ -26,12 +28,14 @@ mod run;
 pub mod signals;
 mod start;
 mod trees;
+mod update;
 mod wait;
 
 use std::path::Path;
 
 pub use delete::delete;
 pub use directory::Directory;
+pub use events::{Event, events, stats};
 pub use exec::{ExecOptions, exec, process_file};
 pub use kill::kill;
 pub use list::{Listed, list};
@@ -41,6 +45,7 @@ pub use processes::processes;
 pub use record::{OCI_VERSION, Record, State, Status};
 pub use run::{RunOptions, run};
 pub use start::start;
+pub use update::{Update, update};
 pub use wait::Waiting;
 
 use crate::compile::Then;

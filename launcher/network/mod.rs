@@ -5,6 +5,7 @@
 //! reach each other and the bridge's address; nothing is forwarded or translated beyond it.
 
 mod attach;
+mod attempt;
 mod bridge;
 mod device;
 mod interface;
@@ -22,6 +23,7 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use attach::{Alive, Attachment, attach, detach, detach_container};
+pub use attempt::attempt;
 pub use device::{loopback_up, move_device};
 pub use names::{Request as AttachRequest, check_name};
 pub use namespace::Identity;

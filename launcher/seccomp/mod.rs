@@ -40,6 +40,8 @@ mod verdict {
 
 /// SECCOMP_FILTER_FLAG_*, linux/seccomp.h.
 mod flag {
+    /// Set the filter for all threads. Linux 3.17.
+    pub const TSYNC: u32 = 1 << 0;
     /// Log what is not allowed. Linux 4.14.
     pub const LOG: u32 = 1 << 1;
     /// Leave speculative store bypass alone. Linux 4.17.
@@ -192,6 +194,16 @@ fn cannot_start(
     })
 }
 
+/// The kernel's bit of a flag.
+pub fn flag_bit(flag: SeccompFlag) -> u32 {
+    match flag {
+        SeccompFlag::Tsync => flag::TSYNC,
+        SeccompFlag::Log => flag::LOG,
+        SeccompFlag::SpecAllow => flag::SPEC_ALLOW,
+        SeccompFlag::WaitKillableRecv => flag::WAIT_KILLABLE_RECV,
+    }
+}
+
 /// The flags that were asked for; without `flags`, SPEC_ALLOW as with runc.
 ///
 /// TSYNC is fulfilled without the kernel's help: init has one thread when it loads the filter.
@@ -201,17 +213,15 @@ fn flags(seccomp: &Seccomp, notify: bool, warnings: &mut Vec<String>) -> u32 {
     for word in asked {
         flags |= match word {
             SeccompFlag::Tsync => 0,
-            SeccompFlag::Log => flag::LOG,
-            SeccompFlag::SpecAllow => flag::SPEC_ALLOW,
             // The kernel takes it together with NEW_LISTENER only.
-            SeccompFlag::WaitKillableRecv if notify => flag::WAIT_KILLABLE_RECV,
-            SeccompFlag::WaitKillableRecv => {
+            SeccompFlag::WaitKillableRecv if !notify => {
                 let word = word.word();
                 warnings.push(format!(
                     "linux.seccomp.flags: {word} has no effect without a rule SCMP_ACT_NOTIFY"
                 ));
                 0
             }
+            other => flag_bit(*other),
         };
     }
     flags

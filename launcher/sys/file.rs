@@ -143,3 +143,11 @@ pub fn mode_of(fd: RawFd) -> io::Result<u32> {
     // SAFETY: it has answered 0.
     Ok(unsafe { stat.assume_init() }.st_mode)
 }
+
+/// Whether executing a file gives capabilities, capabilities(7).
+pub fn has_capabilities(path: &Path) -> bool {
+    let Ok(path) = c_path(path) else { return false };
+    let name = c"security.capability";
+    // SAFETY: both are C strings; with a size of 0 nothing is written.
+    unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) > 0 }
+}

@@ -41,3 +41,11 @@ pub fn map_ids(tree: &OwnedFd, user: &impl AsRawFd, recursive: bool) -> io::Resu
     };
     check(result).map(drop)
 }
+
+/// Whether the kernel has a file system of this name; its module is loaded, if it is one.
+pub fn knows(name: &str) -> bool {
+    let Ok(name) = CString::new(name) else { return false };
+    // SAFETY: `name` is a C string that lives over the call.
+    let made = unsafe { libc::syscall(libc::SYS_fsopen, name.as_ptr(), 1) };
+    super::file::owned(made).is_ok()
+}

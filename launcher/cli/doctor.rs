@@ -1,0 +1,59 @@
+//! `doctor`: what was found about this machine, printed.
+
+use super::table::command;
+use super::value::choice;
+use super::{Globals, print};
+use crate::Error;
+use crate::doctor::{Finding, able, examine};
+
+choice! {
+    /// How findings are printed.
+    pub enum TextFormat {
+        /// A line for each, with what to do below it.
+        "text" Text,
+        /// One JSON document.
+        "json" Json,
+    }
+}
+
+command! {
+    /// Tell what this machine offers to containers, and what it lacks.
+    ///
+    /// Each thing is ok, a warning, or missing, with what to do about it. The exit status is 1 if
+    /// no container can run at all, and 0 otherwise.
+    pub struct Doctor = "doctor" {
+        options {
+            /// How to print it; default: text.
+            "-f, --format text|json" format: Option<TextFormat>,
+        }
+        examples {
+            "doctor": "as who calls it: root and others see different things",
+        }
+        run = |it, globals: &Globals| {
+            let findings = examine(&globals.state_root()?);
+            match it.format {
+                Some(TextFormat::Json) => {
+                    let json = serde_json::to_string_pretty(&findings)
+                        .map_err(|e| Error::new(format!("findings as JSON: {e}")))?;
+                    print(&(json + "\n"))?;
+                }
+                _ => drop(print(&text(&findings))?),
+            }
+            Ok(u8::from(!able(&findings)))
+        };
+    }
+}
+
+fn text(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for it in findings {
+        text += &format!("{:<8} {}: {}\n", it.verdict.word(), it.what, it.detail);
+        if let Some(hint) = &it.hint {
+            text += &format!("{:<8}   hint: {hint}\n", "");
+        }
+    }
+    match able(findings) {
+        true => text,
+        false => text + "\nno container can run here\n",
+    }
+}

@@ -1,0 +1,83 @@
+//! `events` and `features`: JSON that engines read, in runc's shapes.
+//!
+//! Types words and prints; what is counted and what is offered is known elsewhere.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::table::{Options, command};
+use super::value::Id;
+use super::{COMMIT, Globals, commands, print};
+use crate::container::{self, Event};
+use crate::features::{Offered, features};
+use crate::{Error, Result};
+
+/// How long between two measurements, if it is not said.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+command! {
+    /// Tell what a container uses, and of its OOM kills, until it ends.
+    ///
+    /// A line of JSON for each event, in runc's shape: "stats" at each interval, and "oom" as soon
+    /// as the kernel has killed a process of the container for want of memory.
+    pub struct Events = "events" {
+        args {
+            /// A running container.
+            "CONTAINER" id: Id,
+        }
+        options {
+            /// Time between two measurements, such as 500ms; default: 5s.
+            "--interval DURATION" interval: Option<Duration>,
+            /// Measure once, and end.
+            "--stats" stats: bool,
+        }
+        examples {
+            "events --stats web": "what it uses now",
+            "events --interval 1s web": "every second, and OOM kills",
+        }
+        run = events;
+    }
+}
+
+fn events(it: Events, globals: &Globals) -> Result<u8> {
+    let interval = it.interval.unwrap_or(INTERVAL);
+    if interval.is_zero() {
+        return Err(Error::new("events: --interval: expected more than no time, such as 1s"));
+    }
+    let (root, id) = (globals.state_root()?, &it.id.0);
+    match it.stats {
+        true => {
+            let data = container::stats(&root, id)?;
+            tell(&Event::Stats { id, data })?;
+        }
+        false => container::events(&root, id, interval, &mut tell)?,
+    }
+    Ok(0)
+}
+
+/// One line, at once. False if nobody reads any more (`| head -1`).
+fn tell(event: &Event<'_>) -> Result<bool> {
+    let text = serde_json::to_string(event).map_err(|e| Error::new(format!("as JSON: {e}")))?;
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all((text + "\n").as_bytes()).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        result => result.map(|()| true).map_err(|e| Error::io("standard output", "write", &e)),
+    }
+}
+
+command! {
+    /// Print what this runtime can do, as JSON.
+    ///
+    /// In the shape of the specification's features.md: engines ask it before they use what not
+    /// every runtime has. "doctor" tells what this machine can do.
+    pub struct FeaturesCommand = "features" {
+        run = |_, _: &Globals| {
+            let systemd = Globals::ROWS.iter().any(|row| row.long() == "systemd-cgroup");
+            let checkpoint = commands::find("checkpoint").is_some();
+            let offered = features(Offered { systemd, checkpoint, commit: COMMIT });
+            let text = serde_json::to_string_pretty(&offered)
+                .map_err(|e| Error::new(format!("features as JSON: {e}")))?;
+            print(&(text + "\n"))
+        };
+    }
+}

@@ -1,0 +1,164 @@
+//! `events`: what a container uses, at intervals, and what the kernel kills in it.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::directory::Directory;
+use super::join;
+use super::record::{Identity, Record, Status};
+use crate::cgroup::stats::{NetworkInterface, Stats};
+use crate::error::{Error, Result};
+use crate::spec::{NamespaceKind, id};
+use crate::sys::{process, signal};
+use crate::{log, network};
+
+/// Something to be told about a container, in runc's JSON.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Event<'a> {
+    /// What it uses.
+    Stats {
+        /// The container.
+        id: &'a str,
+        /// Counters.
+        data: Box<Stats>,
+    },
+    /// The kernel killed a process of it for want of memory.
+    Oom {
+        /// The container.
+        id: &'a str,
+    },
+}
+
+/// What a container uses now.
+///
+/// # Errors
+/// There is no such container, it is not running, or it has no cgroup that counts.
+pub fn stats(root: &Path, id: &str) -> Result<Box<Stats>> {
+    let read = || {
+        let (record, init) = running(root, id)?;
+        measure(&record, init)
+    };
+    read().map_err(|e: Error| e.within(format!("cannot measure {id:?}")))
+}
+
+/// Tell what happens to a container until it ends, or until `tell` says that nobody listens.
+///
+/// What it uses is told after each `interval`; OOM kills at once.
+///
+/// # Errors
+/// As [`stats`], and those of `tell`.
+pub fn events(
+    root: &Path,
+    id: &str,
+    interval: Duration,
+    tell: &mut dyn FnMut(&Event<'_>) -> Result<bool>,
+) -> Result<()> {
+    stream(root, id, interval, tell).map_err(|e| e.within(format!("cannot watch {id:?}")))
+}
+
+fn stream(
+    root: &Path,
+    id: &str,
+    interval: Duration,
+    tell: &mut dyn FnMut(&Event<'_>) -> Result<bool>,
+) -> Result<()> {
+    let (record, init) = running(root, id)?;
+    let failed = |call| move |e: std::io::Error| Error::io(format!("pid {}", init.pid), call, &e);
+    let pidfd = process::pidfd_open(init.pid).map_err(failed("pidfd_open"))?;
+    // Compared after opening: what the pidfd means can no longer change.
+    if !init.alive() {
+        return Ok(());
+    }
+    let mut watch = match record.cgroup.oom_watch() {
+        Ok(watch) => Some(watch),
+        Err(e) => {
+            log::warning(&format!("OOM kills are not told: {}", e.line()));
+            None
+        }
+    };
+    let mut next = Instant::now() + interval;
+    loop {
+        let mut fds = vec![signal::Interest::read(pidfd.as_fd(), true)];
+        fds.extend(watch.iter().map(|watch| signal::Interest::read(watch.fd(), true)));
+        let left = next.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+        let left = i32::try_from(left).unwrap_or(i32::MAX);
+        let ended = signal::wait(&fds, left).map_err(failed("poll"))?[0];
+        // What ended the container is told before its end.
+        for _ in 0..watch.as_mut().and_then(|watch| watch.take()).unwrap_or(0) {
+            if !tell(&Event::Oom { id })? {
+                return Ok(());
+            }
+        }
+        if ended {
+            return Ok(());
+        }
+        if Instant::now() >= next {
+            next += interval;
+            let data = match measure(&record, init) {
+                // Taken away under our eyes, with the container.
+                Err(_) if !init.alive() => return Ok(()),
+                data => data?,
+            };
+            if !tell(&Event::Stats { id, data })? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn running(root: &Path, id: &str) -> Result<(Record, Identity)> {
+    id::check(id)?;
+    let record = Record::load(&Directory::open(root, id)?)?;
+    let status = record.status();
+    match record.living_init() {
+        Some(init) if status != Status::Stopped => Ok((record, init)),
+        _ => Err(Error::new("container not running")
+            .hint(format!("it is {}; only one that runs can be watched", status.word()))),
+    }
+}
+
+/// The counters of the cgroups, and of the interfaces if they are the container's own.
+fn measure(record: &Record, init: Identity) -> Result<Box<Stats>> {
+    let mut stats = Box::new(record.cgroup.stats()?);
+    if join::namespaces(init.pid)?.contains(&NamespaceKind::Network) {
+        let interfaces = network::interface_stats(init.pid)?;
+        let interfaces: Vec<_> = interfaces.into_iter().map(interface).collect();
+        // As runc has it, none is null.
+        stats.network_interfaces = Some(interfaces).filter(|list| !list.is_empty());
+    }
+    Ok(stats)
+}
+
+fn interface(it: network::InterfaceStats) -> NetworkInterface {
+    NetworkInterface {
+        name: it.name,
+        rx_bytes: it.rx_bytes,
+        rx_packets: it.rx_packets,
+        rx_errors: it.rx_errors,
+        rx_dropped: it.rx_dropped,
+        tx_bytes: it.tx_bytes,
+        tx_packets: it.tx_packets,
+        tx_errors: it.tx_errors,
+        tx_dropped: it.tx_dropped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_as_runc_prints_it() {
+        let oom = serde_json::to_string(&Event::Oom { id: "web" }).expect("JSON");
+        assert_eq!(oom, "{\"type\":\"oom\",\"id\":\"web\"}");
+        let data = Box::new(Stats::default());
+        let stats = serde_json::to_string(&Event::Stats { id: "web", data }).expect("JSON");
+        assert!(
+            stats.starts_with("{\"type\":\"stats\",\"id\":\"web\",\"data\":{\"cpu\":{\"usage\":")
+        );
+    }
+}

@@ -1,0 +1,107 @@
+//! `update`: other limits for a container that runs, all of them or none.
+//!
+//! Knows which limits depend on each other, and what is remembered; what a limit is on this machine
+//! is `cgroup`'s. Devices are left as they are, as runc has it.
+
+use std::path::Path;
+
+use super::directory::Directory;
+use super::record::{self, Record, Status};
+use super::{merge, start};
+use crate::cgroup::{self, Cgroup, Setting};
+use crate::error::{Error, Result};
+use crate::spec::check::check_resources;
+use crate::spec::json::Violation;
+use crate::spec::{Resources, id, load};
+use crate::{log, resctrl, spec};
+
+/// What is to be changed.
+#[derive(Debug, Clone, Default)]
+pub struct Update {
+    /// What is not given stays as it is.
+    pub resources: Resources,
+    /// What messages call the document, and its text, where there is one.
+    pub source: (String, Vec<u8>),
+    /// The line L3 of the schemata file of resctrl.
+    pub l3_cache_schema: Option<String>,
+    /// The line MB of the schemata file of resctrl.
+    pub mem_bw_schema: Option<String>,
+}
+
+/// Change the limits of a container; if one is refused, all are set back.
+///
+/// # Errors
+/// There is no such container, it has stopped, or a limit is wrong or refused.
+pub fn update(root: &Path, id: &str, update: &Update) -> Result<()> {
+    change(root, id, update).map_err(|e| e.within(format!("cannot update {id:?}")))
+}
+
+fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
+    id::check(id)?;
+    let directory = Directory::open_locked(root, id)?;
+    let record = Record::load(&directory)?;
+    if let status @ (Status::Stopped | Status::Creating) = record.status() {
+        return Err(Error::new("container not running").hint(format!("it is {}", status.word())));
+    }
+    let mut spec = start::config(&directory)?;
+    let linux = spec.linux.get_or_insert_default();
+    let old = linux.resources.take().unwrap_or_default();
+    let settings = settings(update, &old)?;
+    let cgroup = &record.cgroup;
+    if cgroup.is_none() && !settings.is_empty() {
+        return Err(Error::new("the container has no cgroup, and so no limits"));
+    }
+    let schemata = resctrl::Schemata {
+        l3_cache: update.l3_cache_schema.as_deref(),
+        memory_bandwidth: update.mem_bw_schema.as_deref(),
+    };
+    let class = resctrl::Class::of(linux.intel_rdt.as_ref(), id, &schemata)?;
+    linux.resources = Some(merge::into(old, &update.resources));
+    if let Some(rdt) = &mut linux.intel_rdt {
+        schemata.remember(rdt);
+    }
+    let text = spec::to_json(&spec)?;
+    let before = cgroup.snapshot(&settings)?;
+    let classes = class.as_ref().map(|class| class.snapshot()).transpose()?;
+    let done = cgroup
+        .apply(&settings)
+        .and_then(|()| class.as_ref().map_or(Ok(()), |class| class.apply(&schemata)))
+        // What later commands read is the last thing that can fail.
+        .and_then(|()| directory.put(record::CONFIG, text.as_bytes()));
+    done.map_err(|e| {
+        let e = set_back(cgroup, &before, e);
+        match class.as_ref().zip(classes).map(|(class, before)| class.restore(&before)) {
+            Some(Err(left)) => e.detail(format!("and cannot be set back: {}", left.line())),
+            _ => e,
+        }
+    })
+}
+
+/// The files to be written, all that is wrong at once.
+fn settings(update: &Update, old: &Resources) -> Result<Vec<Setting>> {
+    let mut wanted = update.resources.clone();
+    if !wanted.devices.is_empty() {
+        log::debug(|| "devices are left as they are".to_owned());
+        wanted.devices.clear();
+    }
+    merge::complete(&mut wanted, old);
+    let refuse = |violations: Vec<Violation>| {
+        load::refuse(Path::new(&update.source.0), &update.source.1, violations)
+    };
+    let findings = check_resources(&wanted);
+    findings.warnings.iter().for_each(|warning| log::warning(&load::line(warning)));
+    if !findings.violations.is_empty() {
+        return Err(refuse(findings.violations));
+    }
+    let compiled = cgroup::compile("", &wanted, &cgroup::probe()?).map_err(refuse)?;
+    compiled.warnings.iter().for_each(|warning| log::warning(warning));
+    Ok(compiled.settings)
+}
+
+/// The limits as they were; what refuses is told below the error.
+fn set_back(cgroup: &Cgroup, before: &[Setting], error: Error) -> Error {
+    match cgroup.apply(before) {
+        Ok(()) => error,
+        Err(left) => error.detail(format!("and cannot be set back: {}", left.line())),
+    }
+}

@@ -1,0 +1,112 @@
+//! Cgroups: version, controllers, delegation, freezer; and systemd, who may own them.
+
+use std::path::Path;
+
+use super::user::Caller;
+use super::{Finding, text};
+use crate::cgroup::{Hierarchies, Mode, Version, probe};
+use crate::sys::cgroupfs::writable;
+
+/// What limits of config.json need, by the names of v2.
+const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+
+pub fn all(caller: &Caller) -> Vec<Finding> {
+    let hierarchies = match probe() {
+        Ok(hierarchies) => hierarchies,
+        Err(e) => {
+            let text = e.line().to_owned();
+            return vec![Finding::missing("cgroups", text).hint("mount /proc and cgroup2")];
+        }
+    };
+    if hierarchies.mode() == Mode::None {
+        return vec![
+            Finding::warn("cgroups", "no cgroup file system is mounted: containers have no limits")
+                .hint("mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
+        ];
+    }
+    vec![mode(&hierarchies), controllers(&hierarchies), place(&hierarchies), systemd(caller)]
+}
+
+fn mode(hierarchies: &Hierarchies) -> Finding {
+    let freezer = hierarchies.v2().is_some() || hierarchies.find("freezer").is_some();
+    let text = match hierarchies.mode() {
+        Mode::V2 => "version 2",
+        Mode::V1 => "version 1",
+        _ => "version 1, and version 2 beside it",
+    };
+    match freezer {
+        true => Finding::ok("cgroups", text),
+        false => Finding::warn("cgroups", format!("{text}; without a freezer"))
+            .hint("\"tiny-ce pause\" needs cgroup2, or the v1 controller freezer"),
+    }
+}
+
+fn controllers(hierarchies: &Hierarchies) -> Finding {
+    const WHAT: &str = "controllers";
+    let absent: Vec<&str> =
+        CONTROLLERS.into_iter().filter(|name| hierarchies.find(name).is_none()).collect();
+    let all: Vec<&str> = hierarchies
+        .all
+        .iter()
+        .flat_map(|it| &it.controllers)
+        .map(String::as_str)
+        .filter(|name| !name.starts_with("name="))
+        .collect();
+    match absent.is_empty() {
+        true => Finding::ok(WHAT, all.join(", ")),
+        false => {
+            Finding::warn(WHAT, format!("no {}; there are: {}", absent.join(", "), all.join(", ")))
+                .hint("limits that need them are refused; see the kernel's cgroup_disable=")
+        }
+    }
+}
+
+/// Whether this caller can make cgroups where they would be made.
+fn place(hierarchies: &Hierarchies) -> Finding {
+    const WHAT: &str = "delegation";
+    let own = |it: &crate::cgroup::Hierarchy| format!("{}{}", it.mount, it.own_below_mount());
+    let above = |path: &str| path.rsplit_once('/').map(|(above, _)| above.to_owned());
+    let closed = |it: &&crate::cgroup::Hierarchy| {
+        let own = own(it);
+        let beside = it.version == Version::V2 && above(&own).is_some_and(|it| writable(&it));
+        !writable(&own) && !beside
+    };
+    let closed: Vec<String> = hierarchies.all.iter().filter(closed).map(own).collect();
+    if closed.is_empty() {
+        return Finding::ok(WHAT, delegated(hierarchies));
+    }
+    Finding::warn(WHAT, format!("cannot be written: {}", closed.join(", "))).hint(
+        "containers run without limits; run as root, or in a unit with Delegate=yes: \
+         systemd-run --user --scope --property=Delegate=yes",
+    )
+}
+
+/// In v2 a cgroup can use the controllers that those above it hand on.
+fn delegated(hierarchies: &Hierarchies) -> String {
+    let own = hierarchies.v2().filter(|_| hierarchies.mode() == Mode::V2);
+    let list = own
+        .and_then(|it| text(&format!("{}{}/cgroup.controllers", it.mount, it.own_below_mount())));
+    match list {
+        Some(list) if list.is_empty() => "cgroups can be made, without controllers".to_owned(),
+        Some(list) => format!("cgroups can be made, with {}", list.replace(' ', ", ")),
+        None => "cgroups can be made".to_owned(),
+    }
+}
+
+fn systemd(caller: &Caller) -> Finding {
+    const WHAT: &str = "systemd";
+    let running = Path::new("/run/systemd/system").exists();
+    let runtime = std::env::var("XDG_RUNTIME_DIR").unwrap_or_default();
+    let bus = match caller.uid == 0 && !caller.nested {
+        true => "/run/dbus/system_bus_socket".to_owned(),
+        false => format!("{runtime}/bus"),
+    };
+    match (running, Path::new(&bus).exists()) {
+        (true, true) => Finding::ok(WHAT, format!("its bus is at {bus}")),
+        (true, false) => Finding::warn(WHAT, format!("there is no bus at {bus}"))
+            .hint("--systemd-cgroup needs it: install dbus, and dbus-user-session for users"),
+        (false, _) => {
+            Finding::ok(WHAT, "not this machine's first process: cgroups are made directly")
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The kernel: its version, system calls, namespaces, filters, security modules, file systems.
+
+use std::io;
+
+use super::user::Caller;
+use super::{Finding, text};
+use crate::compile::namespaces::flag;
+use crate::error::ErrnoName;
+use crate::spec::NamespaceKind;
+use crate::sys::{cgroupfs, mount, probe, seccomp};
+
+/// The oldest kernel on which containers run: mount_setattr(2).
+const OLDEST: (u32, u32) = (5, 12);
+
+/// What newer kernels have, and what is done without.
+const NEWER: [((u32, u32), &str); 4] = [
+    ((5, 14), "cgroup.kill (without it, processes are killed one by one)"),
+    ((5, 19), "id-mapped mounts of overlays"),
+    ((6, 3), "id-mapped mounts of tmpfs"),
+    ((6, 15), "the exit status that \"tiny-ce wait\" tells"),
+];
+
+pub fn version() -> Finding {
+    const WHAT: &str = "kernel";
+    let release = text("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let Some(found) = numbers(&release) else {
+        return Finding::warn(WHAT, format!("release {release:?}, which is no version"))
+            .hint("tiny-ce needs Linux 5.12 or later");
+    };
+    if found < OLDEST {
+        return Finding::missing(WHAT, format!("Linux {release}; 5.12 or later is needed"))
+            .hint("install a newer kernel")
+            .vital();
+    }
+    let newer: Vec<&str> = NEWER.iter().filter(|(at, _)| found < *at).map(|(_, it)| *it).collect();
+    match newer.is_empty() {
+        true => Finding::ok(WHAT, format!("Linux {release}")),
+        false => Finding::ok(WHAT, format!("Linux {release}; without {}", newer.join(", "))),
+    }
+}
+
+/// `6.1.0-28-amd64` → 6, 1.
+fn numbers(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+pub fn procfs() -> Finding {
+    const WHAT: &str = "/proc";
+    if cgroupfs::fs_type_of(c"/proc").ok() != Some(libc::PROC_SUPER_MAGIC) {
+        return Finding::missing(WHAT, "is not a procfs").hint("mount -t proc proc /proc").vital();
+    }
+    let mounts = text("/proc/self/mountinfo").unwrap_or_default();
+    match hidden(&mounts) {
+        Some(option) => Finding::warn(WHAT, format!("mounted with {option}"))
+            .hint("users other than root cannot tell the state of containers that others run"),
+        None => Finding::ok(WHAT, "a procfs that hides nothing"),
+    }
+}
+
+/// The option that hides processes of others, proc(5).
+fn hidden(mountinfo: &str) -> Option<&str> {
+    let line = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc"))?;
+    let options = line.rsplit(' ').next()?.split(',');
+    options.into_iter().find(|option| {
+        let value = option.strip_prefix("hidepid=");
+        value.is_some_and(|value| !matches!(value, "0" | "off"))
+    })
+}
+
+/// System calls that everything is built on, each with arguments that it refuses.
+const CALLS: [(&str, i64, [i64; 5]); 9] = [
+    ("clone3", libc::SYS_clone3, [0, 0, 0, 0, 0]),
+    ("openat2", libc::SYS_openat2, [-1, 0, 0, 0, 0]),
+    ("open_tree", libc::SYS_open_tree, [-1, 0, -1, 0, 0]),
+    ("move_mount", libc::SYS_move_mount, [-1, 0, -1, 0, -1]),
+    ("fsopen", libc::SYS_fsopen, [0, -1, 0, 0, 0]),
+    ("mount_setattr", libc::SYS_mount_setattr, [-1, 0, -1, 0, 0]),
+    ("pidfd_open", libc::SYS_pidfd_open, [-1, 0, 0, 0, 0]),
+    ("pidfd_send_signal", libc::SYS_pidfd_send_signal, [-1, 0, 0, 0, 0]),
+    ("close_range", libc::SYS_close_range, [1, 0, 0, 0, 0]),
+];
+
+/// A sandbox around us may forbid calls that the kernel has.
+pub fn system_calls(caller: &Caller) -> Finding {
+    const WHAT: &str = "system calls";
+    let refused = CALLS.iter().filter(|(_, number, args)| {
+        let errno = probe::errno_of(*number, *args);
+        // To callers without rights, some say so before they look at their arguments.
+        errno == libc::ENOSYS || errno == libc::EPERM && caller.administers
+    });
+    let refused: Vec<&str> = refused.map(|(name, ..)| *name).collect();
+    match refused.is_empty() {
+        true => Finding::ok(WHAT, "those of detached mounts, pidfds and clone3"),
+        false => Finding::missing(WHAT, format!("{} cannot be called here", refused.join(", ")))
+            .hint("a system call filter around this session forbids them; run outside of it")
+            .vital(),
+    }
+}
+
+/// Each kind is tried, in a child that ends at once.
+pub fn namespaces(caller: &Caller) -> Vec<Finding> {
+    let mut all = Vec::new();
+    let mut good = Vec::new();
+    for kind in NamespaceKind::ALL {
+        match attempt(*kind, caller) {
+            Ok(()) => good.push(kind.word()),
+            Err(e) => all.push(refused(*kind, caller, &e)),
+        }
+    }
+    all.insert(0, Finding::ok("namespaces", format!("can be made: {}", good.join(", "))));
+    if good.is_empty() {
+        all.remove(0);
+    }
+    all
+}
+
+fn attempt(kind: NamespaceKind, caller: &Caller) -> io::Result<()> {
+    let user = flag(NamespaceKind::User).0 as i32;
+    let before = if caller.administers || kind == NamespaceKind::User { 0 } else { user };
+    probe::can_unshare(before, flag(kind).0 as i32)
+}
+
+fn refused(kind: NamespaceKind, caller: &Caller, e: &io::Error) -> Finding {
+    let what = match kind {
+        NamespaceKind::Pid => "pid namespaces",
+        NamespaceKind::Network => "network namespaces",
+        NamespaceKind::Mount => "mount namespaces",
+        NamespaceKind::Ipc => "ipc namespaces",
+        NamespaceKind::Uts => "uts namespaces",
+        NamespaceKind::User => "user namespaces",
+        NamespaceKind::Cgroup => "cgroup namespaces",
+        NamespaceKind::Time => "time namespaces",
+    };
+    let errno = e.raw_os_error().unwrap_or(0);
+    let finding = Finding::missing(what, format!("unshare(2): {}", ErrnoName(errno)));
+    let finding = finding.hint(remedy(kind, errno));
+    let needed = kind == NamespaceKind::Mount || kind == NamespaceKind::User && !caller.administers;
+    if needed { finding.vital() } else { finding }
+}
+
+/// What stands in the way, as far as the kernel lets it be seen.
+fn remedy(kind: NamespaceKind, errno: i32) -> String {
+    let file = match kind {
+        NamespaceKind::Network => "net",
+        NamespaceKind::Mount => "mnt",
+        kind => kind.word(),
+    };
+    let limit = format!("/proc/sys/user/max_{file}_namespaces");
+    let switched_off = |path: &str, off: &str| text(path).is_some_and(|text| text == off);
+    if std::fs::metadata(format!("/proc/self/ns/{file}")).is_err() {
+        return "the kernel was built without them".to_owned();
+    }
+    if switched_off(&limit, "0") {
+        return format!("sysctl -w user.max_{file}_namespaces=10000");
+    }
+    if switched_off("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        return "sysctl -w kernel.unprivileged_userns_clone=1, or run as root".to_owned();
+    }
+    if switched_off("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        return "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, an AppArmor profile for \
+                tiny-ce with the rule userns, or run as root"
+            .to_owned();
+    }
+    match errno {
+        libc::ENOSPC => format!("too many exist; see {limit}"),
+        _ => "run as root, outside of a sandbox that forbids them".to_owned(),
+    }
+}
+
+pub fn seccomp() -> Finding {
+    const WHAT: &str = "seccomp";
+    match seccomp::takes(0) {
+        true => Finding::ok(WHAT, "system call filters can be set"),
+        false => Finding::missing(WHAT, "the kernel has no system call filters")
+            .hint("containers with linux.seccomp are refused; a kernel with CONFIG_SECCOMP_FILTER"),
+    }
+}
+
+/// Security modules: what a label in config.json needs.
+pub fn modules() -> Finding {
+    const WHAT: &str = "security modules";
+    let apparmor = text("/sys/module/apparmor/parameters/enabled").as_deref() == Some("Y");
+    let selinux = text("/sys/fs/selinux/enforce").map(|mode| match mode.as_str() {
+        "1" => "SELinux (enforcing)",
+        _ => "SELinux (permissive)",
+    });
+    let labels: Vec<&str> = apparmor.then_some("AppArmor").into_iter().chain(selinux).collect();
+    let others = text("/sys/kernel/security/lsm").map(|list| format!("; active: {list}"));
+    let others = others.unwrap_or_default();
+    match labels.is_empty() {
+        true => Finding::ok(WHAT, format!("neither AppArmor nor SELinux labels{others}")),
+        false => Finding::ok(WHAT, format!("labels of {}{others}", labels.join(" and "))),
+    }
+}
+
+/// File systems that containers want; asking for one loads its module, as mounting it would.
+pub fn file_systems(caller: &Caller) -> Vec<Finding> {
+    let known = text("/proc/filesystems").unwrap_or_default();
+    let known = |name: &str| known.lines().any(|line| line.split('\t').next_back() == Some(name));
+    let there = |name: &str| known(name) || caller.administers && mount::knows(name);
+    let overlay = match there("overlay") {
+        true => Finding::ok("overlay", "\"tiny-ce run\" without a bundle can run"),
+        false => Finding::missing("overlay", "the kernel does not know the file system")
+            .hint("modprobe overlay; \"tiny-ce run\" without a bundle needs it"),
+    };
+    let names = ["tmpfs", "devpts", "mqueue", "sysfs"];
+    let absent: Vec<&str> = names.into_iter().filter(|name| !there(name)).collect();
+    let usual = match absent.is_empty() {
+        true => Finding::ok("file systems", format!("{} and proc", names.join(", "))),
+        false => Finding::missing("file systems", format!("no {}", absent.join(", ")))
+            .hint("mounts of these types fail; remove them from config.json"),
+    };
+    vec![overlay, usual]
+}
+
+pub fn memfd() -> Finding {
+    const WHAT: &str = "executable memory files";
+    match text("/proc/sys/vm/memfd_noexec").as_deref() {
+        Some("2") => Finding::warn(WHAT, "vm.memfd_noexec is 2, which forbids them")
+            .hint("init is run from a file in the state directory, which must not be noexec"),
+        _ => Finding::ok(WHAT, "init is run from memory that nobody can change"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases() {
+        assert_eq!(numbers("6.1.0-28-amd64"), Some((6, 1)));
+        assert_eq!(numbers("5.15.167.4-microsoft-standard-WSL2"), Some((5, 15)));
+        assert_eq!(numbers("unknown"), None);
+    }
+
+    #[test]
+    fn hidden_processes() {
+        let line = |options: &str| format!("22 1 0:21 / /proc rw,nosuid - proc proc {options}\n");
+        assert_eq!(hidden(&line("rw")), None);
+        assert_eq!(hidden(&line("rw,hidepid=off")), None);
+        assert_eq!(hidden(&line("rw,gid=5,hidepid=invisible")), Some("hidepid=invisible"));
+        // The last mount is the one that is seen.
+        assert_eq!(hidden(&(line("rw,hidepid=2") + &line("rw"))), None);
+    }
+}

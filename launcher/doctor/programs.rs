@@ -1,0 +1,71 @@
+//! Programs and devices that some commands use.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::user::Caller;
+use super::{Finding, text};
+use crate::network;
+
+pub fn all(caller: &Caller) -> Vec<Finding> {
+    let mut all = vec![
+        program("ps", "the table of \"tiny-ce ps\"", "install procps"),
+        program("criu", "\"tiny-ce checkpoint\" and \"tiny-ce restore\"", "install criu"),
+        tun(),
+        resctrl(),
+    ];
+    if caller.administers {
+        all.push(networks());
+    }
+    all
+}
+
+/// Where on PATH an executable file of this name is.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| {
+        file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+    })
+}
+
+fn program(name: &'static str, user: &str, remedy: &str) -> Finding {
+    match find(name) {
+        Some(path) => Finding::ok(name, format!("{}, for {user}", path.display())),
+        None => Finding::missing(name, format!("not on PATH; {user} needs it")).hint(remedy),
+    }
+}
+
+fn tun() -> Finding {
+    const WHAT: &str = "/dev/net/tun";
+    match Path::new(WHAT).exists() {
+        true => Finding::ok(WHAT, "can be given to a container that makes tunnels"),
+        false => {
+            Finding::warn(WHAT, "not there").hint("modprobe tun, if a container makes tunnels")
+        }
+    }
+}
+
+/// Bridges and pairs of interfaces, of which networks are made: tried where nobody sees it.
+fn networks() -> Finding {
+    const WHAT: &str = "networks";
+    match network::attempt() {
+        Ok(()) => Finding::ok(WHAT, "bridges and veth pairs can be made"),
+        Err(e) => Finding::missing(WHAT, e.line())
+            .hint("modprobe bridge veth; \"tiny-ce network create\" needs them"),
+    }
+}
+
+fn resctrl() -> Finding {
+    const WHAT: &str = "resctrl";
+    let flags = text("/proc/cpuinfo").unwrap_or_default();
+    let flags = flags.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    let has = ["rdt_a", "cat_l3", "mba"].into_iter().any(|f| flags.split(' ').any(|it| it == f));
+    let mounted = text("/proc/self/mounts").unwrap_or_default();
+    let mounted = mounted.lines().any(|line| line.split(' ').nth(2) == Some("resctrl"));
+    match (has, mounted) {
+        (_, true) => Finding::ok(WHAT, "mounted: linux.intelRdt can be used"),
+        (true, false) => Finding::warn(WHAT, "the processor has it, and it is not mounted")
+            .hint("mount -t resctrl resctrl /sys/fs/resctrl, if a container has linux.intelRdt"),
+        (false, false) => Finding::ok(WHAT, "the processor has no cache or bandwidth control"),
+    }
+}

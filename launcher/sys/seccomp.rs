@@ -1,0 +1,17 @@
+//! What this kernel's seccomp(2) takes, found out without setting a filter.
+#![allow(unsafe_code, reason = "system calls")]
+
+/// linux/seccomp.h.
+const SECCOMP_SET_MODE_FILTER: u32 = 1;
+const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 1 << 3;
+const SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV: u32 = 1 << 5;
+
+/// Whether filters can be set with these flags, SECCOMP_FILTER_FLAG_*; with none: at all.
+pub fn takes(flags: u32) -> bool {
+    let notifies = flags & SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV != 0;
+    let flags = flags | if notifies { SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
+    let none = std::ptr::null::<libc::sock_fprog>();
+    // SAFETY: with a null program the kernel sets no filter: EFAULT, or EINVAL for the flags.
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, none) };
+    result < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
+}
