@@ -359,7 +359,8 @@ ops! { 'p;
     /// Wait for `start`; its connection becomes the report channel.
     Accept = ACCEPT4 { into: Slot, socket: Slot, flags: OpenFlags } (socket, 0usize, 0usize, flags)
         -> into;
-    /// Copy a descriptor to the lowest free number from `lowest` on, closed by execve.
+    /// Copy a descriptor to the lowest free number from `lowest` on, closed by execve. A copy of
+    /// the report channel takes its place.
     Dup = FCNTL { into: Slot, fd: Slot, lowest: u32 } (fd, 1030usize, lowest) -> into;
     /// Put a preserved descriptor where the program expects it.
     Dup3 = DUP3 { from: u32, to: u32 } (from, to, 0usize);

@@ -214,7 +214,10 @@ impl Running<'_> {
         loop {
             match (channel::listen(channel)?, confined) {
                 (Said::Closed, _) => return Ok(()),
-                (Said::Forked(pid), _) => self.forked(name, pid)?,
+                (Said::Forked(pid), _) => {
+                    self.forked(name, pid)?;
+                    channel::go_on(channel)?;
+                }
                 (Said::At(report::LISTENER, Some(fd)), Some(confined)) => {
                     (confined.listener)(self.child.pid, fd)?;
                 }

@@ -69,7 +69,8 @@ impl Plan {
 
     /// From here on, steps stand for this field of config.json.
     pub fn origin(&mut self, text: impl Into<String>) {
-        let text = text.into();
+        // One line, in errors and in the file.
+        let text = text.into().replace('\n', "\\n");
         if self.origins.last().is_none_or(|(_, last)| *last != text) {
             self.origins.push((self.steps, text));
         }
@@ -161,12 +162,14 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// As it is kept with the container: the plan's bytes, then a line for each origin.
+    /// As it is kept with the container: the plan's bytes, then a line for each origin, and one
+    /// for the end, where there is no step.
     pub fn to_file(&self) -> Vec<u8> {
         let mut file = self.bytes.clone();
         for (first, text) in &self.origins {
-            file.extend_from_slice(format!("{first}\t{}\n", text.replace('\n', "\\n")).as_bytes());
+            file.extend_from_slice(format!("{first}\t{text}\n").as_bytes());
         }
+        file.extend_from_slice(format!("{}\t\n", self.steps().count()).as_bytes());
         file
     }
 
@@ -174,8 +177,12 @@ impl Finished {
     pub fn from_file(file: &[u8]) -> Option<Finished> {
         let length = u32::from_le_bytes(file.get(8..12)?.try_into().ok()?) as usize;
         let bytes = file.get(..length)?.to_vec();
-        Steps::new(&bytes).ok()?;
+        let steps = Steps::new(&bytes).ok()?.count();
         let lines = std::str::from_utf8(file.get(length..)?).ok()?;
+        let lines = lines.strip_suffix(&format!("{steps}\t\n"))?;
+        if !(lines.is_empty() || lines.ends_with('\n')) {
+            return None;
+        }
         let mut origins = Vec::new();
         for line in lines.lines() {
             let (first, text) = line.split_once('\t')?;

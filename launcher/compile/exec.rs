@@ -101,7 +101,7 @@ fn join(
     }
     let forks = [NamespaceKind::Pid, NamespaceKind::Time];
     if request.namespaces.iter().any(|kind| forks.contains(kind)) {
-        plan.step(Op::Fork { to: Slot::CHANNEL });
+        namespaces::fork(plan);
     }
     let labels = security::open(plan, request.process)?;
     enter(plan, &|kind| *kind == NamespaceKind::Mount);

@@ -7,7 +7,8 @@ use tiny_ce_init::flags::{CloneFlags, CloseRangeFlags, Prctl};
 use tiny_ce_init::{Op, Slot, Unless};
 
 use super::identity::{self, Identity};
-use super::{namespaces, security};
+use super::namespaces;
+use super::security::{self, Label};
 use crate::error::Result;
 use crate::plan::{Finished, Plan, Preload, c_string};
 use crate::spec::NamespaceKind;
@@ -62,15 +63,15 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
         oom_score(plan, confined.identity)?;
         plan.origin(request.name);
     }
+    let mut labels = Vec::new();
     if let Some(process) = process {
-        enter(plan, process, request.namespaces);
+        labels = enter(plan, process, request)?;
     }
     // A session, and so a group of processes, of its own: a timeout kills all of the group.
     plan.step(Op::Setsid {});
     if let Some(confined) = &request.confined {
         // Programs of the image are not given the caller's keys.
         plan.step(Op::JoinSessionKeyring {});
-        let labels = security::open(plan, confined.identity.process)?;
         identity::limits(plan, confined.identity.process)?;
         identity::change(plan, confined.identity)?;
         security::write(plan, labels);
@@ -96,16 +97,21 @@ fn oom_score(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
 }
 
 /// Be in the container's namespaces, and root of its user namespace.
-fn enter(plan: &mut Plan, process: Slot, kinds: &[NamespaceKind]) {
+fn enter(plan: &mut Plan, process: Slot, request: &Request<'_>) -> Result<Vec<Label>> {
+    let kinds = request.namespaces;
     let kind = kinds.iter().fold(CloneFlags(0), |all, kind| all | namespaces::flag(*kind));
+    let mount = CloneFlags(kind.0 & CloneFlags::CLONE_NEWNS.0);
+    // What is written for a program of the image is opened in the host's /proc.
+    let last = if request.confined.is_some() { mount } else { CloneFlags(0) };
     // Before the first namespace that others are in is joined (CVE-2016-9962).
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     // All at once: the kernel checks each by what this process may do now (Linux 5.8).
-    plan.step(Op::Setns { fd: process, kind });
-    plan.close(process);
+    let first = CloneFlags(kind.0 & !last.0);
+    if first != CloneFlags(0) {
+        plan.step(Op::Setns { fd: process, kind: first });
+    }
     if kinds.contains(&NamespaceKind::Pid) {
-        // Only children are in the pid namespace.
-        plan.step(Op::Fork { to: Slot::CHANNEL });
+        namespaces::fork(plan);
     }
     if kinds.contains(&NamespaceKind::User) {
         // Zero may not be mapped, and setgroups(2) may be denied there (user_namespaces(7)).
@@ -115,6 +121,16 @@ fn enter(plan: &mut Plan, process: Slot, kinds: &[NamespaceKind]) {
         plan.step_unless(unmapped, Op::Setresuid { uid: 0 });
         plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     }
+    let labels = match &request.confined {
+        Some(confined) => security::open(plan, confined.identity.process)?,
+        None => Vec::new(),
+    };
+    plan.origin(request.name);
+    if last != CloneFlags(0) {
+        plan.step(Op::Setns { fd: process, kind: last });
+    }
+    plan.close(process);
+    Ok(labels)
 }
 
 /// Nothing but 0, 1 and 2 stays open, and the program where it is executed by descriptor: an

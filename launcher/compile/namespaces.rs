@@ -96,6 +96,13 @@ pub fn become_root(plan: &mut Plan, spec: &Spec) {
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
 }
 
+/// Only children are in a pid namespace that was joined: one goes on, its pid is told, this process
+/// ends. The child waits until it is known: what it says must not come before that.
+pub fn fork(plan: &mut Plan) {
+    plan.step(Op::Fork { to: Slot::CHANNEL });
+    plan.step(Op::Await { from: Slot::CHANNEL });
+}
+
 /// The kind that a CLONE_NEW* flag stands for.
 pub fn kind_of(flags: u32) -> Result<NamespaceKind> {
     let found = NamespaceKind::ALL.iter().find(|kind| flag(**kind).0 == flags);
@@ -164,8 +171,7 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
     time(plan, spec)?;
     if index_of(NamespaceKind::Pid).is_some() {
         plan.origin("linux.namespaces \"pid\"");
-        // Only children are in the pid namespace: one goes on, its pid is told, this one ends.
-        plan.step(Op::Fork { to: Slot::CHANNEL });
+        fork(plan);
         // The child is in the session of the process that ends, and not its leader.
         plan.step(Op::Setsid {});
     }

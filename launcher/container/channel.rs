@@ -74,3 +74,7 @@ pub fn send(channel: &UnixStream, bytes: &[u8]) -> Result<()> {
         result => result.map_err(|e| Error::io("init's channel", "write", &e)),
     }
 }
+
+#[cfg(test)]
+#[path = "channel_test.rs"]
+mod tests;

@@ -174,7 +174,10 @@ impl Joining<'_> {
                 Said::At(report::LISTENER, Some(fd)) => {
                     self.going(plan, joined.child.pid).listener(fd)?;
                 }
-                Said::Forked(pid) => joined.forked(pid)?,
+                Said::Forked(pid) => {
+                    joined.forked(pid)?;
+                    channel::go_on(channel)?;
+                }
                 Said::Failed { index, errno, words } => {
                     return Err(plan.failure(index, errno, &words));
                 }

@@ -345,7 +345,10 @@ impl Init<'_, '_> {
                         self.undo.record.state_as(Status::Creating, self.pid(), String::new());
                     super::listener::hand_over(self.spec, &state, self.pid(), fd)?;
                 }
-                Said::Forked(pid) => self.forked(pid)?,
+                Said::Forked(pid) => {
+                    self.forked(pid)?;
+                    channel::go_on(self.channel)?;
+                }
                 Said::At(..) => return Err(Error::new("init reports out of turn")),
                 Said::Failed { index, errno, words } => {
                     return Err(self.plan.failure(index, errno, &words));
