@@ -17,6 +17,27 @@ pub struct Hint {
 pub const HINTS: &[Hint] = &[
     Hint {
         call: "clone3",
+        errno: libc::EAGAIN,
+        text: "too many processes: see linux.resources.pids.limit, and ulimit -u",
+    },
+    Hint {
+        call: "clone",
+        errno: libc::EAGAIN,
+        text: "too many processes: see linux.resources.pids.limit, and ulimit -u",
+    },
+    Hint {
+        call: "execve",
+        errno: libc::EACCES,
+        text: "neither the file's mode nor its mount (noexec) may forbid to execute it",
+    },
+    Hint {
+        call: "execve",
+        errno: libc::ENOEXEC,
+        text: "a script begins with #! and its interpreter; \
+               a binary must be for this machine's architecture",
+    },
+    Hint {
+        call: "clone3",
         errno: libc::ENOSPC,
         text: "too many namespaces: see the limits under /proc/sys/user/",
     },
