@@ -96,7 +96,8 @@ fn trace(case: &Case, bundle: &Bundle) {
     let state: Value = serde_json::from_str(case.tiny_ce(["state", &id]).ok()).expect("JSON");
     case.tiny_ce(["start", &id]).ok();
     create.done().ok();
-    case.tiny_ce(["delete", &id]).ok();
+    // The tracer may still hold what is left of the program.
+    case.tiny_ce(["delete", "--force", &id]).ok();
     let steps = explained::read(&explained);
     assert!(steps.len() > 20, "{explained}");
     let seen = init(&dir.join(format!("of.{}", state["pid"])));
