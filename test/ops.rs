@@ -8,3 +8,18 @@ mod control;
 mod doctor;
 #[path = "ops/limits.rs"]
 mod limits;
+#[path = "ops/mounts.rs"]
+mod mounts;
+
+use std::time::{Duration, Instant};
+use tiny_ce_test::PATIENCE;
+
+/// Wait for what nothing tells of.
+#[track_caller]
+fn until(what: &str, mut there: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !there() {
+        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

@@ -3,7 +3,9 @@
 //! A new command is one row here; its own row is in its file.
 
 use super::table::Command;
-use super::{config, control, doctor, exec, explain, info, life, list, network, update, watch};
+use super::{
+    config, control, doctor, exec, explain, info, life, list, mounts, network, update, watch,
+};
 
 /// Every command, under headings.
 pub const COMMANDS: &[(&str, &[Command])] = &[
@@ -24,6 +26,8 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
             control::Wait::COMMAND,
             watch::Events::COMMAND,
             update::UpdateCommand::COMMAND,
+            mounts::Add::COMMAND,
+            mounts::Remove::COMMAND,
             life::CreateStart::COMMAND,
             life::DeleteAll::COMMAND,
         ],
@@ -38,11 +42,15 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
 ];
 
 /// First words of two-word commands, each with what they have in common.
-pub const FAMILIES: &[(&str, &str)] =
-    &[("network", "Networks: bridges that containers are attached to, each with a subnet.")];
+pub const FAMILIES: &[(&str, &str)] = &[
+    ("mounts", "Mounts of a container that runs."),
+    ("network", "Networks: bridges that containers are attached to, each with a subnet."),
+];
 
 /// What other tools call it, and what it is called here.
 pub const ELSEWHERE: &[(&str, &str)] = &[
+    ("mounts rm", "mounts remove"),
+    ("mounts delete", "mounts remove"),
     ("network ls", "network list"),
     ("network add", "network create"),
     ("network remove", "network rm"),

@@ -6,6 +6,7 @@
 use std::process::Command;
 
 use super::table::command;
+use super::targets::together;
 use super::value::{Id, ListFormat, Verbatim};
 use super::{Globals, print};
 use crate::container::{self, Waiting};
@@ -149,15 +150,8 @@ fn wait(it: Wait, globals: &Globals) -> Result<u8> {
             Err(e) => failed.push(e),
         }
     }
-    match failed.as_slice() {
-        [] if it.status => Ok(super::life::status(last)),
-        [] => Ok(0),
-        [only] => Err(only.clone()),
-        many => {
-            let all = Error::new(format!("{} exit statuses are not known", many.len()));
-            Err(many.iter().fold(all, |all, e| all.detail(e.line())))
-        }
-    }
+    together(failed)?;
+    Ok(if it.status { super::life::status(last) } else { 0 })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::embedded::EmbeddedOptions;
 use super::table::{command, options};
+use super::targets::{Target, together};
 use super::value::{AfterDashes, Completes, Directory, Id, Number, Value};
 use super::{Globals, print};
 use crate::container::{self, Options, RunOptions, Source, signals};
@@ -159,21 +160,25 @@ command! {
     pub struct Kill = "kill" {
         args {
             /// The container.
-            "CONTAINER" id: Id,
+            "CONTAINER" target: Target,
             /// Its name or number; default: TERM.
             "[SIGNAL]" signal: Option<Signal>,
         }
         options {
             /// Send it to every process of the container.
             "-a, --all" all: bool,
+            /// CONTAINER is a regular expression: all containers in whose ids it is found.
+            "-r, --regex" regex: bool,
         }
         examples {
             "kill web": "ask it to end",
             "kill --all web KILL": "end all its processes at once",
+            "kill --regex ^web-": "web-1, web-2, and so on",
         }
         run = |it, globals: &Globals| {
             let Signal(signal) = it.signal.unwrap_or(Signal(libc::SIGTERM));
-            container::kill(&globals.state_root()?, &it.id.0, signal, it.all).map(|()| 0)
+            let root = globals.state_root()?;
+            it.target.each(&root, it.regex, it.all, |id| container::kill(&root, id, signal, it.all))
         };
     }
 }
@@ -183,17 +188,22 @@ command! {
     pub struct Delete = "delete" {
         args {
             /// The container.
-            "CONTAINER" id: Id,
+            "CONTAINER" target: Target,
         }
         options {
             /// Kill it first; and it is no error if there is none.
             "-f, --force" force: bool,
+            /// CONTAINER is a regular expression: all containers in whose ids it is found.
+            "-r, --regex" regex: bool,
         }
         examples {
             "delete --force web": "whatever its state is",
+            "delete --regex ^web-": "web-1, web-2, and so on",
         }
         run = |it, globals: &Globals| {
-            container::delete(&globals.state_root()?, &it.id.0, it.force).map(|()| 0)
+            let root = globals.state_root()?;
+            let delete = |id: &str| container::delete(&root, id, it.force);
+            it.target.each(&root, it.regex, it.force, delete)
         };
     }
 }
@@ -308,12 +318,5 @@ fn delete_all(root: &Path) -> Result<u8> {
     }
     let count = deleted.lines().count();
     print(&format!("{deleted}{count} deleted\n"))?;
-    match failed.as_slice() {
-        [] => Ok(0),
-        [only] => Err(only.clone()),
-        many => {
-            let all = Error::new(format!("{} containers cannot be deleted", many.len()));
-            Err(many.iter().fold(all, |all, e| all.detail(e.line())))
-        }
-    }
+    together(failed).map(|()| 0)
 }

@@ -4,15 +4,13 @@
 //! of options are runc's.
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::Globals;
 use super::table::{command, options};
 use super::value::{Id, Number, Value};
+use super::{Globals, read_document};
 use crate::container::{self, Update};
-use crate::spec::json::{self, MAX_BYTES};
-use crate::spec::{Resources, load, text};
+use crate::spec::{Resources, text};
 use crate::{Error, Result};
 
 /// A size, or -1 for no limit.
@@ -120,18 +118,8 @@ fn update(it: UpdateCommand, globals: &Globals) -> Result<u8> {
 }
 
 fn document(path: &Path) -> Result<Update> {
-    if path != Path::new("-") {
-        let (resources, bytes) = load::read_file::<Resources>(path)?;
-        let source = (path.display().to_string(), bytes);
-        return Ok(Update { resources, source, ..Update::default() });
-    }
-    let (name, mut bytes) = ("standard input", Vec::new());
-    let stdin = std::io::stdin().lock();
-    let got = stdin.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes);
-    got.map_err(|e| Error::io(name, "read", &e))?;
-    let refuse = |violations| load::refuse(Path::new(name), &bytes, violations);
-    let resources = json::read(&bytes).map_err(refuse)?;
-    Ok(Update { resources, source: (name.to_owned(), bytes), ..Update::default() })
+    let (resources, source) = read_document::<Resources>(path)?;
+    Ok(Update { resources, source, ..Update::default() })
 }
 
 impl Limits {

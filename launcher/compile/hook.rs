@@ -114,12 +114,7 @@ fn enter(plan: &mut Plan, process: Slot, request: &Request<'_>) -> Result<Vec<La
         namespaces::fork(plan);
     }
     if kinds.contains(&NamespaceKind::User) {
-        // Zero may not be mapped, and setgroups(2) may be denied there (user_namespaces(7)).
-        let unmapped = Unless::EINVAL.or(Unless::EPERM);
-        plan.step_unless(unmapped, Op::Setgroups { groups: b"" });
-        plan.step_unless(unmapped, Op::Setresgid { gid: 0 });
-        plan.step_unless(unmapped, Op::Setresuid { uid: 0 });
-        plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
+        be_root(plan);
     }
     let labels = match &request.confined {
         Some(confined) => security::open(plan, confined.identity.process)?,
@@ -131,6 +126,16 @@ fn enter(plan: &mut Plan, process: Slot, request: &Request<'_>) -> Result<Vec<La
     }
     plan.close(process);
     Ok(labels)
+}
+
+/// Root of a user namespace that was joined, as far as it has one.
+pub(super) fn be_root(plan: &mut Plan) {
+    // Zero may not be mapped, and setgroups(2) may be denied there (user_namespaces(7)).
+    let unmapped = Unless::EINVAL.or(Unless::EPERM);
+    plan.step_unless(unmapped, Op::Setgroups { groups: b"" });
+    plan.step_unless(unmapped, Op::Setresgid { gid: 0 });
+    plan.step_unless(unmapped, Op::Setresuid { uid: 0 });
+    plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
 }
 
 /// Nothing but 0, 1 and 2 stays open, and the program where it is executed by descriptor: an

@@ -7,6 +7,7 @@ pub mod devices;
 pub mod exec;
 pub mod hook;
 pub mod identity;
+pub mod live;
 pub mod masks;
 pub mod mounts;
 pub mod namespaces;

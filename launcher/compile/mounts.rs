@@ -159,11 +159,27 @@ pub struct Context<'a> {
 pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<Deferred> {
     let mut deferred = Deferred::default();
     for (index, mount) in context.spec.mounts.iter().enumerate() {
-        let origin = format!("mounts[{index}] {:?}", mount.destination);
+        let origin = origin(index, mount);
         plan.origin(&origin);
         one(plan, context, index, mount, &mut deferred).map_err(|e| e.within(origin))?;
     }
     Ok(deferred)
+}
+
+/// What a mount is called in messages.
+pub fn origin(index: usize, mount: &Mount) -> String {
+    format!("mounts[{index}] {:?}", mount.destination)
+}
+
+/// Steps for one of the mounts, with nothing to come after it.
+pub fn single(plan: &mut Plan, context: &Context<'_>, index: usize) -> Result<()> {
+    let mount = &context.spec.mounts[index];
+    let origin = origin(index, mount);
+    let mut deferred = Deferred::default();
+    plan.origin(&origin);
+    one(plan, context, index, mount, &mut deferred).map_err(|e| e.within(origin))?;
+    deferred.finish(plan);
+    Ok(())
 }
 
 fn one(
@@ -220,7 +236,7 @@ fn one(
         let to = target(plan, context.root, mount, Wanted::Directory)?;
         attach(plan, tree, to);
         plan.close(to);
-        deferred.readonly.push((format!("mounts[{index}] {:?}", mount.destination), tree));
+        deferred.readonly.push((origin(index, mount), tree));
         return Ok(());
     }
     place(plan, context.root, mount, tree, Wanted::Directory)

@@ -99,8 +99,8 @@ fn stream(
         if Instant::now() >= next {
             next += interval;
             let data = match measure(&record, init) {
-                // Taken away under our eyes, with the container.
-                Err(_) if !init.alive() => return Ok(()),
+                // Taken away under our eyes: with the container, whose end is told a moment later.
+                Err(_) if process::wait_gone(&pidfd, ENDING_MS).is_ok() => return Ok(()),
                 data => data?,
             };
             if !tell(&Event::Stats { id, data })? {
@@ -109,6 +109,9 @@ fn stream(
         }
     }
 }
+
+/// How long a process may take from losing what it had to being gone.
+const ENDING_MS: i32 = 1000;
 
 fn running(root: &Path, id: &str) -> Result<(Record, Identity)> {
     id::check(id)?;

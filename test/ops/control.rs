@@ -1,18 +1,8 @@
 //! `pause`, `resume`, `ps`, `wait`.
 
+use crate::until;
 use serde_json::Value;
-use std::time::{Duration, Instant};
-use tiny_ce_test::{Case, Container, Need, PATIENCE, Running};
-
-/// Wait for what nothing tells of.
-#[track_caller]
-fn until(what: &str, mut there: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !there() {
-        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
+use tiny_ce_test::{Case, Container, Need, Running};
 
 /// A started container whose program prints the signals that it gets, up to SIGTERM.
 fn awaiting(case: &Case) -> Container<'_> {
@@ -193,4 +183,29 @@ fn wait_for_what_has_ended_says_so() {
     }
     let done = case.tiny_ce(["wait", "nobody"]);
     assert!(done.fails().contains("container does not exist"), "{done}");
+}
+
+#[test]
+fn a_pattern_stands_for_all_that_match() {
+    let Some(case) = Case::root(&[]) else { return };
+    let (mut first, second, third) = (awaiting(&case), awaiting(&case), awaiting(&case));
+    let ids = |all: &[&Container<'_>]| {
+        let ids: Vec<&str> = all.iter().map(|it| it.id()).collect();
+        format!("^({})$", ids.join("|"))
+    };
+    let done = case.tiny_ce(["delete", "--regex", &ids(&[&first, &second])]);
+    assert!(done.fails().contains("2 containers failed"), "{done}");
+    case.tiny_ce(["kill", "--regex", &ids(&[&first, &second]), "KILL"]).ok();
+    first.ended();
+    until("stopped", || first.status() == "stopped" && second.status() == "stopped");
+    assert_eq!(third.status(), "running");
+    case.tiny_ce(["delete", "-r", &ids(&[&first, &second])]).ok();
+    assert!(!case.state().join(first.id()).exists() && !case.state().join(second.id()).exists());
+    let done = case.tiny_ce(["kill", "--regex", "^nobody$"]);
+    assert!(done.fails().contains("no container's id matches"), "{done}");
+    case.tiny_ce(["delete", "--force", "--regex", "^nobody$"]).ok();
+    let done = case.tiny_ce(["kill", "--regex", "web-("]);
+    assert!(done.fails().contains("not a regular expression"), "{done}");
+    case.tiny_ce(["delete", "--force", "--regex", case.tag()]).ok();
+    assert!(!case.state().join(third.id()).exists());
 }

@@ -1,0 +1,57 @@
+//! Which containers a command is about: one by its id, or with `--regex` all whose ids match.
+//!
+//! Knows how several outcomes become one; not what is done to a container.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use super::value::{Completes, Id, Value};
+use crate::{Error, Result, container};
+
+/// The id of a container, or a pattern of ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target(String);
+
+impl Value for Target {
+    const COMPLETES: Completes = Completes::Containers;
+
+    fn parse(word: &OsStr) -> Result<Self> {
+        String::parse(word).map(Target)
+    }
+}
+
+impl Target {
+    /// Do it to the container, or to each that matches. With `may_be_none`, it is no error if none
+    /// does.
+    pub fn each(
+        &self,
+        root: &Path,
+        regex: bool,
+        may_be_none: bool,
+        mut work: impl FnMut(&str) -> Result<()>,
+    ) -> Result<u8> {
+        if !regex {
+            let Id(id) = Id::parse(OsStr::new(&self.0))?;
+            return work(&id).map(|()| 0);
+        }
+        let ids = container::matching(root, &self.0).map_err(|e| e.within("--regex"))?;
+        if ids.is_empty() && !may_be_none {
+            return Err(Error::new(format!("--regex {:?}: no container's id matches", self.0))
+                .hint("\"tiny-ce list\" shows those that exist"));
+        }
+        let failed = ids.iter().filter_map(|id| work(id).err()).collect();
+        together(failed).map(|()| 0)
+    }
+}
+
+/// Several failures as one.
+pub fn together(failed: Vec<Error>) -> Result<()> {
+    match failed.as_slice() {
+        [] => Ok(()),
+        [only] => Err(only.clone()),
+        many => {
+            let all = Error::new(format!("{} containers failed", many.len()));
+            Err(many.iter().fold(all, |all, e| all.detail(e.line())))
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! A mount of a container that runs → a short plan for the same machine: join, then attach or
+//! detach, with the same care for paths as when the container was made. Pure.
+
+use std::ffi::CString;
+
+use tiny_ce_init::flags::{CloneFlags, OpenFlags, Prctl, UmountFlags};
+use tiny_ce_init::{Op, Slot};
+
+use super::mounts::{self, Context};
+use super::root::{self, Links};
+use super::{hook, namespaces, report};
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::plan::{Finished, Plan, Preload, c_string};
+use crate::spec::{Mount, NamespaceKind, Spec};
+
+/// One mount, and the container that is to get it.
+pub struct Request<'a> {
+    /// The container's configuration, with the new mounts in place of its own.
+    pub spec: &'a Spec,
+    /// Facts about the new mounts.
+    pub host: &'a Host,
+    /// Namespaces of the container's init that are not the launcher's own.
+    pub namespaces: &'a [NamespaceKind],
+    /// Which of the mounts.
+    pub index: usize,
+}
+
+/// Make a mount and attach it.
+///
+/// A source is opened by the launcher: host paths are not seen from inside.
+pub fn add(request: &Request<'_>) -> Result<Finished> {
+    let mut plan = Plan::new();
+    let plan = &mut plan;
+    let mount = mount(request)?;
+    let process = plan.preload(Preload::Process)?;
+    let mut trees = vec![None; request.spec.mounts.len()];
+    if mount.is_bind() {
+        trees[request.index] = Some(plan.preload(Preload::Tree { mount: request.index })?);
+    }
+    let root = enter(plan, request, process)?;
+    let context = Context { spec: request.spec, host: request.host, root, trees: &trees };
+    mounts::single(plan, &context, request.index)?;
+    Ok(end(plan))
+}
+
+/// Detach what is mounted last at a mount's destination.
+pub fn remove(request: &Request<'_>) -> Result<Finished> {
+    let mut plan = Plan::new();
+    let plan = &mut plan;
+    let process = plan.preload(Preload::Process)?;
+    let root = enter(plan, request, process)?;
+    let mount = mount(request)?;
+    plan.origin(mounts::origin(request.index, mount));
+    let parts = root::components(&mount.destination);
+    let Some((name, parents)) = parts.split_last() else {
+        return Err(Error::new("the root file system cannot be taken away"));
+    };
+    // The directory by descriptor and the name as it is: a file cannot be a working directory, and
+    // a link of the container's must not lead elsewhere.
+    let path = if parents.is_empty() { c".".to_owned() } else { c_string(&parents.join("/"))? };
+    let into = plan.slot()?;
+    let how = root::path_only(OpenFlags::O_DIRECTORY, Links::Follow.resolve());
+    plan.step(Op::Openat2 { into, at: root, path: &path, how });
+    plan.step(Op::Fchdir { fd: into });
+    let target: CString = c_string(name)?;
+    let flags = UmountFlags::MNT_DETACH | UmountFlags::UMOUNT_NOFOLLOW;
+    plan.step(Op::Umount2 { target: &target, flags });
+    Ok(end(plan))
+}
+
+fn mount<'a>(request: &Request<'a>) -> Result<&'a Mount> {
+    let found = request.spec.mounts.get(request.index);
+    found.ok_or_else(|| Error::new(format!("there is no mounts[{}]", request.index)))
+}
+
+/// Be where the container's mounts are, with what the mount needs beside, and find its root.
+fn enter(plan: &mut Plan, request: &Request<'_>, process: Slot) -> Result<Slot> {
+    let mount = mount(request)?;
+    plan.origin("linux.namespaces");
+    // A file system shows the namespace of who makes it.
+    let shown = match mount.kind.as_deref() {
+        Some("proc") => Some(NamespaceKind::Pid),
+        Some("sysfs") => Some(NamespaceKind::Network),
+        Some("mqueue") => Some(NamespaceKind::Ipc),
+        Some("cgroup" | "cgroup2") => Some(NamespaceKind::Cgroup),
+        _ => None,
+    };
+    let wanted = |kind: &NamespaceKind| {
+        matches!(kind, NamespaceKind::User | NamespaceKind::Mount) || Some(*kind) == shown
+    };
+    let kinds: Vec<NamespaceKind> =
+        request.namespaces.iter().copied().filter(|kind| wanted(kind)).collect();
+    if !kinds.contains(&NamespaceKind::Mount) {
+        return Err(Error::new("the container has no mount namespace of its own"));
+    }
+    let kind = kinds.iter().fold(CloneFlags(0), |all, kind| all | namespaces::flag(*kind));
+    // Before the first namespace that others are in is joined (CVE-2016-9962).
+    plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
+    // All at once: the kernel checks each by what this process may do now (Linux 5.8).
+    plan.step(Op::Setns { fd: process, kind });
+    plan.close(process);
+    if kinds.contains(&NamespaceKind::Pid) {
+        // Only children are in the pid namespace.
+        namespaces::fork(plan);
+    }
+    if kinds.contains(&NamespaceKind::User) {
+        hook::be_root(plan);
+    }
+    plan.origin("the root of the container");
+    let root = plan.slot()?;
+    let how = root::path_only(OpenFlags::O_DIRECTORY, root::HOST);
+    plan.step(Op::Openat2 { into: root, at: Slot::CWD, path: c"/", how });
+    Ok(root)
+}
+
+fn end(plan: &mut Plan) -> Finished {
+    plan.origin("the end");
+    plan.step(Op::Report { to: Slot::CHANNEL, what: report::READY });
+    std::mem::take(plan).finish()
+}

@@ -1,0 +1,194 @@
+//! `mounts add` and `mounts remove`: mounts of a container that runs, all of a list or none.
+//!
+//! A process joins the container for each mount and ends; what it does is `compile::live`'s. Knows
+//! the conversation with it, and the way back.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use super::channel::{self, Said};
+use super::directory::Directory;
+use super::record::{Identity, Record};
+use super::{copy_up, join, launch, start, trees};
+use crate::cgroup;
+use crate::compile::live::{self, Request};
+use crate::compile::report;
+use crate::error::{Error, Result};
+use crate::host::{self, Host};
+use crate::plan::{Finished, Preload};
+use crate::spec::check::{Allow, check};
+use crate::spec::{Mount, NamespaceKind, Spec, id, load};
+use crate::sys::process::{self, Child, Clone};
+
+/// Mounts, and what messages call the document that they are from.
+#[derive(Debug, Clone)]
+pub struct Mounts {
+    /// In the order given.
+    pub list: Vec<Mount>,
+    /// Name of the document, and its text.
+    pub source: (String, Vec<u8>),
+}
+
+/// Mount these in a container, in their order. A relative source is below the bundle.
+///
+/// # Errors
+/// There is no such container, it has stopped, or one of the mounts is wrong or refused; then none
+/// of them stays.
+pub fn mount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
+    let work = || {
+        let joined = Joined::open(root, id, mounts)?;
+        for index in 0..mounts.list.len() {
+            if let Err(e) = joined.run(index, &live::add(&joined.request(index))?) {
+                return Err((0..index).rev().fold(e, |e, done| joined.take_back(done, e)));
+            }
+        }
+        Ok(())
+    };
+    work().map_err(|e: Error| e.within(format!("cannot mount in {id:?}")))
+}
+
+/// Unmount what is mounted last at the destination of each of these, in their order.
+///
+/// # Errors
+/// There is no such container, it has stopped, or nothing is mounted there; those before are gone
+/// all the same.
+pub fn unmount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
+    let work = || {
+        let joined = Joined::open(root, id, mounts)?;
+        (0..mounts.list.len()).try_for_each(|index| {
+            joined.run(index, &live::remove(&joined.request(index))?).map_err(|e| match e.errno() {
+                Some(libc::EINVAL) => e.hint("nothing is mounted there, or it is a symbolic link"),
+                _ => e,
+            })
+        })
+    };
+    work().map_err(|e: Error| e.within(format!("cannot unmount in {id:?}")))
+}
+
+/// A container that is joined once for each mount.
+struct Joined {
+    directory: Directory,
+    record: Record,
+    init: Identity,
+    pidfd: OwnedFd,
+    spec: Spec,
+    host: Host,
+    namespaces: Vec<NamespaceKind>,
+}
+
+impl Joined {
+    fn open(root: &Path, id: &str, mounts: &Mounts) -> Result<Joined> {
+        id::check(id)?;
+        let directory = Directory::open_locked(root, id)?;
+        let record = Record::load(&directory)?;
+        let stopped =
+            || Error::new("container not running").hint("only a created or running one has mounts");
+        let init = record.living_init().ok_or_else(stopped)?;
+        let failed = |e: std::io::Error| Error::io(format!("pid {}", init.pid), "pidfd_open", &e);
+        let pidfd = process::pidfd_open(init.pid).map_err(failed)?;
+        // Compared after opening: what the pidfd means can no longer change.
+        if !init.alive() {
+            return Err(stopped());
+        }
+        let spec = asked(start::config(&directory)?, mounts)?;
+        let bundle = PathBuf::from(&record.bundle);
+        let host = host::probe(&spec, &bundle, &record.cgroup, &cgroup::probe()?)?;
+        let namespaces = join::namespaces(init.pid)?;
+        Ok(Joined { directory, record, init, pidfd, spec, host, namespaces })
+    }
+
+    fn request(&self, index: usize) -> Request<'_> {
+        Request { spec: &self.spec, host: &self.host, namespaces: &self.namespaces, index }
+    }
+
+    fn take_back(&self, index: usize, error: Error) -> Error {
+        match live::remove(&self.request(index)).and_then(|plan| self.run(index, &plan)) {
+            Ok(()) => error,
+            Err(left) => error.detail(format!("and left behind: {}", left.line())),
+        }
+    }
+
+    /// Run a plan in the container, to its end.
+    fn run(&self, index: usize, plan: &Finished) -> Result<()> {
+        let failed = |call| move |e: std::io::Error| Error::io("mounts", call, &e);
+        let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
+        let program = launch::init_program(&self.directory)?;
+        let mut opened: Vec<OwnedFd> = vec![theirs.into()];
+        for preload in &plan.preloads {
+            opened.push(match preload {
+                Preload::Tree { mount } => trees::make(&self.spec, *mount, &self.record, &program)?,
+                _ => self.pidfd.try_clone().map_err(failed("fcntl"))?,
+            });
+        }
+        let descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
+        let request = Clone {
+            flags: 0,
+            cgroup: None,
+            program: program.as_fd(),
+            argv: &[c"tiny-ce".to_owned()],
+            envp: &[],
+            descriptors: &descriptors,
+            die_with_parent: true,
+        };
+        let mut child =
+            process::clone_exec(&request).map_err(|(call, e)| Error::io("mounts", call, &e))?;
+        drop(opened);
+        channel::send(&ours, &plan.bytes)?;
+        let said = self.converse(index, &mut child, plan, &ours);
+        drop(ours);
+        if said.is_err() {
+            let _ = process::kill(&child.pidfd, libc::SIGKILL);
+        }
+        let _ = process::wait(&child.pidfd, false);
+        said
+    }
+
+    fn converse(
+        &self,
+        index: usize,
+        child: &mut Child,
+        plan: &Finished,
+        channel: &UnixStream,
+    ) -> Result<()> {
+        loop {
+            match channel::listen(channel)? {
+                Said::At(report::READY, _) => return Ok(()),
+                Said::At(report::COPY_UP, Some(tmpfs)) => {
+                    let root = PathBuf::from(format!("/proc/{}/root", self.init.pid));
+                    copy_up::copy_up(&root, &self.spec.mounts[index].destination, &tmpfs)?;
+                    channel::go_on(channel)?;
+                }
+                Said::Forked(pid) => {
+                    let first = std::mem::replace(child, launch::adopt(pid)?);
+                    let _ = process::wait(&first.pidfd, false);
+                    channel::go_on(channel)?;
+                }
+                Said::Failed { index, errno, words } => {
+                    return Err(plan.failure(index, errno, &words));
+                }
+                Said::Closed => return Err(Error::new("init ended before the mount was done")),
+                Said::At(..) => return Err(Error::new("init reports out of turn")),
+            }
+        }
+    }
+}
+
+/// The configuration with these mounts for its own, checked; nothing else in it is looked at again.
+fn asked(mut spec: Spec, mounts: &Mounts) -> Result<Spec> {
+    spec.mounts.clone_from(&mounts.list);
+    let mut violations = check(&spec, Allow::default()).violations;
+    violations.retain(|violation| violation.path.starts_with("mounts["));
+    for violation in &mut violations {
+        // In the document the list is all there is.
+        violation.path = violation.path["mounts".len()..].to_owned();
+    }
+    if !violations.is_empty() {
+        return Err(load::refuse(Path::new(&mounts.source.0), &mounts.source.1, violations));
+    }
+    spec.process = None;
+    if let Some(linux) = &mut spec.linux {
+        linux.namespaces.retain(|namespace| namespace.path.is_none());
+    }
+    Ok(spec)
+}

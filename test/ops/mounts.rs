@@ -1,0 +1,176 @@
+//! `mounts add` and `mounts remove`.
+
+use crate::until;
+use serde_json::{Value, json};
+use tiny_ce_test::{Bundle, Case, Container, Done};
+
+/// A started container that waits, of a bundle whose root can be written.
+fn running<'c>(case: &'c Case, change: impl FnOnce(&mut Bundle)) -> (Bundle, Container<'c>) {
+    let mut bundle = case.bundle();
+    bundle.probe("pause").set("/root/readonly", false);
+    change(&mut bundle);
+    let mut container = case.create(&bundle);
+    container.start();
+    container.line("ready:");
+    (bundle, container)
+}
+
+/// Write the mounts down, and give the file to a verb.
+fn mounts(case: &Case, verb: &str, container: &Container<'_>, list: &Value) -> Done {
+    let file = case.dir().join("mounts.json");
+    std::fs::write(&file, list.to_string()).expect("a file");
+    let file = file.to_str().expect("UTF-8").to_owned();
+    case.tiny_ce(["mounts", verb, container.id(), &file])
+}
+
+fn inside<const N: usize>(container: &Container<'_>, words: [&str; N]) -> Done {
+    container.tiny_ce("exec", words)
+}
+
+/// What the container has mounted, as its program sees it.
+fn table(container: &Container<'_>) -> String {
+    std::fs::read_to_string(format!("/proc/{}/mountinfo", container.pid())).expect("mountinfo")
+}
+
+/// A directory and a file of the host's, with something in them.
+fn sources(case: &Case) -> (String, String) {
+    let (dir, file) = (case.dir().join("shared"), case.dir().join("hosts"));
+    std::fs::create_dir_all(&dir).expect("a directory");
+    std::fs::write(dir.join("note"), "from the host\n").expect("a file");
+    std::fs::write(&file, "127.0.0.1 here\n").expect("a file");
+    let text = |path: std::path::PathBuf| path.to_str().expect("UTF-8").to_owned();
+    (text(dir), text(file))
+}
+
+fn binds_and_tmpfs(case: &Case, container: &Container<'_>) {
+    let (dir, file) = sources(case);
+    let before = table(container);
+    let list = json!([
+        {"destination": "/mnt/shared", "type": "bind", "source": dir, "options": ["bind", "ro"]},
+        {"destination": "/etc/hosts", "source": file, "options": ["bind"]},
+        {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["size=64k", "ro"]},
+    ]);
+    mounts(case, "add", container, &list).ok();
+    let done =
+        inside(container, ["/probe", "cat", "/mnt/shared/note", "then", "cat", "/etc/hosts"]);
+    assert_eq!(done.ok(), "from the host\n127.0.0.1 here\n");
+    let done =
+        inside(container, ["/probe", "write", "/mnt/shared/x", "y", "then", "mkdir", "/tmp/x"]);
+    assert_eq!(done.value("write /mnt/shared/x"), "EROFS");
+    assert_eq!(done.value("mkdir /tmp/x"), "EROFS");
+    mounts(case, "remove", container, &list).ok();
+    assert_eq!(table(container), before);
+    let done = mounts(case, "remove", container, &list);
+    let text = done.fails();
+    assert!(text.contains("mounts[0] \"/mnt/shared\": umount2(2): EINVAL"), "{text}");
+    assert!(text.contains("nothing is mounted there"), "{text}");
+}
+
+#[test]
+fn binds_and_file_systems_come_and_go() {
+    let Some(case) = Case::root(&[]) else { return };
+    let (_bundle, container) = running(&case, |_| {});
+    binds_and_tmpfs(&case, &container);
+    // A paused container has mounts all the same.
+    container.tiny_ce("pause", []).ok();
+    let (dir, _) = sources(&case);
+    let list = json!([{"destination": "/mnt", "source": dir, "options": ["bind"]}]);
+    mounts(&case, "add", &container, &list).ok();
+    container.tiny_ce("resume", []).ok();
+    assert_eq!(inside(&container, ["/probe", "cat", "/mnt/note"]).ok(), "from the host\n");
+}
+
+#[test]
+fn in_a_user_namespace_too() {
+    let Some(case) = Case::root(&[]) else { return };
+    let map = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+    let (_bundle, container) = running(&case, |bundle| {
+        bundle.namespace("user", None);
+        bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    });
+    binds_and_tmpfs(&case, &container);
+}
+
+/// A file system shows the namespaces of the container, and not those of the caller.
+#[test]
+fn a_procfs_shows_the_container_s_processes() {
+    let Some(case) = Case::root(&[]) else { return };
+    let (_bundle, container) = running(&case, |_| {});
+    let list = json!([
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue"},
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]},
+    ]);
+    mounts(&case, "add", &container, &list).ok();
+    let done =
+        inside(&container, ["/probe", "list", "/sys/class/net", "then", "cat", "/proc/1/cmdline"]);
+    assert!(done.ok().ends_with("/probe\0pause\0"), "{done}");
+    assert_eq!(done.values("entry"), ["lo"]);
+    mounts(&case, "remove", &container, &list).ok();
+}
+
+#[test]
+fn all_of_a_list_or_none() {
+    let Some(case) = Case::root(&[]) else { return };
+    let (_bundle, container) = running(&case, |bundle| {
+        bundle.set("/root/readonly", true);
+    });
+    let (dir, _) = sources(&case);
+    let before = table(&container);
+    let good = json!({"destination": "/tmp", "source": dir, "options": ["bind"]});
+    for (bad, parts) in [
+        (
+            json!({"destination": "/not/there", "type": "tmpfs", "source": "tmpfs"}),
+            ["mounts[2] \"/not/there\": mkdirat(2): EROFS", "read-only"],
+        ),
+        (
+            json!({"destination": "/tmp", "type": "nopefs", "source": "x"}),
+            ["mounts[2] \"/tmp\": fsopen(2): ENODEV", ""],
+        ),
+        (
+            json!({"destination": "/tmp", "source": "/nowhere/at/all", "options": ["bind"]}),
+            ["/nowhere/at/all", "must exist"],
+        ),
+        (json!({"destination": "/proc/sys", "type": "tmpfs"}), ["[2].destination", "below /proc"]),
+    ] {
+        let done = mounts(&case, "add", &container, &json!([good, good, bad]));
+        let text = done.fails();
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        assert_eq!(table(&container), before, "{text}");
+    }
+}
+
+/// Paths are the container's: a link of its own leads to nowhere else (CVE-2021-30465).
+#[test]
+fn a_link_of_the_container_s_stays_inside() {
+    let Some(case) = Case::root(&[]) else { return };
+    let victim = case.dir().join("victim");
+    std::fs::create_dir(&victim).expect("a directory");
+    let (bundle, container) = running(&case, |_| {});
+    std::os::unix::fs::symlink(&victim, bundle.rootfs().join("out")).expect("a link");
+    let list = json!([{"destination": "/out/new", "type": "tmpfs", "source": "tmpfs"}]);
+    mounts(&case, "add", &container, &list).fails();
+    assert_eq!(std::fs::read_dir(&victim).expect("the directory").count(), 0);
+    // Inside, the link's target can be made, and is found.
+    let inner = bundle.rootfs().join(victim.strip_prefix("/").expect("absolute"));
+    std::fs::create_dir_all(&inner).expect("directories");
+    mounts(&case, "add", &container, &list).ok();
+    assert!(inner.join("new").is_dir());
+    assert_eq!(std::fs::read_dir(&victim).expect("the directory").count(), 0);
+    mounts(&case, "remove", &container, &list).ok();
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let Some(case) = Case::root(&[]) else { return };
+    let (_bundle, mut container) = running(&case, |_| {});
+    let done = mounts(&case, "add", &container, &json!({"destination": "/tmp"}));
+    assert!(done.fails().contains("mounts.json:1:1: expected an array"), "{done}");
+    container.kill("KILL");
+    container.ended();
+    until("stopped", || container.status() == "stopped");
+    let done = mounts(&case, "add", &container, &json!([{"destination": "/x", "type": "tmpfs"}]));
+    assert!(done.fails().contains("container not running"), "{done}");
+    let done = case.tiny_ce(["mounts", "remove", "nobody", "mounts.json"]);
+    assert!(done.fails().contains("container does not exist"), "{done}");
+}
