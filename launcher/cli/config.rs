@@ -14,7 +14,7 @@ use super::{Globals, print};
 use crate::spec::check::{Allow, check};
 use crate::spec::default::{default, rootless, to_json};
 use crate::spec::load;
-use crate::{Error, Result, log, sys};
+use crate::{Error, Result, log, seccomp, sys};
 
 command! {
     /// Write a config.json to start from.
@@ -108,7 +108,13 @@ fn validate(it: Validate, _: &Globals) -> Result<u8> {
     let file = it.config.as_deref().unwrap_or("config.json");
     let path = bundle.join(file);
     let (spec, source) = load(&bundle, file)?;
-    let findings = check(&spec, Allow::default());
+    let mut findings = check(&spec, Allow::default());
+    let filter = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    match filter.map(seccomp::compile) {
+        Some(Ok(filter)) => filter.warnings.iter().for_each(|text| log::warning(text)),
+        Some(Err(violations)) => findings.violations.extend(violations),
+        None => {}
+    }
     for warning in &findings.warnings {
         log::warning(&format!("{}: {}", path.display(), crate::spec::load::line(warning)));
     }

@@ -68,7 +68,9 @@ pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
     }
     plan.step_unless(Unless::ENOENT, Op::Unlinkat { at: dev, path: c"ptmx" });
     plan.step_unless(Unless::EEXIST, Op::Symlinkat { target: c"pts/ptmx", at: dev, path: c"ptmx" });
-    for (index, device) in configured.enumerate() {
+    // `podman run --privileged` lists all of the host's: the link stands for this one.
+    let linked = |device: &crate::spec::Device| root::components(&device.path) == ["dev", "ptmx"];
+    for (index, device) in configured.enumerate().filter(|(_, device)| !linked(device)) {
         plan.origin(format!("linux.devices[{index}] {:?}", device.path));
         let number = |n: Option<i64>| u32::try_from(n.unwrap_or(0)).unwrap_or(u32::MAX);
         let node = Node {
