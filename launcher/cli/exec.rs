@@ -129,17 +129,18 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
         return Err(Error::new(format!("exec: COMMAND or --process is missing; usage: {usage}")));
     }
     let process = |own: Option<&Process>| match &file {
-        Some(path) => container::process_file(path),
+        // conmon gives --tty beside a file that has it too.
+        Some(path) => container::process_file(path)
+            .map(|file| Process { terminal: file.terminal || changes.tty, ..file }),
         None => changes.applied(own.cloned(), &command),
     };
     container::exec(&globals.state_root()?, &it.id.0, process, &options).map(status)
 }
 
 impl Changes {
-    /// The first option that was given, as typed.
+    /// The first option that was given, as typed, and has no place beside a file.
     fn given(&self) -> Option<&'static str> {
         let rows = [
-            ("--tty", self.tty),
             ("--cwd", self.cwd.is_some()),
             ("--env", !self.env.is_empty()),
             ("--user", self.user.is_some()),
