@@ -6,9 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::cgroup::probe::unescape;
 use crate::cgroup::{Cgroup, Hierarchies, Mode, Version};
-use crate::compile;
 use crate::error::{Error, Result};
 use crate::spec::{Linux, NamespaceKind, Process, Spec};
 use crate::sys;
@@ -22,8 +20,6 @@ pub struct Host {
     pub egid: u32,
     /// The root file system, absolute.
     pub rootfs: String,
-    /// Where the mount is that the root file system is in; empty where nobody asks.
-    pub mount_point: String,
     /// What the source of each bind is, by index in `mounts`; `None` where it is not a bind.
     pub sources: Vec<Option<Source>>,
     /// Mode of the image's directory under each tmpfs that is given none, by index in `mounts`.
@@ -100,9 +96,6 @@ pub fn probe(
         ..Host::default()
     };
     host.tmpfs_modes = tmpfs_modes(spec, &rootfs);
-    if compile::shares(spec) {
-        host.mount_point = mount_point(&rootfs)?;
-    }
     host.rootfs = utf8(rootfs, "root.path")?;
     Ok(host)
 }
@@ -168,15 +161,6 @@ fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
         return Err(Error::new(text).hint("root.path names the directory that holds the image"));
     }
     Ok(resolved)
-}
-
-/// The longest of the mount points that a path is at or below, proc_pid_mountinfo(5).
-fn mount_point(path: &Path) -> Result<String> {
-    const TABLE: &str = "/proc/self/mountinfo";
-    let table = std::fs::read_to_string(TABLE).map_err(|e| Error::io(TABLE, "read", &e))?;
-    let points = table.lines().filter_map(|line| unescape(line.split(' ').nth(4)?));
-    let above = points.filter(|point| path.starts_with(point));
-    Ok(above.max_by_key(String::len).unwrap_or_else(|| "/".to_owned()))
 }
 
 fn sources(spec: &Spec, bundle: &Path) -> Result<Vec<Option<Source>>> {

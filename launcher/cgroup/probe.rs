@@ -208,7 +208,7 @@ fn is_controller(option: &str) -> bool {
 }
 
 /// Undo `\040` and its like in a mountinfo; nothing if the result is not UTF-8.
-pub fn unescape(field: &str) -> Option<String> {
+fn unescape(field: &str) -> Option<String> {
     if !field.contains('\\') {
         return Some(field.to_owned());
     }

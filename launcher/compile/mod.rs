@@ -108,7 +108,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     };
     let groups = namespaces::cgroup_preloads(plan, host)?;
     let joined = namespaces::preloads(plan, spec)?;
-    let trees = mounts::preloads(plan, spec, host)?;
+    let mut trees = mounts::preloads(plan, spec, host)?;
     session(plan, request)?;
     namespaces::join_cgroups(plan, spec, groups);
     namespaces::join(plan, spec, host, &joined)?;
@@ -118,6 +118,9 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
         None => Vec::new(),
     };
     sysctl(plan, spec)?;
+    if shares(spec) {
+        mounts::shared(plan, spec, host, &mut trees)?;
+    }
     let root = rootfs(plan, request)?;
     let context = mounts::Context { spec, host, root, trees: &trees };
     let deferred = mounts::all(plan, &context)?;
@@ -129,11 +132,6 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     working_directory(plan, spec, root)?;
     deferred.finish(plan);
     hooks(plan, spec);
-    if shares(spec) {
-        // The host's mounts are peers: what is done from here on must not be done there.
-        plan.origin("linux.rootfsPropagation");
-        plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, Propagation::MS_SLAVE));
-    }
     if let Some(linux) = &spec.linux {
         masks::readonly_paths(plan, root, &linux.readonly_paths)?;
         masks::masked_paths(plan, root, &linux.masked_paths)?;
@@ -229,27 +227,20 @@ fn propagation(spec: &Spec) -> Option<RootfsPropagation> {
 }
 
 /// Whether mounts of the container may reach the host.
-pub fn shares(spec: &Spec) -> bool {
+fn shares(spec: &Spec) -> bool {
     matches!(propagation(spec), Some(RootfsPropagation::Shared | RootfsPropagation::Rshared))
 }
 
 /// The root file system, attached where it is, and a descriptor of its root.
 fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
     plan.origin("linux.rootfsPropagation");
-    // Nothing that is done here reaches the host, unless sharing is asked for by name.
-    match propagation(request.spec) {
-        _ if shares(request.spec) => {
-            // Mounts of the host are peers of its own, for binds to stay so; but not the one that
-            // the root file system is in, or all that is mounted in there would be there too.
-            let host = c_string(&request.host.mount_point)?;
-            plan.step(propagate(Slot::CWD, &host, AtFlags(0), Propagation::MS_PRIVATE));
-        }
-        Some(RootfsPropagation::Private | RootfsPropagation::Rprivate) => {
-            let all = AtFlags::AT_RECURSIVE;
-            plan.step(propagate(Slot::CWD, c"/", all, Propagation::MS_PRIVATE));
-        }
-        _ => plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, Propagation::MS_SLAVE)),
-    }
+    // Nothing that is done from here on reaches the host. What is to be shared with it has been
+    // cloned before, and stays its peer.
+    let world = match propagation(request.spec) {
+        Some(RootfsPropagation::Private | RootfsPropagation::Rprivate) => Propagation::MS_PRIVATE,
+        _ => Propagation::MS_SLAVE,
+    };
+    plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, world));
     plan.origin("root.path");
     if let Some(directory) = request.ephemeral {
         return ephemeral(plan, request, directory);

@@ -151,8 +151,23 @@ pub struct Context<'a> {
     pub host: &'a Host,
     /// The rootfs.
     pub root: Slot,
-    /// Trees that the launcher makes, by index in `mounts`.
+    /// Trees that are there already, by index in `mounts`.
     pub trees: &'a [Option<Slot>],
+}
+
+/// Clone the binds that are to be shared with the host, whose mounts are its peers only so far.
+pub fn shared(plan: &mut Plan, spec: &Spec, host: &Host, trees: &mut [Option<Slot>]) -> Result<()> {
+    for (index, (mount, tree)) in spec.mounts.iter().zip(trees).enumerate() {
+        let options = Options::new(&mount.options);
+        let shared = options.propagation.last().is_some_and(|it| it.0 == Propagation::MS_SHARED);
+        let Some(source) = host.sources.get(index).and_then(Option::as_ref) else { continue };
+        if shared && tree.is_none() {
+            plan.origin(format!("mounts[{index}] {:?}", mount.destination));
+            let recursive = options.bind == Some(true);
+            *tree = Some(clone(plan, &source.path, recursive, options.source_nofollow)?);
+        }
+    }
+    Ok(())
 }
 
 /// Steps for every mount, in the order given.

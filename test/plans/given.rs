@@ -128,7 +128,6 @@ impl Given {
         };
         let host = Host {
             rootfs: "/bundle/rootfs".to_owned(),
-            mount_point: "/bundle".to_owned(),
             sources: spec.mounts.iter().map(bind).collect(),
             tmpfs_modes: spec.mounts.iter().map(tmpfs).collect(),
             kcore: true,
