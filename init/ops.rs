@@ -266,8 +266,6 @@ ops! { 'p;
         check check!(Write { data }, m, got => got == data.len());
     /// Close.
     Close = CLOSE { fd: Slot } (fd);
-    /// Copy everything in `from` (a regular file) to `to`.
-    Sendfile = SENDFILE { to: Slot, from: Slot } (to, from, 0usize, 0x7fff_f000usize);
     /// Change the working directory to a descriptor.
     Fchdir = FCHDIR { fd: Slot } (fd);
     /// Change the working directory.

@@ -74,19 +74,36 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     Ok(std::mem::take(plan).finish())
 }
 
-/// Enter the container's cgroups and namespaces; the mount namespace last, so that what is opened
-/// below `/proc` before it is the host's.
+/// Run on these CPUs only.
+fn affinity(plan: &mut Plan, which: &str, cpus: Option<&str>) {
+    let Some(cpus) = cpus.filter(|cpus| !cpus.is_empty()) else { return };
+    plan.origin(format!("process.execCPUAffinity.{which}"));
+    let words = crate::spec::list::mask(cpus);
+    let mask: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    plan.step(Op::SchedSetaffinity { mask: &mask });
+}
+
+/// Enter the container's cgroups and namespaces; where labels are opened below `/proc`, the mount
+/// namespace after that.
 fn join(
     plan: &mut Plan,
     request: &Request<'_>,
     container: Slot,
     tasks: Vec<Slot>,
 ) -> Result<Vec<Label>> {
+    let cpus = request.process.exec_cpu_affinity.as_ref();
+    affinity(plan, "initial", cpus.and_then(|cpus| cpus.initial.as_deref()));
     plan.origin("linux.cgroupsPath");
     for fd in tasks {
         plan.step(Op::Write { fd, data: b"0" });
         plan.close(fd);
     }
+    affinity(plan, "final", cpus.and_then(|cpus| cpus.last.as_deref()));
+    // In one call the kernel asks for all rights at once, those of the host included; in two,
+    // because what is opened below /proc has to be the host's.
+    let late = |kind: &NamespaceKind| {
+        security::is_wanted(request.process) && *kind == NamespaceKind::Mount
+    };
     let enter = |plan: &mut Plan, wanted: &dyn Fn(&NamespaceKind) -> bool| {
         let joined = request.namespaces.iter().filter(|kind| wanted(kind));
         let kind = joined.fold(CloneFlags(0), |all, kind| all | namespaces::flag(*kind));
@@ -95,7 +112,7 @@ fn join(
             plan.step(Op::Setns { fd: container, kind });
         }
     };
-    enter(plan, &|kind| *kind != NamespaceKind::Mount);
+    enter(plan, &|kind| !late(kind));
     if request.namespaces.contains(&NamespaceKind::User) {
         namespaces::become_root(plan, request.spec);
     }
@@ -104,7 +121,7 @@ fn join(
         namespaces::fork(plan);
     }
     let labels = security::open(plan, request.process)?;
-    enter(plan, &|kind| *kind == NamespaceKind::Mount);
+    enter(plan, &late);
     plan.close(container);
     Ok(labels)
 }

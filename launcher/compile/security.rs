@@ -19,6 +19,12 @@ pub struct Label {
     origin: &'static str,
 }
 
+/// Whether the process is to have any label.
+pub fn is_wanted(process: &Process) -> bool {
+    let given = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
+    given(&process.apparmor_profile) || given(&process.selinux_label)
+}
+
 /// Open what the process's labels are written to: before `/proc` can be anybody else's.
 pub fn open(plan: &mut Plan, process: &Process) -> Result<Vec<Label>> {
     let mut labels = Vec::new();
