@@ -147,26 +147,28 @@ fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> 
 /// Every broken rule at once; warnings are logged.
 fn judge(spec: &Spec, bytes: &[u8], path: &Path, allow: Allow) -> Result<()> {
     let findings = check(spec, allow);
-    for warning in &findings.warnings {
-        let text = format!("{}: {}", path.display(), load::line(warning));
-        // runc's own default config has it, and it does no harm: "validate" tells.
-        match warning.path == "process.capabilities.ambient" {
-            true => log::debug(|| text),
-            false => log::warning(&text),
-        }
-    }
+    warn(path, &findings.warnings);
     if findings.violations.is_empty() {
         return Ok(());
     }
     Err(load::refuse(path, bytes, findings.violations))
 }
 
+fn warn(path: &Path, warnings: &[Violation]) {
+    for warning in warnings {
+        let text = format!("{}: {}", path.display(), load::line(warning));
+        // runc's own default config has it, and it does no harm: "validate" tells.
+        match warning.path.ends_with("capabilities.ambient") {
+            true => log::debug(|| text),
+            false => log::warning(&text),
+        }
+    }
+}
+
 /// Every broken rule of a process alone.
 pub fn judge_process(process: &Process) -> Result<()> {
     let findings = crate::spec::check::check_process(process);
-    for warning in &findings.warnings {
-        log::warning(&format!("process: {}", load::line(warning)));
-    }
+    warn(Path::new("process"), &findings.warnings);
     if findings.violations.is_empty() {
         return Ok(());
     }
