@@ -79,20 +79,17 @@ pub fn join_cgroups(plan: &mut Plan, spec: &Spec, tasks: Vec<Slot>) {
     }
 }
 
-/// Root of a new user namespace, or the first id it has: before that nothing can be made in it.
+/// Root of the user namespace, or the first id it has: before that nothing can be made in it. One
+/// that is joined has its maps already, with a root as everywhere.
 pub fn become_root(plan: &mut Plan, spec: &Spec) {
     plan.origin("linux.uidMappings");
     let first = |map: &[crate::spec::IdMapping]| {
         let has_root = map.iter().any(|m| m.container_id == 0);
-        if has_root { Some(0) } else { map.first().map(|m| m.container_id) }
+        if has_root { 0 } else { map.first().map_or(0, |m| m.container_id) }
     };
     let Some(linux) = &spec.linux else { return };
-    if let Some(gid) = first(&linux.gid_mappings) {
-        plan.step(Op::Setresgid { gid });
-    }
-    if let Some(uid) = first(&linux.uid_mappings) {
-        plan.step(Op::Setresuid { uid });
-    }
+    plan.step(Op::Setresgid { gid: first(&linux.gid_mappings) });
+    plan.step(Op::Setresuid { uid: first(&linux.uid_mappings) });
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
 }
 
