@@ -247,7 +247,7 @@ fn clone(
 /// The caller's descriptors from 3 on, which the program is to have.
 pub fn preserve(descriptors: &mut Vec<RawFd>, count: u32) -> Result<()> {
     for fd in 3..3 + count as RawFd {
-        if !sys::file::is_open(fd) {
+        if !sys::file::is_inheritable(fd) {
             return Err(Error::new(format!("--preserve-fds {count}: {fd} is not open"))
                 .hint("descriptors from 3 on are counted; the caller must leave them open"));
         }

@@ -129,10 +129,12 @@ pub fn lock(fd: &impl AsFd, wait: bool) -> io::Result<()> {
     }
 }
 
-/// Whether a descriptor number is open in this process.
-pub fn is_open(fd: RawFd) -> bool {
+/// Whether a descriptor number is open, and such that a program inherits it: those that this
+/// process has opened itself are not.
+pub fn is_inheritable(fd: RawFd) -> bool {
     // SAFETY: no pointers.
-    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    flags >= 0 && flags & libc::FD_CLOEXEC == 0
 }
 
 /// Type and permissions of an inherited descriptor.
