@@ -18,6 +18,13 @@ pub fn hand_over(path: &Path, master: &OwnedFd) -> Result<()> {
     socket::send(&connection, b"/dev/ptmx", master).map_err(|e| Error::io(place(), "sendmsg", &e))
 }
 
+/// The master that this process keeps, with the size of its own terminal, if it has one: before the
+/// program looks.
+pub fn sized(master: OwnedFd) -> OwnedFd {
+    let _ = terminal::copy_size(io::stdin().as_fd(), master.as_fd());
+    master
+}
+
 /// Before anything is made: a terminal needs exactly one of a console socket and a foreground.
 pub fn check(terminal: bool, detached: bool, socket: Option<&Path>) -> Result<()> {
     match (terminal, detached, socket) {

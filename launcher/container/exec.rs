@@ -169,7 +169,7 @@ impl Joining<'_> {
                 Said::At(report::READY, _) => break,
                 Said::At(report::TERMINAL, Some(master)) => match &self.options.console_socket {
                     Some(path) => console::hand_over(path, &master)?,
-                    None => joined.terminal = Some(master),
+                    None => joined.terminal = Some(console::sized(master)),
                 },
                 Said::At(report::LISTENER, Some(fd)) => {
                     self.going(plan, joined.child.pid).listener(fd)?;

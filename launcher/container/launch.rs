@@ -334,7 +334,7 @@ impl Init<'_, '_> {
                 }
                 Said::At(report::TERMINAL, Some(master)) => match &self.options.console_socket {
                     Some(path) => super::console::hand_over(path, &master)?,
-                    None => self.undo.terminal = Some(master),
+                    None => self.undo.terminal = Some(super::console::sized(master)),
                 },
                 Said::At(report::COPY_UP, Some(tmpfs)) => {
                     self.copy_up(&tmpfs)?;
