@@ -162,8 +162,12 @@ impl Record {
     /// Whether init still is init: its program is ours, and not yet the container's.
     fn awaits_start(&self, init: Identity) -> bool {
         let Some((_, device, inode)) = self.init else { return false };
-        let program = std::fs::metadata(format!("/proc/{}/exe", init.pid));
-        program.is_ok_and(|program| program.dev() == device && program.ino() == inode)
+        match std::fs::metadata(format!("/proc/{}/exe", init.pid)) {
+            Ok(program) => program.dev() == device && program.ino() == inode,
+            // Init is not dumpable, so that somebody without privileges cannot look; a program in
+            // their own user namespace they can look at.
+            Err(e) => e.raw_os_error() == Some(libc::EACCES),
+        }
     }
 }
 
