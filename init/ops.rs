@@ -193,6 +193,8 @@ ops! { 'p;
     JoinSessionKeyring = KEYCTL { } (1usize, 0usize);
     /// A session of its own: no controlling terminal, no job control from outside.
     Setsid = SETSID { } ();
+    /// Wait until the kernel has freed what was closed and replaced before (RCU).
+    Membarrier = MEMBARRIER { command: u32 } (command);
 
     // ---- mounts, made detached and attached by descriptor
     /// Clone the mounts at `path` into a detached tree.

@@ -20,7 +20,7 @@ use tiny_ce_init::flags::{
     AtFlags, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Prctl,
     Propagation, UmountFlags,
 };
-use tiny_ce_init::{Op, Slot};
+use tiny_ce_init::{Op, Slot, Unless};
 
 use crate::error::Result;
 use crate::host::Host;
@@ -359,6 +359,25 @@ fn names(plan: &mut Plan, spec: &Spec) {
     }
 }
 
+/// A memory limit below this has no room for what the kernel frees late, in bytes.
+const TIGHT_BYTES: i64 = 1 << 20;
+
+/// What the steps up to here have used and left is freed by the kernel a while later, and counts
+/// until then: execve(2) may find no room beside it.
+fn settle(plan: &mut Plan, spec: &Spec) {
+    let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+    let limit = resources.and_then(|it| it.memory.as_ref()).and_then(|memory| memory.limit);
+    if !limit.is_some_and(|limit| (1..TIGHT_BYTES).contains(&limit)) {
+        return;
+    }
+    plan.origin("linux.resources.memory.limit");
+    // Each waits for one grace period; what is due is then freed piece by piece, over a few.
+    for _ in 0..4 {
+        // MEMBARRIER_CMD_GLOBAL. A system call filter may already be there, and forbid it.
+        plan.step_unless(Unless::ENOSYS.or(Unless::EPERM), Op::Membarrier { command: 1 });
+    }
+}
+
 /// Execution domain.
 fn personality(plan: &mut Plan, spec: &Spec) {
     if let Some(personality) = spec.linux.as_ref().and_then(|linux| linux.personality.as_ref()) {
@@ -425,6 +444,7 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
         terminal::take(plan, slave);
         identity::change(plan, identity)?;
     }
+    settle(plan, spec);
     plan.origin("the commit");
     plan.step(Op::Report { to: Slot::CHANNEL, what: report::READY });
     plan.step(Op::Await { from: Slot::CHANNEL });
