@@ -84,6 +84,19 @@ static const struct {
     { "kill-at", 2, trace_kill_at, "N PROGRAM [ARGUMENT]...: just before its Nth system call" },
     { "kill-after-getppid", 2, trace_kill_after_getppid, "N PROGRAM [ARGUMENT]...: from there on" },
     { "fault", 5, fault, "REPORT WHOSE FAULT N PROGRAM [ARGUMENT]...: at its Nth system call" },
+    { "signal-at", 3, trace_signal_at, "N SIGNAL PROGRAM [ARGUMENT]...: before its Nth call" },
+    { "groups", 0, set_groups, "[GID]...: the supplementary groups" },
+    { "setgid", 1, set_gid, "GID" },
+    { "limit", 2, set_limit, "NUMBER VALUE: of a resource, as in <asm/resource.h>" },
+    { "block", 1, set_block, "SIGNAL" },
+    { "close", 0, set_close, "[FD]..." },
+    { "hold", 3, set_hold, "FD PATH r|w|path: open it there, across exec too" },
+    { "console", 1, terminal_console, "SOCKET: take a terminal's master, and sit there" },
+    { "in-terminal", 1, terminal_in, "PROGRAM [ARGUMENT]...: on a terminal of its own" },
+    { "exchange", 2, attack_exchange, "A B: they change places until killed" },
+    { "watch-fds", 1, attack_fds, "MS: look for files that others have open above 2" },
+    { "reopen-exe", 1, attack_exe, "MS: try to write to the programs of others" },
+    { "be-pid", 1, attack_pid, "PID: a child has it" },
 };
 
 static void run(char **words, int count)

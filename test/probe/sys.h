@@ -93,6 +93,12 @@ command_fn act_cat, act_write, act_append, act_open, act_stat, act_list, act_rea
 /* net.c: whom it reaches */
 command_fn net_interfaces, net_ping, net_udp_echo, net_udp_send;
 /* trace.c: what becomes of a program that is killed */
-command_fn trace_kill_at, trace_kill_after_getppid;
+command_fn trace_kill_at, trace_kill_after_getppid, trace_signal_at;
 /* fault.c: what becomes of it, and of its child, by a fault at one call of theirs */
 command_fn fault;
+/* set.c: what the program that it becomes is given */
+command_fn set_groups, set_gid, set_limit, set_block, set_close, set_hold;
+/* terminal.c: the other end of a terminal */
+command_fn terminal_console, terminal_in;
+/* attack.c: what somebody reaches who means harm */
+command_fn attack_exchange, attack_fds, attack_exe, attack_pid;

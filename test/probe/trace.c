@@ -30,27 +30,27 @@ static void start(char **words)
     leave(127);
 }
 
-/* Killed just before its Nth system call, those of all threads counted: "killed: N"; or "ended:
- * STATUS", as wait(2) has it, if there were not so many. */
-static void watch(char **words, int counting)
+/* Sent `fatal` just before its Nth system call, those of all threads counted: "killed: N" if that
+ * ended it; else "ended: STATUS", as wait(2) has it. */
+static void watch(long point, long fatal, char **words, int counting)
 {
-    long point = number(words[0]), calls = 0, child = fork_();
+    long calls = 0, child = fork_();
     int status = 0;
-    if (child == 0) start(words + 1);
+    if (child == 0) start(words);
     long thread = SYS(wait4, child, &status, __WALL, 0);
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC;
     SYS(ptrace, PTRACE_SETOPTIONS, child, 0, options | PTRACE_O_EXITKILL);
     for (long signal = 0; thread > 0; thread = SYS(wait4, -1, &status, __WALL, 0)) {
         if ((status & 0xff) != 0x7f) {
             if (thread != child) continue;
-            if (calls >= point) print("killed: %ld\n", calls);
+            if (calls >= point && (status & 0x7f) == fatal) print("killed: %ld\n", point);
             else print("ended: %ld\n", (long)status);
             return;
         }
         signal = status >> 8 & 0xff;
         if (signal == SYSCALL_STOP) {
             long call = begun(thread);
-            if (call >= 0 && counting && ++calls == point) SYS(kill, child, SIGKILL);
+            if (call >= 0 && counting && ++calls == point) SYS(kill, child, fatal);
             counting |= call == __NR_getppid;
             signal = 0;
         }
@@ -64,12 +64,19 @@ static void watch(char **words, int counting)
 void trace_kill_at(char **words, int count)
 {
     (void)count;
-    watch(words, 1);
+    watch(number(words[0]), SIGKILL, words + 1, 1);
+}
+
+/* A signal that it may survive: "killed: N" says that it did not. */
+void trace_signal_at(char **words, int count)
+{
+    (void)count;
+    watch(number(words[0]), number(words[1]), words + 2, 1);
 }
 
 /* Counts only what comes after getppid: so a program says where its interesting part begins. */
 void trace_kill_after_getppid(char **words, int count)
 {
     (void)count;
-    watch(words, 0);
+    watch(number(words[0]), SIGKILL, words + 1, 0);
 }

@@ -124,6 +124,22 @@ impl Bundle {
         found.unwrap_or_else(|| panic!("no mount at {destination}"))
     }
 
+    /// Bind `source` of the host, in place of any mount that config.json has at `destination`.
+    pub fn bind(&mut self, source: &str, destination: &str, options: &[&str]) -> &mut Self {
+        let mount = json!({
+            "destination": destination,
+            "type": "bind",
+            "source": source,
+            "options": options,
+        });
+        let list = self.at("/mounts").as_array_mut().expect("mounts");
+        match list.iter().position(|mount| mount["destination"] == destination) {
+            Some(index) => list[index] = mount,
+            None => list.push(mount),
+        }
+        self
+    }
+
     fn at(&mut self, pointer: &str) -> &mut Value {
         let mut place = &mut self.config;
         for word in pointer.split('/').skip(1).map(unescape) {

@@ -28,8 +28,9 @@ pub fn probe() -> &'static Path {
     BUILT.get_or_init(|| match std::env::var_os("TINY_CE_PROBE") {
         Some(path) => path.into(),
         None => {
-            let code =
-                ["sys.h", "sys.c", "probe.c", "see.c", "act.c", "net.c", "trace.c", "fault.c"];
+            let files = std::fs::read_dir(crate::tree().join("test/probe")).expect("test/probe");
+            let name = |file: std::fs::DirEntry| file.file_name().to_str().map(str::to_owned);
+            let code: Vec<String> = files.flatten().filter_map(name).collect();
             build("probe", &code)
         }
     })
@@ -40,10 +41,10 @@ pub fn floor() -> PathBuf {
     build("floor", &["sys.h", "sys.c", "../bench/floor.c"])
 }
 
-fn build(name: &str, sources: &[&str]) -> PathBuf {
+fn build(name: &str, sources: &[impl AsRef<str>]) -> PathBuf {
     let from = crate::tree().join("test/probe");
     let to = crate::tree().join("target/probe").join(name);
-    let sources: Vec<PathBuf> = sources.iter().map(|source| from.join(source)).collect();
+    let sources: Vec<PathBuf> = sources.iter().map(|source| from.join(source.as_ref())).collect();
     let modified = |path: &Path| path.metadata().and_then(|file| file.modified()).ok();
     let newest = sources.iter().filter_map(|path| modified(path)).max();
     if modified(&to) > newest {

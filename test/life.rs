@@ -1,0 +1,25 @@
+//! The life of a container, and what its program finds: each field of config.json and each option
+//! of the command line, seen from inside.
+
+#[path = "life/embedded.rs"]
+mod embedded;
+#[path = "life/exec.rs"]
+mod exec;
+#[path = "life/files.rs"]
+mod files;
+#[path = "life/init.rs"]
+mod init;
+#[path = "life/namespaces.rs"]
+mod namespaces;
+#[path = "life/options.rs"]
+mod options;
+#[path = "life/parallel.rs"]
+mod parallel;
+#[path = "life/process.rs"]
+mod process;
+#[path = "life/status.rs"]
+mod status;
+#[path = "life/terminal.rs"]
+mod terminal;
+#[path = "life/unprivileged.rs"]
+mod unprivileged;

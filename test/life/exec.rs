@@ -1,0 +1,226 @@
+//! `exec`: another process of a container is confined as the first one is, unless asked otherwise.
+
+use serde_json::{Value, json};
+use std::fs;
+use tiny_ce_test::{Bundle, Case, Container, Done};
+
+fn running<'c>(case: &'c Case, bundle: &mut Bundle) -> Container<'c> {
+    bundle.probe("await 15");
+    let mut container = case.create(bundle);
+    container.start();
+    container.line("ready:");
+    container
+}
+
+/// `tiny-ce exec OPTIONS… ID /probe COMMANDS…`.
+fn exec(case: &Case, container: &Container<'_>, options: &[&str], commands: &str) -> Done {
+    let mut words = vec!["exec"];
+    words.extend(options);
+    words.extend([container.id(), "/probe"]);
+    words.extend(commands.split_whitespace());
+    case.tiny_ce(words)
+}
+
+/// A process with something of everything.
+fn particular(bundle: &mut Bundle) {
+    let sets = json!(["CAP_CHOWN", "CAP_KILL"]);
+    for set in ["bounding", "permitted", "effective"] {
+        bundle.set(&format!("/process/capabilities/{set}"), sets.clone());
+    }
+    bundle.remove("/process/capabilities/ambient");
+    bundle.set("/process/user/additionalGids", json!([7, 9])).set("/process/user/umask", 0o027);
+    bundle.set("/process/cwd", "/tmp").set("/process/oomScoreAdj", 17);
+    bundle.set("/process/rlimits", json!([{"type": "RLIMIT_CORE", "soft": 4096, "hard": 8192}]));
+    bundle.set("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 3}));
+    bundle.set("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 5}));
+    bundle.set(
+        "/linux/seccomp",
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["mkdirat", "mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122}]}),
+    );
+}
+
+#[test]
+fn it_is_confined_as_the_container_is() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    particular(&mut bundle);
+    let commands = "ids then caps then no_new_privs then seccomp then umask then cwd then limits \
+        then signals then ioprio then scheduler then namespaces then cgroup then fds then \
+        mkdir /tmp/x";
+    bundle.probe(commands);
+    let own = case.run(&bundle);
+    let container = running(&case, &mut bundle);
+    let done = exec(&case, &container, &[], commands);
+    for key in [
+        "uid",
+        "gid",
+        "groups",
+        "cap.effective",
+        "cap.permitted",
+        "cap.inheritable",
+        "cap.bounding",
+        "cap.ambient",
+        "no_new_privs",
+        "seccomp",
+        "umask",
+        "cwd",
+        "limit.RLIMIT_CORE",
+        "signal.blocked",
+        "signal.ignored",
+        "ioprio.level",
+        "scheduler.policy",
+        "scheduler.nice",
+        "mkdir /tmp/x",
+    ] {
+        assert_eq!(done.value(key), own.value(key), "{key}");
+    }
+    assert_eq!(done.value("cap.inheritable"), "0000000000000000");
+    assert_eq!(done.value("mkdir /tmp/x"), "EDQUOT");
+    assert_eq!(done.value("groups"), "7 9");
+    assert_eq!(done.value("cwd"), "/tmp");
+    assert_eq!(done.values("fd").len(), 3, "{done}");
+    // In the groups of the container, which is how they look from its cgroup namespace.
+    assert!(done.values("cgroup").iter().all(|line| line.ends_with(":/")), "{done}");
+    for (key, file) in [("ns.pid", "pid"), ("ns.mnt", "mnt"), ("ns.net", "net"), ("ns.ipc", "ipc")]
+    {
+        let link = fs::read_link(format!("/proc/{}/ns/{file}", container.pid())).expect("one");
+        assert_eq!(done.value(key), link.to_str().expect("UTF-8"));
+    }
+}
+
+#[test]
+fn options_change_it() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let container = running(&case, &mut bundle);
+    let options = [
+        "--user",
+        "1:2",
+        "--additional-gids",
+        "30",
+        "--cwd",
+        "/etc",
+        "--env",
+        "A=1",
+        "--env=B=2",
+        "--cap",
+        "CAP_NET_RAW",
+    ];
+    let done = exec(&case, &container, &options, "ids then cwd then env then caps");
+    assert_eq!(done.value("uid"), "1 1 1");
+    assert_eq!((done.value("gid"), done.value("groups")), ("2 2 2", "30"));
+    assert_eq!(done.value("cwd"), "/etc");
+    assert!(done.values("env").contains(&"A=1") && done.values("env").contains(&"B=2"), "{done}");
+    assert_eq!(done.value("cap.inheritable"), "0000000000000000");
+    let bounding = u64::from_str_radix(done.value("cap.bounding"), 16).expect("hexadecimal");
+    assert_ne!(bounding & 1 << 13, 0, "{done}");
+}
+
+#[test]
+fn a_process_file_is_all_of_it() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    particular(&mut bundle);
+    let container = running(&case, &mut bundle);
+    let file = case.dir().join("process.json");
+    let process = json!({
+        "user": {"uid": 5, "gid": 6}, "cwd": "/", "args": ["/probe", "ids", "then", "cwd"],
+        "env": [format!("TINY_CE_CASE={}", case.tag())],
+    });
+    fs::write(&file, process.to_string()).expect("a file");
+    let path = file.to_str().expect("UTF-8");
+    let done = case.tiny_ce(["exec", "--process", path, container.id()]);
+    assert_eq!((done.value("uid"), done.value("gid")), ("5 5 5", "6 6 6"));
+    assert!(done.stdout.contains("\ngroups:\n"), "{done}");
+    assert_eq!(done.value("cwd"), "/");
+    let done = case.tiny_ce(["exec", "--process", path, container.id(), "/probe"]);
+    assert!(done.fails().contains("--process"), "{done}");
+}
+
+#[test]
+fn its_exit_status_is_the_programs_or_255() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let container = running(&case, &mut bundle);
+    exec(&case, &container, &[], "exit 9").ends(9);
+    exec(&case, &container, &[], "crash").ends(132);
+    exec(&case, &container, &[], "kill 0 15").ends(143);
+    let done = case.tiny_ce(["exec", container.id(), "/nope"]);
+    assert!(done.ends(255).stderr.contains("no such file or directory"), "{done}");
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn signals_are_passed_on_to_it() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let container = running(&case, &mut bundle);
+    let mut beside = case.spawn(["exec", container.id(), "/probe", "await", "15"]);
+    beside.line("ready:");
+    beside.signal("USR1");
+    assert_eq!(beside.line("signal:"), "signal: 10");
+    beside.signal("TERM");
+    beside.done().ends(0);
+}
+
+#[test]
+fn detached_it_runs_on_and_its_pid_is_told() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let container = running(&case, &mut bundle);
+    let file = case.dir().join("pid");
+    let path = file.to_str().expect("UTF-8");
+    exec(&case, &container, &["--detach", "--pid-file", path], "await 15").ends(0);
+    let pid = fs::read_to_string(&file).expect("the file");
+    let pid: u32 = pid.parse().expect("a bare number");
+    assert_ne!(pid, container.pid());
+    let namespace = |pid| fs::read_link(format!("/proc/{pid}/ns/pid")).expect("a namespace");
+    assert_eq!(namespace(pid), namespace(container.pid()));
+    container.tiny_ce("delete", ["--force"]).ok();
+    assert!(!fs::exists(format!("/proc/{pid}/exe")).unwrap_or(false));
+}
+
+#[test]
+fn a_created_container_can_be_entered() {
+    let Some(case) = Case::root(&[]) else { return };
+    let container = case.create(&case.bundle());
+    let done = exec(&case, &container, &[], "pid then processes");
+    assert_eq!(done.ends(0).values("process").len(), 2, "{done}");
+}
+
+/// Ids by number, exactly as they stand there (CVE-2026-30892).
+#[test]
+fn users_are_numbers() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let container = running(&case, &mut bundle);
+    for (user, uid, gid) in [
+        ("1", "1 1 1", "0 0 0"),
+        ("1:2", "1 1 1", "2 2 2"),
+        ("1234", "1234 1234 1234", "0 0 0"),
+        ("4294967294:4294967294", "4294967294 4294967294 4294967294", ""),
+    ] {
+        let done = exec(&case, &container, &["--user", user], "ids");
+        assert_eq!(done.value("uid"), uid, "{user}");
+        assert!(gid.is_empty() || done.value("gid") == gid, "{done}");
+    }
+    for user in [
+        "1:",
+        ":1",
+        "-1",
+        "4294967295",
+        "4294967296",
+        "1:4294967295",
+        "1:2:3",
+        "abc",
+        "",
+        "1 ",
+        "+1",
+    ] {
+        let done = exec(&case, &container, &[&format!("--user={user}")], "ids");
+        assert!(!done.fails().is_empty() && done.stdout.is_empty(), "{user}: {done}");
+    }
+    let state: Value = container.state();
+    assert_eq!(state["status"], "running");
+}

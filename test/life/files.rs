@@ -1,0 +1,207 @@
+//! `root`, `mounts`, and what of the file system is masked, read-only, made or shared.
+
+use serde_json::json;
+use std::fs;
+use tiny_ce_test::{Case, Need};
+
+#[test]
+fn a_read_only_root_is_read_only() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("write /etc/x y then write /dev/shm/x y then mkdir /x");
+    let done = case.run(&bundle);
+    assert_eq!(done.value("write /etc/x"), "EROFS");
+    assert_eq!(done.value("mkdir /x"), "EROFS");
+    assert_eq!(done.value("write /dev/shm/x"), "ok");
+    bundle.set("/root/readonly", false);
+    assert_eq!(case.run(&bundle).value("write /etc/x"), "ok");
+    assert_eq!(fs::read(bundle.rootfs().join("etc/x")).expect("written"), b"y");
+}
+
+#[test]
+fn masked_paths_are_empty_and_read_only_paths_are_not_written() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/root/readonly", false);
+    bundle.file("etc/secret", "secret");
+    bundle.file("srv/secret/file", "secret");
+    bundle.file("srv/kept/file", "kept");
+    for path in ["/etc/secret", "/srv/secret", "/not/there"] {
+        bundle.push("/linux/maskedPaths", path);
+    }
+    for path in ["/srv/kept", "/etc/passwd", "/not/there"] {
+        bundle.push("/linux/readonlyPaths", path);
+    }
+    bundle.probe(
+        "cat /etc/secret then stat /etc/secret then list /srv/secret then write /srv/secret/x y \
+         then write /srv/kept/file y then cat /srv/kept/file then say - then append /etc/passwd y \
+         then list /proc/scsi then cat /proc/kcore then write /proc/sys/kernel/hostname y",
+    );
+    let done = case.run(&bundle);
+    assert!(!done.ok().lines().any(|line| line.starts_with("secret")), "{done}");
+    assert!(done.value("stat /etc/secret").contains("rdev=1:3"), "{done}");
+    assert_eq!(done.value("list /srv/secret"), "ok");
+    assert_eq!(done.values("entry"), Vec::<&str>::new(), "{done}");
+    assert_eq!(done.value("write /srv/secret/x"), "EROFS");
+    assert_eq!(done.value("write /srv/kept/file"), "EROFS");
+    assert_eq!(done.value("append /etc/passwd"), "EROFS");
+    assert_eq!(done.value("write /proc/sys/kernel/hostname"), "EROFS");
+}
+
+#[test]
+fn default_devices_and_links_are_there() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe(
+        "stat /dev/null then stat /dev/zero then stat /dev/full then stat /dev/random then \
+         stat /dev/urandom then stat /dev/tty then readlink /dev/fd then readlink /dev/stderr then \
+         readlink /dev/ptmx then open /dev/null rw then open /dev/urandom r then \
+         write /dev/full x then stat /dev/shm then list /dev/mqueue",
+    );
+    let done = case.run(&bundle);
+    for (name, number) in
+        [("null", "1:3"), ("zero", "1:5"), ("full", "1:7"), ("urandom", "1:9"), ("tty", "5:0")]
+    {
+        let stat = done.value(&format!("stat /dev/{name}"));
+        assert!(stat.starts_with("char mode=0666 uid=0 gid=0"), "{name}: {stat}");
+        assert!(stat.ends_with(&format!("rdev={number}")), "{name}: {stat}");
+    }
+    assert_eq!(done.value("readlink /dev/fd"), "/proc/self/fd");
+    assert_eq!(done.value("readlink /dev/stderr"), "/proc/self/fd/2");
+    assert_eq!(done.value("readlink /dev/ptmx"), "pts/ptmx");
+    assert_eq!(done.value("open /dev/null"), "ok");
+    assert_eq!(done.value("write /dev/full"), "ENOSPC");
+    assert!(done.value("stat /dev/shm").starts_with("directory mode=01777"), "{done}");
+}
+
+#[test]
+fn configured_devices_are_made() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set(
+        "/linux/devices",
+        json!([
+            {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640,
+             "uid": 3, "gid": 4},
+            {"path": "/dev/deep/loop", "type": "b", "major": 7, "minor": 300},
+            {"path": "/dev/pipe", "type": "p", "fileMode": 0o600},
+        ]),
+    );
+    bundle.probe("stat /dev/fuse then stat /dev/deep/loop then stat /dev/pipe");
+    let done = case.run(&bundle);
+    assert_eq!(done.value("stat /dev/fuse"), "char mode=0640 uid=3 gid=4 size=0 rdev=10:229");
+    assert!(done.value("stat /dev/deep/loop").starts_with("block mode=0666"), "{done}");
+    assert!(done.value("stat /dev/deep/loop").ends_with("rdev=7:300"), "{done}");
+    assert!(done.value("stat /dev/pipe").starts_with("fifo mode=0600"), "{done}");
+}
+
+#[test]
+fn binds_of_files_and_directories_have_their_options() {
+    let Some(case) = Case::root(&[]) else { return };
+    let outside = case.dir().join("outside");
+    fs::create_dir(&outside).expect("a directory");
+    fs::write(outside.join("file"), "of the host").expect("a file");
+    let source = outside.to_str().expect("UTF-8").to_owned();
+    let mut bundle = case.bundle();
+    bundle.bind(&source, "/mnt/rw", &["rbind"]);
+    bundle.bind(&source, "/mnt/ro", &["bind", "ro", "noexec", "nosuid"]);
+    bundle.bind(&format!("{source}/file"), "/etc/passwd", &["bind", "ro"]);
+    bundle.bind(&format!("{source}/file"), "/new/file", &["rbind", "rro"]);
+    bundle.probe(
+        "cat /mnt/rw/file then say - then write /mnt/rw/new x then write /mnt/ro/new y then \
+         append /etc/passwd z then append /new/file z then cat /etc/passwd then say - then mounts",
+    );
+    let done = case.run(&bundle);
+    assert_eq!(done.ok().matches("of the host").count(), 2, "{done}");
+    assert_eq!(done.value("write /mnt/rw/new"), "ok");
+    for name in ["write /mnt/ro/new", "append /etc/passwd", "append /new/file"] {
+        assert_eq!(done.value(name), "EROFS", "{name}");
+    }
+    let mounts = done.values("mount");
+    let line = mounts.iter().find(|line| line.contains(" /mnt/ro ")).expect("a mount");
+    assert!(line.contains(" ro,nosuid,noexec"), "{line}");
+    assert_eq!(fs::read(outside.join("new")).expect("written"), b"x");
+}
+
+#[test]
+fn a_tmpfs_is_as_large_as_asked_and_may_start_with_the_images_files() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.file("var/cache/deep/file", "of the image");
+    bundle.push(
+        "/mounts",
+        json!({"destination": "/var/cache", "type": "tmpfs", "source": "tmpfs",
+               "options": ["tmpcopyup", "size=64k", "mode=0700", "nodev"]}),
+    );
+    bundle.probe(
+        "cat /var/cache/deep/file then say - then write /var/cache/deep/file x then \
+         stat /var/cache then mounts",
+    );
+    let done = case.run(&bundle);
+    assert!(done.ok().starts_with("of the image-\n"), "{done}");
+    assert_eq!(done.value("write /var/cache/deep/file"), "ok");
+    let mounts = done.values("mount");
+    let line = mounts.iter().find(|line| line.contains(" /var/cache ")).expect("a mount");
+    assert!(line.contains("size=64k") && line.contains("nodev"), "{line}");
+    let kept = fs::read(bundle.rootfs().join("var/cache/deep/file")).expect("the image's");
+    assert_eq!(kept, b"of the image");
+}
+
+#[test]
+fn kernel_parameters_are_the_containers() {
+    let Some(case) = Case::root(&[]) else { return };
+    let before = fs::read_to_string("/proc/sys/kernel/msgmax").expect("a parameter");
+    let mut bundle = case.bundle();
+    bundle.set("/linux/sysctl", json!({"kernel.msgmax": "4242", "net.ipv4.ip_forward": "1"}));
+    bundle.probe("cat /proc/sys/kernel/msgmax then cat /proc/sys/net/ipv4/ip_forward");
+    assert_eq!(case.run(&bundle).ok(), "4242\n1\n");
+    assert_eq!(fs::read_to_string("/proc/sys/kernel/msgmax").expect("a parameter"), before);
+}
+
+/// Optional fields of mountinfo: how the root of the container is shared.
+fn propagation(case: &Case, asked: &str) -> String {
+    let mut bundle = case.bundle();
+    bundle.set("/linux/rootfsPropagation", asked).probe("mounts");
+    let done = case.run(&bundle);
+    let mounts = done.values("mount");
+    let line = mounts.iter().find(|line| line.split(' ').nth(4) == Some("/")).expect("a root");
+    let fields = line.split(' ').skip(6).take_while(|field| *field != "-");
+    fields.map(|field| field.split(':').next().expect("a word")).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_roots_propagation_is_as_asked() {
+    // In a mount namespace of its own, so that sharing reaches nobody.
+    let ground = [Need::Program("unshare")];
+    let Some(case) = Case::root(&ground) else { return };
+    for asked in ["private", "rprivate"] {
+        assert_eq!(propagation(&case, asked), "", "{asked}");
+    }
+    for asked in ["shared", "rshared"] {
+        assert!(propagation(&case, asked).contains("shared"), "{asked}");
+    }
+    for asked in ["unbindable", "runbindable"] {
+        assert_eq!(propagation(&case, asked), "unbindable", "{asked}");
+    }
+    for asked in ["slave", "rslave"] {
+        assert!(!propagation(&case, asked).contains("shared"), "{asked}");
+    }
+}
+
+#[test]
+fn what_is_mounted_stays_in_the_container() {
+    let Some(case) = Case::root(&[]) else { return };
+    let before = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    let mut bundle = case.bundle();
+    for set in ["bounding", "permitted", "effective"] {
+        bundle.push(&format!("/process/capabilities/{set}"), "CAP_SYS_ADMIN");
+    }
+    bundle.probe("mount tmpfs /tmp tmpfs 0 then write /tmp/x y then say ready then pause");
+    let mut container = case.create(&bundle);
+    container.start();
+    container.line("write /tmp/x: ok");
+    let after = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    let ours = |text: &str| text.lines().filter(|line| line.contains(case.tag())).count();
+    assert_eq!((ours(&before), ours(&after)), (0, 0));
+    assert!(!bundle.rootfs().join("tmp/x").exists());
+}

@@ -1,0 +1,184 @@
+//! `linux.namespaces`: new ones differ from the caller's, joined ones are those that were meant, a
+//! user namespace has its maps.
+
+use serde_json::json;
+use std::fs;
+use tiny_ce_test::{Bundle, Case, Container, Done};
+
+const KINDS: [(&str, &str); 8] = [
+    ("cgroup", "cgroup"),
+    ("ipc", "ipc"),
+    ("mount", "mnt"),
+    ("network", "net"),
+    ("pid", "pid"),
+    ("time", "time"),
+    ("user", "user"),
+    ("uts", "uts"),
+];
+
+fn of(pid: &str, file: &str) -> String {
+    let link = fs::read_link(format!("/proc/{pid}/ns/{file}")).expect("a namespace");
+    link.to_str().expect("UTF-8").to_owned()
+}
+
+fn mapped(bundle: &mut Bundle) {
+    for field in ["uidMappings", "gidMappings"] {
+        let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+        bundle.set(&format!("/linux/{field}"), map);
+    }
+}
+
+#[test]
+fn new_ones_are_not_the_hosts() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    mapped(&mut bundle);
+    bundle.namespace("user", None).namespace("time", None).probe("namespaces");
+    let done = case.run(&bundle);
+    for (_, file) in KINDS {
+        assert_ne!(done.value(&format!("ns.{file}")), of("self", file), "{file}");
+    }
+}
+
+#[test]
+fn those_not_asked_for_are_the_hosts() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    for kind in ["cgroup", "ipc", "network", "pid", "uts"] {
+        bundle.without_namespace(kind);
+    }
+    // Names and /sys belong to namespaces that are shared now.
+    bundle.remove("/hostname").probe("namespaces");
+    bundle.bind("/sys", "/sys", &["rbind", "ro"]);
+    bundle.set("/mounts/6", json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}));
+    let done = case.run(&bundle);
+    for (kind, file) in KINDS {
+        let (inside, outside) = (done.value(&format!("ns.{file}")).to_owned(), of("self", file));
+        assert_eq!(inside == outside, kind != "mount", "{kind}: {inside}, {outside}");
+    }
+}
+
+/// A container with all kinds of its own, in which others meet.
+fn host<'c>(case: &'c Case, user: bool) -> Container<'c> {
+    let mut bundle = case.bundle();
+    bundle.namespace("time", None).probe("pause");
+    if user {
+        mapped(&mut bundle);
+        bundle.namespace("user", None);
+    }
+    let mut container = case.create(&bundle);
+    container.start();
+    container.line("ready:");
+    container
+}
+
+/// Run the probe's `namespaces` with those of `kinds` joined.
+fn joining(case: &Case, pid: u32, kinds: &[&str]) -> Done {
+    let mut bundle = case.bundle();
+    for (kind, file) in KINDS.iter().filter(|(kind, _)| kinds.contains(kind)) {
+        bundle.namespace(kind, Some(format!("/proc/{pid}/ns/{file}").as_ref()));
+    }
+    if kinds.contains(&"uts") {
+        bundle.remove("/hostname");
+    }
+    bundle.probe("namespaces then processes then hostname");
+    case.run(&bundle)
+}
+
+#[test]
+fn each_kind_can_be_joined() {
+    let Some(case) = Case::root(&[]) else { return };
+    let host = host(&case, false);
+    let pid = host.pid();
+    for (kind, file) in KINDS.iter().filter(|(kind, _)| !matches!(*kind, "mount" | "user")) {
+        let done = joining(&case, pid, &[kind]);
+        assert_eq!(done.value(&format!("ns.{file}")), of(&pid.to_string(), file), "{kind}");
+    }
+}
+
+#[test]
+fn all_can_be_joined_at_once() {
+    let Some(case) = Case::root(&[]) else { return };
+    let host = host(&case, false);
+    let kinds = ["cgroup", "ipc", "network", "pid", "time", "uts"];
+    let done = joining(&case, host.pid(), &kinds);
+    for (kind, file) in KINDS.iter().filter(|(kind, _)| kinds.contains(kind)) {
+        assert_eq!(done.value(&format!("ns.{file}")), of(&host.pid().to_string(), file), "{kind}");
+    }
+    // As of Kubernetes' pods: it sees the other, which is the first.
+    assert!(done.values("process").contains(&"1 probe"), "{done}");
+    assert_eq!(done.values("process").len(), 2, "{done}");
+    assert_eq!(done.value("hostname"), "runc");
+}
+
+#[test]
+fn a_user_namespace_can_be_joined_with_what_belongs_to_it() {
+    let Some(case) = Case::root(&[]) else { return };
+    let host = host(&case, true);
+    let pid = host.pid();
+    for kinds in [&["user"][..], &["user", "network", "ipc", "uts"], &["user", "pid", "uts"]] {
+        let done = joining(&case, pid, kinds);
+        for (kind, file) in KINDS.iter().filter(|(kind, _)| kinds.contains(kind)) {
+            let seen = done.value(&format!("ns.{file}"));
+            assert_eq!(seen, of(&pid.to_string(), file), "{kind} of {kinds:?}");
+        }
+    }
+}
+
+#[test]
+fn a_path_of_another_kind_is_refused() {
+    let Some(case) = Case::root(&[]) else { return };
+    for (path, why) in [
+        ("/proc/self/ns/uts", "is a uts namespace, expected network"),
+        ("/etc/hostname", "/etc/hostname"),
+        ("/nope", "ENOENT"),
+    ] {
+        let mut bundle = case.bundle();
+        bundle.namespace("network", Some(path.as_ref()));
+        let done = case.run(&bundle);
+        assert!(done.fails().contains(why), "{done}");
+        assert!(done.stderr.contains("linux.namespaces"), "{done}");
+    }
+}
+
+#[test]
+fn a_mapped_root_owns_what_is_its_own_and_nothing_else() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    mapped(&mut bundle);
+    let mine = bundle.file("mine", "");
+    bundle.file("etc/root-only", "secret");
+    std::os::unix::fs::chown(mine, Some(100_000), Some(100_000)).expect("chown");
+    bundle.namespace("user", None).set("/root/readonly", false);
+    bundle.probe(
+        "stat /mine then append /mine x then stat /etc/passwd then append /etc/passwd x then \
+         namespaces then open /dev/null rw then stat /dev/null then ids then setuid 1000 then ids",
+    );
+    let done = case.run(&bundle);
+    assert!(done.value("stat /mine").contains("uid=0 gid=0"), "{done}");
+    assert_eq!(done.value("append /mine"), "ok");
+    assert!(done.value("stat /etc/passwd").contains("uid=65534"), "{done}");
+    assert_eq!(done.value("append /etc/passwd"), "EACCES");
+    assert_eq!(done.value("open /dev/null"), "ok");
+    assert_eq!(done.value("setgroups"), "allow");
+    // Without CAP_SETUID it stays who it is.
+    assert_eq!(done.values("uid"), ["0 0 0", "0 0 0"]);
+}
+
+#[test]
+fn time_goes_on_from_its_offsets() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.namespace("time", None).probe("clocks");
+    bundle.set(
+        "/linux/timeOffsets",
+        json!({"monotonic": {"secs": 864_000}, "boottime": {"secs": 8_640_000}}),
+    );
+    let done = case.run(&bundle);
+    let clock =
+        |name: &str| -> u64 { done.value(&format!("clock.{name}")).parse().expect("seconds") };
+    let uptime = fs::read_to_string("/proc/uptime").expect("uptime");
+    let uptime: f64 = uptime.split(' ').next().expect("seconds").parse().expect("a number");
+    assert!(clock("monotonic") >= 864_000, "{done}");
+    assert!((clock("boottime") as f64 - 8_640_000.0 - uptime).abs() < 60.0, "{done}");
+}

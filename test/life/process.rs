@@ -1,0 +1,230 @@
+//! `process`: each of its fields, seen by the program itself.
+
+use serde_json::{Value, json};
+use tiny_ce_test::{Bundle, Case, Done};
+
+/// The bits of these capabilities, as the probe prints them.
+fn bits(numbers: &[u32]) -> String {
+    format!("{:016X}", numbers.iter().fold(0u64, |set, number| set | 1 << number))
+}
+
+const CHOWN: u32 = 0;
+const KILL: u32 = 5;
+const SETPCAP: u32 = 8;
+const NET_RAW: u32 = 13;
+const SYS_ADMIN: u32 = 21;
+
+#[test]
+fn it_has_its_arguments_and_its_environment_alone() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.args(["/probe", "args", "then", "env", "then", "say", "", "é\n"]);
+    let tag = format!("TINY_CE_CASE={}", case.tag());
+    bundle.set("/process/env", json!(["A=1", "B=", "A=2", "C=x=y z", tag]));
+    let done = case.run(&bundle);
+    assert_eq!(done.values("arg").len(), 8, "{done}");
+    // The last of several wins; and HOME is the user's.
+    assert_eq!(done.values("env"), ["B=", "A=2", "C=x=y z", &tag, "HOME=/root"]);
+    bundle.set("/process/user/uid", 1000).push("/process/env", "HOME=/given").probe("env");
+    assert_eq!(case.run(&bundle).values("env").last(), Some(&"HOME=/given"));
+    bundle.set("/process/env", json!([tag]));
+    assert_eq!(case.run(&bundle).values("env"), [&tag, "HOME=/home/user"]);
+    bundle.set("/process/user/uid", 4242);
+    assert_eq!(case.run(&bundle).values("env"), [&tag, "HOME=/"]);
+}
+
+#[test]
+fn path_is_searched() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.program(tiny_ce_test::probe(), "opt/bin/it");
+    bundle.file("bin/it", "not executable");
+    bundle.args(["it", "args"]);
+    bundle.push("/process/env", "PATH=/nope:/bin:/opt/bin");
+    assert_eq!(case.run(&bundle).ok(), "arg: it\narg: args\n");
+}
+
+#[test]
+fn its_user_and_groups_are_exactly_those() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/user", json!({"uid": 7, "gid": 8, "additionalGids": [12, 10, 12]}));
+    bundle.probe("ids");
+    let done = case.run(&bundle);
+    assert_eq!(done.value("uid"), "7 7 7");
+    assert_eq!(done.value("gid"), "8 8 8");
+    assert_eq!(done.value("groups"), "10 12");
+    // Not the caller's.
+    bundle.set("/process/user", json!({"uid": 0, "gid": 0}));
+    let done = crate::options::run_as(&case, &bundle, "groups 0 4242", &[]);
+    assert!(done.ok().contains("\ngroups:\n"), "{done}");
+}
+
+#[test]
+fn its_umask_is_given_or_usual() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("umask");
+    assert_eq!(case.run(&bundle).value("umask"), "022");
+    bundle.set("/process/user/umask", 0o077);
+    assert_eq!(case.run(&bundle).value("umask"), "077");
+}
+
+fn capabilities(bundle: &mut Bundle, set: &str, names: &[&str]) {
+    bundle.set(&format!("/process/capabilities/{set}"), json!(names));
+}
+
+#[test]
+fn its_capabilities_are_five_sets() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/user", json!({"uid": 1000, "gid": 1000})).probe("caps");
+    capabilities(&mut bundle, "bounding", &["CAP_CHOWN", "CAP_KILL", "CAP_NET_RAW"]);
+    capabilities(&mut bundle, "permitted", &["CAP_CHOWN", "CAP_KILL"]);
+    capabilities(&mut bundle, "effective", &["CAP_CHOWN"]);
+    capabilities(&mut bundle, "inheritable", &["CAP_KILL"]);
+    capabilities(&mut bundle, "ambient", &["CAP_KILL"]);
+    let done = case.run(&bundle);
+    // What is ambient is all that execve(2) leaves somebody who is not root.
+    assert_eq!(done.value("cap.bounding"), bits(&[CHOWN, KILL, NET_RAW]));
+    assert_eq!(done.value("cap.inheritable"), bits(&[KILL]));
+    assert_eq!(done.value("cap.ambient"), bits(&[KILL]));
+    assert_eq!(done.value("cap.permitted"), bits(&[KILL]));
+    assert_eq!(done.value("cap.effective"), bits(&[KILL]));
+}
+
+#[test]
+fn root_has_what_is_bounding_and_nothing_inheritable() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("caps");
+    for set in ["bounding", "permitted", "effective"] {
+        capabilities(&mut bundle, set, &["CAP_SETPCAP", "CAP_SYS_ADMIN"]);
+    }
+    bundle.remove("/process/capabilities/ambient");
+    let done = case.run(&bundle);
+    for set in ["bounding", "permitted", "effective"] {
+        assert_eq!(done.value(&format!("cap.{set}")), bits(&[SETPCAP, SYS_ADMIN]), "{set}");
+    }
+    for set in ["inheritable", "ambient"] {
+        assert_eq!(done.value(&format!("cap.{set}")), bits(&[]), "{set}");
+    }
+    assert_eq!(done.value("securebits"), "0");
+    bundle.set("/process/capabilities", json!({}));
+    let done = case.run(&bundle);
+    for set in ["bounding", "permitted", "effective", "inheritable", "ambient"] {
+        assert_eq!(done.value(&format!("cap.{set}")), bits(&[]), "{set}");
+    }
+}
+
+#[test]
+fn no_new_privileges_is_as_asked() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("no_new_privs");
+    for (asked, seen) in [(true, "1"), (false, "0")] {
+        bundle.set("/process/noNewPrivileges", asked);
+        assert_eq!(case.run(&bundle).value("no_new_privs"), seen);
+    }
+}
+
+#[test]
+fn its_limits_are_the_kernels() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let limit =
+        |kind: &str, soft: u64, hard: u64| json!({"type": kind, "soft": soft, "hard": hard});
+    bundle.set(
+        "/process/rlimits",
+        json!([
+            limit("RLIMIT_NOFILE", 20, 4096),
+            limit("RLIMIT_CORE", 0, 4096),
+            limit("RLIMIT_NPROC", 100, 200),
+            limit("RLIMIT_STACK", 1 << 20, 2 << 20),
+            limit("RLIMIT_CPU", 1000, 2000),
+        ]),
+    );
+    bundle.probe("limits");
+    let done = case.run(&bundle);
+    for (name, seen) in [
+        ("NOFILE", "20 4096"),
+        ("CORE", "0 4096"),
+        ("NPROC", "100 200"),
+        ("STACK", "1048576 2097152"),
+        ("CPU", "1000 2000"),
+    ] {
+        assert_eq!(done.value(&format!("limit.RLIMIT_{name}")), seen);
+    }
+}
+
+/// The process with one field set, as it sees itself by one command.
+fn with(case: &Case, pointer: &str, value: Value, command: &str) -> Done {
+    let mut bundle = case.bundle();
+    bundle.set(pointer, value).probe(command);
+    case.run(&bundle)
+}
+
+#[test]
+fn how_it_is_scheduled_is_as_asked() {
+    let Some(case) = Case::root(&[]) else { return };
+    let scheduler = |value: Value| with(&case, "/process/scheduler", value, "scheduler");
+    let done = scheduler(json!({"policy": "SCHED_BATCH", "nice": 7}));
+    assert_eq!((done.value("scheduler.policy"), done.value("scheduler.nice")), ("3", "7"));
+    let done = scheduler(json!({"policy": "SCHED_IDLE"}));
+    assert_eq!(done.value("scheduler.policy"), "5");
+    let done = scheduler(json!({
+        "policy": "SCHED_OTHER",
+        "nice": -3,
+        "flags": ["SCHED_FLAG_RESET_ON_FORK"],
+    }));
+    assert_eq!((done.value("scheduler.nice"), done.value("scheduler.flags")), ("-3", "1"));
+    let done = with(
+        &case,
+        "/process/ioPriority",
+        json!({"class": "IOPRIO_CLASS_BE", "priority": 6}),
+        "ioprio",
+    );
+    assert_eq!((done.value("ioprio.class"), done.value("ioprio.level")), ("2", "6"));
+    let done = with(&case, "/process/execCPUAffinity", json!({"initial": "0"}), "affinity");
+    assert!(done.ok().starts_with("affinity: 0"), "{done}");
+}
+
+#[test]
+fn its_oom_score_and_personality_are_as_asked() {
+    let Some(case) = Case::root(&[]) else { return };
+    let done = with(&case, "/process/oomScoreAdj", json!(321), "oom");
+    assert_eq!(done.value("oom_score_adj"), "321");
+    let done = with(&case, "/linux/personality", json!({"domain": "LINUX32"}), "personality");
+    assert_eq!(done.value("personality"), "8");
+}
+
+#[test]
+fn a_missing_working_directory_is_made() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/cwd", "/srv/a/b").probe("cwd then stat /srv/a/b");
+    let done = case.run(&bundle);
+    assert_eq!(done.value("cwd"), "/srv/a/b");
+    assert!(done.value("stat /srv/a/b").starts_with("directory mode=0755 uid=0"), "{done}");
+    bundle.file("file", "");
+    bundle.set("/process/cwd", "/file");
+    let done = case.run(&bundle);
+    assert!(done.fails().contains("process.cwd"), "{done}");
+    assert!(done.stderr.contains("ENOTDIR"), "{done}");
+}
+
+#[test]
+fn it_starts_with_a_clean_slate() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("signals then umask then pid then dumpable then fds then keyring");
+    let unclean = "ignore 13 then ignore 1 then block 10 then block 15";
+    let done = crate::options::run_as(&case, &bundle, unclean, &[]);
+    for kind in ["blocked", "ignored", "caught"] {
+        assert_eq!(done.value(&format!("signal.{kind}")), "0000000000000000", "{done}");
+    }
+    assert_eq!(done.value("signal.parent_death"), "0");
+    assert_eq!((done.value("sid"), done.value("pgid")), ("1", "1"));
+    assert_eq!(done.value("dumpable"), "1");
+    assert_eq!(done.values("fd").len(), 3, "{done}");
+}

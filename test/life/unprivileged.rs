@@ -1,0 +1,185 @@
+//! Callers who are not root: with their own id alone, or with many by newuidmap(1).
+
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::PathBuf;
+use tiny_ce_test::{Bundle, Case, Done, Need, probe, tiny_ce};
+
+/// Nobody whom the machine's /etc/passwd knows.
+const CALLER: u32 = 54321;
+
+/// What the caller may reach of a case: its bundle, a state root, and programs.
+struct Ground {
+    state: PathBuf,
+    tiny_ce: PathBuf,
+    probe: PathBuf,
+}
+
+impl Ground {
+    fn new(case: &Case, bundle: &mut Bundle) -> Ground {
+        let state = case.state();
+        fs::create_dir(&state).expect("a state root");
+        let mut own = vec![state.clone(), bundle.path().to_owned(), bundle.rootfs()];
+        for entry in fs::read_dir(bundle.rootfs()).expect("a rootfs") {
+            own.push(entry.expect("an entry").path());
+        }
+        // The probe is a link to a file that others share.
+        for path in own.iter().filter(|path| !path.ends_with("probe")) {
+            chown(path, Some(CALLER), Some(CALLER)).expect("chown");
+        }
+        // The tree may be where only root gets to.
+        let bring = |from: PathBuf, name: &str| {
+            let to = case.dir().join(name);
+            if fs::hard_link(&from, &to).is_err() {
+                case.program(["cp", from.to_str().expect("UTF-8"), to.to_str().expect("UTF-8")])
+                    .ok();
+            }
+            to
+        };
+        let tiny_ce = bring(tiny_ce(), "tiny-ce");
+        Ground { state, tiny_ce, probe: bring(probe().to_owned(), "probe") }
+    }
+
+    /// The words of `tiny-ce --root STATE WORDS…` by the caller.
+    fn words(&self, words: &[&str]) -> Vec<String> {
+        let text = |path: &PathBuf| path.to_str().expect("UTF-8").to_owned();
+        let mut all = vec![text(&self.probe)];
+        let become_caller = format!("groups then setgid {CALLER} then setuid {CALLER} then exec");
+        all.extend(become_caller.split(' ').map(str::to_owned));
+        all.extend([text(&self.tiny_ce), "--root".into(), text(&self.state)]);
+        all.extend(words.iter().map(|word| word.to_string()));
+        all
+    }
+}
+
+fn run(case: &Case, bundle: &mut Bundle) -> Done {
+    let ground = Ground::new(case, bundle);
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    case.program(ground.words(&["run", "--bundle", &path, &case.id()]))
+}
+
+/// runc's `spec --rootless`: the caller as root of a user namespace.
+fn rootless(case: &Case) -> Bundle {
+    let mut bundle = case.bundle();
+    bundle.namespace("user", None).without_namespace("network").without_namespace("cgroup");
+    for field in ["uidMappings", "gidMappings"] {
+        let map = json!([{"containerID": 0, "hostID": CALLER, "size": 1}]);
+        bundle.set(&format!("/linux/{field}"), map);
+    }
+    bundle.remove("/linux/resources");
+    *bundle.mount("/dev/pts") = json!({
+        "destination": "/dev/pts", "type": "devpts", "source": "devpts",
+        "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+    });
+    bundle.bind("/sys", "/sys", &["rbind", "ro"]);
+    let mounts = bundle.config["mounts"].as_array_mut().expect("mounts");
+    mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+    bundle
+}
+
+#[test]
+fn somebody_with_one_id_is_root_inside() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = rootless(&case);
+    bundle.set("/root/readonly", false);
+    bundle.probe(
+        "ids then namespaces then pid then write /tmp/x y then stat /tmp/x then open /dev/null rw \
+         then processes then hostname then caps",
+    );
+    let done = run(&case, &mut bundle);
+    assert_eq!(done.value("uid"), "0 0 0", "{done}");
+    assert_eq!(done.value("setgroups"), "deny");
+    assert_eq!(done.value("pid"), "1");
+    assert_eq!(done.value("write /tmp/x"), "ok");
+    assert!(done.value("stat /tmp/x").contains("uid=0"), "{done}");
+    assert_eq!(done.value("open /dev/null"), "ok");
+    assert_eq!(done.value("process"), "1 probe");
+    let owner = fs::metadata(bundle.rootfs().join("tmp/x")).expect("written");
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), CALLER);
+}
+
+#[test]
+fn the_life_of_a_container_without_root() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = rootless(&case);
+    bundle.probe("await 15");
+    let ground = Ground::new(&case, &mut bundle);
+    let (path, id) = (bundle.path().to_str().expect("UTF-8").to_owned(), case.id());
+    let tiny_ce = |words: &[&str]| case.program(ground.words(words));
+    tiny_ce(&["create", "--bundle", &path, &id]).ok();
+    assert!(tiny_ce(&["state", &id]).ok().contains("\"created\""));
+    tiny_ce(&["start", &id]).ok();
+    let done = tiny_ce(&["exec", &id, "/probe", "ids"]);
+    assert_eq!(done.value("uid"), "0 0 0", "{done}");
+    let done = tiny_ce(&["exec", &id, "/probe", "processes"]);
+    assert_eq!(done.values("process").len(), 2, "{done}");
+    assert!(tiny_ce(&["state", &id]).ok().contains("\"running\""));
+    tiny_ce(&["kill", &id, "KILL"]).ok();
+    tiny_ce(&["delete", "--force", &id]).ok();
+}
+
+#[test]
+fn a_directory_can_be_run_without_a_bundle() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let ground = Ground::new(&case, &mut bundle);
+    let tag = format!("TINY_CE_CASE={}", case.tag());
+    let root = bundle.rootfs();
+    let root = root.to_str().expect("UTF-8");
+    let words = ["run", "-e", &tag, "--rootfs", root, &case.id(), "--", "/probe"];
+    let run = |command: &str| case.program(ground.words(&[&words[..], &[command]].concat()));
+    let done = run("ids");
+    assert_eq!(done.value("uid"), "0 0 0", "{done}");
+    assert_eq!(run("pid").value("pid"), "1");
+    assert_eq!(run("hostname").value("hostname"), "tiny-ce");
+}
+
+#[test]
+fn ids_of_others_are_refused() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = rootless(&case);
+    bundle.set("/linux/uidMappings/0/hostID", 0);
+    let done = run(&case, &mut bundle);
+    assert!(done.fails().contains("linux.uidMappings"), "{done}");
+    assert_eq!(done.values("uid"), Vec::<&str>::new(), "{done}");
+}
+
+/// With /etc/subuid and /etc/subgid of its own, in a mount namespace of its own.
+#[test]
+fn many_ids_come_by_newuidmap() {
+    let need = [Need::Program("newuidmap"), Need::Program("newgidmap"), Need::Program("unshare")];
+    let Some(case) = Case::root(&need) else { return };
+    let mut bundle = rootless(&case);
+    for field in ["uidMappings", "gidMappings"] {
+        let more = json!({"containerID": 1, "hostID": 700_000, "size": 1000});
+        bundle.push(&format!("/linux/{field}"), more);
+    }
+    bundle.set("/process/user", json!({"uid": 5, "gid": 6, "additionalGids": [7]}));
+    bundle.probe("ids then namespaces");
+    let ground = Ground::new(&case, &mut bundle);
+    let script = case.dir().join("script");
+    let text = format!(
+        "set -e\n\
+         for file in passwd subuid subgid; do touch {dir}/$file; done\n\
+         echo {tag}:x:{CALLER}:{CALLER}::/:/bin/sh | cat /etc/passwd - >{dir}/passwd\n\
+         for file in subuid subgid; do echo {tag}:700000:1000 >{dir}/$file; done\n\
+         for file in passwd subuid subgid; do\n\
+             test -e /etc/$file && mount --bind {dir}/$file /etc/$file\n\
+         done\n\
+         exec \"$@\"\n",
+        dir = case.dir().display(),
+        tag = case.tag(),
+    );
+    fs::write(&script, text).expect("a script");
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    let mut words: Vec<String> =
+        ["unshare", "--mount", "--propagation", "private", "sh"].map(str::to_owned).to_vec();
+    words.push(script.to_str().expect("UTF-8").to_owned());
+    words.extend(ground.words(&["run", "--bundle", &path, &case.id()]));
+    let done = case.program(words);
+    assert_eq!((done.value("uid"), done.value("gid")), ("5 5 5", "6 6 6"), "{done}");
+    assert_eq!(done.value("groups"), "7");
+    assert_eq!(done.value("setgroups"), "allow");
+    assert_eq!(done.values("uid_map").len(), 2, "{done}");
+}
