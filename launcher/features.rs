@@ -61,7 +61,7 @@ struct Linux {
     seccomp: Seccomp,
     apparmor: Enabled,
     selinux: Enabled,
-    intel_rdt: Enabled,
+    intel_rdt: IntelRdt,
     memory_policy: MemoryPolicy,
     mount_extensions: MountExtensions,
     net_devices: Enabled,
@@ -100,6 +100,13 @@ struct MemoryPolicy {
 }
 
 #[derive(Debug, Serialize)]
+struct IntelRdt {
+    enabled: bool,
+    schemata: bool,
+    monitoring: bool,
+}
+
+#[derive(Debug, Serialize)]
 struct MountExtensions {
     idmap: Enabled,
 }
@@ -130,7 +137,7 @@ pub fn features(offered: Offered) -> Features {
             seccomp: seccomp(),
             apparmor: yes(),
             selinux: yes(),
-            intel_rdt: Enabled { enabled: false },
+            intel_rdt: IntelRdt { enabled: true, schemata: true, monitoring: true },
             memory_policy: MemoryPolicy {
                 modes: MemoryPolicyMode::ALL.iter().map(|mode| mode.word()).collect(),
                 flags: MemoryPolicyFlag::ALL.iter().map(|flag| flag.word()).collect(),

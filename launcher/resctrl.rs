@@ -1,96 +1,173 @@
 //! Intel RDT: a container's class of service in the resctrl file system (the kernel's
 //! filesystems/resctrl.rst), and its share of cache and of memory bandwidth.
 //!
-//! Knows directories and the file `schemata`. Must not know what a schema says: the kernel does,
-//! and its own words about a wrong one are told.
+//! Knows directories and their files. Must not know what a schema says: the kernel does, and its
+//! own words about a wrong one are told. What is made is remembered before it is made.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::spec::IntelRdt;
 
-/// Lines for the file `schemata`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Schemata<'a> {
-    /// Line L3.
-    pub l3_cache: Option<&'a str>,
-    /// Line MB.
-    pub memory_bandwidth: Option<&'a str>,
-}
+const FIELD: &str = "linux.intelRdt";
+const SCHEMATA: &str = "schemata";
 
-impl<'a> Schemata<'a> {
-    /// The lines in the order in which they are written, each with the field it is from.
-    fn lines(&self) -> impl Iterator<Item = (&'static str, &'a str)> {
-        let named = [("l3CacheSchema", self.l3_cache), ("memBwSchema", self.memory_bandwidth)];
-        named.into_iter().filter_map(|(field, line)| Some((field, line?)))
-    }
-
-    /// Let the configuration say what is the case.
-    pub fn remember(&self, rdt: &mut IntelRdt) {
-        if let Some(line) = self.l3_cache {
-            rdt.l3_cache_schema = Some(line.to_owned());
-        }
-        if let Some(line) = self.memory_bandwidth {
-            rdt.mem_bw_schema = Some(line.to_owned());
-        }
-    }
-}
-
-/// The class of service of one container.
-#[derive(Debug)]
+/// A container's class of service, as it is kept in the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Class {
+    /// Directory of the class.
     directory: PathBuf,
+    /// Whether the class is ours to remove.
+    made: bool,
+    /// Directory of the container's own monitoring group, which is ours to remove.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    monitoring: Option<PathBuf>,
+}
+
+/// Lines for the file `schemata`, each with the field that it is from.
+pub type Lines<'a> = Vec<(String, &'a str)>;
+
+/// The lines of a configuration, in the order in which they are written.
+pub fn lines(rdt: &IntelRdt) -> Lines<'_> {
+    let named = [("l3CacheSchema", &rdt.l3_cache_schema), ("memBwSchema", &rdt.mem_bw_schema)];
+    let named = named.into_iter().filter_map(|(name, line)| {
+        Some((format!("{FIELD}.{name}"), line.as_deref().filter(|line| !line.is_empty())?))
+    });
+    let more = rdt.schemata.iter().enumerate();
+    let more = more.map(|(index, line)| (format!("{FIELD}.schemata[{index}]"), line.as_str()));
+    named.chain(more).collect()
 }
 
 impl Class {
-    /// The class of a container that has one; nothing if no schema is asked for.
+    /// Where the class of a container is or will be; makes nothing.
     ///
     /// # Errors
-    /// A schema is asked for, and the container has no class, or this machine no resctrl.
-    pub fn of(rdt: Option<&IntelRdt>, id: &str, wanted: &Schemata<'_>) -> Result<Option<Class>> {
-        let Some((field, _)) = wanted.lines().next() else { return Ok(None) };
-        let Some(rdt) = rdt else {
-            return Err(Error::new(format!("{field}: the container has no class of service"))
-                .hint("create it with linux.intelRdt in its config.json"));
-        };
+    /// This machine has no resctrl, or the class has to exist, and does not.
+    pub fn locate(rdt: &IntelRdt, id: &str) -> Result<Class> {
         let mountinfo = "/proc/self/mountinfo";
         let text = fs::read_to_string(mountinfo).map_err(|e| Error::io(mountinfo, "read", &e))?;
         let mount = mounted(&text).ok_or_else(|| {
-            Error::new(format!("{field}: the resctrl file system is not mounted"))
+            Error::new(format!("{FIELD}: the resctrl file system is not mounted"))
                 .hint("on a processor that has it: mount -t resctrl resctrl /sys/fs/resctrl")
         })?;
-        let class = rdt.clos_id.as_deref().unwrap_or(id);
-        Ok(Some(Class { directory: mount.join(class.trim_start_matches('/')) }))
+        Class::below(&mount, rdt, id)
+    }
+
+    fn below(mount: &Path, rdt: &IntelRdt, id: &str) -> Result<Class> {
+        let name = rdt.clos_id.as_deref().unwrap_or(id);
+        let directory = match name {
+            "/" => mount.to_owned(),
+            name => mount.join(name),
+        };
+        let there = directory.is_dir();
+        if !there && rdt.clos_id.is_some() && lines(rdt).is_empty() {
+            let text = format!("{FIELD}.closID {name:?}: {}: no such class", directory.display());
+            return Err(Error::new(text).hint("give schemata to have it made, or make it before"));
+        }
+        let monitoring = rdt.enable_monitoring.then(|| directory.join("mon_groups").join(id));
+        Ok(Class { directory, made: !there, monitoring })
+    }
+
+    /// Make what is not there, and give the class its shares.
+    ///
+    /// A class that exists is somebody else's, too: it must have the shares that are asked for.
+    pub fn create(&mut self, rdt: &IntelRdt) -> Result<()> {
+        if self.made {
+            match fs::create_dir(&self.directory) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => self.made = false,
+                result => result.map_err(|e| self.failed("mkdir", &e))?,
+            }
+        }
+        let lines = lines(rdt);
+        match self.made {
+            true => self.apply(&lines)?,
+            false => self.compare(&lines)?,
+        }
+        match &self.monitoring {
+            Some(group) => fs::create_dir(group)
+                .map_err(|e| Error::io(format!("{FIELD}: {}", group.display()), "mkdir", &e)),
+            None => Ok(()),
+        }
+    }
+
+    /// Put a process into the class, and with it all that it will make.
+    pub fn add(&self, pid: i32) -> Result<()> {
+        let groups = [Some(&self.directory), self.monitoring.as_ref()];
+        groups.into_iter().flatten().try_for_each(|group| {
+            let path = group.join("tasks");
+            write(&path, &pid.to_string())
+                .map_err(|e| Error::io(format!("{FIELD}: {} = {pid}", path.display()), "write", &e))
+        })
+    }
+
+    /// Take away what was made; a class that others are in stays.
+    pub fn remove(&self) -> Result<()> {
+        if let Some(group) = &self.monitoring {
+            gone(fs::remove_dir(group))
+                .map_err(|e| Error::io(format!("{FIELD}: {}", group.display()), "rmdir", &e))?;
+        }
+        let tasks = fs::read_to_string(self.directory.join("tasks")).unwrap_or_default();
+        if !self.made || !tasks.trim().is_empty() {
+            return Ok(());
+        }
+        gone(fs::remove_dir(&self.directory)).map_err(|e| self.failed("rmdir", &e))
     }
 
     /// What the class has now.
     pub fn snapshot(&self) -> Result<String> {
-        let path = self.directory.join("schemata");
+        let path = self.directory.join(SCHEMATA);
         fs::read_to_string(&path).map_err(|e| {
             Error::io(path.display(), "read", &e).hint("the container's class of service is gone")
         })
     }
 
     /// Give the class other shares.
-    pub fn apply(&self, wanted: &Schemata<'_>) -> Result<()> {
-        wanted.lines().try_for_each(|(field, line)| self.write(field, line))
+    pub fn apply(&self, lines: &Lines<'_>) -> Result<()> {
+        lines.iter().try_for_each(|(field, line)| self.set(field, line))
     }
 
     /// The shares as [`Class::snapshot`] had them.
     pub fn restore(&self, before: &str) -> Result<()> {
-        before.lines().try_for_each(|line| self.write("schemata", line.trim()))
+        before.lines().try_for_each(|line| self.set(FIELD, line.trim()))
     }
 
-    fn write(&self, field: &str, line: &str) -> Result<()> {
-        let path = self.directory.join("schemata");
-        let write = || {
-            let mut file = fs::File::options().write(true).open(&path)?;
-            // One write(2): the kernel takes whole lines.
-            file.write_all(format!("{line}\n").as_bytes())
+    /// What runc's `events --stats` has in `intel_rdt`: limits of the machine, the default class's
+    /// and this one's shares, and what is counted by cache.
+    pub fn stats(&self) -> BTreeMap<String, Value> {
+        let mut all = BTreeMap::new();
+        let Some(mount) = self.directory.ancestors().find(|at| at.join("info").is_dir()) else {
+            return all;
         };
-        write().map_err(|e| {
+        for (resource, info, schema) in
+            [("L3", "l3_cache_info", "l3_cache_schema"), ("MB", "mem_bw_info", "mem_bw_schema")]
+        {
+            let numbers = files(&mount.join("info").join(resource));
+            if !numbers.is_empty() {
+                all.insert(info.to_owned(), Value::Object(numbers));
+            }
+            for (directory, key) in
+                [(mount, format!("{schema}_root")), (&self.directory, schema.to_owned())]
+            {
+                if let Some(line) = line(directory, resource) {
+                    all.insert(key, line.into());
+                }
+            }
+        }
+        if let Some(group) = &self.monitoring {
+            all.extend(counters(&group.join("mon_data")));
+        }
+        all
+    }
+
+    fn set(&self, field: &str, line: &str) -> Result<()> {
+        let path = self.directory.join(SCHEMATA);
+        write(&path, line).map_err(|e| {
             let error = Error::io(format!("{field}: {} = {line:?}", path.display()), "write", &e);
             let said = self.directory.ancestors().map(|at| at.join("info/last_cmd_status"));
             match said.filter_map(|file| fs::read_to_string(file).ok()).next() {
@@ -98,6 +175,100 @@ impl Class {
                 _ => error,
             }
         })
+    }
+
+    fn compare(&self, wanted: &Lines<'_>) -> Result<()> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let found = self.snapshot()?;
+        // The kernel pads the names of resources and of masks.
+        let plain = |line: &str| -> String {
+            let line: String = line.chars().filter(|c| !c.is_whitespace()).collect();
+            let (resource, domains) = line.split_once(':').unwrap_or((&line, ""));
+            let domains = domains.split(';').map(|domain| match domain.split_once('=') {
+                Some((id, mask)) => format!("{id}={}", mask.trim_start_matches('0')),
+                None => domain.to_owned(),
+            });
+            format!("{resource}:{}", domains.collect::<Vec<_>>().join(";"))
+        };
+        for (field, line) in wanted {
+            if !found.lines().any(|there| plain(there) == plain(line)) {
+                let shown = self.directory.display();
+                let text = format!("{field}: {line:?}: the class {shown} exists with other shares");
+                return Err(Error::new(text)
+                    .detail(format!("it has: {}", found.split_whitespace().collect::<String>()))
+                    .hint("choose another closID, or the shares that the class has"));
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, call: &'static str, e: &io::Error) -> Error {
+        let error = Error::io(format!("{FIELD}: {}", self.directory.display()), call, e);
+        match e.kind() {
+            ErrorKind::StorageFull => error.hint("the processor has no more classes of service"),
+            _ => error,
+        }
+    }
+}
+
+/// Which files of `info` are told, and that a mask is a word and not a number.
+const INFO: [&str; 6] =
+    ["cbm_mask", "min_cbm_bits", "num_closids", "bandwidth_gran", "delay_linear", "min_bandwidth"];
+
+fn files(directory: &Path) -> Map<String, Value> {
+    let read = |name: &&str| {
+        let text = fs::read_to_string(directory.join(name)).ok()?;
+        let value = match (*name, text.trim().parse::<u64>()) {
+            ("cbm_mask", _) | (_, Err(_)) => Value::from(text.trim()),
+            (_, Ok(number)) => Value::from(number),
+        };
+        Some(((*name).to_owned(), value))
+    };
+    INFO.iter().filter_map(read).collect()
+}
+
+/// The line of a resource in a class's schemata.
+fn line(directory: &Path, resource: &str) -> Option<String> {
+    let text = fs::read_to_string(directory.join(SCHEMATA)).ok()?;
+    let lines = text.lines().map(str::trim);
+    lines.into_iter().find(|line| line.split(':').next() == Some(resource)).map(str::to_owned)
+}
+
+/// Occupancy and bandwidth, an element for each cache in the order of their names.
+fn counters(directory: &Path) -> BTreeMap<String, Value> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut caches: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    caches.sort();
+    let mut all: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for cache in caches {
+        for (key, names) in [
+            ("cmt_stats", &["llc_occupancy"][..]),
+            ("mbm_stats", &["mbm_total_bytes", "mbm_local_bytes"][..]),
+        ] {
+            let read = |name: &&str| {
+                let text = fs::read_to_string(cache.join(name)).ok()?;
+                Some(((*name).to_owned(), Value::from(text.trim().parse::<u64>().ok()?)))
+            };
+            let counted: Map<String, Value> = names.iter().filter_map(read).collect();
+            if !counted.is_empty() {
+                all.entry(key.to_owned()).or_default().push(Value::Object(counted));
+            }
+        }
+    }
+    all.into_iter().map(|(key, list)| (key, Value::Array(list))).collect()
+}
+
+/// One write(2): the kernel takes whole lines.
+fn write(path: &Path, line: &str) -> io::Result<()> {
+    fs::File::options().write(true).open(path)?.write_all(format!("{line}\n").as_bytes())
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 
@@ -122,28 +293,119 @@ mod tests {
         assert_eq!(mounted("24 1 0:22 / /sys rw - sysfs sysfs rw\n"), None);
     }
 
-    #[test]
-    fn a_container_without_a_class_is_told_what_it_lacks() {
-        let wanted = Schemata { l3_cache: Some("L3:0=f"), ..Schemata::default() };
-        let error = Class::of(None, "web", &wanted).expect_err("no class").to_string();
-        assert!(error.contains("l3CacheSchema") && error.contains("linux.intelRdt"), "{error}");
-        assert!(matches!(Class::of(None, "web", &Schemata::default()), Ok(None)));
+    /// A directory that looks like resctrl, as far as its files go.
+    struct Mount(PathBuf);
+
+    impl Mount {
+        fn new(name: &str) -> Mount {
+            let path = std::env::temp_dir().join(format!("tiny-ce-{name}-{}", std::process::id()));
+            fs::create_dir_all(path.join("gold/mon_groups")).expect("directories");
+            for class in ["", "gold"] {
+                fs::write(path.join(class).join("tasks"), "").expect("tasks");
+                let schemata = "    L3:0=000f;1=000f\n    MB:0=  50;1= 100\n";
+                fs::write(path.join(class).join(SCHEMATA), schemata).expect("schemata");
+            }
+            Mount(path)
+        }
+    }
+
+    impl Drop for Mount {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn rdt(clos_id: Option<&str>, line: Option<&str>) -> IntelRdt {
+        let text = |text: &str| text.to_owned();
+        IntelRdt {
+            clos_id: clos_id.map(text),
+            l3_cache_schema: line.map(text),
+            ..IntelRdt::default()
+        }
     }
 
     #[test]
-    fn lines_are_written_and_remembered() {
-        let directory = std::env::temp_dir().join(format!("tiny-ce-rdt-{}", std::process::id()));
-        fs::create_dir(&directory).expect("a directory");
-        fs::write(directory.join("schemata"), "").expect("a file");
-        let class = Class { directory: directory.clone() };
-        let wanted = Schemata { memory_bandwidth: Some("MB:0=50"), ..Schemata::default() };
-        let applied = class.apply(&wanted);
-        let now = class.snapshot();
-        fs::remove_dir_all(&directory).expect("removed");
-        assert_eq!((applied, now.as_deref()), (Ok(()), Ok("MB:0=50\n")));
-        let mut rdt = IntelRdt::default();
-        wanted.remember(&mut rdt);
-        assert_eq!((rdt.l3_cache_schema, rdt.mem_bw_schema.as_deref()), (None, Some("MB:0=50")));
-        assert!(class.snapshot().is_err());
+    fn a_class_that_exists_must_be_as_asked_for() {
+        let mount = Mount::new("rdt-there");
+        let wanted = IntelRdt { enable_monitoring: true, ..rdt(Some("gold"), Some("L3:0=f;1=f")) };
+        let mut class = Class::below(&mount.0, &wanted, "web").expect("the class");
+        let group = mount.0.join("gold/mon_groups/web");
+        assert_eq!((class.made, class.monitoring.as_ref()), (false, Some(&group)));
+        class.create(&wanted).expect("as asked for");
+        fs::write(group.join("tasks"), "").expect("tasks");
+        class.add(4711).expect("added");
+        let tasks = |path: &Path| fs::read_to_string(path.join("tasks")).expect("tasks");
+        assert_eq!(tasks(&group), "4711\n");
+        assert_eq!(tasks(&mount.0.join("gold")), "4711\n");
+        fs::remove_file(group.join("tasks")).expect("an empty group");
+        class.remove().expect("removed");
+        assert!(!group.exists() && mount.0.join("gold").exists());
+        class.remove().expect("twice");
+
+        let other = rdt(Some("gold"), Some("L3:0=ff;1=f"));
+        let mut class = Class::below(&mount.0, &other, "web").expect("the class");
+        let error = class.create(&other).expect_err("other shares").to_string();
+        assert!(error.contains("l3CacheSchema") && error.contains("other shares"), "{error}");
+    }
+
+    #[test]
+    fn what_is_missing_is_made_or_told() {
+        let mount = Mount::new("rdt-new");
+        let error = Class::below(&mount.0, &rdt(Some("tin"), None), "web").expect_err("no class");
+        assert!(error.to_string().contains("no such class"), "{error}");
+        let plain = rdt(None, None);
+        let mut class = Class::below(&mount.0, &plain, "web").expect("a class of its own");
+        class.create(&plain).expect("made");
+        assert!(mount.0.join("web").is_dir());
+        class.remove().expect("removed");
+        assert!(!mount.0.join("web").exists());
+        let default = Class::below(&mount.0, &rdt(Some("/"), None), "web").expect("the default");
+        assert_eq!((default.directory.as_path(), default.made), (mount.0.as_path(), false));
+        // What the kernel refuses is named with its field.
+        let wanted = rdt(Some("tin"), Some("L3:0=f"));
+        let mut class = Class::below(&mount.0, &wanted, "web").expect("to be made");
+        let error = class.create(&wanted).expect_err("no schemata file").to_string();
+        assert!(error.starts_with("linux.intelRdt.l3CacheSchema: "), "{error}");
+        class.remove().expect("removed");
+    }
+
+    #[test]
+    fn shares_are_changed_and_set_back() {
+        let mount = Mount::new("rdt-set");
+        let wanted = rdt(Some("gold"), None);
+        let class = Class::below(&mount.0, &wanted, "web").expect("the class");
+        let before = class.snapshot().expect("schemata");
+        fs::write(mount.0.join("gold").join(SCHEMATA), "").expect("schemata");
+        class.apply(&vec![(FIELD.to_owned(), "MB:0=50")]).expect("applied");
+        assert_eq!(class.snapshot().as_deref(), Ok("MB:0=50\n"));
+        class.restore(before.lines().next().unwrap_or_default()).expect("restored");
+        assert_eq!(class.snapshot().as_deref(), Ok("L3:0=000f;1=000f\n"));
+    }
+
+    #[test]
+    fn stats_are_runc_s() {
+        let mount = Mount::new("rdt-stats");
+        let put = |name: &str, text: &str| {
+            let path = mount.0.join(name);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("directories");
+            fs::write(path, text).expect(name);
+        };
+        put("info/L3/cbm_mask", "fffff\n");
+        put("info/L3/num_closids", "16\n");
+        put("gold/mon_groups/web/mon_data/mon_L3_00/llc_occupancy", "12345\n");
+        put("gold/mon_groups/web/mon_data/mon_L3_00/mbm_total_bytes", "7\n");
+        let wanted = IntelRdt { enable_monitoring: true, ..rdt(Some("gold"), None) };
+        let class = Class::below(&mount.0, &wanted, "web").expect("the class");
+        let stats = serde_json::to_value(class.stats()).expect("JSON");
+        let expected = serde_json::json!({
+            "l3_cache_info": {"cbm_mask": "fffff", "num_closids": 16},
+            "l3_cache_schema_root": "L3:0=000f;1=000f",
+            "l3_cache_schema": "L3:0=000f;1=000f",
+            "mem_bw_schema_root": "MB:0=  50;1= 100",
+            "mem_bw_schema": "MB:0=  50;1= 100",
+            "cmt_stats": [{"llc_occupancy": 12345}],
+            "mbm_stats": [{"mbm_total_bytes": 7}],
+        });
+        assert_eq!(stats, expected);
     }
 }

@@ -54,6 +54,9 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
     }
     end(record)?;
     record.cgroup.remove(Processes::Kill)?;
+    if let Some(class) = &record.resctrl {
+        class.remove()?;
+    }
     match &record.network {
         Some(attachment) => network::detach(root, attachment)?,
         // Killed between attaching and recording it, the launcher left a lease and no more.

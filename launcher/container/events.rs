@@ -127,6 +127,7 @@ fn running(root: &Path, id: &str) -> Result<(Record, Identity)> {
 /// The counters of the cgroups, and of the interfaces if they are the container's own.
 fn measure(record: &Record, init: Identity) -> Result<Box<Stats>> {
     let mut stats = Box::new(record.cgroup.stats()?);
+    stats.intel_rdt = record.resctrl.as_ref().map(|class| class.stats()).unwrap_or_default();
     if join::namespaces(init.pid)?.contains(&NamespaceKind::Network) {
         let interfaces = network::interface_stats(init.pid)?;
         let interfaces: Vec<_> = interfaces.into_iter().map(interface).collect();

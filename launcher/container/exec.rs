@@ -151,9 +151,11 @@ impl Joining<'_> {
         let child =
             processes::clone_exec(&request).map_err(|(call, e)| Error::io("exec", call, &e))?;
         drop(opened);
-        channel::send(&ours, &plan.bytes)?;
         let mut joined = Joined { child, terminal: None };
-        match self.converse(&mut joined, &plan, &ours) {
+        let class = self.record.resctrl.as_ref();
+        let placed = class.map_or(Ok(()), |class| class.add(joined.child.pid));
+        let placed = placed.and_then(|()| channel::send(&ours, &plan.bytes));
+        match placed.and_then(|()| self.converse(&mut joined, &plan, &ours)) {
             Ok(()) => Ok((joined.child, joined.terminal)),
             Err(e) => {
                 let _ = processes::kill(&joined.child.pidfd, libc::SIGKILL);

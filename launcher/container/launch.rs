@@ -20,7 +20,7 @@ use crate::hooks::{self, Place, Scene};
 use crate::plan::{Finished, Preload};
 use crate::spec::Spec;
 use crate::sys::process::{self, Child, Clone};
-use crate::{log, network, sys};
+use crate::{log, network, resctrl, sys};
 
 /// Init, as build.rs built it.
 static INIT: &[u8] = include_bytes!(env!("TINY_CE_INIT"));
@@ -64,12 +64,13 @@ impl Undo<'_> {
             Some(attachment) => network::detach(self.root, attachment),
             None => Ok(()),
         };
+        let class = self.record.resctrl.as_ref().map_or(Ok(()), resctrl::Class::remove);
         // What began with hooks ends with them (runtime-spec runtime.md, "Lifecycle").
         if self.child.is_some() {
             poststop(&self.directory, &self.record, spec);
         }
         let directory = self.directory.remove();
-        let left = [cgroup, network, directory].into_iter().filter_map(Result::err);
+        let left = [cgroup, network, class, directory].into_iter().filter_map(Result::err);
         left.fold(error, |error, left| error.detail(format!("and left behind: {}", left.line())))
     }
 }
@@ -98,6 +99,7 @@ pub fn launch(root: &Path, id: &str, mut prepared: Prepared, options: &Options) 
 /// What is about to be made is written down before anything is.
 fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Record> {
     let launcher = std::process::id() as i32;
+    let rdt = prepared.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
     let record = Record {
         id: id.to_owned(),
         bundle: prepared.bundle.to_string_lossy().into_owned(),
@@ -108,6 +110,7 @@ fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Re
         boot: boot_id(),
         cgroup: std::mem::take(&mut prepared.cgroup),
         network: None,
+        resctrl: rdt.map(|rdt| resctrl::Class::locate(rdt, id)).transpose()?,
         annotations: prepared.spec.annotations.clone(),
         init: None,
     };
@@ -129,6 +132,11 @@ fn commit(
     undo.record.cgroup.create(&prepared.settings)?;
     undo.record.cgroup.apply(&prepared.settings)?;
     undo.record.cgroup.set_devices(&prepared.devices)?;
+    let rdt = prepared.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
+    if let (Some(class), Some(rdt)) = (&mut undo.record.resctrl, rdt) {
+        class.create(rdt)?;
+        undo.record.save(&undo.directory, record::INTENT)?;
+    }
     if prepared.ephemeral {
         let path = undo.directory.path().join(ROOTFS);
         std::fs::create_dir(&path).map_err(|e| Error::io(path.display(), "mkdir", &e))?;
@@ -240,8 +248,10 @@ fn clone(
     };
     let child = process::clone_exec(&request)
         .map_err(|(call, e)| Error::io("linux.namespaces", call, &e))?;
+    let pid = child.pid;
     undo.child = Some(child);
-    Ok(())
+    // Before it makes others, and before anything is accounted to it.
+    undo.record.resctrl.as_ref().map_or(Ok(()), |class| class.add(pid))
 }
 
 /// The caller's descriptors from 3 on, which the program is to have.

@@ -1,6 +1,8 @@
 //! Two `linux.resources`, an older one and what is to be changed of it. Pure.
 
-use crate::spec::{BlockIo, Cpu, HugepageLimit, Memory, Resources, ThrottleDevice, WeightDevice};
+use crate::spec::{
+    BlockIo, Cpu, HugepageLimit, IntelRdt, Memory, Resources, ThrottleDevice, WeightDevice,
+};
 
 /// Each field named, from `new` if it is given there.
 macro_rules! given {
@@ -35,6 +37,12 @@ pub fn into(mut old: Resources, new: &Resources) -> Resources {
     old.rdma.extend(new.rdma.clone());
     old.unified.extend(new.unified.clone());
     old
+}
+
+/// Let the configuration have the shares that the class of service was given.
+pub fn schemata(rdt: &mut IntelRdt, l3_cache: Option<&String>, bandwidth: Option<&String>) {
+    rdt.l3_cache_schema = l3_cache.cloned().or(rdt.l3_cache_schema.take());
+    rdt.mem_bw_schema = bandwidth.cloned().or(rdt.mem_bw_schema.take());
 }
 
 fn memory(to: &mut Memory, new: &Memory) {

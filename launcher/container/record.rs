@@ -12,7 +12,7 @@ use super::directory::Directory;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::network::Attachment;
-use crate::sys;
+use crate::{resctrl, sys};
 
 /// The file written before the first side effect.
 pub const INTENT: &str = "intent.json";
@@ -67,6 +67,9 @@ pub struct Record {
     /// What has to be undone with the container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Attachment>,
+    /// Its class of service, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resctrl: Option<resctrl::Class>,
     /// From the config.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,

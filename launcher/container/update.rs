@@ -10,10 +10,11 @@ use super::record::{self, Record, Status};
 use super::{merge, start};
 use crate::cgroup::{self, Cgroup, Setting};
 use crate::error::{Error, Result};
+use crate::resctrl::{Class, Lines};
 use crate::spec::check::check_resources;
 use crate::spec::json::Violation;
 use crate::spec::{Resources, id, load};
-use crate::{log, resctrl, spec};
+use crate::{log, spec};
 
 /// What is to be changed.
 #[derive(Debug, Clone, Default)]
@@ -51,30 +52,53 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
     if cgroup.is_none() && !settings.is_empty() {
         return Err(Error::new("the container has no cgroup, and so no limits"));
     }
-    let schemata = resctrl::Schemata {
-        l3_cache: update.l3_cache_schema.as_deref(),
-        memory_bandwidth: update.mem_bw_schema.as_deref(),
-    };
-    let class = resctrl::Class::of(linux.intel_rdt.as_ref(), id, &schemata)?;
+    let lines = update.lines();
+    let class = class(&record, &lines)?;
     linux.resources = Some(merge::into(old, &update.resources));
     if let Some(rdt) = &mut linux.intel_rdt {
-        schemata.remember(rdt);
+        merge::schemata(rdt, update.l3_cache_schema.as_ref(), update.mem_bw_schema.as_ref());
     }
     let text = spec::to_json(&spec)?;
     let before = cgroup.snapshot(&settings)?;
-    let classes = class.as_ref().map(|class| class.snapshot()).transpose()?;
+    let classes = class.map(Class::snapshot).transpose()?;
     let done = cgroup
         .apply(&settings)
-        .and_then(|()| class.as_ref().map_or(Ok(()), |class| class.apply(&schemata)))
+        .and_then(|()| class.map_or(Ok(()), |class| class.apply(&lines)))
         // What later commands read is the last thing that can fail.
         .and_then(|()| directory.put(record::CONFIG, text.as_bytes()));
     done.map_err(|e| {
         let e = set_back(cgroup, &before, e);
-        match class.as_ref().zip(classes).map(|(class, before)| class.restore(&before)) {
+        match class.zip(classes).map(|(class, before)| class.restore(&before)) {
             Some(Err(left)) => e.detail(format!("and cannot be set back: {}", left.line())),
             _ => e,
         }
     })
+}
+
+impl Update {
+    /// Lines for resctrl, by the option that each is from.
+    fn lines(&self) -> Lines<'_> {
+        let named = [
+            ("--l3-cache-schema", &self.l3_cache_schema),
+            ("--mem-bw-schema", &self.mem_bw_schema),
+        ];
+        named
+            .into_iter()
+            .filter_map(|(name, line)| Some((name.to_owned(), line.as_deref()?)))
+            .collect()
+    }
+}
+
+/// The class of service that the lines are for; none, if there are no lines.
+fn class<'a>(record: &'a Record, lines: &Lines<'_>) -> Result<Option<&'a Class>> {
+    match (lines.first(), &record.resctrl) {
+        (None, _) => Ok(None),
+        (Some(_), Some(class)) => Ok(Some(class)),
+        (Some((option, _)), None) => {
+            let text = format!("{option}: the container has no class of service");
+            Err(Error::new(text).hint("create it with linux.intelRdt in its config.json"))
+        }
+    }
 }
 
 /// The files to be written, all that is wrong at once.

@@ -147,7 +147,7 @@ fn mistakes_are_told_before_anything_is_touched() {
     refused(&[], &["no limit is named", "--memory 512m"]);
     refused(&["--memory", "64m", "--memory-swap", "32m"], &["memory.swap", "less than the limit"]);
     refused(&["--cpu-quota", "10"], &["cpu.quota", "1000"]);
-    refused(&["--l3-cache-schema", "L3:0=f"], &["l3CacheSchema", "linux.intelRdt"]);
+    refused(&["--l3-cache-schema", "L3:0=f"], &["--l3-cache-schema", "linux.intelRdt"]);
     let file = case.dir().join("wrong.json");
     std::fs::write(&file, "{\"memory\": {\"limit\": \"64m\"},\n \"pids\": {\"limit\": -2}}")
         .expect("");
@@ -158,6 +158,22 @@ fn mistakes_are_told_before_anything_is_touched() {
     container.tiny_ce("kill", ["KILL"]).ok();
     let done = case.tiny_ce(["update", "--pids-limit", "1", "nobody"]);
     assert!(done.fails().contains("container does not exist"), "{done}");
+}
+
+/// A class of service is refused where there are none, before anything is made.
+#[test]
+fn intel_rdt_is_there_or_refused() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
+    let mut bundle = case.bundle();
+    bundle.probe("exit 0").set("/linux/intelRdt", json!({}));
+    let done = case.run(&bundle);
+    if mounts.lines().any(|line| line.split(' ').nth(2) == Some("resctrl")) {
+        done.ok();
+    } else {
+        let text = done.fails();
+        assert!(text.contains("linux.intelRdt: the resctrl file system is not mounted"), "{text}");
+    }
 }
 
 #[test]
