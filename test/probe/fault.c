@@ -3,7 +3,7 @@
  *
  * Whose calls are counted: the program's own ("launcher"); its first child's with all that this one
  * makes ("init"), from its first instruction up to the second program that it becomes; or those of
- * a process that is there already, up to the next program it becomes. */
+ * a process that is there already, from its accept4 up to the next program it becomes. */
 #include "sys.h"
 #include <asm/ptrace.h>
 #include <asm/signal.h>
@@ -28,7 +28,7 @@ static struct {
     long launcher, status;
     enum role whom;
     long point, error, calls;
-    int list, kill, orphan, has_init, failing;
+    int list, kill, orphan, has_init, failing, is_early;
     struct { long number, result; } made[MOST_CALLS];
 } state;
 
@@ -103,7 +103,8 @@ static void at_call(struct thread *thread)
 {
     struct ptrace_syscall_info info = { 0 };
     SYS(ptrace, PTRACE_GET_SYSCALL_INFO, thread->id, sizeof info, &info);
-    if (info.op == PTRACE_SYSCALL_INFO_ENTRY && counted(thread)) {
+    if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == __NR_accept4) state.is_early = 0;
+    if (info.op == PTRACE_SYSCALL_INFO_ENTRY && counted(thread) && !state.is_early) {
         thread->call = state.calls++;
         if (thread->call < MOST_CALLS) state.made[thread->call].number = (long)info.entry.nr;
         if (state.calls == state.point) strike(thread);
@@ -156,14 +157,17 @@ static void begin(const char *whom, char **words)
 {
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE;
     options |= PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+    int status = 0;
     if (whom[0] >= '0' && whom[0] <= '9') {
         struct thread *init = find(number(whom));
         init->role = INIT;
         init->programs = 1;
-        state.has_init = 1;
+        state.has_init = state.is_early = 1;
         long result = SYS(ptrace, PTRACE_SEIZE, init->id, 0, options);
-        SYS(ptrace, PTRACE_INTERRUPT, init->id);
         if (result < 0) print("fault: %s\n", errno_name(result));
+        SYS(ptrace, PTRACE_INTERRUPT, init->id);
+        /* Stopped before anything is asked of it: the call that it is in begins anew. */
+        if (SYS(wait4, init->id, &status, __WALL, 0) > 0) stopped(init, status);
     }
     long child = fork_();
     if (child == 0) {
@@ -174,7 +178,7 @@ static void begin(const char *whom, char **words)
         print("fault: %s\n", errno_name(result));
         leave(127);
     }
-    SYS(wait4, child, &state.status, __WALL, 0);
+    SYS(wait4, child, &status, __WALL, 0);
     SYS(ptrace, PTRACE_SETOPTIONS, child, 0, options);
     state.launcher = child;
     struct thread *launcher = find(child);
