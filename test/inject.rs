@@ -98,7 +98,7 @@ impl Listed {
         let bundle = make(case);
         case.create(&bundle);
         let id = case.id();
-        let (done, calls) = case.calls(Whose::Init, &create(case, &bundle, &id));
+        let (done, calls) = case.calls(Whose::Plan, &create(case, &bundle, &id));
         done.ok();
         let (plan, pid) = (plan_of(case, &id), pid_of(case, &id));
         let accept = points::accept(&plan);
@@ -145,7 +145,7 @@ fn pid_of(case: &Case, id: &str) -> u32 {
 fn fail_create(case: &Case, bundle: &Bundle, plan: &Finished, point: &Point) {
     let id = case.id();
     let command = create(case, bundle, &id);
-    let faulted = case.fault(Whose::Init, Fault::Errno(point.errno), point.ordinal, &command);
+    let faulted = case.fault(Whose::Plan, Fault::Errno(point.errno), point.ordinal, &command);
     if point.step == points::commit(plan) {
         // The launcher has said all it has to, and may be gone already: nobody listens any more.
         case.tiny_ce(["delete", "--force", &id]).ok();
@@ -221,7 +221,7 @@ fn run(case: &Case, bundle: &Bundle, id: &str) -> Command {
 fn a_terminal() {
     let Some(case) = Case::root(&[]) else { return };
     let (bundle, id) = (terminal(&case), case.id());
-    let (done, calls) = case.calls(Whose::Init, &run(&case, &bundle, &id));
+    let (done, calls) = case.calls(Whose::Plan, &run(&case, &bundle, &id));
     done.ok();
     let plan = plan_of(&case, &id);
     case.tiny_ce(["delete", &id]).ok();
@@ -232,7 +232,7 @@ fn a_terminal() {
     each(&case, terminal, &all, |bundle, point| {
         let id = case.id();
         let fault = Fault::Errno(point.errno);
-        let faulted = case.fault(Whose::Init, fault, point.ordinal, &run(&case, bundle, &id));
+        let faulted = case.fault(Whose::Plan, fault, point.ordinal, &run(&case, bundle, &id));
         assert_eq!(faulted.hit, Some(point.number), "step {}", point.step + 1);
         blamed(&faulted.done, "run", &id, &plan, point);
         gone(&case, &id);

@@ -62,6 +62,12 @@ pub fn listen(channel: &UnixStream) -> Result<Said> {
     Ok(Said::Failed { index, errno: value, words })
 }
 
+/// What init has said meanwhile, without waiting for it; nothing if it is there and silent.
+pub fn last_word(channel: &UnixStream) -> Option<Said> {
+    channel.set_nonblocking(true).ok()?;
+    listen(channel).ok()
+}
+
 /// Let init go on.
 pub fn go_on(channel: &UnixStream) -> Result<()> {
     send(channel, &[1])

@@ -183,15 +183,16 @@ impl Joining<'_> {
                 Said::Failed { index, errno, words } => {
                     return Err(plan.failure(index, errno, &words));
                 }
-                Said::Closed => {
-                    let exit = processes::wait(&joined.child.pidfd, false).ok().flatten();
-                    let what = "init ended before it became the program";
-                    return Err(end::unexpected(&self.record, exit, what));
-                }
+                Said::Closed => return Err(self.ended(joined)),
                 Said::At(..) => return Err(Error::new("init reports out of turn")),
             }
         }
-        program::check(Some(&self.process), joined.child.pid)?;
+        let there = program::check(Some(&self.process), joined.child.pid);
+        there.map_err(|error| match channel::last_word(channel) {
+            Some(Said::Failed { index, errno, words }) => plan.failure(index, errno, &words),
+            Some(Said::Closed) => self.ended(joined),
+            _ => error,
+        })?;
         if let Some(path) = &self.options.pidfd_socket {
             launch::send_pidfd(path, &joined.child.pidfd)?;
         }
@@ -200,6 +201,12 @@ impl Joining<'_> {
         }
         channel::go_on(channel)?;
         self.going(plan, joined.child.pid).until_running(channel)
+    }
+
+    /// Why init is gone without a word.
+    fn ended(&self, joined: &Joined) -> Error {
+        let exit = processes::wait(&joined.child.pidfd, false).ok().flatten();
+        end::unexpected(&self.record, exit, "init ended before it became the program")
     }
 
     fn going<'a>(&'a self, plan: &'a Finished, pid: i32) -> Going<'a> {

@@ -149,8 +149,9 @@ fn commit(
     let mut init = Init { undo, program: &program, spec, plan, channel: &ours, options, copied: 0 };
     channel::send(&ours, &prepared.plan.bytes)?;
     init.until_ready()?;
-    init.net_devices()?;
-    super::program::check(prepared.spec.process.as_ref(), init.pid())?;
+    init.net_devices().map_err(|e| init.or_its_end(e))?;
+    let process = prepared.spec.process.as_ref();
+    super::program::check(process, init.pid()).map_err(|e| init.or_its_end(e))?;
     let identity =
         Identity::of(init.pid()).ok_or_else(|| init.undo.ended("init ended as it became ready"))?;
     let stat = sys::file::stat(&program).map_err(|e| Error::io("init", "fstat", &e))?;
@@ -383,6 +384,15 @@ impl Init<'_, '_> {
         let rootfs = Path::new(&self.undo.record.rootfs);
         super::copy_up::copy_up(rootfs, &mount.destination, tmpfs)
             .map_err(|e| e.within(format!("mounts[{index}] {:?}", mount.destination)))
+    }
+
+    /// What went wrong; or why init is gone, if it is, which explains it better.
+    fn or_its_end(&self, error: Error) -> Error {
+        match channel::last_word(self.channel) {
+            Some(Said::Failed { index, errno, words }) => self.plan.failure(index, errno, &words),
+            Some(Said::Closed) => self.undo.ended("init ended as it became ready"),
+            _ => error,
+        }
     }
 
     /// Host interfaces that the container is given, once its namespace is there.

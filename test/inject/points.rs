@@ -42,17 +42,8 @@ fn position(plan: &Finished, is: impl Fn(&Op<'_>) -> bool) -> u32 {
 }
 
 /// The steps from `first` on that were taken, each with its call.
-///
-/// `calls` begin with those that lead to the plan if `first` is 0.
 pub fn points(plan: &Finished, first: u32, calls: &[Call]) -> Vec<Point> {
-    let number = |call: Sysno| call.id() as i64;
     let mut at = 0;
-    if first == 0 {
-        let born = calls.iter().position(|c| c.number == number(Sysno::execveat));
-        at = born.expect("execveat(2) of init") + 1;
-        let own = [number(Sysno::read), number(Sysno::mmap)];
-        at += calls[at..].iter().take_while(|call| own.contains(&call.number)).count();
-    }
     let mut open = [true; 64];
     let mut points = Vec::new();
     for (index, step) in plan.steps().enumerate().skip(first as usize) {

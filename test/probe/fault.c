@@ -2,8 +2,9 @@
  * Knows ptrace(2) and who is whose child. Must not know what the program does.
  *
  * Whose calls are counted: the program's own ("launcher"); its first child's with all that this one
- * makes ("init"), from its first instruction up to the second program that it becomes; or those of
- * a process that is there already, from its accept4 up to the next program it becomes. */
+ * makes ("init"), from its first instruction up to the second program that it becomes; of these,
+ * those that are steps of its plan ("plan"), which it has to read first; or those of a process that
+ * is there already (by its number), from its accept4 up to the next program that it becomes. */
 #include "sys.h"
 #include <asm/ptrace.h>
 #include <asm/signal.h>
@@ -28,7 +29,7 @@ static struct {
     long launcher, status;
     enum role whom;
     long point, error, calls;
-    int list, kill, orphan, has_init, failing, is_early;
+    int list, kill, orphan, has_init, failing, until_accept, until_plan;
     struct { long number, result; } made[MOST_CALLS];
 } state;
 
@@ -99,12 +100,21 @@ static void strike(struct thread *thread)
     if (state.error) skip_call(thread->id), state.failing = 1;
 }
 
+/* Whether what is counted begins with this call. */
+static void begins(const struct thread *thread, long number)
+{
+    int reads = number == __NR_read || number == __NR_mmap;
+    if (number == __NR_accept4) state.until_accept = 0;
+    if (thread->programs == 1 && !reads) state.until_plan = 0;
+}
+
 static void at_call(struct thread *thread)
 {
     struct ptrace_syscall_info info = { 0 };
     SYS(ptrace, PTRACE_GET_SYSCALL_INFO, thread->id, sizeof info, &info);
-    if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == __NR_accept4) state.is_early = 0;
-    if (info.op == PTRACE_SYSCALL_INFO_ENTRY && counted(thread) && !state.is_early) {
+    int enters = info.op == PTRACE_SYSCALL_INFO_ENTRY && counted(thread);
+    if (enters) begins(thread, (long)info.entry.nr);
+    if (enters && !state.until_accept && !state.until_plan) {
         thread->call = state.calls++;
         if (thread->call < MOST_CALLS) state.made[thread->call].number = (long)info.entry.nr;
         if (state.calls == state.point) strike(thread);
@@ -144,15 +154,27 @@ static void stopped(struct thread *thread, int status)
     } else if (event) {
         if (event != PTRACE_EVENT_STOP) born(thread, event);
         signal = 0;
-    } else if (signal == SIGSTOP) {
-        signal = 0;
     }
     /* The first stop may come before its maker's word. */
     if (thread->role == UNKNOWN) thread->waits = 1;
     else resume(thread, signal);
 }
 
-/* Begin: the program stands before its first instruction, init (if it is there) at its call. */
+/* The child that will be the program, held until its parent has let go of the pipe. */
+static void start(const int *gate, char **words)
+{
+    char nothing;
+    SYS(close, gate[1]);
+    SYS(read, gate[0], &nothing, 1);
+    long result = SYS(execve, words[0], words, probe_env);
+    print("fault: %s\n", errno_name(result));
+    leave(127);
+}
+
+/* Begin: the program stands before its first instruction, init (if it is there) at its call.
+ *
+ * Seized, not attached: children are held by an event, and not by a signal, which would stop them
+ * for ever if this process ended before it has seen them. */
 static void begin(const char *whom, char **words)
 {
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE;
@@ -162,33 +184,27 @@ static void begin(const char *whom, char **words)
         struct thread *init = find(number(whom));
         init->role = INIT;
         init->programs = 1;
-        state.has_init = state.is_early = 1;
+        state.has_init = state.until_accept = 1;
         long result = SYS(ptrace, PTRACE_SEIZE, init->id, 0, options);
         if (result < 0) print("fault: %s\n", errno_name(result));
         SYS(ptrace, PTRACE_INTERRUPT, init->id);
         /* Stopped before anything is asked of it: the call that it is in begins anew. */
         if (SYS(wait4, init->id, &status, __WALL, 0) > 0) stopped(init, status);
     }
-    long child = fork_();
-    if (child == 0) {
-        SYS(ptrace, PTRACE_TRACEME, 0, 0, 0);
-        long own = SYS(getpid);
-        SYS(kill, own, SIGSTOP);
-        long result = SYS(execve, words[0], words, probe_env);
-        print("fault: %s\n", errno_name(result));
-        leave(127);
-    }
-    SYS(wait4, child, &status, __WALL, 0);
-    SYS(ptrace, PTRACE_SETOPTIONS, child, 0, options);
-    state.launcher = child;
-    struct thread *launcher = find(child);
-    launcher->role = LAUNCHER;
-    resume(launcher, 0);
+    int gate[2];
+    SYS(pipe2, gate, O_CLOEXEC);
+    state.launcher = fork_();
+    if (state.launcher == 0) start(gate, words);
+    find(state.launcher)->role = LAUNCHER;
+    long result = SYS(ptrace, PTRACE_SEIZE, state.launcher, 0, options);
+    if (result < 0) print("fault: %s\n", errno_name(result));
+    SYS(close, gate[0]);
+    SYS(close, gate[1]);
 }
 
 static void report(const char *path)
 {
-    long file = SYS(openat, AT_FDCWD_, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    long file = SYS(openat, AT_FDCWD_, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     SYS(dup3, file, 1, 0);
     print("ended: %ld\n", state.status);
     long made = state.calls < MOST_CALLS ? state.calls : MOST_CALLS;
@@ -198,7 +214,7 @@ static void report(const char *path)
         print("call: %ld %ld\n", state.made[i].number, state.made[i].result);
 }
 
-/* fault REPORT launcher|init|PID list|kill|orphan|ERRNO POINT PROGRAM [ARGUMENT]...
+/* fault REPORT launcher|init|plan|PID list|kill|orphan|ERRNO POINT PROGRAM [ARGUMENT]...
  *
  * At the POINT-th call, before it is made, its maker is killed; or the launcher is (orphan); or the
  * call is not made, and fails with this errno. Ends when the program has ended: others may live. */
@@ -206,6 +222,7 @@ void fault(char **words, int count)
 {
     (void)count;
     state.whom = same(words[1], "launcher") ? LAUNCHER : INIT;
+    state.until_plan = same(words[1], "plan");
     state.list = same(words[2], "list");
     state.kill = same(words[2], "kill");
     state.orphan = same(words[2], "orphan");

@@ -15,6 +15,8 @@ pub enum Whose {
     Launcher,
     /// Those of its first child, up to the execve(2) by which this becomes the container's program.
     Init,
+    /// Of these, the steps of its plan: how often it has to read for that is the kernel's affair.
+    Plan,
     /// Those of an init that waits for `start`, up to the same.
     Process(u32),
 }
@@ -77,6 +79,7 @@ impl Case {
         tracer.arg("fault").arg(&path).arg(match whose {
             Whose::Launcher => "launcher".to_owned(),
             Whose::Init => "init".to_owned(),
+            Whose::Plan => "plan".to_owned(),
             Whose::Process(pid) => pid.to_string(),
         });
         tracer.args([what, &point.to_string()]);
