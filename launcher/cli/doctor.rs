@@ -30,7 +30,7 @@ command! {
             "doctor": "as who calls it: root and others see different things",
         }
         run = |it, globals: &Globals| {
-            let findings = examine(&globals.state_root()?);
+            let findings = examine(globals.state_root().as_ref().map(|root| root.as_path()));
             match it.format {
                 Some(TextFormat::Json) => {
                     let json = serde_json::to_string_pretty(&findings)

@@ -74,6 +74,28 @@ fn upsert<T: Clone>(to: &mut Vec<T>, new: &[T], same: impl Fn(&T, &T) -> bool) {
     }
 }
 
+/// Take out what callers write for "not given": zeros, where zero is no limit of the kernel's.
+pub fn only_given(new: &mut Resources) {
+    fn clear<T: Default + PartialEq>(fields: &mut [&mut Option<T>]) {
+        for field in fields {
+            if **field == Some(T::default()) {
+                **field = None;
+            }
+        }
+    }
+    if let Some(it) = &mut new.memory {
+        clear(&mut [&mut it.limit, &mut it.reservation, &mut it.swap]);
+        clear(&mut [&mut it.kernel, &mut it.kernel_tcp]);
+    }
+    if let Some(it) = &mut new.cpu {
+        clear(&mut [&mut it.quota, &mut it.realtime_runtime]);
+        clear(&mut [&mut it.shares, &mut it.period, &mut it.realtime_period]);
+    }
+    if let Some(it) = &mut new.block_io {
+        clear(&mut [&mut it.weight, &mut it.leaf_weight]);
+    }
+}
+
 /// Add to `new` what of `old` the kernel has to be told again together with it: a quota with its
 /// period, memory with memory and swap together, shares with whether the group is idle.
 pub fn complete(new: &mut Resources, old: &Resources) {
@@ -97,18 +119,11 @@ pub fn complete(new: &mut Resources, old: &Resources) {
     }
 }
 
-/// Zero stands for "not given".
-fn pair<A, B>(a: &mut Option<A>, old_a: Option<A>, b: &mut Option<B>, old_b: Option<B>)
-where
-    A: Default + PartialEq,
-    B: Default + PartialEq,
-{
-    let some_a = a.as_ref().is_some_and(|a| *a != A::default());
-    let some_b = b.as_ref().is_some_and(|b| *b != B::default());
-    if some_b && !some_a {
-        *a = old_a;
-    } else if some_a && !some_b {
-        *b = old_b;
+fn pair<A, B>(a: &mut Option<A>, old_a: Option<A>, b: &mut Option<B>, old_b: Option<B>) {
+    match (a.is_some(), b.is_some()) {
+        (false, true) => *a = old_a,
+        (true, false) => *b = old_b,
+        _ => {}
     }
 }
 
@@ -145,6 +160,21 @@ mod tests {
                 "unified": {"a.b": "1", "a.c": "2"}}"#,
         );
         assert_eq!(into(old, &new), expected);
+    }
+
+    #[test]
+    fn zeros_are_not_given() {
+        let mut wanted = resources(
+            r#"{"memory": {"limit": 0, "swap": -1, "swappiness": 0},
+                "cpu": {"quota": 0, "shares": 0, "burst": 0, "idle": 0}, "pids": {"limit": 0},
+                "blockIO": {"weight": 0}}"#,
+        );
+        only_given(&mut wanted);
+        let expected = resources(
+            r#"{"memory": {"swap": -1, "swappiness": 0}, "cpu": {"burst": 0, "idle": 0},
+                "pids": {"limit": 0}, "blockIO": {}}"#,
+        );
+        assert_eq!(wanted, expected);
     }
 
     #[test]

@@ -47,14 +47,16 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
     let mut spec = start::config(&directory)?;
     let linux = spec.linux.get_or_insert_default();
     let old = linux.resources.take().unwrap_or_default();
-    let settings = settings(update, &old)?;
+    let mut wanted = update.resources.clone();
+    merge::only_given(&mut wanted);
+    let settings = settings(update, wanted.clone(), &old)?;
     let cgroup = &record.cgroup;
     if cgroup.is_none() && !settings.is_empty() {
         return Err(Error::new("the container has no cgroup, and so no limits"));
     }
     let lines = update.lines();
     let class = class(&record, &lines)?;
-    linux.resources = Some(merge::into(old, &update.resources));
+    linux.resources = Some(merge::into(old, &wanted));
     if let Some(rdt) = &mut linux.intel_rdt {
         merge::schemata(rdt, update.l3_cache_schema.as_ref(), update.mem_bw_schema.as_ref());
     }
@@ -102,8 +104,7 @@ fn class<'a>(record: &'a Record, lines: &Lines<'_>) -> Result<Option<&'a Class>>
 }
 
 /// The files to be written, all that is wrong at once.
-fn settings(update: &Update, old: &Resources) -> Result<Vec<Setting>> {
-    let mut wanted = update.resources.clone();
+fn settings(update: &Update, mut wanted: Resources, old: &Resources) -> Result<Vec<Setting>> {
     if !wanted.devices.is_empty() {
         log::debug(|| "devices are left as they are".to_owned());
         wanted.devices.clear();

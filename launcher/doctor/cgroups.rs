@@ -64,7 +64,9 @@ fn controllers(hierarchies: &Hierarchies) -> Finding {
 /// Whether this caller can make cgroups where they would be made.
 fn place(hierarchies: &Hierarchies) -> Finding {
     const WHAT: &str = "delegation";
-    let own = |it: &crate::cgroup::Hierarchy| format!("{}{}", it.mount, it.own_below_mount());
+    let own = |it: &crate::cgroup::Hierarchy| {
+        format!("{}{}", it.mount, it.own_below_mount().trim_end_matches('/'))
+    };
     let above = |path: &str| path.rsplit_once('/').map(|(above, _)| above.to_owned());
     let closed = |it: &&crate::cgroup::Hierarchy| {
         let own = own(it);
@@ -72,10 +74,12 @@ fn place(hierarchies: &Hierarchies) -> Finding {
         !writable(&own) && !beside
     };
     let closed: Vec<String> = hierarchies.all.iter().filter(closed).map(own).collect();
-    if closed.is_empty() {
-        return Finding::ok(WHAT, delegated(hierarchies));
-    }
-    Finding::warn(WHAT, format!("cannot be written: {}", closed.join(", "))).hint(
+    let text = match closed.as_slice() {
+        [] => return Finding::ok(WHAT, delegated(hierarchies)),
+        [only] => format!("{only} cannot be written"),
+        [first, more @ ..] => format!("{first} and {} more cannot be written", more.len()),
+    };
+    Finding::warn(WHAT, text).hint(
         "containers run without limits; run as root, or in a unit with Delegate=yes: \
          systemd-run --user --scope --property=Delegate=yes",
     )

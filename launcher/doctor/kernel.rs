@@ -87,7 +87,7 @@ pub fn system_calls(caller: &Caller) -> Finding {
     let refused = CALLS.iter().filter(|(_, number, args)| {
         let errno = probe::errno_of(*number, *args);
         // To callers without rights, some say so before they look at their arguments.
-        errno == libc::ENOSYS || errno == libc::EPERM && caller.administers
+        errno == libc::ENOSYS || errno == libc::EPERM && caller.mounts()
     });
     let refused: Vec<&str> = refused.map(|(name, ..)| *name).collect();
     match refused.is_empty() {
@@ -198,11 +198,12 @@ pub fn modules() -> Finding {
 pub fn file_systems(caller: &Caller) -> Vec<Finding> {
     let known = text("/proc/filesystems").unwrap_or_default();
     let known = |name: &str| known.lines().any(|line| line.split('\t').next_back() == Some(name));
-    let there = |name: &str| known(name) || caller.administers && mount::knows(name);
-    let overlay = match there("overlay") {
-        true => Finding::ok("overlay", "\"tiny-ce run\" without a bundle can run"),
-        false => Finding::missing("overlay", "the kernel does not know the file system")
-            .hint("modprobe overlay; \"tiny-ce run\" without a bundle needs it"),
+    let there = |name: &str| known(name) || caller.mounts() && mount::knows(name);
+    const REMEDY: &str = "modprobe overlay; \"tiny-ce run\" without a bundle needs it";
+    let overlay = match (there("overlay"), caller.mounts()) {
+        (true, _) => Finding::ok("overlay", "\"tiny-ce run\" without a bundle can run"),
+        (false, true) => Finding::missing("overlay", "the kernel does not know it").hint(REMEDY),
+        (false, false) => Finding::warn("overlay", "not loaded yet").hint(REMEDY),
     };
     let names = ["tmpfs", "devpts", "mqueue", "sysfs"];
     let absent: Vec<&str> = names.into_iter().filter(|name| !there(name)).collect();

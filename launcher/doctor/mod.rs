@@ -13,6 +13,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::Error;
+
 /// How it stands with one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -79,8 +81,9 @@ impl Finding {
     }
 }
 
-/// Everything, in the order in which a container needs it. `state` is where containers are kept.
-pub fn examine(state: &Path) -> Vec<Finding> {
+/// Everything, in the order in which a container needs it. `state` is where containers are kept, or
+/// why nobody knows where.
+pub fn examine(state: Result<&Path, &Error>) -> Vec<Finding> {
     let caller = user::Caller::find();
     let mut all = vec![
         kernel::version(),
@@ -116,7 +119,7 @@ mod tests {
 
     #[test]
     fn findings_are_sentences_without_full_stops() {
-        let all = examine(&std::env::temp_dir().join("tiny-ce-doctor"));
+        let all = examine(Ok(&std::env::temp_dir().join("tiny-ce-doctor")));
         for it in &all {
             assert!(!it.detail.is_empty() && !it.detail.ends_with('.'), "{it:?}");
             assert!(it.hint.as_ref().is_none_or(|hint| !hint.ends_with('.')), "{it:?}");

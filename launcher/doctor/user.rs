@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{Finding, text};
-use crate::sys;
+use crate::{Error, sys};
 
 /// Who asks.
 pub struct Caller {
@@ -19,6 +19,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether it may mount where it is: the mount namespace can be another user namespace's.
+    pub fn mounts(&self) -> bool {
+        self.administers && !self.nested
+    }
+
     /// As it is.
     pub fn find() -> Caller {
         let uid = sys::user::effective_uid();
@@ -60,8 +65,15 @@ pub fn rights(caller: &Caller) -> Finding {
 }
 
 /// Where containers are kept: the directory, or the nearest above it that exists.
-pub fn state_directory(state: &Path) -> Finding {
+pub fn state_directory(state: Result<&Path, &Error>) -> Finding {
     const WHAT: &str = "state directory";
+    let state = match state {
+        Ok(state) => state,
+        Err(e) => {
+            let hint = "log in with a session of your own, or say where with --root";
+            return Finding::missing(WHAT, e.line()).hint(hint).vital();
+        }
+    };
     let shown = state.display();
     let there = state.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     if !there.is_dir() {
