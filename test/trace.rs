@@ -40,7 +40,7 @@ fn line(text: &str) -> Option<Line> {
 /// Run the steps on paper beside what was seen.
 fn compare(steps: &[Step], seen: &[Line]) {
     let mut seen = seen.iter().peekable();
-    let mut open = vec![true; 64];
+    let mut open = [true; 64];
     for step in steps {
         let taken = match step.guard {
             Guard::Always => true,

@@ -66,7 +66,7 @@ fn a_list_is_a_table_or_ids() {
 /// Each line of a refusal is one that callers know.
 #[track_caller]
 fn refused<const N: usize>(case: &Case, words: [&str; N], why: &str) {
-    let done = case.tiny_ce(&words);
+    let done = case.tiny_ce(words);
     // 255 is what runc's exec ends with, so that no program's status is meant.
     assert_eq!(done.code(), if words[0] == "exec" { 255 } else { 1 }, "{done}");
     assert!(done.fails().contains(why), "{why}: {done}");

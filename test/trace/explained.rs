@@ -38,13 +38,10 @@ pub fn read(text: &str) -> Vec<Step> {
     for line in text.lines() {
         let trimmed = line.trim_start();
         let number = trimmed.split("  ").next().and_then(|number| number.parse::<usize>().ok());
-        match number {
-            Some(number) => {
-                steps.push(step(trimmed));
-                assert_eq!(number, steps.len(), "{line}");
-            }
-            // A field of config.json.
-            None => {}
+        // The other lines are fields of config.json.
+        if let Some(number) = number {
+            steps.push(step(trimmed));
+            assert_eq!(number, steps.len(), "{line}");
         }
     }
     steps
