@@ -18,6 +18,8 @@ pub struct Host {
     pub euid: u32,
     /// Whom the launcher runs as.
     pub egid: u32,
+    /// The launcher is in a user namespace that is not the machine's: nobody there makes nodes.
+    pub user_namespace: bool,
     /// The root file system, absolute.
     pub rootfs: String,
     /// What the source of each bind is, by index in `mounts`; `None` where it is not a bind.
@@ -86,6 +88,7 @@ pub fn probe(
     let mut host = Host {
         euid,
         egid,
+        user_namespace: sys::user::in_user_namespace(),
         kcore: Path::new("/proc/kcore").exists(),
         sources: sources(spec, bundle)?,
         joined_ours: joined(spec)?,

@@ -125,8 +125,9 @@ impl Node<'_> {
                 (slot, Some(slot))
             }
         };
-        let bound = super::namespace(context.spec, NamespaceKind::User).is_some()
-            && self.kind as u32 != Kind::S_IFIFO as u32;
+        let user = context.host.user_namespace
+            || super::namespace(context.spec, NamespaceKind::User).is_some();
+        let bound = user && self.kind as u32 != Kind::S_IFIFO as u32;
         if bound {
             self.bind(plan, at, &name, number)?;
         } else {

@@ -95,9 +95,11 @@ pub fn prepare(
     let linux = spec.linux.as_ref();
     let cgroups_path = linux.and_then(|linux| linux.cgroups_path.as_deref());
     let mut cgroup = Cgroup::locate(cgroups_path, id, &hierarchies)?;
-    let (settings, devices) = resources(&spec, &hierarchies)?;
-    if cgroups_path.is_none() && crate::sys::user::effective_uid() != 0 {
-        cgroup.leave_out(&settings)?.iter().for_each(|warning| log::warning(warning));
+    let rootless = crate::sys::user::is_rootless();
+    let (settings, devices) = resources(&spec, &hierarchies, rootless)?;
+    if cgroups_path.is_none() && rootless {
+        // Nothing that was asked for is missing: "doctor" tells what does.
+        cgroup.leave_out(&settings)?.into_iter().for_each(|text| log::debug(|| text));
     }
     let mut host = host::probe(&spec, &bundle, &cgroup, &hierarchies)?;
     if let Some(request) = &options.network {
@@ -179,14 +181,23 @@ fn broken(violations: Vec<Violation>) -> Error {
     load::refuse(Path::new("config.json"), b"", violations)
 }
 
-fn resources(spec: &Spec, hierarchies: &Hierarchies) -> Result<(Vec<Setting>, Devices)> {
+fn resources(
+    spec: &Spec,
+    hierarchies: &Hierarchies,
+    rootless: bool,
+) -> Result<(Vec<Setting>, Devices)> {
     let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     let Some(resources) = resources else { return Ok((Vec::new(), Devices::Unrestricted)) };
-    let compiled = cgroup::compile("linux.resources", resources, hierarchies).map_err(broken)?;
+    let mut compiled =
+        cgroup::compile("linux.resources", resources, hierarchies).map_err(broken)?;
+    if spec.minor_version().is_some_and(|minor| minor < 3) {
+        // Before 1.3 a limit of 0 was none: Podman 4 writes it for --pids-limit=-1.
+        compiled.settings.retain(|setting| setting.file != "pids.max" || setting.value != "0");
+    }
     compiled.warnings.iter().for_each(|warning| log::warning(warning));
     // In a user namespace there are no nodes to make, and no program to attach.
     let user = compile::namespace(spec, NamespaceKind::User).is_some();
-    let devices = match user || crate::sys::user::effective_uid() != 0 {
+    let devices = match user || rootless {
         true => Devices::Unrestricted,
         false => cgroup::compile_devices(&resources.devices, hierarchies).map_err(broken)?,
     };

@@ -54,7 +54,8 @@ fn look(root: &impl AsFd, path: &str) -> std::result::Result<(), String> {
     })?;
     let mode = file::mode(&there).map_err(|e| e.to_string())?;
     match mode & libc::S_IFMT {
-        libc::S_IFDIR => Err("is a directory".to_owned()),
+        // As execve(2) has it, and as Docker 20.10 wants it for the exit status 126.
+        libc::S_IFDIR => Err("permission denied: is a directory".to_owned()),
         libc::S_IFREG if mode & 0o111 != 0 => Ok(()),
         _ => Err("permission denied".to_owned()),
     }

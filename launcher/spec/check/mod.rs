@@ -132,6 +132,13 @@ fn version(f: &mut Findings, version: Option<&str>, allow: Allow) {
     }
 }
 
+impl Spec {
+    /// The minor number of `ociVersion`: features of the specification came with it.
+    pub fn minor_version(&self) -> Option<u64> {
+        semver(self.oci_version.as_deref()?).map(|(_, minor)| minor)
+    }
+}
+
 /// Major and minor number of a SemVer 2.0.0 version.
 fn semver(version: &str) -> Option<(u64, u64)> {
     let (version, build) = version.split_once('+').unwrap_or((version, "0"));
