@@ -6,6 +6,8 @@
 mod control;
 #[path = "ops/doctor.rs"]
 mod doctor;
+#[path = "ops/faults.rs"]
+mod faults;
 #[path = "ops/limits.rs"]
 mod limits;
 #[path = "ops/mounts.rs"]

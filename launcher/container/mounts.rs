@@ -19,6 +19,7 @@ use crate::host::{self, Host};
 use crate::plan::{Finished, Preload};
 use crate::spec::check::{Allow, check};
 use crate::spec::{Mount, NamespaceKind, Spec, id, load};
+use crate::sys::file;
 use crate::sys::process::{self, Child, Clone};
 
 /// Mounts, and what messages call the document that they are from.
@@ -39,8 +40,13 @@ pub fn mount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
     let work = || {
         let joined = Joined::open(root, id, mounts)?;
         for index in 0..mounts.list.len() {
-            if let Err(e) = joined.run(index, &live::add(&joined.request(index))?) {
-                return Err((0..index).rev().fold(e, |e, done| joined.take_back(done, e)));
+            let plan = live::add(&joined.request(index))?;
+            let before = joined.mount_at(index);
+            if let Err(e) = joined.run(index, &plan) {
+                // What failed may have been the step after the one that counts.
+                let attached = joined.mount_at(index) != before;
+                let done = if attached { index + 1 } else { index };
+                return Err((0..done).rev().fold(e, |e, done| joined.take_back(done, e)));
             }
         }
         Ok(())
@@ -100,6 +106,17 @@ impl Joined {
 
     fn request(&self, index: usize) -> Request<'_> {
         Request { spec: &self.spec, host: &self.host, namespaces: &self.namespaces, index }
+    }
+
+    /// Which mount a destination is on, or would be on if it is still to be made.
+    fn mount_at(&self, index: usize) -> Option<u64> {
+        let root = file::open_path(Path::new(&format!("/proc/{}/root", self.init.pid))).ok()?;
+        let destination = Path::new(&self.spec.mounts[index].destination);
+        let there =
+            destination.ancestors().find_map(|path| file::open_beneath(&root, path).ok())?;
+        let info = format!("/proc/self/fdinfo/{}", there.as_raw_fd());
+        let info = std::fs::read_to_string(info).ok()?;
+        info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
     }
 
     fn take_back(&self, index: usize, error: Error) -> Error {

@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use std::io::Write;
 use tiny_ce_test::{Case, Container, Need, cgroup_v2};
 
-const MIB: u64 = 1 << 20;
+pub const MIB: u64 = 1 << 20;
 
 /// A started container that runs until it is killed.
-fn pausing(case: &Case) -> Container<'_> {
+pub fn pausing(case: &Case) -> Container<'_> {
     let mut bundle = case.bundle();
     bundle.probe("pause");
     started(case.create(&bundle))
@@ -31,11 +31,11 @@ fn read(case: &Case, controller: &str, v1: &str, v2: &str) -> String {
     text.unwrap_or_else(|e| panic!("{}: {e}", path.display())).trim().to_owned()
 }
 
-fn memory(case: &Case) -> String {
+pub fn memory(case: &Case) -> String {
     read(case, "memory", "memory.limit_in_bytes", "memory.max")
 }
 
-fn pids(case: &Case) -> String {
+pub fn pids(case: &Case) -> String {
     read(case, "pids", "pids.max", "pids.max")
 }
 

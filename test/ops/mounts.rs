@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tiny_ce_test::{Bundle, Case, Container, Done};
 
 /// A started container that waits, of a bundle whose root can be written.
-fn running<'c>(case: &'c Case, change: impl FnOnce(&mut Bundle)) -> (Bundle, Container<'c>) {
+pub fn running<'c>(case: &'c Case, change: impl FnOnce(&mut Bundle)) -> (Bundle, Container<'c>) {
     let mut bundle = case.bundle();
     bundle.probe("pause").set("/root/readonly", false);
     change(&mut bundle);
@@ -28,12 +28,12 @@ fn inside<const N: usize>(container: &Container<'_>, words: [&str; N]) -> Done {
 }
 
 /// What the container has mounted, as its program sees it.
-fn table(container: &Container<'_>) -> String {
+pub fn table(container: &Container<'_>) -> String {
     std::fs::read_to_string(format!("/proc/{}/mountinfo", container.pid())).expect("mountinfo")
 }
 
 /// A directory and a file of the host's, with something in them.
-fn sources(case: &Case) -> (String, String) {
+pub fn sources(case: &Case) -> (String, String) {
     let (dir, file) = (case.dir().join("shared"), case.dir().join("hosts"));
     std::fs::create_dir_all(&dir).expect("a directory");
     std::fs::write(dir.join("note"), "from the host\n").expect("a file");
