@@ -263,6 +263,9 @@ ops! { 'p;
     /// Verify that a descriptor is on this file system (CVE-2019-16884).
     Fstatfs = FSTATFS { fd: Slot, magic: Magic } (fd, Scratch(0))
         check check!(Fstatfs { magic }, m, got => m.u64_at(0) == *magic as u64);
+    /// Verify that a descriptor is not on this file system.
+    FstatfsNot = FSTATFS { fd: Slot, magic: Magic } (fd, Scratch(0))
+        check check!(FstatfsNot { magic }, m, got => m.u64_at(0) != *magic as u64);
     /// Write all of this at once.
     Write = WRITE { fd: Slot, data: &'p [u8] } (fd, data, data.len())
         check check!(Write { data }, m, got => got == data.len());

@@ -269,10 +269,15 @@ fn finish_tree(plan: &mut Plan, tree: Slot, options: &Options<'_>, attrs: Attrs)
 fn target(plan: &mut Plan, root: Slot, mount: &Mount, wanted: Wanted) -> Result<Slot> {
     let parts = root::components(&mount.destination);
     let links = match parts.as_slice() {
-        ["proc"] | ["sys"] => Links::Refuse,
+        ["proc"] | ["sys"] | ["dev"] => Links::Refuse,
         _ => Links::Follow,
     };
-    root::target(plan, root, &mount.destination, wanted, links)
+    let to = root::target(plan, root, &mount.destination, wanted, links)?;
+    if !matches!(parts.first(), None | Some(&("proc" | "sys" | "dev"))) {
+        // A link of the image's may lead there, and procfs is not to be covered (CVE-2019-16884).
+        plan.step(Op::FstatfsNot { fd: to, magic: Magic::PROC_SUPER_MAGIC });
+    }
+    Ok(to)
 }
 
 fn place(plan: &mut Plan, root: Slot, mount: &Mount, tree: Slot, wanted: Wanted) -> Result<()> {
