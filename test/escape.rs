@@ -1,0 +1,15 @@
+//! What broke other runtimes, tried on this one: each of the field's holes as a container, an image
+//! or a caller that goes for it. In every test the attack fails, and nothing is left.
+
+#[path = "escape/confined.rs"]
+mod confined;
+#[path = "escape/descriptors.rs"]
+mod descriptors;
+#[path = "escape/failures.rs"]
+mod failures;
+#[path = "escape/images.rs"]
+mod images;
+#[path = "escape/mounts.rs"]
+mod mounts;
+#[path = "escape/victim.rs"]
+mod victim;

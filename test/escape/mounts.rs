@@ -1,0 +1,123 @@
+//! Mounts over what protects the host, and targets that lead, or are being led, outside.
+
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tiny_ce_test::{Bundle, Case, Running, probe};
+
+use crate::victim::{Victim, closed_or_right, refused};
+
+fn tmpfs(bundle: &mut Bundle, destination: &str) {
+    let mount = json!({"destination": destination, "type": "tmpfs", "source": "tmpfs"});
+    bundle.push("/mounts", mount);
+}
+
+/// CVE-2019-16884: with anything else on /proc, labels and masks would be written nowhere.
+#[test]
+fn nothing_is_mounted_over_proc() {
+    let Some(case) = Case::root(&[]) else { return };
+    let victim = Victim::new(&case);
+    for destination in [
+        "/proc",
+        "/proc/",
+        "//proc/.",
+        "/proc/sys",
+        "/proc/self/attr",
+        "/proc/sys/kernel",
+        "/../proc",
+    ] {
+        let mut bundle = case.bundle();
+        tmpfs(&mut bundle, destination);
+        refused(&case.run(&bundle), destination);
+    }
+    for destination in ["/proc", "/proc/self/attr", "/proc/sys"] {
+        let mut bundle = case.bundle();
+        bundle.bind(victim.path("below").to_str().expect("UTF-8"), destination, &["bind"]);
+        refused(&case.run(&bundle), destination);
+    }
+    victim.is_unharmed("binds");
+}
+
+/// The same by an image that has a link where a volume is to go.
+#[test]
+fn nothing_is_mounted_over_proc_through_a_link() {
+    let Some(case) = Case::root(&[]) else { return };
+    for (link, target) in [("data", "/proc"), ("data", "proc/sys"), ("a/b", "../proc/self/attr")] {
+        let mut bundle = case.bundle();
+        let path = bundle.rootfs().join(link);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("rootfs");
+        symlink(target, path).expect("a link");
+        tmpfs(&mut bundle, &format!("/{link}"));
+        bundle.probe("mounts");
+        let done = case.run(&bundle);
+        closed_or_right(&done);
+        let over = |line: &&str| line.contains(" /proc") && line.contains(" - tmpfs ");
+        // Masks are tmpfs mounts too, read-only ones.
+        let over = |line: &&str| over(line) && line.contains(" rw,");
+        assert_eq!(done.values("mount").into_iter().find(over), None, "{link} -> {target}: {done}");
+    }
+}
+
+/// CVE-2019-18837: links inside the rootfs are links inside the rootfs.
+#[test]
+fn a_target_below_a_link_stays_inside() {
+    let Some(case) = Case::root(&[]) else { return };
+    let victim = Victim::new(&case);
+    for (to, up) in [("below", false), ("missing", false), ("below", true)] {
+        let mut bundle = case.bundle();
+        victim.linked(&bundle, "link", to);
+        if up {
+            let link = bundle.rootfs().join("link");
+            fs::remove_file(&link).expect("a link");
+            let far = format!("{}{}", "../".repeat(40), victim.path(to).display());
+            symlink(far, link).expect("a link");
+        }
+        bundle.set("/root/readonly", false);
+        tmpfs(&mut bundle, "/link");
+        tmpfs(&mut bundle, "/link/made/here");
+        bundle.bind(victim.path("file").to_str().expect("UTF-8"), "/link/name", &["bind", "ro"]);
+        bundle.probe("write /link/made/here/x y");
+        closed_or_right(&case.run(&bundle));
+        victim.is_unharmed(to);
+    }
+}
+
+/// CVE-2021-30465, CVE-2024-45310: somebody beside the runtime exchanges a directory of the rootfs
+/// with a link to outside, again and again, while containers with mounts below it are made.
+#[test]
+fn an_attacker_who_renames_gains_nothing() {
+    let Some(case) = Case::root(&[]) else { return };
+    let victim = Victim::new(&case);
+    let mut bundle = case.bundle();
+    let rootfs = bundle.rootfs();
+    fs::create_dir_all(rootfs.join("real")).expect("a directory");
+    symlink(victim.path("below"), rootfs.join("swapped")).expect("a link");
+    bundle.set("/root/readonly", false).probe("say ran");
+    let source = case.dir().join("source");
+    fs::create_dir(&source).expect("a directory");
+    fs::write(source.join("marker"), "").expect("a file");
+    for n in 0..8 {
+        bundle.bind(source.to_str().expect("UTF-8"), &format!("/real/in/{n}"), &["bind"]);
+    }
+    let mut attack = Command::new(probe());
+    attack.arg("exchange").args([rootfs.join("real"), rootfs.join("swapped")]);
+    let mut attacker = Running::start(&mut attack, case.dir());
+    assert_eq!(attacker.line("ready:"), "ready: ok");
+    let until = Instant::now() + Duration::from_secs(4);
+    let (mut made, mut refusals) = (0, 0);
+    while Instant::now() < until {
+        let done = case.run(&bundle);
+        closed_or_right(&done);
+        match done.status.success() {
+            true => made += 1,
+            false => refusals += 1,
+        }
+        victim.is_unharmed(&format!("after {made} made, {refusals} refused"));
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+        assert!(!mounts.contains(case.tag()), "{mounts}");
+    }
+    drop(attacker);
+    assert!(made + refusals >= 10, "{made} made, {refusals} refused: too few to mean anything");
+}
