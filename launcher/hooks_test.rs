@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -41,8 +42,12 @@ impl Ground {
 
     fn file(&self, name: &str, text: &str, mode: u32) -> String {
         let path = self.path(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        // By another process: while this one has it open for writing, others that it makes do too,
+        // and it cannot be executed (ETXTBSY).
+        let plain = format!("{path}.text");
+        fs::write(&plain, text).unwrap();
+        fs::set_permissions(&plain, PermissionsExt::from_mode(mode)).unwrap();
+        assert!(Command::new("cp").args(["-p", &plain, &path]).status().unwrap().success());
         path
     }
 

@@ -44,7 +44,10 @@ fn doctor_is_for_everybody() {
     let Some(case) = Case::root(&[Need::Program("setpriv")]) else { return };
     // A place that the other user may enter.
     let binary = case.dir().join("tiny-ce");
-    std::fs::copy(tiny_ce_test::tiny_ce(), &binary).expect("a copy");
+    // By another process: while this one has it open for writing, others that it makes do too.
+    let copied =
+        std::process::Command::new("cp").arg(tiny_ce_test::tiny_ce()).arg(&binary).status();
+    assert!(copied.expect("cp").success());
     let state = case.dir().join("state");
     let mut command = tiny_ce_test::command(["setpriv", "--reuid=65534", "--regid=65534"]);
     command.args(["--clear-groups", "--"]).arg(&binary).arg("--root").arg(&state).arg("doctor");
