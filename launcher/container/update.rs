@@ -45,10 +45,15 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
         return Err(Error::new("container not running").hint(format!("it is {}", status.word())));
     }
     let mut spec = start::config(&directory)?;
+    let minor = spec.minor_version();
     let linux = spec.linux.get_or_insert_default();
     let old = linux.resources.take().unwrap_or_default();
     let mut wanted = update.resources.clone();
     merge::only_given(&mut wanted);
+    if minor < Some(3) && !update.source.1.is_empty() {
+        // The document of a caller for which 0 is a limit that nobody has set.
+        wanted.pids = wanted.pids.filter(|pids| pids.limit != Some(0));
+    }
     let settings = settings(update, wanted.clone(), &old)?;
     let cgroup = &record.cgroup;
     if cgroup.is_none() && !settings.is_empty() {

@@ -99,6 +99,24 @@ fn a_document_comes_from_a_file_or_from_standard_input() {
     assert_eq!((memory(&case), pids(&case)), ((48 * MIB).to_string(), "32".to_owned()));
 }
 
+/// Before 1.3 of the specification, 0 was what a caller wrote who meant none.
+#[test]
+fn no_limit_of_tasks_is_not_a_limit_of_none() {
+    let Some(case) = Case::root(&[]) else { return };
+    for (version, option) in [("1.0.2", "5"), ("1.3.0", "0")] {
+        let mut bundle = case.bundle();
+        bundle.probe("pause").set("/ociVersion", version);
+        let container = started(case.create(&bundle));
+        container.tiny_ce("update", ["--pids-limit", "5"]).ok();
+        let file = case.dir().join("zero.json");
+        std::fs::write(&file, "{\"pids\": {\"limit\": 0}}").expect("a file");
+        container.tiny_ce("update", ["--resources", file.to_str().expect("UTF-8")]).ok();
+        assert_eq!(pids(&case), option, "{version}");
+        container.tiny_ce("update", ["--pids-limit", "0"]).ok();
+        assert_eq!(pids(&case), "0", "{version}");
+    }
+}
+
 #[test]
 fn a_paused_container_is_updated_and_stays_paused() {
     let Some(case) = Case::root(&[]) else { return };
