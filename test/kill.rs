@@ -1,5 +1,5 @@
-//! SIGKILL at each system call of `create`, `run`, `start`, `delete` and `exec`: of the launcher, of
-//! init, and of the launcher while init is at each of its own.
+//! SIGKILL at each system call of `create`, `run`, `start`, `delete` and `exec`: of the launcher,
+//! of init, and of the launcher while init is at each of its own.
 //!
 //! After each of them `delete --force` answers 0, nothing is left, and the same id can be created
 //! again. Every k-th call here; every one with `TINY_CE_FULL=1`.
