@@ -100,7 +100,7 @@ fn stream(
             next += interval;
             let data = match measure(&record, init) {
                 // Taken away under our eyes: with the container, whose end is told a moment later.
-                Err(_) if process::wait_gone(&pidfd, ENDING_MS).is_ok() => return Ok(()),
+                Err(_) if process::wait_gone(&pidfd, ENDING_MS).is_ok() => continue,
                 data => data?,
             };
             if !tell(&Event::Stats { id, data })? {
