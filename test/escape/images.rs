@@ -119,13 +119,13 @@ fn what_is_made_in_a_rootfs_is_not_made_outside() {
         "dev/fuse",
         "etc/bound",
         "mnt",
-        "work",
+        "made",
         "dev",
     ] {
         for target in ["file", "missing", "below", "below/missing"] {
             let mut bundle = case.bundle();
             bare_dev(&mut bundle);
-            bundle.set("/root/readonly", false).set("/process/cwd", "/work/a").probe("cwd");
+            bundle.set("/root/readonly", false).set("/process/cwd", "/made/a").probe("cwd");
             let fuse = json!([{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]);
             bundle.set("/linux/devices", fuse);
             bundle.bind(source.to_str().expect("UTF-8"), "/etc/bound", &["bind"]);
