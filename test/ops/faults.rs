@@ -1,7 +1,6 @@
-//! `update`, `pause` and `mounts add` killed, or refused by the kernel, at one system call after the
-//! other: the container is as before or as asked for, and goes on.
-//!
-//! Every k-th call here; every one with `TINY_CE_FULL=1`.
+//! `update`, `pause` and `mounts add` killed, or refused by the kernel, at one system call after
+//! the other: the container is as before or as asked for, and goes on.  Every k-th call here; every
+//! one with `TINY_CE_FULL=1`.
 
 use crate::limits::{self, MIB};
 use crate::mounts::{running, sources, table};
