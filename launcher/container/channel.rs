@@ -3,12 +3,13 @@
 //! Knows how reports look, not what follows from them.
 
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use crate::compile::report;
 use crate::error::{Error, Result};
 use crate::sys;
+use crate::sys::signal::{self, Interest};
 
 /// What init says.
 pub enum Said {
@@ -60,6 +61,19 @@ pub fn listen(channel: &UnixStream) -> Result<Said> {
     let _ = (&mut &*channel).take(512).read_to_end(&mut words);
     let words = String::from_utf8_lossy(&words).into_owned();
     Ok(Said::Failed { index, errno: value, words })
+}
+
+/// As [`listen`], for a plan that forks: a process that is killed between its fork and its word
+/// about it leaves a child that keeps the channel open, and waits for an answer for ever.
+pub fn listen_to(channel: &UnixStream, process: &OwnedFd) -> Result<Said> {
+    let failed = |e: std::io::Error| Error::io("init's channel", "poll", &e);
+    let both = [Interest::read(channel.as_fd(), true), Interest::read(process.as_fd(), true)];
+    let ready = signal::wait(&both, -1).map_err(failed)?;
+    // What it has said before its end is there by now.
+    if !ready[0] && !signal::wait(&both[..1], 0).map_err(failed)?[0] {
+        return Ok(Said::Closed);
+    }
+    listen(channel)
 }
 
 /// What init has said meanwhile, without waiting for it; nothing if it is there and silent.

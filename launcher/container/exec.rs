@@ -167,7 +167,7 @@ impl Joining<'_> {
 
     fn converse(&self, joined: &mut Joined, plan: &Finished, channel: &UnixStream) -> Result<()> {
         loop {
-            match channel::listen(channel)? {
+            match channel::listen_to(channel, &joined.child.pidfd)? {
                 Said::At(report::READY, _) => break,
                 Said::At(report::TERMINAL, Some(master)) => match &self.options.console_socket {
                     Some(path) => console::hand_over(path, &master)?,

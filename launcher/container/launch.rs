@@ -330,10 +330,17 @@ impl Init<'_, '_> {
         self.undo.pid()
     }
 
+    fn listen(&self) -> Result<Said> {
+        match &self.undo.child {
+            Some(child) => channel::listen_to(self.channel, &child.pidfd),
+            None => channel::listen(self.channel),
+        }
+    }
+
     /// Answer init until everything that can fail before `start` has been done.
     fn until_ready(&mut self) -> Result<()> {
         loop {
-            match channel::listen(self.channel)? {
+            match self.listen()? {
                 Said::At(report::READY, _) => return Ok(()),
                 Said::At(report::HOOKS, _) => {
                     self.hooks()?;
