@@ -286,6 +286,22 @@ macro_rules! choices {
         #[allow(non_camel_case_types, reason = "the kernel's names")]
         pub enum $name { $($(#[$vdoc])* $variant = $value,)* }
 
+        impl $name {
+            /// Every value, with its name.
+            pub const ALL: &'static [(&'static str, $name)] =
+                &[$((stringify!($variant), $name::$variant)),*];
+
+            /// The value with this name.
+            pub fn named(name: &str) -> Option<$name> {
+                Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+            }
+
+            /// The value with this number.
+            pub fn numbered(number: u32) -> Option<$name> {
+                Self::ALL.iter().find(|(_, known)| *known as u32 == number).map(|(_, value)| *value)
+            }
+        }
+
         impl<'p> Field<'p> for $name {
             fn encode(&self, out: &mut dyn Sink) {
                 (*self as u32).encode(out);
@@ -316,6 +332,68 @@ choices! {
         PR_CAPBSET_DROP = 24,
         /// No privileges by execve any more.
         PR_SET_NO_NEW_PRIVS = 38,
+    }
+
+    /// getrlimit(2).
+    pub enum Resource {
+        /// Seconds of processor time.
+        RLIMIT_CPU = 0,
+        /// Bytes of a file.
+        RLIMIT_FSIZE = 1,
+        /// Bytes of the data segment.
+        RLIMIT_DATA = 2,
+        /// Bytes of the stack.
+        RLIMIT_STACK = 3,
+        /// Bytes of a core file.
+        RLIMIT_CORE = 4,
+        /// Pages in memory; of no effect.
+        RLIMIT_RSS = 5,
+        /// Processes of the user.
+        RLIMIT_NPROC = 6,
+        /// The highest descriptor, plus one.
+        RLIMIT_NOFILE = 7,
+        /// Bytes locked into memory.
+        RLIMIT_MEMLOCK = 8,
+        /// Bytes of address space.
+        RLIMIT_AS = 9,
+        /// File locks; of no effect.
+        RLIMIT_LOCKS = 10,
+        /// Signals that wait.
+        RLIMIT_SIGPENDING = 11,
+        /// Bytes of the user's message queues.
+        RLIMIT_MSGQUEUE = 12,
+        /// 20 less the lowest nice value.
+        RLIMIT_NICE = 13,
+        /// The highest real-time priority.
+        RLIMIT_RTPRIO = 14,
+        /// Microseconds of real time without a system call.
+        RLIMIT_RTTIME = 15,
+    }
+
+    /// membarrier(2).
+    pub enum Membarrier {
+        /// Wait for a grace period of every processor.
+        MEMBARRIER_CMD_GLOBAL = 1,
+    }
+
+    /// What init says at points of its plan: the number in its 8 bytes, with the errno 0.
+    pub enum Report {
+        /// The rootfs is complete and not yet pivoted to: hooks may run.
+        HOOKS = 0x8000_0001,
+        /// Everything that can fail before `start` has been done.
+        READY = 0x8000_0002,
+        /// `startContainer` hooks may run.
+        START_HOOKS = 0x8000_0003,
+        /// Comes with the master of the terminal.
+        TERMINAL = 0x8000_0004,
+        /// Comes with the listener of the system call filter.
+        LISTENER = 0x8000_0005,
+        /// The user namespace's maps are to be written.
+        MAPS = 0x8000_0006,
+        /// Comes with a tmpfs into which the image's files are to be copied.
+        COPY_UP = 0x8000_0009,
+        /// The next thing is execve.
+        EXECUTE = 0x8000_0008,
     }
 
     /// What is looked for in a file's type.

@@ -287,7 +287,7 @@ macro_rules! plain {
         }
     )*};
 }
-plain!(usize, u32, u64, Prctl);
+plain!(usize, u32, u64, Prctl, Membarrier, Resource);
 
 macro_rules! words {
     ($($type:ty),*) => {$(

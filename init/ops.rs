@@ -48,7 +48,7 @@ macro_rules! ops {
     ($p:lifetime; $(
         $(#[doc = $doc:literal])+
         $name:ident = $call:ident { $($field:ident: $type:ty),* } ($($arg:expr),*)
-        $(-> $into:ident)? $(words $words:ident)? $(check $check:expr)?;
+        $(-> $into:ident)? $(words $words:ident)? $(says $says:literal)? $(check $check:expr)?;
     )*) => {
         /// One operation: what a step does.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,9 +147,11 @@ macro_rules! ops {
                 }
                 f.write_str("(")?;
                 match self { $(Op::$name { $($field),* } => {
+                    let says: &str = concat!($($says)?);
                     let fields: &[(&str, &dyn Show)] = &[$((stringify!($field), $field)),*];
+                    f.write_str(says)?;
                     for (i, (name, value)) in fields.iter().enumerate() {
-                        f.write_str(if i == 0 { "" } else { ", " })?;
+                        f.write_str(if i == 0 && says.is_empty() { "" } else { ", " })?;
                         write!(f, "{name}=")?;
                         value.show_field(f)?;
                     }
@@ -176,6 +178,7 @@ macro_rules! check {
 const UNLOCKED: &u64 = &0;
 const CAPABILITY_VERSION_3: &u64 = &0x2008_0522;
 const SIGCHLD_CLONE_PARENT: u32 = 17 | 0x8000;
+const SOCK_CLOEXEC: u32 = 0x8_0000;
 const SIOCSIFFLAGS: u32 = 0x8914;
 const TIOCSCTTY: u32 = 0x540e;
 const TIOCSWINSZ: u32 = 0x5414;
@@ -190,11 +193,11 @@ ops! { 'p;
     /// Leave a namespace for a new one.
     Unshare = UNSHARE { flags: CloneFlags } (flags);
     /// A session keyring of its own: the caller's keys are not the container's.
-    JoinSessionKeyring = KEYCTL { } (1usize, 0usize);
+    JoinSessionKeyring = KEYCTL { } (1usize, 0usize) says "operation=KEYCTL_JOIN_SESSION_KEYRING";
     /// A session of its own: no controlling terminal, no job control from outside.
     Setsid = SETSID { } ();
     /// Wait until the kernel has freed what was closed and replaced before (RCU).
-    Membarrier = MEMBARRIER { command: u32 } (command);
+    Membarrier = MEMBARRIER { command: Membarrier } (command);
 
     // ---- mounts, made detached and attached by descriptor
     /// Clone the mounts at `path` into a detached tree.
@@ -204,11 +207,13 @@ ops! { 'p;
     Fsopen = FSOPEN { into: Slot, fsname: &'p CStr, flags: FsopenFlags } (fsname, flags) -> into;
     /// Give it a parameter with a value.
     FsconfigString = FSCONFIG { fs: Slot, key: &'p CStr, value: &'p CStr }
-        (fs, 1usize, key, value, 0usize) words fs;
+        (fs, 1usize, key, value, 0usize) words fs says "cmd=FSCONFIG_SET_STRING";
     /// Give it a parameter without a value.
-    FsconfigFlag = FSCONFIG { fs: Slot, key: &'p CStr } (fs, 0usize, key, 0usize, 0usize) words fs;
+    FsconfigFlag = FSCONFIG { fs: Slot, key: &'p CStr }
+        (fs, 0usize, key, 0usize, 0usize) words fs says "cmd=FSCONFIG_SET_FLAG";
     /// Make the superblock.
-    FsconfigCreate = FSCONFIG { fs: Slot } (fs, 6usize, 0usize, 0usize, 0usize) words fs;
+    FsconfigCreate = FSCONFIG { fs: Slot }
+        (fs, 6usize, 0usize, 0usize, 0usize) words fs says "cmd=FSCONFIG_CMD_CREATE";
     /// Make a detached mount of it.
     Fsmount = FSMOUNT { into: Slot, fs: Slot, flags: FsmountFlags, attr: MountAttrs }
         (fs, flags, attr) -> into words fs;
@@ -264,8 +269,8 @@ ops! { 'p;
     Fstatfs = FSTATFS { fd: Slot, magic: Magic } (fd, Scratch(0))
         check check!(Fstatfs { magic }, m, got => m.u64_at(0) == *magic as u64);
     /// Verify that a descriptor is not on this file system.
-    FstatfsNot = FSTATFS { fd: Slot, magic: Magic } (fd, Scratch(0))
-        check check!(FstatfsNot { magic }, m, got => m.u64_at(0) != *magic as u64);
+    FstatfsNot = FSTATFS { fd: Slot, not: Magic } (fd, Scratch(0))
+        check check!(FstatfsNot { not }, m, got => m.u64_at(0) != *not as u64);
     /// Write all of this at once.
     Write = WRITE { fd: Slot, data: &'p [u8] } (fd, data, data.len())
         check check!(Write { data }, m, got => got == data.len());
@@ -281,16 +286,17 @@ ops! { 'p;
 
     // ---- the terminal
     /// Unlock the slave of a pseudo-terminal.
-    UnlockPty = IOCTL { master: Slot } (master, TIOCSPTLCK, At(UNLOCKED));
+    UnlockPty = IOCTL { master: Slot } (master, TIOCSPTLCK, At(UNLOCKED)) says "request=TIOCSPTLCK";
     /// Open the slave of a pseudo-terminal, by descriptor and not by name.
     OpenPtyPeer = IOCTL { into: Slot, master: Slot, flags: OpenFlags } (master, TIOCGPTPEER, flags)
-        -> into;
+        -> into says "request=TIOCGPTPEER";
     /// Make a terminal the controlling one.
-    SetControllingTty = IOCTL { tty: Slot } (tty, TIOCSCTTY, 0usize);
+    SetControllingTty = IOCTL { tty: Slot } (tty, TIOCSCTTY, 0usize) says "request=TIOCSCTTY";
     /// Set the size of a terminal: rows, columns, and two words of zero.
-    SetWindowSize = IOCTL { tty: Slot, size: &'p [u8] } (tty, TIOCSWINSZ, size);
+    SetWindowSize = IOCTL { tty: Slot, size: &'p [u8] }
+        (tty, TIOCSWINSZ, size) says "request=TIOCSWINSZ";
     /// Hand a descriptor to the launcher.
-    SendFd = SENDMSG { to: Slot, what: u32, fd: Slot } (to, Send(*what, *fd), 0usize);
+    SendFd = SENDMSG { to: Slot, what: Report, fd: Slot } (to, Send(*what as u32, *fd), 0usize);
 
     // ---- names
     /// Host name.
@@ -299,17 +305,23 @@ ops! { 'p;
     Setdomainname = SETDOMAINNAME { name: &'p [u8] } (name, name.len());
 
     /// A socket to ask the kernel about interfaces with: AF_INET, SOCK_DGRAM, closed by execve.
-    Socket = SOCKET { into: Slot } (2usize, 0x8_0002usize, 0usize) -> into;
+    Socket = SOCKET { into: Slot }
+        (2usize, 0x8_0002usize, 0usize) -> into says "domain=AF_INET, type=SOCK_DGRAM|SOCK_CLOEXEC";
     /// Set the flags of a network interface, netdevice(7).
-    SetInterfaceFlags = IOCTL { socket: Slot, request: &'p [u8] } (socket, SIOCSIFFLAGS, request);
+    SetInterfaceFlags = IOCTL { socket: Slot, ifreq: &'p [u8] }
+        (socket, SIOCSIFFLAGS, ifreq) says "request=SIOCSIFFLAGS";
 
     // ---- identity and limits
     /// A prctl with one value.
     Prctl = PRCTL { option: Prctl, value: u64 } (option, value, 0usize, 0usize, 0usize);
     /// Raise one ambient capability.
-    RaiseAmbient = PRCTL { capability: u32 } (47usize, 2usize, capability, 0usize, 0usize);
+    RaiseAmbient = PRCTL { capability: u32 }
+        (47usize, 2usize, capability, 0usize, 0usize)
+        says "option=PR_CAP_AMBIENT, value=PR_CAP_AMBIENT_RAISE";
     /// Clear the ambient set.
-    ClearAmbient = PRCTL { } (47usize, 4usize, 0usize, 0usize, 0usize);
+    ClearAmbient = PRCTL { }
+        (47usize, 4usize, 0usize, 0usize, 0usize)
+        says "option=PR_CAP_AMBIENT, value=PR_CAP_AMBIENT_CLEAR_ALL";
     /// Supplementary groups, all of them.
     Setgroups = SETGROUPS { groups: &'p [u8] } (groups.len() / 4, groups);
     /// Group, all three ids; before the user, which would take CAP_SETGID away.
@@ -333,38 +345,41 @@ ops! { 'p;
     /// File mode creation mask.
     Umask = UMASK { mask: Mode } (mask);
     /// One resource limit.
-    Prlimit = PRLIMIT64 { resource: u32, limit: Rlimit } (0usize, resource, limit, 0usize);
+    Prlimit = PRLIMIT64 { resource: Resource, limit: Rlimit } (0usize, resource, limit, 0usize);
     /// Scheduling policy.
     SchedSetattr = SCHED_SETATTR { attr: SchedAttr } (0usize, attr, 0usize);
     /// CPUs to run on, a bit mask.
     SchedSetaffinity = SCHED_SETAFFINITY { mask: &'p [u8] } (0usize, mask.len(), mask);
     /// I/O priority: class in the top 3 of 16 bits.
-    IoprioSet = IOPRIO_SET { ioprio: u32 } (1usize, 0usize, ioprio);
+    IoprioSet = IOPRIO_SET { ioprio: u32 } (1usize, 0usize, ioprio) says "which=IOPRIO_WHO_PROCESS";
     /// Memory policy: mode, and a bit mask of nodes.
     SetMempolicy = SET_MEMPOLICY { mode: u32, flags: MemoryFlags, nodes: &'p [u8], bits: u32 }
         (mode | flags.0, nodes, bits);
     /// Execution domain.
     Personality = PERSONALITY { persona: u32 } (persona);
     /// Install a system call filter.
-    Seccomp = SECCOMP { flags: FilterFlags, program: &'p [u8] } (1usize, flags, Filter(program));
+    Seccomp = SECCOMP { flags: FilterFlags, program: &'p [u8] }
+        (1usize, flags, Filter(program)) says "operation=SECCOMP_SET_MODE_FILTER";
     /// Install a system call filter whose notifications somebody listens to.
     SeccompNotify = SECCOMP { into: Slot, flags: FilterFlags, program: &'p [u8] }
-        (1usize, flags, Filter(program)) -> into;
+        (1usize, flags, Filter(program)) -> into says "operation=SECCOMP_SET_MODE_FILTER";
 
     // ---- the conversation
     /// Go on as a child, of the launcher and not of this process, which tells the pid and ends.
-    Fork = CLONE { to: Slot } (SIGCHLD_CLONE_PARENT, 0usize, 0usize, 0usize, 0usize);
+    Fork = CLONE { to: Slot }
+        (SIGCHLD_CLONE_PARENT, 0usize, 0usize, 0usize, 0usize) says "flags=CLONE_PARENT|SIGCHLD";
     /// Tell the launcher how far init has come.
-    Report = WRITE { to: Slot, what: u32 } (to, Message(*what), 8usize)
+    Report = WRITE { to: Slot, what: Report } (to, Message(*what as u32), 8usize)
         check |_, got, _| got == 8;
     /// Wait for the launcher's go-ahead; the end of the channel is the end of init.
     Await = READ { from: Slot } (from, Scratch(0), 1usize) check |_, got, _| got == 1;
     /// Wait for `start`; its connection becomes the report channel.
-    Accept = ACCEPT4 { into: Slot, socket: Slot, flags: OpenFlags } (socket, 0usize, 0usize, flags)
-        -> into;
+    Accept = ACCEPT4 { into: Slot, socket: Slot } (socket, 0usize, 0usize, SOCK_CLOEXEC)
+        -> into says "flags=SOCK_CLOEXEC";
     /// Copy a descriptor to the lowest free number from `lowest` on, closed by execve. A copy of
     /// the report channel takes its place.
-    Dup = FCNTL { into: Slot, fd: Slot, lowest: u32 } (fd, 1030usize, lowest) -> into;
+    Dup = FCNTL { into: Slot, fd: Slot, lowest: u32 }
+        (fd, 1030usize, lowest) -> into says "op=F_DUPFD_CLOEXEC";
     /// Put a preserved descriptor where the program expects it.
     Dup3 = DUP3 { from: u32, to: u32 } (from, to, 0usize);
     /// Put a terminal on a stdio descriptor.

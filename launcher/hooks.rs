@@ -11,9 +11,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use tiny_ce_init::flags::Report;
+
 use crate::compile::hook::{self, Request};
 use crate::compile::identity::Identity;
-use crate::compile::report;
 use crate::container::channel::{self, Said};
 use crate::container::{end::signal_name, join};
 use crate::error::{Error, Result};
@@ -218,7 +219,7 @@ impl Running<'_> {
                     self.forked(name, pid)?;
                     channel::go_on(channel)?;
                 }
-                (Said::At(report::LISTENER, Some(fd)), Some(confined)) => {
+                (Said::At(Report::LISTENER, Some(fd)), Some(confined)) => {
                     (confined.listener)(self.child.pid, fd)?;
                 }
                 (Said::Failed { index, errno, words }, _) => {

@@ -53,13 +53,6 @@ impl Chance {
 
 /// Any value of the type that a row names, as it travels.
 fn example(kind: &str, chance: &mut Chance) -> Vec<u8> {
-    let prctl = [
-        Prctl::PR_SET_PDEATHSIG,
-        Prctl::PR_SET_DUMPABLE,
-        Prctl::PR_SET_KEEPCAPS,
-        Prctl::PR_CAPBSET_DROP,
-        Prctl::PR_SET_NO_NEW_PRIVS,
-    ];
     match kind {
         "Slot" => encoded(&match chance.below(Slot::COUNT + 1) {
             Slot::COUNT => Slot::CWD,
@@ -76,9 +69,12 @@ fn example(kind: &str, chance: &mut Chance) -> Vec<u8> {
             let length = chance.below(40);
             encoded(&chance.bytes(length).as_slice())
         }
-        "Prctl" => encoded(&chance.of(&prctl)),
-        "Kind" => encoded(&chance.of(&[Kind::S_IFCHR, Kind::S_IFBLK, Kind::S_IFIFO])),
-        "Magic" => encoded(&chance.of(&[Magic::PROC_SUPER_MAGIC, Magic::DEVPTS_SUPER_MAGIC])),
+        "Prctl" => encoded(&chance.of(Prctl::ALL).1),
+        "Kind" => encoded(&chance.of(Kind::ALL).1),
+        "Magic" => encoded(&chance.of(Magic::ALL).1),
+        "Membarrier" => encoded(&chance.of(Membarrier::ALL).1),
+        "Report" => encoded(&chance.of(Report::ALL).1),
+        "Resource" => encoded(&chance.of(Resource::ALL).1),
         "u32" | "CloneFlags" | "AtFlags" | "OpenTreeFlags" | "FsopenFlags" | "FsmountFlags"
         | "MoveMountFlags" | "UmountFlags" | "CloseRangeFlags" | "FilterFlags" | "MemoryFlags"
         | "Mode" | "Device" => chance.bytes(4),

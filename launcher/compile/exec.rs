@@ -4,13 +4,13 @@
 //! (CVE-2016-9962); what the container's own program got (filter, capabilities, limits,
 //! no_new_privs) is what this one gets.
 
-use tiny_ce_init::flags::{CloneFlags, Mode, Prctl};
+use tiny_ce_init::flags::{CloneFlags, Mode, Prctl, Report};
 use tiny_ce_init::{Op, Slot};
 
 use super::identity::{self, Identity};
 use super::security::{self, Label};
 use super::terminal::{self, Place};
-use super::{Filter, namespaces, report, root, write_file};
+use super::{Filter, namespaces, root, write_file};
 use crate::error::Result;
 use crate::plan::{Finished, Plan, Preload};
 use crate::spec::{NamespaceKind, Process, Spec};
@@ -68,7 +68,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     terminal::take(plan, slave);
     identity::change(plan, &identity)?;
     plan.origin("the commit");
-    plan.step(Op::Report { to: Slot::CHANNEL, what: report::READY });
+    plan.step(Op::Report { to: Slot::CHANNEL, what: Report::READY });
     plan.step(Op::Await { from: Slot::CHANNEL });
     identity::execute(plan, &identity, labels, Slot::CHANNEL, request.preserve_fds)?;
     Ok(std::mem::take(plan).finish())

@@ -4,15 +4,16 @@
 //! each place in it is explained where it stands.
 
 use tiny_ce_init::flags::{
-    CapSet, Caps, CloseRangeFlags, FilterFlags, Mode, OpenFlags, Prctl, Resolve, Rlimit, SchedAttr,
+    CapSet, Caps, CloseRangeFlags, FilterFlags, Mode, OpenFlags, Prctl, Report, Resolve, Resource,
+    Rlimit, SchedAttr,
 };
 use tiny_ce_init::machine::Machine;
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::root::path_only;
 
+use super::Filter;
 use super::security::{self, Label};
-use super::{Filter, report};
 use crate::error::Result;
 use crate::plan::{Plan, c_string};
 use crate::spec::names;
@@ -66,7 +67,8 @@ fn is_late(limit: &crate::spec::Rlimit) -> bool {
 /// Set one limit, or for now `least` of it.
 fn rlimit(plan: &mut Plan, index: usize, limit: &crate::spec::Rlimit, least: u64) {
     plan.origin(format!("process.rlimits[{index}] {:?}", limit.kind));
-    let resource = names::rlimit(&limit.kind).unwrap_or(u32::MAX);
+    // `check` has refused unknown ones.
+    let Some(resource) = Resource::named(&limit.kind) else { return };
     let limit = Rlimit { soft: limit.soft.0.max(least), hard: limit.hard.0.max(least) };
     plan.step(Op::Prlimit { resource, limit });
 }
@@ -242,7 +244,7 @@ fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
     let into = plan.slot()?;
     let flags = flags | FilterFlags::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     plan.step(Op::SeccompNotify { into, flags, program });
-    plan.step(Op::SendFd { to: channel, what: report::LISTENER, fd: into });
+    plan.step(Op::SendFd { to: channel, what: Report::LISTENER, fd: into });
     plan.close(into);
     Ok(())
 }
@@ -285,7 +287,7 @@ pub fn execute(
     plan.step_unless(Unless::EINVAL, Op::CloseBelow { first, last: keep, flags });
     plan.step(Op::CloseAbove { first: keep, flags });
     plan.origin("process.args[0]");
-    plan.step(Op::Report { to: keep, what: report::EXECUTE });
+    plan.step(Op::Report { to: keep, what: Report::EXECUTE });
     let candidates = candidates(identity.process);
     let not_this = Unless::ENOENT.or(Unless::ENOTDIR).or(Unless::EACCES);
     for candidate in &candidates {

@@ -3,12 +3,12 @@
 
 use std::ffi::CString;
 
-use tiny_ce_init::flags::{CloneFlags, OpenFlags, Prctl, UmountFlags};
+use tiny_ce_init::flags::{CloneFlags, OpenFlags, Prctl, Report, UmountFlags};
 use tiny_ce_init::{Op, Slot};
 
 use super::mounts::{self, Context};
 use super::root::{self, Links};
-use super::{hook, namespaces, report};
+use super::{hook, namespaces};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::plan::{Finished, Plan, Preload, c_string};
@@ -116,6 +116,6 @@ fn enter(plan: &mut Plan, request: &Request<'_>, process: Slot) -> Result<Slot> 
 
 fn end(plan: &mut Plan) -> Finished {
     plan.origin("the end");
-    plan.step(Op::Report { to: Slot::CHANNEL, what: report::READY });
+    plan.step(Op::Report { to: Slot::CHANNEL, what: Report::READY });
     std::mem::take(plan).finish()
 }

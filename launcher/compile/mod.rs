@@ -17,8 +17,8 @@ pub mod security;
 pub mod terminal;
 
 use tiny_ce_init::flags::{
-    AtFlags, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Prctl,
-    Propagation, UmountFlags,
+    AtFlags, Membarrier, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags,
+    Prctl, Propagation, Report, UmountFlags,
 };
 use tiny_ce_init::{Op, Slot, Unless};
 
@@ -28,28 +28,6 @@ use crate::plan::{Finished, Plan, Preload, c_string};
 use crate::spec::{
     MemoryPolicyFlag, MemoryPolicyMode, Namespace, NamespaceKind, RootfsPropagation, Spec,
 };
-
-/// What init says at points of its plan; the number in its 8 bytes, with the errno 0.
-pub mod report {
-    /// The rootfs is complete and not yet pivoted to: hooks may run.
-    pub const HOOKS: u32 = 0x8000_0001;
-    /// Everything that can fail before `start` has been done.
-    pub const READY: u32 = 0x8000_0002;
-    /// `startContainer` hooks may run.
-    pub const START_HOOKS: u32 = 0x8000_0003;
-    /// Comes with the master of the terminal.
-    pub const TERMINAL: u32 = 0x8000_0004;
-    /// Comes with the listener of the system call filter.
-    pub const LISTENER: u32 = 0x8000_0005;
-    /// The user namespace's maps are to be written.
-    pub const MAPS: u32 = 0x8000_0006;
-    /// The number after it is the pid of the process that goes on with the plan.
-    pub const FORKED: u32 = tiny_ce_init::machine::FORKED;
-    /// Comes with a tmpfs into which the image's files are to be copied.
-    pub const COPY_UP: u32 = 0x8000_0009;
-    /// The next thing is execve.
-    pub const EXECUTE: u32 = 0x8000_0008;
-}
 
 /// What happens once the container is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,10 +156,10 @@ fn loopback(plan: &mut Plan, spec: &Spec) -> Result<()> {
     let socket = plan.slot()?;
     plan.step(Op::Socket { into: socket });
     // struct ifreq: the name in 16 bytes, then IFF_UP|IFF_RUNNING.
-    let mut request = [0u8; 40];
-    request[..2].copy_from_slice(b"lo");
-    request[16] = 0x41;
-    plan.step(Op::SetInterfaceFlags { socket, request: &request });
+    let mut ifreq = [0u8; 40];
+    ifreq[..2].copy_from_slice(b"lo");
+    ifreq[16] = 0x41;
+    plan.step(Op::SetInterfaceFlags { socket, ifreq: &ifreq });
     plan.close(socket);
     Ok(())
 }
@@ -311,7 +289,7 @@ fn hooks(plan: &mut Plan, spec: &Spec) {
         return;
     }
     plan.origin("hooks");
-    plan.step(Op::Report { to: Slot::CHANNEL, what: report::HOOKS });
+    plan.step(Op::Report { to: Slot::CHANNEL, what: Report::HOOKS });
     plan.step(Op::Await { from: Slot::CHANNEL });
 }
 
@@ -373,8 +351,11 @@ fn settle(plan: &mut Plan, spec: &Spec) {
     plan.origin("linux.resources.memory.limit");
     // Each waits for one grace period; what is due is then freed piece by piece, over a few.
     for _ in 0..4 {
-        // MEMBARRIER_CMD_GLOBAL. A system call filter may already be there, and forbid it.
-        plan.step_unless(Unless::ENOSYS.or(Unless::EPERM), Op::Membarrier { command: 1 });
+        // A system call filter may already be there, and forbid it.
+        plan.step_unless(
+            Unless::ENOSYS.or(Unless::EPERM),
+            Op::Membarrier { command: Membarrier::MEMBARRIER_CMD_GLOBAL },
+        );
     }
 }
 
@@ -446,13 +427,13 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
     }
     settle(plan, spec);
     plan.origin("the commit");
-    plan.step(Op::Report { to: Slot::CHANNEL, what: report::READY });
+    plan.step(Op::Report { to: Slot::CHANNEL, what: Report::READY });
     plan.step(Op::Await { from: Slot::CHANNEL });
     let mut channel = Slot::CHANNEL;
     if let Some(socket) = socket {
         plan.origin("start");
         channel = plan.slot()?;
-        plan.step(Op::Accept { into: channel, socket, flags: OpenFlags::O_CLOEXEC });
+        plan.step(Op::Accept { into: channel, socket });
         plan.close(socket);
     }
     let Some(identity) = identity else {
@@ -462,7 +443,7 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
     let start_hooks = spec.hooks.as_ref().is_some_and(|hooks| !hooks.start_container.is_empty());
     if start_hooks {
         plan.origin("hooks.startContainer");
-        plan.step(Op::Report { to: channel, what: report::START_HOOKS });
+        plan.step(Op::Report { to: channel, what: Report::START_HOOKS });
         plan.step(Op::Await { from: channel });
     }
     identity::execute(plan, &identity, labels, channel, request.preserve_fds)

@@ -5,7 +5,7 @@
 
 use tiny_ce_init::flags::{
     AtFlags, FsmountFlags, FsopenFlags, Magic, Mode, MountAttr, MountAttrs, MoveMountFlags,
-    OpenFlags, OpenTreeFlags, Propagation,
+    OpenFlags, OpenTreeFlags, Propagation, Report,
 };
 use tiny_ce_init::{Op, Slot, Unless};
 
@@ -244,7 +244,7 @@ fn one(
     let tree = make(plan, kind, mount.source.as_deref(), &options, attrs)?;
     finish_tree(plan, tree, &options, Attrs::default());
     if options.copy_up {
-        plan.step(Op::SendFd { to: Slot::CHANNEL, what: super::report::COPY_UP, fd: tree });
+        plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::COPY_UP, fd: tree });
         plan.step(Op::Await { from: Slot::CHANNEL });
     }
     if late {
@@ -275,7 +275,7 @@ fn target(plan: &mut Plan, root: Slot, mount: &Mount, wanted: Wanted) -> Result<
     let to = root::target(plan, root, &mount.destination, wanted, links)?;
     if !matches!(parts.first(), None | Some(&("proc" | "sys" | "dev"))) {
         // A link of the image's may lead there, and procfs is not to be covered (CVE-2019-16884).
-        plan.step(Op::FstatfsNot { fd: to, magic: Magic::PROC_SUPER_MAGIC });
+        plan.step(Op::FstatfsNot { fd: to, not: Magic::PROC_SUPER_MAGIC });
     }
     Ok(to)
 }

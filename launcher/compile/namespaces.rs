@@ -3,10 +3,10 @@
 //! New namespaces come with the clone itself. Joined ones are descriptors that the launcher opened
 //! and verified, entered by `setns` while `/proc` is still the host's.
 
-use tiny_ce_init::flags::{CloneFlags, Prctl};
+use tiny_ce_init::flags::{CloneFlags, Prctl, Report};
 use tiny_ce_init::{Op, Slot};
 
-use super::{namespace, report};
+use super::namespace;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::plan::{Plan, Preload};
@@ -149,7 +149,7 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
     if user.is_some_and(|index| linux.namespaces[index].path.is_none()) {
         plan.origin("linux.uidMappings");
         plan.step(Op::Unshare { flags: CloneFlags::CLONE_NEWUSER });
-        plan.step(Op::Report { to: Slot::CHANNEL, what: report::MAPS });
+        plan.step(Op::Report { to: Slot::CHANNEL, what: Report::MAPS });
         plan.step(Op::Await { from: Slot::CHANNEL });
     }
     let theirs = |index: usize| user.is_none() || !ours(index);

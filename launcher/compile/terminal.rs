@@ -3,11 +3,10 @@
 //! The master is opened by descriptor and verified; the slave comes from the master and not from a
 //! name (CVE-2025-52565); `/dev/console` may not be a link.
 
-use tiny_ce_init::flags::{Device, Kind, Magic, OpenFlags, OpenHow};
+use tiny_ce_init::flags::{Device, Kind, Magic, OpenFlags, OpenHow, Report};
 use tiny_ce_init::{Op, Slot};
 
 use super::mounts::{attach, clone_fd};
-use super::report;
 use super::root::{self, Links, Wanted};
 use crate::error::Result;
 use crate::plan::{Plan, c_string};
@@ -60,7 +59,7 @@ pub fn open(plan: &mut Plan, process: &Process, place: Place) -> Result<Option<S
         plan.close(to);
         plan.close(tree);
     }
-    plan.step(Op::SendFd { to: Slot::CHANNEL, what: report::TERMINAL, fd: master });
+    plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::TERMINAL, fd: master });
     plan.close(master);
     Ok(Some(slave))
 }

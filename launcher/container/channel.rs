@@ -6,15 +6,17 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use crate::compile::report;
+use tiny_ce_init::flags::Report;
+use tiny_ce_init::machine::FORKED;
+
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::sys::signal::{self, Interest};
 
 /// What init says.
 pub enum Said {
-    /// It is at this point of its plan (`compile::report`), perhaps with a descriptor.
-    At(u32, Option<OwnedFd>),
+    /// It is at this point of its plan , perhaps with a descriptor.
+    At(Report, Option<OwnedFd>),
     /// A child with this pid goes on with the plan.
     Forked(i32),
     /// This step ended with this errno; the kernel may have said more.
@@ -50,11 +52,11 @@ pub fn listen(channel: &UnixStream) -> Result<Said> {
         u32::from_le_bytes([message[at], message[at + 1], message[at + 2], message[at + 3]])
     };
     let (index, value) = (word(0), word(4) as i32);
-    if index == report::FORKED {
+    if index == FORKED {
         return Ok(Said::Forked(value));
     }
-    if (report::HOOKS..=report::COPY_UP).contains(&index) {
-        return Ok(Said::At(index, fd));
+    if let Some(point) = Report::numbered(index) {
+        return Ok(Said::At(point, fd));
     }
     let mut words = Vec::new();
     // Init ends after this, and the channel with it.

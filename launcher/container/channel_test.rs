@@ -58,7 +58,7 @@ impl Init {
             Said::At(point, fd) => {
                 format!(
                     "at {:x}{}",
-                    point & 0xff,
+                    point as u32 & 0xff,
                     if fd.is_some() { " with a descriptor" } else { "" }
                 )
             }
@@ -89,14 +89,14 @@ impl Drop for Init {
     }
 }
 
-fn report(what: u32) -> Op<'static> {
+fn report(what: Report) -> Op<'static> {
     Op::Report { to: Slot::CHANNEL, what }
 }
 
 /// The first points that a report can be made at.
-const A: u32 = report::HOOKS;
-const B: u32 = report::READY;
-const C: u32 = report::START_HOOKS;
+const A: Report = Report::HOOKS;
+const B: Report = Report::READY;
+const C: Report = Report::START_HOOKS;
 
 const PATH_ONLY: OpenHow = OpenHow {
     flags: OpenFlags(OpenFlags::O_PATH.0 | OpenFlags::O_CLOEXEC.0),
@@ -227,10 +227,10 @@ fn a_descriptor_is_sent_with_its_report() {
     let slot = plan.slot().unwrap();
     let how = OpenHow { flags: OpenFlags::O_RDONLY, ..PATH_ONLY };
     plan.step(Op::Openat2 { into: slot, at: Slot::CWD, path: c"/proc/self/comm", how });
-    plan.step(Op::SendFd { to: Slot::CHANNEL, what: report::TERMINAL, fd: slot });
+    plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::TERMINAL, fd: slot });
     plan.step(Op::Await { from: Slot::CHANNEL });
     let init = Init::running(plan);
-    let Said::At(report::TERMINAL, Some(fd)) = listen(&init.channel).unwrap() else {
+    let Said::At(Report::TERMINAL, Some(fd)) = listen(&init.channel).unwrap() else {
         panic!("no descriptor")
     };
     // The very file that init opened, about init: not one of this process.

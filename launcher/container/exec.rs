@@ -4,6 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use tiny_ce_init::flags::Report;
+
 use super::channel::{self, Said};
 use super::console::{self, Console};
 use super::directory::Directory;
@@ -15,7 +17,7 @@ use super::record::{Identity, Record, Status};
 use super::start::{Going, config};
 use super::{end, program};
 use crate::cgroup::Version;
-use crate::compile::{exec as plan, report};
+use crate::compile::exec as plan;
 use crate::error::{Error, Result};
 use crate::plan::{Finished, Preload};
 use crate::spec::{Process, Spec, id};
@@ -168,12 +170,12 @@ impl Joining<'_> {
     fn converse(&self, joined: &mut Joined, plan: &Finished, channel: &UnixStream) -> Result<()> {
         loop {
             match channel::listen_to(channel, &joined.child.pidfd)? {
-                Said::At(report::READY, _) => break,
-                Said::At(report::TERMINAL, Some(master)) => match &self.options.console_socket {
+                Said::At(Report::READY, _) => break,
+                Said::At(Report::TERMINAL, Some(master)) => match &self.options.console_socket {
                     Some(path) => console::hand_over(path, &master)?,
                     None => joined.terminal = Some(console::sized(master)),
                 },
-                Said::At(report::LISTENER, Some(fd)) => {
+                Said::At(Report::LISTENER, Some(fd)) => {
                     self.going(plan, joined.child.pid).listener(fd)?;
                 }
                 Said::Forked(pid) => {

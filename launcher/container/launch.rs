@@ -9,12 +9,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::SystemTime;
 
+use tiny_ce_init::flags::Report;
+
 use super::channel::{self, Said};
 use super::directory::Directory;
 use super::prepare::{Options, Prepared, ROOTFS, vectors};
 use super::record::{self, Identity, Record, Status, boot_id};
 use crate::cgroup::Processes;
-use crate::compile::{namespaces, report};
+use crate::compile::namespaces;
 use crate::error::{Error, Result};
 use crate::hooks::{self, Place, Scene};
 use crate::plan::{Finished, Preload};
@@ -341,24 +343,24 @@ impl Init<'_, '_> {
     fn until_ready(&mut self) -> Result<()> {
         loop {
             match self.listen()? {
-                Said::At(report::READY, _) => return Ok(()),
-                Said::At(report::HOOKS, _) => {
+                Said::At(Report::READY, _) => return Ok(()),
+                Said::At(Report::HOOKS, _) => {
                     self.hooks()?;
                     channel::go_on(self.channel)?;
                 }
-                Said::At(report::MAPS, _) => {
+                Said::At(Report::MAPS, _) => {
                     self.write_maps()?;
                     channel::go_on(self.channel)?;
                 }
-                Said::At(report::TERMINAL, Some(master)) => match &self.options.console_socket {
+                Said::At(Report::TERMINAL, Some(master)) => match &self.options.console_socket {
                     Some(path) => super::console::hand_over(path, &master)?,
                     None => self.undo.terminal = Some(super::console::sized(master)),
                 },
-                Said::At(report::COPY_UP, Some(tmpfs)) => {
+                Said::At(Report::COPY_UP, Some(tmpfs)) => {
                     self.copy_up(&tmpfs)?;
                     channel::go_on(self.channel)?;
                 }
-                Said::At(report::LISTENER, Some(fd)) => {
+                Said::At(Report::LISTENER, Some(fd)) => {
                     let state =
                         self.undo.record.state_as(Status::Creating, self.pid(), String::new());
                     super::listener::hand_over(self.spec, &state, self.pid(), fd)?;

@@ -7,13 +7,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use tiny_ce_init::flags::Report;
+
 use super::channel::{self, Said};
 use super::directory::Directory;
 use super::record::{Identity, Record};
 use super::{copy_up, join, launch, start, trees};
 use crate::cgroup;
 use crate::compile::live::{self, Request};
-use crate::compile::report;
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::plan::{Finished, Preload};
@@ -170,8 +171,8 @@ impl Joined {
     ) -> Result<()> {
         loop {
             match channel::listen(channel)? {
-                Said::At(report::READY, _) => return Ok(()),
-                Said::At(report::COPY_UP, Some(tmpfs)) => {
+                Said::At(Report::READY, _) => return Ok(()),
+                Said::At(Report::COPY_UP, Some(tmpfs)) => {
                     let root = PathBuf::from(format!("/proc/{}/root", self.init.pid));
                     copy_up::copy_up(&root, &self.spec.mounts[index].destination, &tmpfs)?;
                     channel::go_on(channel)?;

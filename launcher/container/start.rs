@@ -5,12 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use tiny_ce_init::flags::Report;
+
 use super::channel::{self, Said};
 use super::directory::Directory;
 use super::record::{self, Record, Status};
 use super::{delete, end, join, launch, load_plan, prepare};
 use crate::compile::identity::Identity;
-use crate::compile::report;
 use crate::error::{Error, Result};
 use crate::hooks::{self, Confined, Place, Scene};
 use crate::plan::Finished;
@@ -82,12 +83,12 @@ impl Going<'_> {
         let mut executes = false;
         loop {
             match channel::listen(channel)? {
-                Said::At(report::EXECUTE, _) => executes = true,
-                Said::At(report::START_HOOKS, _) => {
+                Said::At(Report::EXECUTE, _) => executes = true,
+                Said::At(Report::START_HOOKS, _) => {
                     self.start_hooks()?;
                     channel::go_on(channel)?;
                 }
-                Said::At(report::LISTENER, Some(fd)) => self.listener(fd)?,
+                Said::At(Report::LISTENER, Some(fd)) => self.listener(fd)?,
                 Said::Failed { index, errno, words } => {
                     return Err(self.plan.failure(index, errno, &words));
                 }

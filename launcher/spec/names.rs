@@ -1,6 +1,6 @@
-//! The kernel's numbers for names that config.json spells out: capabilities and resource limits.
+//! The kernel's numbers for capabilities, whose names config.json spells out.
 //!
-//! Pure tables. A name that is not here is not known to any kernel that this was written for.
+//! A pure table. A name that is not here is not known to any kernel that this was written for.
 
 /// Capabilities by number, capabilities(7); the newest is of Linux 5.9.
 pub const CAPABILITIES: [&str; 41] = [
@@ -52,31 +52,6 @@ pub fn capability(name: &str) -> Option<u32> {
     (0u32..).zip(CAPABILITIES).find(|(_, known)| *known == name).map(|(number, _)| number)
 }
 
-/// Resource limits, getrlimit(2), with the numbers of include/uapi/asm-generic/resource.h.
-pub const RLIMITS: [(&str, u32); 16] = [
-    ("RLIMIT_AS", 9),
-    ("RLIMIT_CORE", 4),
-    ("RLIMIT_CPU", 0),
-    ("RLIMIT_DATA", 2),
-    ("RLIMIT_FSIZE", 1),
-    ("RLIMIT_LOCKS", 10),
-    ("RLIMIT_MEMLOCK", 8),
-    ("RLIMIT_MSGQUEUE", 12),
-    ("RLIMIT_NICE", 13),
-    ("RLIMIT_NOFILE", 7),
-    ("RLIMIT_NPROC", 6),
-    ("RLIMIT_RSS", 5),
-    ("RLIMIT_RTPRIO", 14),
-    ("RLIMIT_RTTIME", 15),
-    ("RLIMIT_SIGPENDING", 11),
-    ("RLIMIT_STACK", 3),
-];
-
-/// The number of a resource limit, such as `RLIMIT_NOFILE`.
-pub fn rlimit(name: &str) -> Option<u32> {
-    RLIMITS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,15 +62,5 @@ mod tests {
         assert_eq!(capability("CAP_SYS_ADMIN"), Some(21));
         assert_eq!(capability("CAP_CHECKPOINT_RESTORE"), Some(40));
         assert_eq!(capability("cap_chown"), None);
-        let numbers = [
-            ("RLIMIT_AS", libc::RLIMIT_AS as u64),
-            ("RLIMIT_NOFILE", libc::RLIMIT_NOFILE as u64),
-            ("RLIMIT_RTTIME", libc::RLIMIT_RTTIME as u64),
-            ("RLIMIT_STACK", libc::RLIMIT_STACK as u64),
-        ];
-        for (name, number) in numbers {
-            assert_eq!(rlimit(name).map(u64::from), Some(number), "{name}");
-        }
-        assert_eq!(rlimit("NOFILE"), None);
     }
 }

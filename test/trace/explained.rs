@@ -24,6 +24,8 @@ pub struct Step {
     pub call: String,
     /// The strings among its arguments, but for those that are cut or not text.
     pub strings: Vec<String>,
+    /// The kernel's constants among its arguments, by name.
+    pub constants: Vec<String>,
     /// The slot that a success fills.
     pub into: Option<usize>,
     /// The slot that it empties.
@@ -70,6 +72,7 @@ fn step(line: &str) -> Step {
         call: call.to_owned(),
         // strace prints these as lists.
         strings: if call.ends_with("groups") { Vec::new() } else { strings(arguments) },
+        constants: constants(arguments),
         into: slot("into=fd"),
         closes: slot("fd=fd").filter(|_| call == "close"),
         unless,
@@ -91,4 +94,19 @@ fn strings(arguments: &str) -> Vec<String> {
         }
     }
     found
+}
+
+/// Names of flags and requests. What init says to the launcher is no business of the kernel's, and
+/// what must not be the case is not seen.
+fn constants(arguments: &str) -> Vec<String> {
+    let outside = arguments.split('"').step_by(2);
+    let words = outside.flat_map(|part| part.split([',', ' ', '{', '}', '|', '=']));
+    let name = |word: &&str| {
+        let letter = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        word.contains('_')
+            && word.starts_with(|c: char| c.is_ascii_uppercase())
+            && word.chars().all(letter)
+    };
+    let others = arguments.contains("what=") || arguments.contains("not=");
+    words.filter(name).filter(|_| !others).map(str::to_owned).collect()
 }

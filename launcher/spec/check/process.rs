@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use tiny_ce_init::flags::Resource;
+
 use super::resources::list;
 use super::{At, Findings, paths};
 use crate::spec::json::quote;
-use crate::spec::names::{CAPABILITIES, RLIMITS, capability, rlimit};
+use crate::spec::names::{CAPABILITIES, capability};
 use crate::spec::{Capabilities, IoPriority, Process, Rlimit, Scheduler, SchedulerPolicy, User};
 
 /// `base` is the path of the process in its document.
@@ -122,8 +124,8 @@ fn rlimits(f: &mut Findings, base: At<'_>, limits: &[Rlimit]) {
     for (index, limit) in limits.iter().enumerate() {
         let path = format!("{base}[{index}]");
         let (soft, hard) = (limit.soft.0, limit.hard.0);
-        if rlimit(&limit.kind).is_none() {
-            let known: Vec<&str> = RLIMITS.iter().map(|(name, _)| *name).collect();
+        if Resource::named(&limit.kind).is_none() {
+            let known: Vec<&str> = Resource::ALL.iter().map(|(name, _)| *name).collect();
             let text = format!("unknown limit {}; known: {}", quote(&limit.kind), known.join(", "));
             f.wrong(format_args!("{path}.type"), text);
         } else if let Some(first) = seen.insert(&limit.kind, index) {
