@@ -230,7 +230,7 @@ ops! { 'p;
     PivotRoot = PIVOT_ROOT { new_root: &'p CStr, put_old: &'p CStr } (new_root, put_old);
     /// Detach what is mounted there.
     Umount2 = UMOUNT2 { target: &'p CStr, flags: UmountFlags } (target, flags);
-    /// Make a directory the root without a mount of its own: only with `--no-pivot`.
+    /// Make the working directory the root: with `--no-pivot`, and on an initramfs.
     Chroot = CHROOT { path: &'p CStr } (path);
 
     // ---- files below a descriptor

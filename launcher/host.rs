@@ -20,6 +20,8 @@ pub struct Host {
     pub egid: u32,
     /// The launcher is in a user namespace that is not the machine's: nobody there makes nodes.
     pub user_namespace: bool,
+    /// The launcher's root is the first mount of all, an initramfs: nothing can be pivoted over it.
+    pub initramfs: bool,
     /// The root file system, absolute.
     pub rootfs: String,
     /// What the source of each bind is, by index in `mounts`; `None` where it is not a bind.
@@ -89,6 +91,7 @@ pub fn probe(
         euid,
         egid,
         user_namespace: sys::user::in_user_namespace(),
+        initramfs: initramfs(),
         kcore: Path::new("/proc/kcore").exists(),
         sources: sources(spec, bundle)?,
         joined_ours: joined(spec)?,
@@ -101,6 +104,23 @@ pub fn probe(
     host.tmpfs_modes = tmpfs_modes(spec, &rootfs);
     host.rootfs = utf8(rootfs, "root.path")?;
     Ok(host)
+}
+
+/// tmpfs and ramfs, include/uapi/linux/magic.h: an initramfs is one of them.
+const RAM: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+
+/// Whether the root is a mount without a parent, which proc_pid_mountinfo(5) shows as its own.
+fn initramfs() -> bool {
+    // Asked first, since a table of mounts can be long.
+    if !sys::cgroupfs::fs_type_of(c"/").is_ok_and(|kind| RAM.contains(&kind)) {
+        return false;
+    }
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    table.lines().any(|line| {
+        let mut fields = line.split(' ');
+        let (id, parent) = (fields.next(), fields.next());
+        id == parent && fields.nth(2) == Some("/")
+    })
 }
 
 /// Whether the security modules that the config names are there.

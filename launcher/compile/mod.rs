@@ -219,6 +219,9 @@ fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
         _ => Propagation::MS_SLAVE,
     };
     plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, world));
+    if request.host.initramfs && !request.no_pivot {
+        step_off_initramfs(plan)?;
+    }
     plan.origin("root.path");
     if let Some(directory) = request.ephemeral {
         return ephemeral(plan, request, directory);
@@ -228,6 +231,19 @@ fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     plan.step(Op::MoveMountAt { from: tree, at: Slot::CWD, path: &path, flags });
     Ok(tree)
+}
+
+/// An initramfs cannot be pivoted away from, since its mount has no parent (pivot_root(2)). A clone
+/// of it that lies over it has: what any root that a machine has booted into looks like.
+fn step_off_initramfs(plan: &mut Plan) -> Result<()> {
+    plan.origin("the initramfs");
+    let tree = mounts::clone(plan, "/", true, false)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    plan.step(Op::MoveMountAt { from: tree, at: Slot::CWD, path: c"/", flags });
+    plan.step(Op::Fchdir { fd: tree });
+    plan.step(Op::Chroot { path: c"." });
+    plan.close(tree);
+    Ok(())
 }
 
 fn propagate(at: Slot, path: &std::ffi::CStr, flags: AtFlags, propagation: Propagation) -> Op<'_> {

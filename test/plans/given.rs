@@ -20,6 +20,7 @@ pub const CASES: &[Case] = &[
     ("default-no-new-keyring", "default", |given| given.no_new_keyring = true),
     ("default-preserve-fds", "default", |given| given.preserve_fds = 3),
     ("default-ephemeral", "default", ephemeral),
+    ("default-initramfs", "default", |given| given.host.initramfs = true),
     ("default-exec", "default", exec_on_v1),
     ("rootless", "rootless", without_privileges),
     ("rootless-ephemeral", "rootless", |given| {
