@@ -3,7 +3,7 @@
 //! New namespaces come with the clone itself. Joined ones are descriptors that the launcher opened
 //! and verified, entered by `setns` while `/proc` is still the host's.
 
-use tiny_ce_init::flags::{CloneFlags, Prctl, Report};
+use tiny_ce_init::flags::{CloneFlags, OpenFlags, OpenHow, Prctl, Report};
 use tiny_ce_init::{Op, Slot};
 
 use super::namespace;
@@ -188,6 +188,14 @@ fn time(plan: &mut Plan, spec: &Spec) -> Result<()> {
         let line = format!("{clock} {seconds} {nanos}\n");
         super::write_file(plan, Slot::CWD, "/proc/self/timens_offsets", &line, super::root::HOST)?;
     }
+    // It was made for children; before Linux 6.3 execve(2) does not enter it either.
+    plan.origin(format!("linux.namespaces {:?}", new.kind.word()));
+    let into = plan.slot()?;
+    let how = OpenHow { flags: OpenFlags::O_CLOEXEC, mode: 0, resolve: super::root::HOST };
+    let path = c"/proc/self/ns/time_for_children";
+    plan.step(Op::Openat2 { into, at: Slot::CWD, path, how });
+    plan.step(Op::Setns { fd: into, kind: CloneFlags::CLONE_NEWTIME });
+    plan.close(into);
     Ok(())
 }
 
