@@ -22,6 +22,7 @@ pub mod probe;
 mod processes;
 mod program;
 mod remove;
+mod room;
 pub mod stats;
 mod stats_v1;
 mod stats_v2;
@@ -41,6 +42,7 @@ use dir::Dir;
 pub use oom::OomWatch;
 pub use probe::{Hierarchies, Hierarchy, Mode, Version, probe};
 pub use remove::Processes;
+pub use room::with_room;
 
 use crate::sys::cgroupfs as sys;
 use crate::{Error, Result};

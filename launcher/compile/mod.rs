@@ -356,18 +356,22 @@ fn names(plan: &mut Plan, spec: &Spec) {
 /// A memory limit below this has no room for what the kernel frees late, in bytes.
 const TIGHT_BYTES: i64 = 1 << 20;
 
+/// `linux.resources.memory.limit` in bytes.
+pub fn memory_limit(spec: &Spec) -> Option<i64> {
+    let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+    resources.and_then(|it| it.memory.as_ref()).and_then(|memory| memory.limit)
+}
+
 /// What the steps up to here have used and left is freed by the kernel a while later, and counts
 /// until then: execve(2) may find no room beside it.
 fn settle(plan: &mut Plan, spec: &Spec) {
-    let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
-    let limit = resources.and_then(|it| it.memory.as_ref()).and_then(|memory| memory.limit);
-    if !limit.is_some_and(|limit| (1..TIGHT_BYTES).contains(&limit)) {
+    if !memory_limit(spec).is_some_and(|limit| (1..TIGHT_BYTES).contains(&limit)) {
         return;
     }
     plan.origin("linux.resources.memory.limit");
     // Each waits for one grace period; what is due is then freed piece by piece, over a few.
     for _ in 0..4 {
-        // A system call filter may already be there, and forbid it.
+        // The filter that the launcher itself is under may not know it.
         plan.step_unless(
             Unless::ENOSYS.or(Unless::EPERM),
             Op::Membarrier { command: Membarrier::MEMBARRIER_CMD_GLOBAL },
@@ -441,7 +445,11 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
         terminal::take(plan, slave);
         identity::change(plan, identity)?;
     }
-    settle(plan, spec);
+    // Behind a filter of the container's it may be the last thing that init does.
+    let filtered = request.filter.is_some() && process.is_some_and(|it| !it.no_new_privileges);
+    if !filtered {
+        settle(plan, spec);
+    }
     plan.origin("the commit");
     plan.step(Op::Report { to: Slot::CHANNEL, what: Report::READY });
     plan.step(Op::Await { from: Slot::CHANNEL });

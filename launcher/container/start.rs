@@ -11,7 +11,7 @@ use super::channel::{self, Said};
 use super::directory::Directory;
 use super::record::{self, Record, Status};
 use super::{delete, end, join, launch, load_plan, prepare};
-use crate::compile::identity::Identity;
+use crate::compile::{self, identity::Identity};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Confined, Place, Scene};
 use crate::plan::Finished;
@@ -92,7 +92,7 @@ impl Going<'_> {
                 Said::Failed { index, errno, words } => {
                     return Err(self.plan.failure(index, errno, &words));
                 }
-                Said::Closed if executes => return Ok(()),
+                Said::Closed if executes => return self.tighten(),
                 Said::Closed => {
                     let what = "init ended before it became the program";
                     return Err(end::unexpected(self.record, None, what));
@@ -102,6 +102,16 @@ impl Going<'_> {
                 }
             }
         }
+    }
+
+    /// A memory limit may have waited; without it nothing runs.
+    fn tighten(&self) -> Result<()> {
+        let result = self.record.cgroup.tighten(compile::memory_limit(self.spec));
+        if result.is_err() {
+            let _ = self.record.cgroup.kill();
+            let _ = delete::end(self.record);
+        }
+        result
     }
 
     fn state(&self, status: Status) -> Result<Vec<u8>> {

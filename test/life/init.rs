@@ -27,6 +27,20 @@ fn a_program_starts_in_128_kibibytes() {
     let mut container = case.create(&bundle);
     container.start();
     assert_eq!(container.ended().stdout, "alive\n");
+    // And goes on, with the limit that was asked for.
+    let mut lasting = case.bundle();
+    lasting.set("/linux/resources/memory/limit", 128 << 10).probe("pause");
+    let mut container = case.create(&lasting);
+    container.start();
+    container.line("ready: pause");
+    let limits: Vec<String> = case
+        .cgroups()
+        .iter()
+        .flat_map(|dir| ["memory.max", "memory.limit_in_bytes"].map(|file| dir.join(file)))
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .collect();
+    assert_eq!(limits, ["131072\n"]);
+    assert_eq!(container.status(), "running");
 }
 
 #[test]
