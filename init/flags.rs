@@ -370,12 +370,6 @@ choices! {
         RLIMIT_RTTIME = 15,
     }
 
-    /// membarrier(2).
-    pub enum Membarrier {
-        /// Wait for a grace period of every processor.
-        MEMBARRIER_CMD_GLOBAL = 1,
-    }
-
     /// What init says at points of its plan: the number in its 8 bytes, with the errno 0.
     pub enum Report {
         /// The rootfs is complete and not yet pivoted to: hooks may run.

@@ -290,7 +290,7 @@ macro_rules! plain {
         }
     )*};
 }
-plain!(usize, u32, u64, Prctl, Membarrier, Resource);
+plain!(usize, u32, u64, Prctl, Resource);
 
 macro_rules! words {
     ($($type:ty),*) => {$(

@@ -196,8 +196,6 @@ ops! { 'p;
     JoinSessionKeyring = KEYCTL { } (1usize, 0usize) says "operation=KEYCTL_JOIN_SESSION_KEYRING";
     /// A session of its own: no controlling terminal, no job control from outside.
     Setsid = SETSID { } ();
-    /// Wait until the kernel has freed what was closed and replaced before (RCU).
-    Membarrier = MEMBARRIER { command: Membarrier } (command);
 
     // ---- mounts, made detached and attached by descriptor
     /// Clone the mounts at `path` into a detached tree.

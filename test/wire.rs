@@ -72,7 +72,6 @@ fn example(kind: &str, chance: &mut Chance) -> Vec<u8> {
         "Prctl" => encoded(&chance.of(Prctl::ALL).1),
         "Kind" => encoded(&chance.of(Kind::ALL).1),
         "Magic" => encoded(&chance.of(Magic::ALL).1),
-        "Membarrier" => encoded(&chance.of(Membarrier::ALL).1),
         "Report" => encoded(&chance.of(Report::ALL).1),
         "Resource" => encoded(&chance.of(Resource::ALL).1),
         "u32" | "CloneFlags" | "AtFlags" | "OpenTreeFlags" | "FsopenFlags" | "FsmountFlags"

@@ -42,7 +42,7 @@ use dir::Dir;
 pub use oom::OomWatch;
 pub use probe::{Hierarchies, Hierarchy, Mode, Version, probe};
 pub use remove::Processes;
-pub use room::with_room;
+pub use room::Waiting;
 
 use crate::sys::cgroupfs as sys;
 use crate::{Error, Result};
@@ -53,6 +53,9 @@ use crate::{Error, Result};
 pub struct Cgroup {
     /// v1 in the order of mounting, v2 last; none if the container has no cgroup of its own.
     pub groups: Vec<Group>,
+    /// Limits that are set once the program runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<Waiting>,
 }
 
 /// The container's directory in one hierarchy.
@@ -97,7 +100,7 @@ impl Cgroup {
                 format!("{}{}{inner}", hierarchy.mount, base.trim_end_matches('/')),
             )
         });
-        Ok(Cgroup { groups: groups.collect() })
+        Ok(Cgroup { groups: groups.collect(), waiting: Vec::new() })
     }
 
     /// The groups that a living process is in.
@@ -119,7 +122,7 @@ impl Cgroup {
             let path = format!("{}{below}", hierarchy.mount);
             groups.push(Group { existed: false, ..Group::new(hierarchy, path) });
         }
-        Ok(Cgroup { groups })
+        Ok(Cgroup { groups, waiting: Vec::new() })
     }
 
     /// The group of `path` below each of these groups, or below that of one controller only:
@@ -147,7 +150,7 @@ impl Cgroup {
             Some(name) if !found => Err(Error::new(format!(
                 "--cgroup {name}:{path}: the container has no cgroup with the {name} controller"
             ))),
-            _ => Ok(Cgroup { groups }),
+            _ => Ok(Cgroup { groups, waiting: Vec::new() }),
         }
     }
 

@@ -17,10 +17,10 @@ pub mod security;
 pub mod terminal;
 
 use tiny_ce_init::flags::{
-    AtFlags, Membarrier, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags,
-    Prctl, Propagation, Report, UmountFlags,
+    AtFlags, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Prctl,
+    Propagation, Report, UmountFlags,
 };
-use tiny_ce_init::{Op, Slot, Unless};
+use tiny_ce_init::{Op, Slot};
 
 use crate::error::Result;
 use crate::host::Host;
@@ -353,32 +353,6 @@ fn names(plan: &mut Plan, spec: &Spec) {
     }
 }
 
-/// A memory limit below this has no room for what the kernel frees late, in bytes.
-const TIGHT_BYTES: i64 = 1 << 20;
-
-/// `linux.resources.memory.limit` in bytes.
-pub fn memory_limit(spec: &Spec) -> Option<i64> {
-    let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
-    resources.and_then(|it| it.memory.as_ref()).and_then(|memory| memory.limit)
-}
-
-/// What the steps up to here have used and left is freed by the kernel a while later, and counts
-/// until then: execve(2) may find no room beside it.
-fn settle(plan: &mut Plan, spec: &Spec) {
-    if !memory_limit(spec).is_some_and(|limit| (1..TIGHT_BYTES).contains(&limit)) {
-        return;
-    }
-    plan.origin("linux.resources.memory.limit");
-    // Each waits for one grace period; what is due is then freed piece by piece, over a few.
-    for _ in 0..4 {
-        // The filter that the launcher itself is under may not know it.
-        plan.step_unless(
-            Unless::ENOSYS.or(Unless::EPERM),
-            Op::Membarrier { command: Membarrier::MEMBARRIER_CMD_GLOBAL },
-        );
-    }
-}
-
 /// Execution domain.
 fn personality(plan: &mut Plan, spec: &Spec) {
     if let Some(personality) = spec.linux.as_ref().and_then(|linux| linux.personality.as_ref()) {
@@ -444,11 +418,6 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
         identity::limits(plan, identity.process)?;
         terminal::take(plan, slave);
         identity::change(plan, identity)?;
-    }
-    // Behind a filter of the container's it may be the last thing that init does.
-    let filtered = request.filter.is_some() && process.is_some_and(|it| !it.no_new_privileges);
-    if !filtered {
-        settle(plan, spec);
     }
     plan.origin("the commit");
     plan.step(Op::Report { to: Slot::CHANNEL, what: Report::READY });

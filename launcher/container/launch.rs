@@ -15,7 +15,7 @@ use super::channel::{self, Said};
 use super::directory::Directory;
 use super::prepare::{Options, Prepared, ROOTFS, vectors};
 use super::record::{self, Identity, Record, Status, boot_id};
-use crate::cgroup::{self, Processes};
+use crate::cgroup::Processes;
 use crate::compile::namespaces;
 use crate::error::{Error, Result};
 use crate::hooks::{self, Place, Scene};
@@ -132,7 +132,8 @@ fn commit(
         undo.record.save(&undo.directory, record::INTENT)?;
     }
     undo.record.cgroup.create(&prepared.settings)?;
-    undo.record.cgroup.apply(&cgroup::with_room(&prepared.settings))?;
+    let settings = undo.record.cgroup.with_room(&prepared.settings);
+    undo.record.cgroup.apply(&settings)?;
     undo.record.cgroup.set_devices(&prepared.devices)?;
     let rdt = prepared.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
     if let (Some(class), Some(rdt)) = (&mut undo.record.resctrl, rdt) {

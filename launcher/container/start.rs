@@ -11,7 +11,7 @@ use super::channel::{self, Said};
 use super::directory::Directory;
 use super::record::{self, Record, Status};
 use super::{delete, end, join, launch, load_plan, prepare};
-use crate::compile::{self, identity::Identity};
+use crate::compile::identity::Identity;
 use crate::error::{Error, Result};
 use crate::hooks::{self, Confined, Place, Scene};
 use crate::plan::Finished;
@@ -106,7 +106,7 @@ impl Going<'_> {
 
     /// A memory limit may have waited; without it nothing runs.
     fn tighten(&self) -> Result<()> {
-        let result = self.record.cgroup.tighten(compile::memory_limit(self.spec));
+        let result = self.record.cgroup.tighten();
         if result.is_err() {
             let _ = self.record.cgroup.kill();
             let _ = delete::end(self.record);

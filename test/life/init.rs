@@ -37,6 +37,7 @@ fn a_program_starts_in_128_kibibytes() {
         .cgroups()
         .iter()
         .flat_map(|dir| ["memory.max", "memory.limit_in_bytes"].map(|file| dir.join(file)))
+        .filter(|file| file.to_string_lossy().contains(container.id()))
         .filter_map(|file| fs::read_to_string(file).ok())
         .collect();
     assert_eq!(limits, ["131072\n"]);
