@@ -1,0 +1,291 @@
+//! What an engine under test stands on: namespaces of its own (mount, network, pid) whose `/run` is
+//! empty, an image made offline of busybox and the probe, and the runtimes to compare.
+//!
+//! Knows no engine. At its end it looks for processes, mounts, cgroups and state that a runtime has
+//! left, which is a failure; what engines are known to leave themselves it takes away.
+
+use serde_json::json;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use tiny_ce_test::{Case, Done, Need, Running, probe, run, tiny_ce};
+
+/// One that engines are told to use.
+pub struct Runtime {
+    /// As the engine's configuration calls it.
+    pub name: &'static str,
+    /// Its program.
+    pub path: PathBuf,
+}
+
+impl Runtime {
+    /// The runtime under test, or the one to compare with: `"tiny-ce"`, `"runc"`.
+    pub fn named(name: &'static str) -> Runtime {
+        let path = if name == "tiny-ce" { tiny_ce() } else { "/usr/sbin/runc".into() };
+        Runtime { name, path }
+    }
+}
+
+/// The image that [`Ground::image`] makes has this name.
+pub const IMAGE: &str = "localhost/busybox:1";
+
+/// How long an engine's processes may take to be gone after its last command.
+const DYING: Duration = Duration::from_secs(10);
+
+/// PID 1 of the ground, which lives as long as its standard input is open: the mounts are those of
+/// a machine that has just been started. Who ignores SIGCHLD has its orphans reaped by the kernel.
+const KEEPER: &str = "
+    set -e
+    mount -t tmpfs -o mode=755 run /run
+    mkdir /run/lock
+    ip link set lo up
+    echo ready: $$
+    exec env --ignore-signal=CHLD cat > /dev/null
+";
+
+/// Make the image's one layer: `image DIRECTORY PROBE`; its checksum is printed.
+const IMAGE_SCRIPT: &str = "
+    set -e
+    mkdir -p $1/parts $1/root/{bin,etc,root,tmp,proc,sys,dev,var,home}
+    cd $1/root
+    cp /bin/busybox bin
+    cp $2 probe
+    for name in $(busybox --list); do
+        [ $name = busybox ] || ln -s busybox bin/$name
+    done
+    printf 'root:x:0:0:root:/root:/bin/sh\\nuser:x:1000:1000:user:/home:/bin/sh\\n' > etc/passwd
+    printf 'root:x:0:\\nuser:x:1000:\\n' > etc/group
+    chmod 1777 tmp
+    tar --owner=0 --group=0 --numeric-owner -cf ../parts/layer.tar .
+    sha256sum ../parts/layer.tar
+";
+
+/// Namespaces of an engine's own. All that runs in them dies with this.
+pub struct Ground {
+    case: Case,
+    /// What the engine is told to use.
+    pub runtime: Runtime,
+    keeper: Option<Running>,
+    pid: u32,
+    mounts: BTreeSet<String>,
+    /// Parts of lines in mountinfo that the engine leaves by itself.
+    pub leaves: RefCell<Vec<String>>,
+}
+
+impl Ground {
+    /// The ground for `runtime`; none, visibly skipped, if something that it needs is not there.
+    pub fn new(runtime: &'static str, needs: &[Need]) -> Option<Ground> {
+        let mut all = vec![Need::File("/bin/busybox")];
+        all.extend(["unshare", "nsenter", "ip", "bash", "script"].map(Need::Program));
+        if runtime == "runc" {
+            all.push(Need::File("/usr/sbin/runc"));
+        }
+        all.extend(needs);
+        let case = Case::root(&all)?;
+        let namespaces = ["--fork", "--kill-child", "--mount", "--net", "--pid", "--mount-proc"];
+        let mut command = Command::new("unshare");
+        command.args(namespaces).args(["sh", "-c", KEEPER]).env("TINY_CE_CASE", case.tag());
+        let mut keeper = Running::start(&mut command, case.dir());
+        keeper.line("ready: 1");
+        let children = format!("/proc/{0}/task/{0}/children", keeper.pid());
+        let pid = fs::read_to_string(children).expect("unshare's child");
+        let pid = pid.trim().parse().expect("one child");
+        let mounts = mounts(pid).expect("the keeper's mounts");
+        let (runtime, leaves) = (Runtime::named(runtime), RefCell::default());
+        Some(Ground { case, runtime, keeper: Some(keeper), pid, mounts, leaves })
+    }
+
+    /// A word that is in every name of this ground, and the parent cgroup to tell the engine of.
+    pub fn tag(&self) -> &str {
+        self.case.tag()
+    }
+
+    /// `name` in the ground's directory, which is the host's too.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.case.dir().join(name)
+    }
+
+    /// A file in the ground's directory.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        path
+    }
+
+    /// What `path` of the ground's own mounts is on the host: `/run/NAME` is not the host's.
+    pub fn seen(&self, path: &str) -> PathBuf {
+        Path::new("/proc").join(self.pid.to_string()).join("root").join(path.trim_matches('/'))
+    }
+
+    /// A command in the ground, with few variables besides `env`.
+    pub fn command(&self, env: &[(&str, &Path)], words: &[&str]) -> Command {
+        let mut command = Command::new("nsenter");
+        command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/bin");
+        command.env("TINY_CE_CASE", self.tag()).env("TERM", "xterm");
+        command.envs(env.iter().copied()).current_dir(self.case.dir());
+        command.args(["--target", &self.pid.to_string(), "--mount", "--net", "--pid"]);
+        command.arg(format!("--wd={}", self.case.dir().display())).arg("--").args(words);
+        command
+    }
+
+    /// Run a [`Ground::command`] to its end.
+    #[track_caller]
+    pub fn run(&self, env: &[(&str, &Path)], words: &[&str]) -> Done {
+        run(&mut self.command(env, words), self.case.dir())
+    }
+
+    /// Run a [`Ground::command`] on a terminal of its own, with 24 rows and 80 columns.
+    #[track_caller]
+    pub fn terminal(&self, env: &[(&str, &Path)], words: &[&str]) -> Done {
+        let mut running = self.beside_terminal(env, words);
+        // Its end would be typed, as Control-D.
+        let stdin = running.stdin();
+        let done = running.done();
+        drop(stdin);
+        done
+    }
+
+    /// Start a [`Ground::command`] on a terminal of its own; what is written to it is typed.
+    #[track_caller]
+    pub fn beside_terminal(&self, env: &[(&str, &Path)], words: &[&str]) -> Running {
+        let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        let line = format!("stty rows 24 columns 80; exec {}", quoted.join(" "));
+        self.beside(env, &["script", "--quiet", "--return", "--command", &line, "/dev/null"])
+    }
+
+    /// Start a [`Ground::command`] beside the test.
+    #[track_caller]
+    pub fn beside(&self, env: &[(&str, &Path)], words: &[&str]) -> Running {
+        Running::start(&mut self.command(env, words), self.case.dir())
+    }
+
+    /// An image of busybox, with all its names in /bin, and the probe, as a docker-archive: Podman,
+    /// Buildah, Docker and containerd load it. Its name is [`IMAGE`].
+    pub fn image(&self) -> PathBuf {
+        let image = self.path("image.tar");
+        let parts = self.path("image");
+        let (image_word, parts_word) = (image.to_string_lossy(), parts.to_string_lossy());
+        let words = ["bash", "-c", IMAGE_SCRIPT, "image", &parts_word, &probe().to_string_lossy()];
+        let done = self.run(&[], &words);
+        let sum = done.ok().split(' ').next().expect("sha256sum prints a sum");
+        let config = json!({
+            "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" },
+            "os": "linux",
+            "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]},
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{sum}")]},
+        });
+        let layers = ["layer.tar"];
+        let manifest = json!([{"Config": "config.json", "RepoTags": [IMAGE], "Layers": layers}]);
+        self.file("image/parts/config.json", &config.to_string());
+        self.file("image/parts/manifest.json", &manifest.to_string());
+        let files = ["config.json", "layer.tar", "manifest.json"];
+        let parts_word = format!("{parts_word}/parts");
+        let tar = ["tar", "-C", &parts_word, "-cf", &image_word];
+        self.run(&[], &[&tar[..], &files].concat()).ok();
+        image
+    }
+
+    /// What one of the parent's cgroups says, of a container whose engine was told of
+    /// [`Ground::tag`] as the parent: `cgroup("memory", "memory.limit_in_bytes")`.
+    #[track_caller]
+    pub fn cgroup(&self, controller: &str, file: &str) -> String {
+        let is_container = |dir: &PathBuf| {
+            let above = dir.parent().and_then(Path::file_name);
+            above.is_some_and(|name| name == self.tag()) && !dir.ends_with("conmon")
+        };
+        let of_controller = format!("/{controller}/");
+        let dirs = self.case.cgroups().into_iter().filter(is_container);
+        let mut dirs = dirs.filter(|dir| dir.to_string_lossy().contains(&of_controller));
+        let dir = dirs.next().unwrap_or_else(|| panic!("no cgroup of {controller}"));
+        let file = dir.join(file);
+        let text = fs::read_to_string(&file);
+        text.unwrap_or_else(|error| panic!("{}: {error}", file.display())).trim().to_owned()
+    }
+
+    /// What is left that a runtime should have taken away, one line each.
+    fn left(&self) -> Vec<String> {
+        let until = Instant::now() + DYING;
+        while !processes(self.pid).is_empty() && Instant::now() < until {
+            // Nobody here is their parent, so there is no end to wait for.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut left: Vec<String> =
+            processes(self.pid).iter().map(|line| format!("process {line}")).collect();
+        let leaves = self.leaves.borrow();
+        let expected = |line: &&String| leaves.iter().any(|part| line.contains(part.as_str()));
+        let now = mounts(self.pid).unwrap_or_default();
+        let more = now.difference(&self.mounts).filter(|line| !expected(line));
+        left.extend(more.map(|line| format!("mount {line}")));
+        for root in ["/run/tiny-ce", "/run/runc", "/run/netns"] {
+            let entries = fs::read_dir(self.seen(root)).into_iter().flatten().flatten();
+            left.extend(entries.map(|e| format!("state {root}/{}", e.file_name().display())));
+        }
+        left
+    }
+
+    /// Remove the parent cgroups, which engines leave; what is below them is a container's.
+    fn remove_parents(&self) {
+        for dir in self.case.cgroups() {
+            if dir.ends_with(self.tag()) || dir.ends_with("conmon") {
+                let _ = fs::remove_dir(dir.join("conmon"));
+                let _ = fs::remove_dir(dir);
+            }
+        }
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        let left = self.left();
+        if let Some(mut keeper) = self.keeper.take() {
+            // PID 1 ends, and all that there is in its namespace.
+            drop(keeper.stdin());
+            keeper.exited();
+        }
+        self.remove_parents();
+        if !std::thread::panicking() {
+            let name = self.runtime.name;
+            assert!(left.is_empty(), "left behind under {name}:\n{}", left.join("\n"));
+        }
+    }
+}
+
+/// The lines of a process's mountinfo.
+fn mounts(pid: u32) -> std::io::Result<BTreeSet<String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// The command lines of the processes in the pid namespace whose first process is `first`.
+fn processes(first: u32) -> Vec<String> {
+    let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = namespace(first);
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let others = pids.filter(|pid| *pid != first && own.is_some() && namespace(*pid) == own);
+    others.filter_map(command_line).collect()
+}
+
+/// A process's command line; none of a zombie.
+fn command_line(pid: u32) -> Option<String> {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|words| !words.is_empty())?;
+    Some(format!("{pid} {}", String::from_utf8_lossy(&words).replace('\0', " ")))
+}
+
+/// Each of the functions is a test, once on tiny-ce and once on runc; `on(RUNTIME, FUNCTION)` of
+/// the module calls it.
+macro_rules! on_each_runtime {
+    ($($(#[$about:meta])* $name:ident),* $(,)?) => {
+        mod tiny_ce {
+            $($(#[$about])* #[test] fn $name() { super::on("tiny-ce", super::$name); })*
+        }
+        mod runc {
+            $($(#[$about])* #[test] fn $name() { super::on("runc", super::$name); })*
+        }
+    };
+}
+pub(crate) use on_each_runtime;
