@@ -213,7 +213,7 @@ impl Running<'_> {
         confined: Option<&Confined<'_>>,
     ) -> Result<()> {
         loop {
-            match (channel::listen(channel)?, confined) {
+            match (channel::listen_to(channel, &self.child.pidfd)?, confined) {
                 (Said::Closed, _) => return Ok(()),
                 (Said::Forked(pid), _) => {
                     self.forked(name, pid)?;

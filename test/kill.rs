@@ -1,20 +1,16 @@
-//! SIGKILL at each system call of `create`, `run`, `start`, `delete` and `exec`: of the launcher,
-//! of init, and of the launcher while init is at each of its own.
+//! SIGKILL at each system call of `create`, `run`, `start`, `kill`, `delete` and `exec`: of the
+//! launcher, of init, of hooks, and of the launcher while init is at each of its own.
 //!
 //! After each of them `delete --force` answers 0, nothing is left, and the same id can be created
 //! again. Every k-th call here; every one with `TINY_CE_FULL=1`.
 
+use serde_json::json;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tiny_ce_test::run as run_command;
-use tiny_ce_test::{Bundle, Case, Fault, PATIENCE, Whose};
+use tiny_ce_test::{Bundle, Case, Fault, PATIENCE, Whose, sweep};
 
-/// How many runs there are at a time.
-const WORKERS: usize = 2;
-
-/// Of how many calls one is taken, unless all of them are asked for: prime, so that no pattern in
-/// the calls keeps any kind of them out.
+/// Of how many calls one is taken, unless all of them are asked for.
 const STRIDE: usize = 13;
 
 /// What a point is about: whose call, and who dies of it.
@@ -46,30 +42,26 @@ fn bundle(case: &Case, program: &str) -> Bundle {
     bundle
 }
 
-/// Kill at point after point until there are no more, a few at a time, each on its own bundle.
+/// Kill at point after point until there are no more.
 ///
 /// `one` answers whether the point was reached.
-fn sweep(
-    case: &Case,
+fn kill(
+    name: &str,
     deaths: &[Death],
     program: &str,
-    one: impl Fn(&Bundle, Death, usize) -> bool + Sync,
+    one: impl Fn(&Case, &Bundle, Death, usize) -> bool + Sync,
 ) {
-    let stride = if std::env::var_os("TINY_CE_FULL").is_some() { 1 } else { STRIDE };
+    if Case::root(&[]).is_none() {
+        return;
+    }
     for death in deaths {
-        let (next, reached) = (AtomicUsize::new(1), AtomicUsize::new(0));
-        std::thread::scope(|scope| {
-            for _ in 0..WORKERS {
-                scope.spawn(|| {
-                    let bundle = bundle(case, program);
-                    while one(&bundle, *death, next.fetch_add(stride, Ordering::Relaxed)) {
-                        reached.fetch_add(1, Ordering::Relaxed);
-                    }
-                });
-            }
-        });
-        let points = reached.into_inner() * stride;
-        assert!(points > 5, "{death:?}: {points} points");
+        let points = sweep(
+            &format!("kill, {name}, {death:?}"),
+            STRIDE,
+            |case| bundle(case, program),
+            |case, bundle, point| one(case, bundle, *death, point),
+        );
+        assert!(points > 5, "{name}, {death:?}: {points} points");
     }
 }
 
@@ -83,9 +75,7 @@ fn make(case: &Case, verb: &[&str], bundle: &Bundle, id: &str) -> Command {
 #[track_caller]
 fn recovers(case: &Case, bundle: &Bundle, id: &str, what: &str) {
     case.tiny_ce(["delete", "--force", id]).ok();
-    let left = case.leftovers();
-    let own: Vec<&String> = left.iter().filter(|line| line.contains(id)).collect();
-    assert!(own.is_empty(), "{what}: {own:?}");
+    assert_eq!(case.leftovers(), Vec::<String>::new(), "{what}");
     let again = run_command(&mut make(case, &["create"], bundle, id), case.dir());
     assert!(again.status.success(), "{what}: the same id again\n{again}");
     case.tiny_ce(["delete", "--force", id]).ok();
@@ -93,12 +83,11 @@ fn recovers(case: &Case, bundle: &Bundle, id: &str, what: &str) {
 
 /// A command that makes the container.
 fn making(verb: &[&str]) {
-    let Some(case) = Case::root(&[]) else { return };
-    sweep(&case, DEATHS, "exit 0", |bundle, death, point| {
+    kill(verb[0], DEATHS, "exit 0", |case, bundle, death, point| {
         let id = case.id();
         let (whose, fault) = death.fault(Whose::Init);
-        let faulted = case.fault(whose, fault, point, &make(&case, verb, bundle, &id));
-        recovers(&case, bundle, &id, &format!("{verb:?}, {death:?} {point}"));
+        let faulted = case.fault(whose, fault, point, &make(case, verb, bundle, &id));
+        recovers(case, bundle, &id, &format!("{verb:?}, {death:?} {point}"));
         faulted.hit.is_some()
     });
 }
@@ -115,28 +104,72 @@ fn run() {
 
 #[test]
 fn start() {
-    let Some(case) = Case::root(&[]) else { return };
-    sweep(&case, DEATHS, "exit 0", |bundle, death, point| {
+    kill("start", DEATHS, "exit 0", |case, bundle, death, point| {
         let container = case.create(bundle);
         let (id, pid) = (container.id().to_owned(), container.pid());
         let (whose, fault) = death.fault(Whose::Process(pid));
         let faulted = case.fault(whose, fault, point, &case.command(["start", &id]));
-        recovers(&case, bundle, &id, &format!("start, {death:?} {point}"));
+        drop(container);
+        recovers(case, bundle, &id, &format!("start, {death:?} {point}"));
         faulted.hit.is_some()
     });
 }
 
+/// Of each of the hooks' processes too, which join what the container has, and fork for it.
+#[test]
+fn hooks() {
+    let whole = |bundle: &mut Bundle| {
+        for kind in ["createRuntime", "createContainer"] {
+            bundle.push(&format!("/hooks/{kind}"), json!({"path": "/bin/true"}));
+        }
+    };
+    if Case::root(&[]).is_none() {
+        return;
+    }
+    for child in 1..=2 {
+        for fault in [Fault::Kill, Fault::Orphan] {
+            let ground = |case: &Case| {
+                let mut bundle = bundle(case, "exit 0");
+                whole(&mut bundle);
+                bundle
+            };
+            let name = format!("kill, hook {child}, {fault:?}");
+            let points = sweep(&name, 5, ground, |case, bundle, point| {
+                let id = case.id();
+                let create = make(case, &["create"], bundle, &id);
+                let faulted = case.fault(Whose::Child(child), fault, point, &create);
+                recovers(case, bundle, &id, &format!("{name} {point}"));
+                faulted.hit.is_some()
+            });
+            assert!(points > 5, "{name}: {points} points");
+        }
+    }
+}
+
 #[test]
 fn delete() {
-    let Some(case) = Case::root(&[]) else { return };
-    sweep(&case, &[Death::Launcher], "pause", |bundle, _, point| {
+    kill("delete", &[Death::Launcher], "pause", |case, bundle, _, point| {
         let id = case.id();
         // Every other one runs.
         let verb: &[&str] = if point % 2 == 0 { &["create"] } else { &["run", "--detach"] };
-        run_command(&mut make(&case, verb, bundle, &id), case.dir()).ok();
+        run_command(&mut make(case, verb, bundle, &id), case.dir()).ok();
         let delete = case.command(["delete", "--force", &id]);
         let faulted = case.fault(Whose::Launcher, Fault::Kill, point, &delete);
-        recovers(&case, bundle, &id, &format!("delete, {point}"));
+        recovers(case, bundle, &id, &format!("delete, {point}"));
+        faulted.hit.is_some()
+    });
+}
+
+/// A signal is sent or not; the container is as it was, or ends of it.
+#[test]
+fn kill_itself() {
+    kill("kill", &[Death::Launcher], "pause", |case, bundle, _, point| {
+        let id = case.id();
+        run_command(&mut make(case, &["run", "--detach"], bundle, &id), case.dir()).ok();
+        let words: &[&str] = if point % 2 == 0 { &["KILL"] } else { &["--all", "KILL"] };
+        let command = case.command([&["kill", &id][..], words].concat());
+        let faulted = case.fault(Whose::Launcher, Fault::Kill, point, &command);
+        recovers(case, bundle, &id, &format!("kill, {point}"));
         faulted.hit.is_some()
     });
 }
@@ -144,16 +177,15 @@ fn delete() {
 /// A process that comes to a container runs, or is gone with who sent it; the others do not notice.
 #[test]
 fn exec() {
-    let Some(case) = Case::root(&[]) else { return };
-    sweep(&case, DEATHS, "pause", |bundle, death, point| {
+    kill("exec", DEATHS, "pause", |case, bundle, death, point| {
         let id = case.id();
-        run_command(&mut make(&case, &["run", "--detach"], bundle, &id), case.dir()).ok();
+        run_command(&mut make(case, &["run", "--detach"], bundle, &id), case.dir()).ok();
         let (whose, fault) = death.fault(Whose::Init);
         let exec = case.command(["exec", &id, "/probe", "exit", "0"]);
         let faulted = case.fault(whose, fault, point, &exec);
         let what = format!("exec, {death:?} {point}");
-        alone(&case, &id, &what);
-        recovers(&case, bundle, &id, &what);
+        alone(case, &id, &what);
+        recovers(case, bundle, &id, &what);
         faulted.hit.is_some()
     });
 }

@@ -170,7 +170,7 @@ impl Joined {
         channel: &UnixStream,
     ) -> Result<()> {
         loop {
-            match channel::listen(channel)? {
+            match channel::listen_to(channel, &child.pidfd)? {
                 Said::At(Report::READY, _) => return Ok(()),
                 Said::At(Report::COPY_UP, Some(tmpfs)) => {
                     let root = PathBuf::from(format!("/proc/{}/root", self.init.pid));

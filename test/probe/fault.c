@@ -2,9 +2,10 @@
  * Knows ptrace(2) and who is whose child. Must not know what the program does.
  *
  * Whose calls are counted: the program's own ("launcher"); its first child's with all that this one
- * makes ("init"), from its first instruction up to the second program that it becomes; of these,
- * those that are steps of its plan ("plan"), which it has to read first; or those of a process that
- * is there already (by its number), from its accept4 up to the next program that it becomes. */
+ * makes ("init"), from its first instruction up to the second program that it becomes, or those of
+ * another child of it ("child:1" is the second); of init's, those that are steps of its plan
+ * ("plan"), which it has to read first; or those of a process that is there already (by its
+ * number), from its accept4 up to the next program that it becomes. */
 #include "sys.h"
 #include <asm/ptrace.h>
 #include <asm/signal.h>
@@ -29,7 +30,9 @@ static struct {
     long launcher, status;
     enum role whom;
     long point, error, calls;
-    int list, kill, orphan, has_init, failing, until_accept, until_plan;
+    int list, orphan, children, failing, until_accept, until_plan;
+    long nth;    /* child of the launcher's is meant */
+    long signal; /* that the caller is sent */
     struct { long number, result; } made[MOST_CALLS];
 } state;
 
@@ -95,7 +98,8 @@ static void set_result(long id, long result)
 /* The fault itself: the thread is about to make its call. */
 static void strike(struct thread *thread)
 {
-    if (state.kill) SYS(kill, thread->role == LAUNCHER ? state.launcher : thread->id, SIGKILL);
+    if (state.signal)
+        SYS(kill, thread->role == LAUNCHER ? state.launcher : thread->id, state.signal);
     if (state.orphan) SYS(kill, state.launcher, SIGKILL);
     if (state.error) skip_call(thread->id), state.failing = 1;
 }
@@ -135,7 +139,7 @@ static void born(const struct thread *parent, int event)
     struct thread *child = find(id);
     int is_thread = event == PTRACE_EVENT_CLONE;
     if (parent->role != LAUNCHER || is_thread) child->role = parent->role;
-    else child->role = state.has_init++ ? OTHER : INIT;
+    else child->role = state.children++ == state.nth ? INIT : OTHER;
     child->programs = parent->role == LAUNCHER && !is_thread ? 0 : parent->programs;
     if (child->waits) resume(child, 0);
     child->waits = 0;
@@ -184,7 +188,8 @@ static void begin(const char *whom, char **words)
         struct thread *init = find(number(whom));
         init->role = INIT;
         init->programs = 1;
-        state.has_init = state.until_accept = 1;
+        state.until_accept = 1;
+        state.nth = -1;
         long result = SYS(ptrace, PTRACE_SEIZE, init->id, 0, options);
         if (result < 0) print("fault: %s\n", errno_name(result));
         SYS(ptrace, PTRACE_INTERRUPT, init->id);
@@ -214,19 +219,21 @@ static void report(const char *path)
         print("call: %ld %ld\n", state.made[i].number, state.made[i].result);
 }
 
-/* fault REPORT launcher|init|plan|PID list|kill|orphan|ERRNO POINT PROGRAM [ARGUMENT]...
+/* fault REPORT launcher|init|child:N|plan|PID list|kill|signal:N|orphan|ERRNO POINT PROGRAM [ARGUMENT]...
  *
- * At the POINT-th call, before it is made, its maker is killed; or the launcher is (orphan); or the
- * call is not made, and fails with this errno. Ends when the program has ended: others may live. */
+ * At the POINT-th call, before it is made, its maker is killed, or sent a signal; or the launcher is
+ * killed (orphan); or the call is not made, and fails with this errno. Ends when the program has ended: others may live. */
 void fault(char **words, int count)
 {
     (void)count;
     state.whom = same(words[1], "launcher") ? LAUNCHER : INIT;
     state.until_plan = same(words[1], "plan");
+    if (words[1][0] == 'c') state.nth = number(words[1] + 6);
     state.list = same(words[2], "list");
-    state.kill = same(words[2], "kill");
+    state.signal = same(words[2], "kill") ? SIGKILL : 0;
+    if (words[2][0] == 's') state.signal = number(words[2] + 7);
     state.orphan = same(words[2], "orphan");
-    if (!state.list && !state.kill && !state.orphan) state.error = number(words[2]);
+    if (!state.list && !state.signal && !state.orphan) state.error = number(words[2]);
     state.point = number(words[3]);
     begin(words[1], words + 4);
     for (;;) {

@@ -15,6 +15,8 @@ pub enum Whose {
     Launcher,
     /// Those of its first child, up to the execve(2) by which this becomes the container's program.
     Init,
+    /// As `Init`, of another child, counted from 0: a hook, say.
+    Child(u32),
     /// Of these, the steps of its plan: how often it has to read for that is the kernel's affair.
     Plan,
     /// Those of an init that waits for `start`, up to the same.
@@ -26,6 +28,8 @@ pub enum Whose {
 pub enum Fault {
     /// Its maker is killed.
     Kill,
+    /// Its maker is sent this signal.
+    Signal(u8),
     /// The launcher is killed.
     Orphan,
     /// It is not made, and fails with this errno.
@@ -55,6 +59,7 @@ impl Case {
     pub fn fault(&self, whose: Whose, fault: Fault, point: usize, command: &Command) -> Faulted {
         let what = match fault {
             Fault::Kill => "kill".to_owned(),
+            Fault::Signal(signal) => format!("signal:{signal}"),
             Fault::Orphan => "orphan".to_owned(),
             Fault::Errno(errno) => errno.to_string(),
         };
@@ -79,6 +84,7 @@ impl Case {
         tracer.arg("fault").arg(&path).arg(match whose {
             Whose::Launcher => "launcher".to_owned(),
             Whose::Init => "init".to_owned(),
+            Whose::Child(nth) => format!("child:{nth}"),
             Whose::Plan => "plan".to_owned(),
             Whose::Process(pid) => pid.to_string(),
         });

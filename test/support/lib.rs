@@ -11,6 +11,7 @@ mod leak;
 mod needs;
 mod probe;
 mod process;
+mod sweep;
 
 pub use bundle::{Bundle, default_config};
 pub use case::{Case, Container};
@@ -18,6 +19,7 @@ pub use fault::{Call, Fault, Faulted, Whose};
 pub use needs::{Need, cgroup_v2, met, skip};
 pub use probe::{floor, probe};
 pub use process::{Done, Running, Signal, command, run};
+pub use sweep::{full, sweep};
 
 use std::path::PathBuf;
 
