@@ -30,7 +30,7 @@ impl Error {
     pub fn call(place: impl fmt::Display, call: &'static str, errno: i32) -> Self {
         let mut e = Self::new(format!("{place}: {call}(2): {}", ErrnoName(errno)));
         e.errno = Some(errno);
-        e.hint = super::hints::find(call, errno).map(str::to_owned);
+        e.hint = super::hints::find(call, errno, &e.text).map(str::to_owned);
         e
     }
 

@@ -1,69 +1,129 @@
-//! What to do about a failed system call: the table `(call, errno) → sentence`.
+//! What to do about a failed system call: the table `(call, errno, about) → sentence`.
 //!
-//! Knows sentences only. A hint that needs a value of the user's is attached where the value is
-//! (`Error::hint`).
+//! Knows sentences only, and prints itself as docs/errors.md. A hint that needs a value of the
+//! user's is attached where the value is (`Error::hint`).
 
-/// One row of the catalogue, as docs/errors.md prints it.
+use std::fmt::Write;
+
+use crate::error::ErrnoName;
+
+/// One row of the catalogue.
 pub struct Hint {
-    /// The system call's name, or `*`.
-    pub call: &'static str,
+    /// Names of system calls; `*` is any.
+    pub calls: &'static [&'static str],
     /// The kernel's number.
     pub errno: i32,
+    /// What must stand in the field, path or step that failed; empty: anything.
+    pub about: &'static str,
     /// What to do.
     pub text: &'static str,
 }
 
-/// Every hint, first match wins.
-pub const HINTS: &[Hint] = &[
-    Hint {
-        call: "clone3",
-        errno: libc::EAGAIN,
-        text: "too many processes: see linux.resources.pids.limit, and ulimit -u",
-    },
-    Hint {
-        call: "clone",
-        errno: libc::EAGAIN,
-        text: "too many processes: see linux.resources.pids.limit, and ulimit -u",
-    },
-    Hint {
-        call: "execve",
-        errno: libc::EACCES,
-        text: "neither the file's mode nor its mount (noexec) may forbid to execute it",
-    },
-    Hint {
-        call: "execve",
-        errno: libc::ENOEXEC,
-        text: "a script begins with #! and its interpreter; \
-               a binary must be for this machine's architecture",
-    },
-    Hint {
-        call: "clone3",
-        errno: libc::ENOSPC,
-        text: "too many namespaces: see the limits under /proc/sys/user/",
-    },
-    Hint {
-        call: "clone3",
-        errno: libc::EPERM,
-        text: "new namespaces need root, or a user namespace: \
-               add {\"type\": \"user\"} to linux.namespaces",
-    },
-    Hint { call: "mount_setattr", errno: libc::ENOSYS, text: "tiny-ce needs Linux 5.12 or later" },
-    Hint {
-        call: "*",
-        errno: libc::ENOSPC,
-        text: "the file system, or a limit on its kind of object, is full",
-    },
-    Hint { call: "*", errno: libc::EMFILE, text: "raise the limit on open files (ulimit -n)" },
-    Hint { call: "*", errno: libc::ENFILE, text: "the system's table of open files is full" },
-    Hint { call: "*", errno: libc::EROFS, text: "the file system is read-only" },
-];
+macro_rules! hints {
+    ($($($call:literal)|+ $errno:ident $(about $about:literal)?: $text:literal;)*) => {
+        /// Every hint; the first match counts.
+        pub const HINTS: &[Hint] = &[$(Hint {
+            calls: &[$($call),+],
+            errno: libc::$errno,
+            about: concat!($($about)?),
+            text: $text,
+        }),*];
+    };
+}
 
-/// The hint for a failed call, if the table has one.
-pub fn find(call: &str, errno: i32) -> Option<&'static str> {
-    HINTS
-        .iter()
-        .find(|row| row.errno == errno && (row.call == call || row.call == "*"))
-        .map(|row| row.text)
+hints! {
+    // ---- processes and namespaces
+    "clone3" | "clone" | "fork" EAGAIN:
+        "too many processes: see linux.resources.pids.limit, and ulimit -u";
+    "clone3" | "unshare" ENOSPC: "too many namespaces: see the limits under /proc/sys/user/";
+    "clone3" EPERM: "new namespaces need root, or a user namespace: \
+                     add {\"type\": \"user\"} to linux.namespaces";
+    "unshare" EPERM: "this user may make no namespaces: see /proc/sys/user/, and \
+                      kernel.unprivileged_userns_clone or AppArmor where the distribution has them";
+    "setns" EPERM: "a namespace is joined with CAP_SYS_ADMIN in the user namespace that owns it";
+    // ---- mounts
+    "fsconfig" | "fsmount" EPERM about "\"/proc\"":
+        "procfs can be mounted only for a PID namespace of one's own: add {\"type\": \"pid\"} to \
+         linux.namespaces";
+    "fsconfig" | "fsmount" EPERM about "\"/sys\"":
+        "sysfs can be mounted only for a network namespace of one's own: add \
+         {\"type\": \"network\"} to linux.namespaces, or bind the host's /sys";
+    "fsconfig" | "fsmount" EPERM:
+        "this file system cannot be mounted in a user namespace: bind it instead";
+    "mount_setattr" ENOSYS: "tiny-ce needs Linux 5.12 or later";
+    "mount_setattr" EPERM:
+        "a flag of a mount that came from another user namespace cannot be cleared; ask for it too";
+    "move_mount" ENOTDIR:
+        "a directory is mounted on a directory, a file on a file; the image has the other kind there";
+    "openat2" ELOOP: "a symbolic link stands where none may, or there are too many";
+    "openat2" EAGAIN: "somebody else renames what is on the way, again and again";
+    "symlinkat" EEXIST: "something else is there already, and a link does not take its place";
+    "mknodat" EPERM: "nodes of devices can be made in the host's user namespace only";
+    "pivot_root" EINVAL: "the root is not a mount that can be left: try --no-pivot";
+    // ---- identity and limits
+    "setresuid" | "setresgid" | "setgroups" EINVAL:
+        "the user namespace does not map this id: see linux.uidMappings and linux.gidMappings";
+    "setgroups" EPERM:
+        "without root's rights, groups can be set only where newgidmap has written the map";
+    "prlimit64" EPERM:
+        "a hard limit is raised with CAP_SYS_RESOURCE only: the caller's own (ulimit -H) is the most";
+    "sched_setattr" EPERM: "real-time policies and lower nice values need CAP_SYS_NICE";
+    "ioprio_set" EPERM: "the real-time class needs CAP_SYS_ADMIN or CAP_SYS_NICE";
+    "write" EACCES about "oomScoreAdj": "a lower value than the caller's needs CAP_SYS_RESOURCE";
+    "capset" | "prctl" EPERM:
+        "the caller itself does not have this capability, and cannot give it to a container";
+    // ---- the program
+    "execve" EACCES: "neither the file's mode nor its mount (noexec) may forbid to execute it";
+    "execve" ENOEXEC: "a script begins with #! and its interpreter; \
+                       a binary must be for this machine's architecture";
+    "execve" E2BIG: "process.args and process.env together are too long: see ulimit -s";
+    "execve" ETXTBSY: "somebody still has the program open for writing";
+    // ---- whatever the call
+    "write" ENOSPC about "cgroup":
+        "cpuset.cpus and cpuset.mems of this cgroup, or of one above, are still empty";
+    "*" ENOSPC: "the file system, or a limit on its kind of object, is full";
+    "*" EMFILE: "raise the limit on open files (ulimit -n)";
+    "*" ENFILE: "the system's table of open files is full";
+    "*" ENOMEM: "memory is short: of the machine, or by a limit (ulimit -v, a cgroup's)";
+    "*" EROFS: "the file system is read-only";
+}
+
+/// The hint for a failed call on something, if the table has one.
+pub fn find(call: &str, errno: i32, about: &str) -> Option<&'static str> {
+    let fits = |row: &&Hint| {
+        row.errno == errno
+            && row.calls.iter().any(|it| *it == call || *it == "*")
+            && about.contains(row.about)
+    };
+    HINTS.iter().find(fits).map(|row| row.text)
+}
+
+/// docs/errors.md.
+pub fn document() -> String {
+    let mut text = String::from(
+        "# Errors\n\n\
+         An error is one line: what was to be done, the field of config.json or the path, the\n\
+         system call, and the errno by its name and in words. What is indented below it is the\n\
+         step of the plan, and what to do. The exit status is 1.\n\n\
+         ```\n\
+         tiny-ce: cannot create \"web\": mounts[0] \"/proc\": fsmount(2): EPERM (Operation not \
+         permitted)\n  step 15 of 366: fsmount(into=fd4, fs=fd3, flags=FSMOUNT_CLOEXEC, attr=0)\n  \
+         hint: procfs can be mounted only for a PID namespace of one's own: …\n\
+         ```\n\n\
+         With `--log-format json`, the log gets one object with the line as `msg`.\n\n\
+         ## Hints\n\n\
+         This page is printed from the table of hints; the first row that fits counts.\n\n\
+         | system call | errno | about | what to do |\n| --- | --- | --- | --- |\n",
+    );
+    for row in HINTS {
+        let calls: Vec<String> = row.calls.iter().map(|call| format!("`{call}`")).collect();
+        let calls = if row.calls == ["*"] { "any".to_owned() } else { calls.join(", ") };
+        let about = if row.about.is_empty() { String::new() } else { format!("`{}`", row.about) };
+        let errno = ErrnoName(row.errno);
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "| {calls} | {errno} | {about} | {} |", row.text);
+    }
+    text
 }
 
 /// A system call's name as a man page has it, from the table's upper case.
@@ -74,4 +134,29 @@ pub fn call_name(upper: &str) -> &'static str {
     });
     let row = tiny_ce_init::ROWS.iter().position(|row| row.call == upper);
     row.and_then(|at| names.get(at)).map_or("system call", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_narrower_row_comes_first() {
+        let proc = find("fsmount", libc::EPERM, "mounts[0] \"/proc\"").expect("a hint");
+        assert!(proc.starts_with("procfs"), "{proc}");
+        let other = find("fsmount", libc::EPERM, "mounts[3] \"/data\"").expect("a hint");
+        assert!(other.starts_with("this file system"), "{other}");
+        assert!(find("nosuch", libc::EPERM, "").is_none());
+        assert_eq!(find("nosuch", libc::EROFS, ""), Some("the file system is read-only"));
+    }
+
+    /// A row that another one always covers would be of no use.
+    #[test]
+    fn every_row_can_match() {
+        for row in HINTS {
+            for call in row.calls {
+                assert_eq!(find(call, row.errno, row.about), Some(row.text), "{call}");
+            }
+        }
+    }
 }

@@ -100,10 +100,11 @@ fn help_can_be_asked_for_in_every_way() {
     assert_eq!(stdout(&[]), stdout(&["--help"]));
 }
 
-/// docs/commands.md is the table, printed.
+/// docs/commands.md and docs/errors.md are tables, printed.
 #[test]
 fn the_reference_is_generated() {
     golden("docs/commands.md", &document());
+    golden("docs/errors.md", &tiny_ce::hints::document());
 }
 
 /// Each `$ tiny-ce …` line of the file, and below it what it answers: one line on standard error,
