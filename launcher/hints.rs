@@ -54,7 +54,7 @@ hints! {
     "mount_setattr" EPERM:
         "a flag of a mount that came from another user namespace cannot be cleared; ask for it too";
     "move_mount" ENOTDIR:
-        "a directory is mounted on a directory, a file on a file; the image has the other kind there";
+        "a directory is mounted on a directory, a file on a file: the image has the other kind";
     "openat2" ELOOP: "a symbolic link stands where none may, or there are too many";
     "openat2" EAGAIN: "somebody else renames what is on the way, again and again";
     "symlinkat" EEXIST: "something else is there already, and a link does not take its place";
@@ -66,7 +66,7 @@ hints! {
     "setgroups" EPERM:
         "without root's rights, groups can be set only where newgidmap has written the map";
     "prlimit64" EPERM:
-        "a hard limit is raised with CAP_SYS_RESOURCE only: the caller's own (ulimit -H) is the most";
+        "a hard limit is raised with CAP_SYS_RESOURCE only: the caller's (ulimit -H) is the most";
     "sched_setattr" EPERM: "real-time policies and lower nice values need CAP_SYS_NICE";
     "ioprio_set" EPERM: "the real-time class needs CAP_SYS_ADMIN or CAP_SYS_NICE";
     "write" EACCES about "oomScoreAdj": "a lower value than the caller's needs CAP_SYS_RESOURCE";

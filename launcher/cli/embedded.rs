@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::read_document;
 use super::table::options;
 use super::value::{Directory, Number, Value, expected};
 use crate::spec::Spec;
@@ -107,6 +108,9 @@ options! {
         "--volume SOURCE:TARGET[:ro]" volume: Vec<Volume>,
         /// Mount the root file system read-only.
         "--read-only" read_only: bool,
+        /// System calls that are refused, as linux.seccomp in JSON; "unconfined" refuses none.
+        /// Default: those that reach beyond the container.
+        "--seccomp FILE" seccomp: Option<PathBuf>,
     }
 }
 
@@ -124,6 +128,7 @@ impl EmbeddedOptions {
             ("--user", self.user.is_some()),
             ("--volume", !self.volume.is_empty()),
             ("--read-only", self.read_only),
+            ("--seccomp", self.seccomp.is_some()),
         ];
         rows.iter().find(|(_, given)| *given).map(|(name, _)| *name)
     }
@@ -159,6 +164,11 @@ impl EmbeddedOptions {
             user: (uid, gid.unwrap_or(default.user.1)),
             volumes: self.volume.iter().map(volume).collect::<Result<_>>()?,
             read_only: self.read_only,
+            seccomp: match self.seccomp.as_deref() {
+                None => default.seccomp,
+                Some(path) if path == Path::new("unconfined") => None,
+                Some(path) => Some(read_document(path)?.0),
+            },
             rootless: rootless.then(|| (sys::user::effective_uid(), sys::user::effective_gid())),
             cgroup2: cgroup2(),
         }))

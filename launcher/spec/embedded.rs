@@ -35,6 +35,8 @@ pub struct Embedded {
     pub volumes: Vec<Mount>,
     /// The root file system cannot be written to.
     pub read_only: bool,
+    /// The system call filter, if any.
+    pub seccomp: Option<Seccomp>,
     /// Ids of a caller without privileges, who becomes root of a new user namespace.
     pub rootless: Option<(u32, u32)>,
     /// Whether /sys/fs/cgroup is of cgroup version 2 alone.
@@ -56,6 +58,7 @@ impl Default for Embedded {
             user: (0, 0),
             volumes: Vec::new(),
             read_only: false,
+            seccomp: Some(confine::filter()),
             rootless: None,
             cgroup2: false,
         }
@@ -93,6 +96,7 @@ pub fn embedded(options: &Embedded) -> Spec {
     spec.mounts.extend(options.volumes.iter().cloned());
     if let Some(linux) = &mut spec.linux {
         limits(options, linux);
+        linux.seccomp = options.seccomp.clone();
     }
     spec
 }

@@ -5,6 +5,7 @@
 //! `compile`.
 
 pub mod check;
+pub mod confine;
 pub mod default;
 pub mod embedded;
 mod field;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use tiny_ce_test::{Case, Done, cgroup_v2, probe};
+use tiny_ce_test::{Case, Done, Need, cgroup_v2, probe};
 
 /// `tiny-ce run OPTIONS… ID -- COMMAND…`; by environment it is this case's.
 fn run(case: &Case, options: &[&str], command: &[&str]) -> Done {
@@ -126,4 +126,25 @@ fn spec_shows_what_run_makes() {
     case.tiny_ce([&["spec", "--bundle", dir], &options[..], &["--"], &command].concat()).ok();
     let written = case.tiny_ce(["run", "--bundle", dir, &case.id()]);
     assert_eq!(written.ok(), direct.ok());
+}
+
+#[test]
+fn its_filter_refuses_what_reaches_beyond_it() {
+    let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
+    let shell = |options: &[&str], script: &str| run(&case, options, &["sh", "-c", script]);
+    let filtered = "grep -w Seccomp: /proc/self/status; unshare --user true || echo refused";
+    let done = shell(&[], filtered);
+    assert_eq!(done.ok(), "Seccomp:\t2\nrefused\n");
+    let done = shell(&["--seccomp", "unconfined"], filtered);
+    assert_eq!(done.ok(), "Seccomp:\t0\n");
+    let file = case.dir().join("filter.json");
+    let name = file.to_str().expect("UTF-8");
+    let rule = r#"{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 5}"#;
+    fs::write(&file, format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{rule}]}}"#))
+        .expect("a file");
+    let done = shell(&["--seccomp", name], "mkdir /tmp/of-mine");
+    assert!(done.ends(1).stderr.contains("Input/output error"), "{done}");
+    fs::write(&file, r#"{"defaultAction": "SCMP_ACT_NOTHING"}"#).expect("a file");
+    let done = shell(&["--seccomp", name], "true");
+    assert!(done.ends(1).stderr.contains("defaultAction"), "{done}");
 }
