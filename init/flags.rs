@@ -157,6 +157,12 @@ flags! {
         MS_SHARED = 0x10_0000,
     }
 
+    /// fspick(2).
+    pub struct FspickFlags: u32 {
+        FSPICK_CLOEXEC = 0x1,
+        FSPICK_EMPTY_PATH = 0x8,
+    }
+
     /// move_mount(2).
     pub struct MoveMountFlags: u32 {
         MOVE_MOUNT_F_EMPTY_PATH = 0x4,
@@ -386,6 +392,8 @@ choices! {
         MAPS = 0x8000_0006,
         /// Comes with a tmpfs into which the image's files are to be copied.
         COPY_UP = 0x8000_0009,
+        /// Comes with a detached mount whose ids are to be mapped.
+        MAP_IDS = 0x8000_000a,
         /// The next thing is execve.
         EXECUTE = 0x8000_0008,
     }

@@ -307,6 +307,7 @@ words!(
     AtFlags,
     OpenTreeFlags,
     FsopenFlags,
+    FspickFlags,
     FsmountFlags,
     MountAttrs,
     MoveMountFlags,

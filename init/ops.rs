@@ -212,6 +212,11 @@ ops! { 'p;
     /// Make the superblock.
     FsconfigCreate = FSCONFIG { fs: Slot }
         (fs, 6usize, 0usize, 0usize, 0usize) words fs says "cmd=FSCONFIG_CMD_CREATE";
+    /// Begin to change the file system that a mount shows.
+    Fspick = FSPICK { into: Slot, at: Slot, flags: FspickFlags } (at, c"", flags) -> into;
+    /// Change the superblock.
+    FsconfigReconfigure = FSCONFIG { fs: Slot }
+        (fs, 7usize, 0usize, 0usize, 0usize) words fs says "cmd=FSCONFIG_CMD_RECONFIGURE";
     /// Make a detached mount of it.
     Fsmount = FSMOUNT { into: Slot, fs: Slot, flags: FsmountFlags, attr: MountAttrs }
         (fs, flags, attr) -> into words fs;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cgroup::{Cgroup, Hierarchies, Mode, Version};
 use crate::error::{Error, Result};
-use crate::spec::{Linux, NamespaceKind, Process, Spec};
+use crate::spec::{Linux, Mount, NamespaceKind, Process, Spec};
 use crate::sys;
 
 /// Facts.
@@ -50,6 +50,17 @@ pub struct Source {
     pub path: String,
     /// A directory, or else anything that is not one.
     pub directory: bool,
+    /// It is a symbolic link that is to be copied.
+    pub link: Option<Link>,
+}
+
+/// A symbolic link on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// What it says.
+    pub target: String,
+    /// Whether the rootfs has one at the destination that says the same.
+    pub there: bool,
 }
 
 /// How a mount of type `cgroup` is made.
@@ -93,7 +104,7 @@ pub fn probe(
         user_namespace: sys::user::in_user_namespace(),
         initramfs: initramfs(),
         kcore: Path::new("/proc/kcore").exists(),
-        sources: sources(spec, bundle)?,
+        sources: sources(spec, bundle, &rootfs)?,
         joined_ours: joined(spec)?,
         cgroups: cgroup_mounts(cgroup, hierarchies),
         cgroup_joins: cgroup.groups.iter().filter(|g| g.version == Version::V1).count(),
@@ -186,7 +197,7 @@ fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-fn sources(spec: &Spec, bundle: &Path) -> Result<Vec<Option<Source>>> {
+fn sources(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<Vec<Option<Source>>> {
     let mut sources = Vec::with_capacity(spec.mounts.len());
     for (index, mount) in spec.mounts.iter().enumerate() {
         if !mount.is_bind() {
@@ -198,16 +209,35 @@ fn sources(spec: &Spec, bundle: &Path) -> Result<Vec<Option<Source>>> {
             return Err(Error::new(format!("{place}: a bind needs a source")));
         };
         let path = bundle.join(source);
-        let nofollow = mount.options.iter().any(|word| word == "src-nofollow");
+        let has = |option: &str| mount.options.iter().any(|word| word == option);
+        let nofollow = has("src-nofollow");
+        let link = if has("copy-symlink") { link(&path, rootfs, mount, &place)? } else { None };
+        if link.is_some() {
+            sources.push(Some(Source { path: utf8(path, &place)?, directory: false, link }));
+            continue;
+        }
         let metadata = if nofollow { path.symlink_metadata() } else { path.metadata() };
         let metadata = metadata.map_err(|e| {
             Error::io(format!("{place}: source {}", path.display()), "stat", &e)
                 .hint("the source of a bind must exist on the host")
         })?;
         let path = utf8(path, &place)?;
-        sources.push(Some(Source { path, directory: metadata.is_dir() }));
+        sources.push(Some(Source { path, directory: metadata.is_dir(), link: None }));
     }
     Ok(sources)
+}
+
+/// What the source says if it is a symbolic link, and whether the image says the same.
+fn link(source: &Path, rootfs: &Path, mount: &Mount, place: &str) -> Result<Option<Link>> {
+    let Ok(target) = std::fs::read_link(source) else { return Ok(None) };
+    let destination = Path::new(&mount.destination);
+    let there = || {
+        let root = sys::file::open_path(rootfs).ok()?;
+        let parent = sys::file::open_in_root(&root, destination.parent()?).ok()?;
+        sys::copy::said_by(&parent, destination.file_name()?).ok()
+    };
+    let there = there().is_some_and(|said| said == target);
+    Ok(Some(Link { target: utf8(target, place)?, there }))
 }
 
 /// runc and crun give a tmpfs without `mode=` the mode of the directory that it covers.

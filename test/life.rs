@@ -9,6 +9,8 @@ mod exec;
 mod files;
 #[path = "life/init.rs"]
 mod init;
+#[path = "life/mounts.rs"]
+mod mounts;
 #[path = "life/namespaces.rs"]
 mod namespaces;
 #[path = "life/options.rs"]

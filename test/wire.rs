@@ -74,9 +74,9 @@ fn example(kind: &str, chance: &mut Chance) -> Vec<u8> {
         "Magic" => encoded(&chance.of(Magic::ALL).1),
         "Report" => encoded(&chance.of(Report::ALL).1),
         "Resource" => encoded(&chance.of(Resource::ALL).1),
-        "u32" | "CloneFlags" | "AtFlags" | "OpenTreeFlags" | "FsopenFlags" | "FsmountFlags"
-        | "MoveMountFlags" | "UmountFlags" | "CloseRangeFlags" | "FilterFlags" | "MemoryFlags"
-        | "Mode" | "Device" => chance.bytes(4),
+        "u32" | "CloneFlags" | "AtFlags" | "OpenTreeFlags" | "FsopenFlags" | "FspickFlags"
+        | "FsmountFlags" | "MoveMountFlags" | "UmountFlags" | "CloseRangeFlags" | "FilterFlags"
+        | "MemoryFlags" | "Mode" | "Device" => chance.bytes(4),
         "u64" | "OpenFlags" | "Resolve" | "MountAttrs" => chance.bytes(8),
         "OpenHow" => chance.bytes(size_of::<OpenHow>()),
         "MountAttr" => chance.bytes(size_of::<MountAttr>()),

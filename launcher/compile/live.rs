@@ -35,7 +35,8 @@ pub fn add(request: &Request<'_>) -> Result<Finished> {
     let mount = mount(request)?;
     let process = plan.preload(Preload::Process)?;
     let mut trees = vec![None; request.spec.mounts.len()];
-    if mount.is_bind() {
+    let source = request.host.sources.get(request.index).and_then(Option::as_ref);
+    if source.is_some_and(|source| source.link.is_none()) {
         trees[request.index] = Some(plan.preload(Preload::Tree { mount: request.index })?);
     }
     let root = enter(plan, request, process)?;

@@ -4,15 +4,15 @@
 //! Knows the kinds of mounts. Where targets come from is `root`'s; words are `options`'.
 
 use tiny_ce_init::flags::{
-    AtFlags, FsmountFlags, FsopenFlags, Magic, Mode, MountAttr, MountAttrs, MoveMountFlags,
-    OpenFlags, OpenTreeFlags, Propagation, Report,
+    AtFlags, FsmountFlags, FsopenFlags, FspickFlags, Magic, Mode, MountAttr, MountAttrs,
+    MoveMountFlags, OpenFlags, OpenTreeFlags, Propagation, Report,
 };
-use tiny_ce_init::{Op, Slot, Unless};
+use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::options::{Attrs, Options};
 use super::root::{self, Links, Wanted};
 use crate::error::{Error, Result};
-use crate::host::{CgroupMounts, Host, V1Mount};
+use crate::host::{CgroupMounts, Host, Link, Source, V1Mount};
 use crate::plan::{EMPTY, Plan, Preload, c_string};
 use crate::spec::{Mount, NamespaceKind, Spec};
 
@@ -49,15 +49,7 @@ pub fn make(
     if let Some(source) = source.filter(|source| !source.is_empty()) {
         parameter(plan, fs, "source", Some(source))?;
     }
-    for flag in &options.flags {
-        parameter(plan, fs, flag, None)?;
-    }
-    for word in &options.data {
-        match word.split_once('=') {
-            Some((key, value)) => parameter(plan, fs, key, Some(value))?,
-            None => parameter(plan, fs, word, None)?,
-        }
-    }
+    parameters(plan, fs, options)?;
     plan.step(Op::FsconfigCreate { fs });
     let into = plan.slot()?;
     plan.step(Op::Fsmount { into, fs, flags: FsmountFlags::FSMOUNT_CLOEXEC, attr: attrs });
@@ -67,6 +59,22 @@ pub fn make(
 
 /// fsconfig(2) takes at most 255 bytes of a value.
 const LONGEST_VALUE: usize = 255;
+
+fn parameters(plan: &mut Plan, fs: Slot, options: &Options<'_>) -> Result<()> {
+    for flag in &options.flags {
+        let key = c_string(flag)?;
+        // File systems that count changes do it always by now, and know no such parameter.
+        let unless = if *flag == "iversion" { Unless::EINVAL } else { Unless::NOTHING };
+        plan.step_unless(unless, Op::FsconfigFlag { fs, key: &key });
+    }
+    for word in &options.data {
+        match word.split_once('=') {
+            Some((key, value)) => parameter(plan, fs, key, Some(value))?,
+            None => parameter(plan, fs, word, None)?,
+        }
+    }
+    Ok(())
+}
 
 fn parameter(plan: &mut Plan, fs: Slot, key: &str, value: Option<&str>) -> Result<()> {
     let name = c_string(key)?;
@@ -205,7 +213,13 @@ fn one(
     deferred: &mut Deferred,
 ) -> Result<()> {
     let mut options = Options::new(&mount.options);
+    if options.remount {
+        return remount(plan, context.root, mount, &options);
+    }
     let source = context.host.sources.get(index).and_then(Option::as_ref);
+    if let Some(Source { link: Some(link), .. }) = source {
+        return copy_link(plan, context.root, mount, link);
+    }
     if let Some(source) = source {
         let tree = match context.trees.get(index).copied().flatten() {
             Some(tree) => tree,
@@ -226,6 +240,9 @@ fn one(
     if kind == "cgroup" || kind == "cgroup2" {
         return cgroup(plan, context, mount, &options);
     }
+    if kind == "sysfs" && context.in_user_namespace() {
+        return sysfs(plan, context, mount, &options);
+    }
     let label = context.spec.linux.as_ref().and_then(|linux| linux.mount_label.as_ref());
     // Kernel file systems label their own files.
     let labelled = !matches!(kind, "proc" | "sysfs" | "mqueue");
@@ -243,6 +260,10 @@ fn one(
     }
     let tree = make(plan, kind, mount.source.as_deref(), &options, attrs)?;
     finish_tree(plan, tree, &options, Attrs::default());
+    if asks_for_ids(mount) {
+        plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::MAP_IDS, fd: tree });
+        plan.step(Op::Await { from: Slot::CHANNEL });
+    }
     if options.copy_up {
         plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::COPY_UP, fd: tree });
         plan.step(Op::Await { from: Slot::CHANNEL });
@@ -255,6 +276,12 @@ fn one(
         return Ok(());
     }
     place(plan, context.root, mount, tree, Wanted::Directory)
+}
+
+/// Whether init hands this mount to the launcher, which maps its ids.
+pub fn asks_for_ids(mount: &Mount) -> bool {
+    let made = !mount.is_bind() && !mount.options.iter().any(|word| word == "remount");
+    made && mount.is_id_mapped()
 }
 
 /// Attributes and propagation of a tree that is not attached yet.
@@ -270,6 +297,7 @@ fn target(plan: &mut Plan, root: Slot, mount: &Mount, wanted: Wanted) -> Result<
     let parts = root::components(&mount.destination);
     let links = match parts.as_slice() {
         ["proc"] | ["sys"] | ["dev"] => Links::Refuse,
+        _ if mount.options.iter().any(|word| word == "dest-nofollow") => Links::Keep,
         _ => Links::Follow,
     };
     let to = root::target(plan, root, &mount.destination, wanted, links)?;
@@ -286,6 +314,70 @@ fn place(plan: &mut Plan, root: Slot, mount: &Mount, tree: Slot, wanted: Wanted)
     plan.close(to);
     plan.close(tree);
     Ok(())
+}
+
+/// `remount`: other attributes for what is mounted there, other parameters for its file system.
+fn remount(plan: &mut Plan, root: Slot, mount: &Mount, options: &Options<'_>) -> Result<()> {
+    let parts = root::components(&mount.destination);
+    let links = if parts.len() == 1 { Links::Refuse } else { Links::Follow };
+    let path = c_string(&parts.join("/"))?;
+    let tree = plan.slot()?;
+    let how = links.whole(Wanted::File);
+    plan.step(Op::Openat2 { into: tree, at: root, path: &path, how });
+    if !options.flags.is_empty() || !options.data.is_empty() {
+        let fs = plan.slot()?;
+        let flags = FspickFlags::FSPICK_CLOEXEC | FspickFlags::FSPICK_EMPTY_PATH;
+        plan.step(Op::Fspick { into: fs, at: tree, flags });
+        parameters(plan, fs, options)?;
+        plan.step(Op::FsconfigReconfigure { fs });
+        plan.close(fs);
+    }
+    finish_tree(plan, tree, options, options.attrs);
+    plan.close(tree);
+    Ok(())
+}
+
+/// `copy-symlink`: the link of the host's, made anew; one that says the same may be there.
+fn copy_link(plan: &mut Plan, root: Slot, mount: &Mount, link: &Link) -> Result<()> {
+    if link.there {
+        return Ok(());
+    }
+    let parts = root::components(&mount.destination);
+    let Some((name, parents)) = parts.split_last() else { return Ok(()) };
+    let (name, said) = (c_string(name)?, c_string(&link.target)?);
+    let at = root::target(plan, root, &parents.join("/"), Wanted::Directory, Links::Follow)?;
+    plan.step(Op::FstatfsNot { fd: at, not: Magic::PROC_SUPER_MAGIC });
+    plan.step(Op::Symlinkat { target: &said, at, path: &name });
+    plan.close(at);
+    Ok(())
+}
+
+/// A sysfs belongs to whoever owns the network namespace: where that is the host, the host's own is
+/// shown in its place, as much of it as the options allow.
+fn sysfs(
+    plan: &mut Plan,
+    context: &Context<'_>,
+    mount: &Mount,
+    options: &Options<'_>,
+) -> Result<()> {
+    let (fs, tree) = (plan.slot()?, plan.slot()?);
+    let flags = FsopenFlags::FSOPEN_CLOEXEC;
+    plan.step_unless(Unless::EPERM, Op::Fsopen { into: fs, fsname: c"sysfs", flags });
+    let made = |plan: &mut Plan, unless: Unless, op: Op<'_>| {
+        plan.push(Step { guard: Guard::Present(fs), unless, op });
+    };
+    made(plan, Unless::NOTHING, Op::FsconfigCreate { fs });
+    let (flags, attr) = (FsmountFlags::FSMOUNT_CLOEXEC, options.attrs.set);
+    made(plan, Unless::EPERM, Op::Fsmount { into: tree, fs, flags, attr });
+    plan.close_present(fs);
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let op = Op::OpenTree { into: tree, at: Slot::CWD, path: c"/sys", flags };
+    plan.push(Step { guard: Guard::Absent(tree), unless: Unless::NOTHING, op });
+    set(plan, tree, Attrs { set: options.attrs.set, ..Attrs::default() }, Propagation(0), true);
+    finish_tree(plan, tree, options, Attrs::default());
+    place(plan, context.root, mount, tree, Wanted::Directory)
 }
 
 /// A mount of type `cgroup`, which is what this host has: read-only unless `rw` is asked for.
@@ -375,6 +467,12 @@ impl Context<'_> {
     pub fn has_new(&self, kind: NamespaceKind) -> bool {
         super::namespace(self.spec, kind).is_some_and(|namespace| namespace.path.is_none())
     }
+
+    /// Whether the mounts are made in a user namespace that may not own what they show.
+    fn in_user_namespace(&self) -> bool {
+        let user = super::namespace(self.spec, NamespaceKind::User).is_some();
+        (user || self.host.user_namespace) && !self.has_new(NamespaceKind::Network)
+    }
 }
 
 /// Which mounts only the launcher can make: id-mapped ones, and binds of a container whose root is
@@ -384,8 +482,9 @@ pub fn preloads(plan: &mut Plan, spec: &Spec, host: &Host) -> Result<Vec<Option<
     let mut trees = Vec::with_capacity(spec.mounts.len());
     for (index, mount) in spec.mounts.iter().enumerate() {
         let bind = host.sources.get(index).is_some_and(Option::is_some);
-        let idmap = Options::new(&mount.options).idmap.is_some() || !mount.uid_mappings.is_empty();
-        let launcher = bind && (idmap || user && host.euid == 0);
+        let link =
+            host.sources.get(index).and_then(Option::as_ref).is_some_and(|it| it.link.is_some());
+        let launcher = bind && !link && (mount.is_id_mapped() || user && host.euid == 0);
         let tree = launcher.then(|| plan.preload(Preload::Tree { mount: index }));
         trees.push(tree.transpose()?);
     }

@@ -33,6 +33,12 @@ pub enum Effect {
     IdMap(bool),
     /// Do not follow a symbolic link that the source is.
     SourceNoFollow,
+    /// Make a symbolic link that the source is anew, instead of mounting anything.
+    CopySymlink,
+    /// Do not follow a symbolic link that the destination is: mount on the link itself.
+    TargetNoFollow,
+    /// Change what is mounted there already.
+    Remount,
 }
 
 const RELATIME: MountAttrs = MountAttrs(0);
@@ -42,7 +48,9 @@ pub const OPTIONS: &[(&str, Effect)] = &[
     ("async", Effect::Super("async")),
     ("atime", Effect::Atime(RELATIME)),
     ("bind", Effect::Bind(false)),
+    ("copy-symlink", Effect::CopySymlink),
     ("defaults", Effect::Nothing),
+    ("dest-nofollow", Effect::TargetNoFollow),
     ("dev", Effect::Clear(MountAttrs::MOUNT_ATTR_NODEV)),
     ("diratime", Effect::Clear(MountAttrs::MOUNT_ATTR_NODIRATIME)),
     ("dirsync", Effect::Super("dirsync")),
@@ -59,8 +67,8 @@ pub const OPTIONS: &[(&str, Effect)] = &[
     ("noiversion", Effect::Nothing),
     ("nolazytime", Effect::Super("nolazytime")),
     ("nomand", Effect::Super("nomand")),
-    ("norelatime", Effect::Nothing),
-    ("nostrictatime", Effect::Nothing),
+    ("norelatime", Effect::Atime(MountAttrs::MOUNT_ATTR_STRICTATIME)),
+    ("nostrictatime", Effect::Atime(RELATIME)),
     ("nosuid", Effect::Set(MountAttrs::MOUNT_ATTR_NOSUID)),
     ("nosymfollow", Effect::Set(MountAttrs::MOUNT_ATTR_NOSYMFOLLOW)),
     ("private", Effect::Propagate(Propagation::MS_PRIVATE, false)),
@@ -69,7 +77,7 @@ pub const OPTIONS: &[(&str, Effect)] = &[
     ("rdev", Effect::ClearAll(MountAttrs::MOUNT_ATTR_NODEV)),
     ("rdiratime", Effect::ClearAll(MountAttrs::MOUNT_ATTR_NODIRATIME)),
     ("relatime", Effect::Atime(RELATIME)),
-    ("remount", Effect::Nothing),
+    ("remount", Effect::Remount),
     ("rexec", Effect::ClearAll(MountAttrs::MOUNT_ATTR_NOEXEC)),
     ("ridmap", Effect::IdMap(true)),
     ("rnoatime", Effect::AtimeAll(MountAttrs::MOUNT_ATTR_NOATIME)),
@@ -156,6 +164,33 @@ pub struct Options<'a> {
     pub idmap: Option<bool>,
     /// Do not follow the source.
     pub source_nofollow: bool,
+    /// Copy the source if it is a symbolic link.
+    pub copy_symlink: bool,
+    /// Do not follow the destination.
+    pub target_nofollow: bool,
+    /// Change what is there.
+    pub remount: bool,
+}
+
+/// Whether a word is one of the table, rather than a parameter of the file system.
+pub fn is_known(word: &str) -> bool {
+    OPTIONS.binary_search_by_key(&word, |(name, _)| name).is_ok() || idmap(word).is_some()
+}
+
+/// Whether a word is about the file system itself, which all its mounts share.
+pub fn is_of_the_file_system(word: &str) -> bool {
+    let row = OPTIONS.binary_search_by_key(&word, |(name, _)| name);
+    row.is_ok_and(|at| matches!(OPTIONS[at].1, Effect::Super(_) | Effect::CopyUp))
+}
+
+/// crun's `idmap=MAPPING`: whether it is recursive, and the mapping.
+pub fn idmap(word: &str) -> Option<(bool, &str)> {
+    let (name, mapping) = word.split_once('=')?;
+    match name {
+        "idmap" => Some((false, mapping)),
+        "ridmap" => Some((true, mapping)),
+        _ => None,
+    }
 }
 
 impl<'a> Options<'a> {
@@ -165,7 +200,10 @@ impl<'a> Options<'a> {
         for word in words {
             match OPTIONS.binary_search_by_key(&word.as_str(), |(name, _)| name) {
                 Ok(at) => options.apply(OPTIONS[at].1),
-                Err(_) => options.data.push(word),
+                Err(_) => match idmap(word) {
+                    Some((recursive, _)) => options.apply(Effect::IdMap(recursive)),
+                    None => options.data.push(word),
+                },
             }
         }
         options
@@ -186,6 +224,9 @@ impl<'a> Options<'a> {
             Effect::CopyUp => self.copy_up = true,
             Effect::IdMap(recursive) => self.idmap = Some(recursive),
             Effect::SourceNoFollow => self.source_nofollow = true,
+            Effect::CopySymlink => self.copy_symlink = true,
+            Effect::TargetNoFollow => self.target_nofollow = true,
+            Effect::Remount => self.remount = true,
         }
     }
 }

@@ -28,15 +28,29 @@ pub enum Links {
     Follow,
     /// There must be none (CVE-2019-19921, CVE-2023-27561).
     Refuse,
+    /// As `Follow`, but one that is the last component is meant itself.
+    Keep,
 }
 
 impl Links {
     /// How openat2 walks a path from the root.
     pub fn resolve(self) -> Resolve {
         match self {
-            Links::Follow => Resolve::RESOLVE_IN_ROOT | Resolve::RESOLVE_NO_MAGICLINKS,
+            Links::Follow | Links::Keep => {
+                Resolve::RESOLVE_IN_ROOT | Resolve::RESOLVE_NO_MAGICLINKS
+            }
             Links::Refuse => Resolve::RESOLVE_IN_ROOT | Resolve::RESOLVE_NO_SYMLINKS,
         }
+    }
+
+    /// How openat2 takes a whole path: for a descriptor that only names.
+    pub fn whole(self, wanted: Wanted) -> OpenHow {
+        let kind = match (self, wanted) {
+            (Links::Keep, _) => OpenFlags::O_NOFOLLOW,
+            (_, Wanted::Directory) => OpenFlags::O_DIRECTORY,
+            (_, Wanted::File) => OpenFlags(0),
+        };
+        path_only(kind, self.resolve())
     }
 }
 
@@ -82,12 +96,8 @@ pub fn target(
 ) -> Result<Slot> {
     let parts = components(path);
     let whole = prefix(&parts, parts.len())?;
-    let kind = match wanted {
-        Wanted::Directory => OpenFlags::O_DIRECTORY,
-        Wanted::File => OpenFlags(0),
-    };
     let into = plan.slot()?;
-    let open = Op::Openat2 { into, at: root, path: &whole, how: path_only(kind, links.resolve()) };
+    let open = Op::Openat2 { into, at: root, path: &whole, how: links.whole(wanted) };
     if parts.is_empty() {
         plan.step(open);
         return Ok(into);
@@ -129,11 +139,7 @@ fn make(
         }
     }
     let path = prefix(parts, parts.len())?;
-    let kind = match wanted {
-        Wanted::Directory => OpenFlags::O_DIRECTORY,
-        Wanted::File => OpenFlags(0),
-    };
-    let how = path_only(kind, links.resolve());
+    let how = links.whole(wanted);
     absent(plan, Unless::NOTHING, Op::Openat2 { into, at: root, path: &path, how });
     plan.free(parent);
     Ok(())

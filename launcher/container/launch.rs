@@ -16,6 +16,7 @@ use super::directory::Directory;
 use super::prepare::{Options, Prepared, ROOTFS, vectors};
 use super::record::{self, Identity, Record, Status, boot_id};
 use crate::cgroup::Processes;
+use crate::compile::mounts::asks_for_ids;
 use crate::compile::namespaces;
 use crate::error::{Error, Result};
 use crate::hooks::{self, Place, Scene};
@@ -149,7 +150,8 @@ fn commit(
         UnixStream::pair().map_err(|e| Error::io("init's channel", "socketpair", &e))?;
     clone(undo, &prepared.spec, &prepared.plan, &program, theirs, options.preserve_fds)?;
     let (spec, plan) = (&prepared.spec, &prepared.plan);
-    let mut init = Init { undo, program: &program, spec, plan, channel: &ours, options, copied: 0 };
+    let mut init =
+        Init { undo, program: &program, spec, plan, channel: &ours, options, copied: 0, mapped: 0 };
     channel::send(&ours, &prepared.plan.bytes)?;
     init.until_ready()?;
     init.net_devices().map_err(|e| init.or_its_end(e))?;
@@ -326,6 +328,7 @@ struct Init<'a, 'u> {
     channel: &'a UnixStream,
     options: &'a Options,
     copied: usize,
+    mapped: usize,
 }
 
 impl Init<'_, '_> {
@@ -359,6 +362,16 @@ impl Init<'_, '_> {
                 },
                 Said::At(Report::COPY_UP, Some(tmpfs)) => {
                     self.copy_up(&tmpfs)?;
+                    channel::go_on(self.channel)?;
+                }
+                Said::At(Report::MAP_IDS, Some(tree)) => {
+                    let mounts = self.spec.mounts.iter().enumerate();
+                    let mut asking = mounts.filter(|(_, mount)| asks_for_ids(mount));
+                    let Some((index, _)) = asking.nth(self.mapped) else {
+                        return Err(Error::new("init reports out of turn"));
+                    };
+                    self.mapped += 1;
+                    super::trees::map(self.spec, index, &tree, self.program)?;
                     channel::go_on(self.channel)?;
                 }
                 Said::At(Report::LISTENER, Some(fd)) => {

@@ -12,6 +12,7 @@ pub(crate) mod end;
 mod events;
 mod exec;
 mod foreground;
+mod interpreter;
 pub(crate) mod join;
 mod kill;
 mod launch;

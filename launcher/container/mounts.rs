@@ -177,6 +177,11 @@ impl Joined {
                     copy_up::copy_up(&root, &self.spec.mounts[index].destination, &tmpfs)?;
                     channel::go_on(channel)?;
                 }
+                Said::At(Report::MAP_IDS, Some(tree)) => {
+                    let program = launch::init_program(&self.directory)?;
+                    trees::map(&self.spec, index, &tree, &program)?;
+                    channel::go_on(channel)?;
+                }
                 Said::Forked(pid) => {
                     let first = std::mem::replace(child, launch::adopt(pid)?);
                     let _ = process::wait(&first.pidfd, false);

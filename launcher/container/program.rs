@@ -1,9 +1,10 @@
 //! Whether the program is there and may be executed: looked up in the container as init sees it, so
 //! that `create` fails with the words that engines expect (podman and dockerd match on them).
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use super::interpreter;
 use crate::compile::identity::candidates;
 use crate::error::{Error, Result};
 use crate::spec::Process;
@@ -19,7 +20,7 @@ pub fn check(process: Option<&Process>, pid: i32) -> Result<()> {
         Err(e) if e.raw_os_error() == Some(libc::EACCES) => return Ok(()),
         Err(e) => return Err(Error::io("process.args[0]", "openat2", &e)),
     };
-    let mut refused = None;
+    let (mut refused, mut missing) = (None, None);
     for candidate in candidates(process) {
         let path = if candidate.starts_with('/') {
             candidate.clone()
@@ -27,10 +28,17 @@ pub fn check(process: Option<&Process>, pid: i32) -> Result<()> {
             format!("{}/{candidate}", process.cwd)
         };
         match look(&root, &path) {
-            Ok(()) => return Ok(()),
+            Ok(()) => match needed(&root, &path, &process.cwd) {
+                None => return Ok(()),
+                Some(error) => missing = Some(error),
+            },
             Err(why) if why.starts_with("stat") && !name.contains('/') => {}
             Err(why) => refused = Some(why),
         }
+    }
+    if let Some((why, hint)) = missing {
+        let error = Error::new(format!("process.args[0]: exec: {name:?}: {why}"));
+        return Err(error.hint(hint));
     }
     let why = refused.unwrap_or_else(|| "executable file not found in $PATH".to_owned());
     let error = Error::new(format!("process.args[0]: exec: {name:?}: {why}"));
@@ -39,6 +47,30 @@ pub fn check(process: Option<&Process>, pid: i32) -> Result<()> {
     } else {
         error.hint("PATH is looked up in process.env; give the absolute path, or set PATH there")
     })
+}
+
+/// Scripts may name scripts, but the kernel does not go on for ever.
+const DEEPEST: usize = 5;
+
+/// If what the program is to be run by is not there: which, and what to do.
+fn needed(root: &OwnedFd, path: &str, cwd: &str) -> Option<(String, &'static str)> {
+    let mut path = path.to_owned();
+    for _ in 0..DEEPEST {
+        // What cannot be read may be executed all the same.
+        let head = file::read_in_root(root, Path::new(&path), interpreter::HEAD).ok()?;
+        let needs = interpreter::of(&head)?;
+        let next = match needs.path().starts_with('/') {
+            true => needs.path().to_owned(),
+            false => format!("{cwd}/{}", needs.path()),
+        };
+        if let Err(why) = look(root, &next) {
+            let why = why.strip_prefix(&format!("stat {next}: ")).unwrap_or(&why).to_owned();
+            let text = format!("its {} {:?}: {why}", needs.word(), needs.path());
+            return Some((text, needs.hint()));
+        }
+        path = next;
+    }
+    None
 }
 
 fn look(root: &impl AsFd, path: &str) -> std::result::Result<(), String> {

@@ -10,7 +10,7 @@ use super::record::Record;
 use crate::compile::namespaces;
 use crate::compile::options::Options;
 use crate::error::{Error, Result};
-use crate::spec::{IdMapping, Mount, NamespaceKind, Spec};
+use crate::spec::{IdMapping, Mount, NamespaceKind, Spec, idmap};
 use crate::sys::mount;
 use crate::sys::process::{self, Clone};
 
@@ -23,24 +23,40 @@ pub fn make(spec: &Spec, index: usize, record: &Record, program: &OwnedFd) -> Re
     let recursive = options.bind == Some(true);
     let tree = mount::clone_tree(&source, recursive, options.source_nofollow)
         .map_err(|e| Error::io(format!("{place}: source {}", source.display()), "open_tree", &e))?;
-    if options.idmap.is_some() || !mount.uid_mappings.is_empty() {
-        let (uids, gids) = mappings(spec, mount);
-        let user = user_namespace(uids, gids, program).map_err(|e| e.within(&place))?;
-        let recursive = options.idmap == Some(true);
-        mount::map_ids(&tree, &user, recursive).map_err(|e| {
-            Error::io(&place, "mount_setattr", &e)
-                .hint("the file system of the source must support id-mapped mounts")
-        })?;
+    if mount.is_id_mapped() {
+        map(spec, index, &tree, program)?;
     }
     Ok(tree)
 }
 
-/// Those of the mount, or else those of the container.
-fn mappings<'a>(spec: &'a Spec, mount: &'a Mount) -> (&'a [IdMapping], &'a [IdMapping]) {
-    match (&spec.linux, mount.uid_mappings.is_empty()) {
-        (Some(linux), true) => (&linux.uid_mappings, &linux.gid_mappings),
-        _ => (&mount.uid_mappings, &mount.gid_mappings),
+/// Map the ids of a detached mount as `mounts[index]` asks for it.
+pub fn map(spec: &Spec, index: usize, tree: &OwnedFd, program: &OwnedFd) -> Result<()> {
+    let mount = &spec.mounts[index];
+    let place = format!("mounts[{index}] {:?}", mount.destination);
+    let user = namespace(spec, mount, program).map_err(|e| e.within(&place))?;
+    let recursive = Options::new(&mount.options).idmap == Some(true);
+    mount::map_ids(tree, &user, recursive).map_err(|e| {
+        Error::io(&place, "mount_setattr", &e).hint("the file system must support id-mapped mounts")
+    })
+}
+
+/// A user namespace with the mapping of the option, or that of the mount, or the container's own.
+fn namespace(spec: &Spec, mount: &Mount, program: &OwnedFd) -> Result<File> {
+    if let Some(maps) = idmap::of_options(spec, mount) {
+        let (uids, gids) = maps.map_err(|why| Error::new(format!("idmap: {why}")))?;
+        return user_namespace(&uids, &gids, program);
     }
+    if !mount.uid_mappings.is_empty() {
+        return user_namespace(&mount.uid_mappings, &mount.gid_mappings, program);
+    }
+    let joined = crate::compile::namespace(spec, NamespaceKind::User);
+    if let Some(path) = joined.and_then(|namespace| namespace.path.as_deref()) {
+        return File::open(path).map_err(|e| Error::io(format!("idmap: {path}"), "open", &e));
+    }
+    let linux = spec.linux.as_ref();
+    let uids = linux.map_or(&[][..], |linux| &linux.uid_mappings);
+    let gids = linux.map_or(&[][..], |linux| &linux.gid_mappings);
+    user_namespace(uids, gids, program)
 }
 
 /// A user namespace with these maps, which lives as long as its descriptor.

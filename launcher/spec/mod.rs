@@ -11,6 +11,7 @@ pub mod embedded;
 mod field;
 pub mod filter;
 pub mod id;
+pub mod idmap;
 pub mod json;
 pub mod linux;
 pub mod list;

@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::check;
 use super::file::openat2;
@@ -27,7 +28,7 @@ pub fn names(directory: &OwnedFd) -> io::Result<Vec<CString>> {
     let entries = std::fs::read_dir(path)?;
     let name = |entry: io::Result<std::fs::DirEntry>| {
         let name = entry?.file_name();
-        CString::new(std::os::unix::ffi::OsStringExt::into_vec(name)).map_err(io::Error::from)
+        CString::new(name.into_vec()).map_err(io::Error::from)
     };
     entries.map(name).collect()
 }
@@ -60,18 +61,28 @@ pub fn regular(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Res
     io::copy(&mut source, &mut target).map(drop)
 }
 
+/// What a symbolic link below a directory says.
+pub fn said_by(directory: &OwnedFd, name: &std::ffi::OsStr) -> io::Result<std::path::PathBuf> {
+    let target = read_link(directory.as_fd(), &CString::new(name.as_bytes())?)?;
+    Ok(std::ffi::OsString::from_vec(target.into_bytes()).into())
+}
+
 /// A symbolic link, as it is.
 pub fn link(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    let target = read_link(from, name)?;
+    // SAFETY: both are C strings.
+    let made = unsafe { libc::symlinkat(target.as_ptr(), to.as_raw_fd(), name.as_ptr()) };
+    check(made.into()).map(drop)
+}
+
+fn read_link(from: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
     let mut target = vec![0u8; libc::PATH_MAX as usize];
     // SAFETY: the kernel writes at most as many bytes as `target` has.
     let length = unsafe {
         libc::readlinkat(from.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len())
     };
     target.truncate(check(length as i64)? as usize);
-    let target = CString::new(target)?;
-    // SAFETY: both are C strings.
-    let made = unsafe { libc::symlinkat(target.as_ptr(), to.as_raw_fd(), name.as_ptr()) };
-    check(made.into()).map(drop)
+    Ok(CString::new(target)?)
 }
 
 /// A device, FIFO or socket.

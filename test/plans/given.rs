@@ -35,6 +35,7 @@ pub const CASES: &[Case] = &[
     ("mounts", "mounts", usual),
     ("mount-options", "mount-options", usual),
     ("mount-idmap", "mount-idmap", usual),
+    ("mount-more", "mount-more", usual),
     ("cgroup-private", "cgroup-private", usual),
     ("cgroup-private-v1", "cgroup-private", on_v1),
     ("cgroup-host", "cgroup-host", usual),
@@ -121,7 +122,7 @@ impl Given {
         let bind = |mount: &tiny_ce::spec::Mount| {
             let source = mount.source.as_ref().filter(|_| mount.is_bind())?;
             let directory = !source.contains('.') && !source.ends_with("hosts");
-            Some(Source { path: absolute(source), directory })
+            Some(Source { path: absolute(source), directory, link: None })
         };
         let tmpfs = |mount: &tiny_ce::spec::Mount| {
             let plain = !mount.options.iter().any(|option| option.starts_with("mode="));

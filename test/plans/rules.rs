@@ -185,7 +185,9 @@ fn readonly_comes_before_the_mount() {
             let ro = mount.options.iter().any(|option| option == "ro" || option == "rro");
             let later = mount.options.iter().any(|option| option == "rw");
             let empty = matches!(mount.kind.as_deref(), Some("tmpfs" | "cgroup"));
-            if !ro || later || empty {
+            // What is there already cannot be made read-only before.
+            let there = mount.options.iter().any(|option| option == "remount");
+            if !ro || later || empty || there {
                 continue;
             }
             let origin = format!("mounts[{index}] {:?}", mount.destination);

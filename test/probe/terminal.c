@@ -44,7 +44,7 @@ void terminal_console(char **words, int count)
     if (result >= 0) result = SYS(listen, listener, 1);
     print("ready: %s\n", result < 0 ? errno_name(result) : "console");
     long connection = SYS(accept4, listener, 0, 0, O_CLOEXEC);
-    char text[64] = { 0 };
+    char text[4096] = { 0 };
     struct { char *base; word size; } part = { text, sizeof text - 1 };
     struct { word size; int level, type; int fd; int room; } control = { 0 };
     struct {
@@ -58,9 +58,17 @@ void terminal_console(char **words, int count)
     }
     struct winsize size = { 40, 100, 0, 0 };
     print("received: %s\n", text);
+    char target[256] = { 0 };
+    SYS(dup3, control.fd, 99, O_CLOEXEC);
+    result = SYS(readlinkat, AT_FDCWD_, "/proc/self/fd/99", target, sizeof target - 1);
+    print("target: %s\n", result < 0 ? errno_name(result) : target);
+    SYS(close, 99);
     result = SYS(ioctl, control.fd, TIOCGWINSZ, &size);
-    if (result < 0) print("window: %s\n", errno_name(result));
-    else print("window: %lu %lu\n", (word)size.ws_row, (word)size.ws_col);
+    if (result < 0) {
+        print("window: %s\n", errno_name(result));
+        return;
+    }
+    print("window: %lu %lu\n", (word)size.ws_row, (word)size.ws_col);
     relay(control.fd);
 }
 

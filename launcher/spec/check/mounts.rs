@@ -1,10 +1,11 @@
-//! Rules for `mounts`: where, what and with which ids. Options are `compile`'s: what is no flag is
-//! for the file system, which alone knows it.
+//! Rules for `mounts`: where, what and with which ids. Words of options are `compile`'s: what is no
+//! flag is for the file system, which alone knows it.
 
 use super::namespaces::{add, find, mappings};
 use super::{At, Findings, paths};
+use crate::compile::options;
 use crate::spec::json::quote;
-use crate::spec::{Mount, NamespaceKind, Spec};
+use crate::spec::{Mount, NamespaceKind, Spec, idmap};
 
 /// Files of /proc that may be covered: those that lxcfs emulates, and two that checkpointing and
 /// FIPS mode need. Everything else below /proc is the kernel's (CVE-2019-16884).
@@ -24,7 +25,16 @@ pub const BELOW_PROC: [&str; 10] = [
 impl Mount {
     /// Whether an existing tree is mounted here, rather than a file system made.
     pub fn is_bind(&self) -> bool {
-        self.kind.as_deref() == Some("bind") || self.has("bind") || self.has("rbind")
+        let bind = self.kind.as_deref() == Some("bind") || self.has("bind") || self.has("rbind");
+        bind && !self.has("remount")
+    }
+
+    /// Whether its ids are to be mapped.
+    pub fn is_id_mapped(&self) -> bool {
+        let word = |word: &String| {
+            matches!(word.as_str(), "idmap" | "ridmap") || options::idmap(word).is_some()
+        };
+        !self.uid_mappings.is_empty() || self.options.iter().any(word)
     }
 
     fn has(&self, option: &str) -> bool {
@@ -88,6 +98,27 @@ fn what(f: &mut Findings, base: At<'_>, mount: &Mount) {
     for (index, option) in mount.options.iter().enumerate().filter(|(_, o)| o.is_empty()) {
         f.wrong(format_args!("{base}.options[{index}]"), format!("an empty option {option:?}"));
     }
+    bind_options(f, base, mount);
+}
+
+/// A bind mount has no say in what its file system is like; a word that is dropped in silence may
+/// be a flag spelt wrong.
+fn bind_options(f: &mut Findings, base: At<'_>, mount: &Mount) {
+    if !mount.is_bind() {
+        return;
+    }
+    for (index, option) in mount.options.iter().enumerate().filter(|(_, o)| !o.is_empty()) {
+        let field = format_args!("{base}.options[{index}]");
+        if !options::is_known(option) {
+            let text = format!("{} is no option of a bind mount", quote(option));
+            let hint =
+                "flags are those of mount(8); parameters are for who mounts the file system itself";
+            f.wrong_hint(field, text, hint);
+        } else if options::is_of_the_file_system(option) {
+            let text = format!("{} has no effect on a bind mount", quote(option));
+            f.warn(field, text);
+        }
+    }
 }
 
 /// mount_setattr(2), MOUNT_ATTR_IDMAP.
@@ -102,6 +133,28 @@ fn ids(f: &mut Findings, base: At<'_>, mount: &Mount, spec: &Spec) {
     }
     mappings(f, format_args!("{base}.uidMappings"), uids);
     mappings(f, format_args!("{base}.gidMappings"), gids);
+    if let Some(maps) = idmap::of_options(spec, mount) {
+        let field = format_args!("{base}.options");
+        match maps {
+            Ok((uids, gids)) => {
+                mappings(f, format_args!("{field}.uids"), &uids);
+                mappings(f, format_args!("{field}.gids"), &gids);
+            }
+            Err(why) => f.wrong_hint(
+                field,
+                format!("idmap: {why}"),
+                "such as idmap=uids=0-100000-1000;gids=0-100000-1000",
+            ),
+        }
+        if !uids.is_empty() {
+            f.wrong(field, "idmap has a mapping, and uidMappings is given as well");
+        }
+    }
+    if let (true, Some(kind @ ("cgroup" | "cgroup2" | "sysfs" | "proc"))) =
+        (mount.is_id_mapped() && !mount.is_bind(), mount.kind.as_deref())
+    {
+        f.wrong(format_args!("{base}.type"), format!("{kind} has no ids to map"));
+    }
     let user = find(spec.linux.as_ref(), NamespaceKind::User);
     let option = ["idmap", "ridmap"].into_iter().find(|option| mount.has(option));
     if let (Some(option), true, None) = (option, uids.is_empty() && gids.is_empty(), user) {
