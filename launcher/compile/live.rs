@@ -32,7 +32,6 @@ pub struct Request<'a> {
 pub fn add(request: &Request<'_>) -> Result<Finished> {
     let mut plan = Plan::new();
     let plan = &mut plan;
-    let mount = mount(request)?;
     let process = plan.preload(Preload::Process)?;
     let mut trees = vec![None; request.spec.mounts.len()];
     let source = request.host.sources.get(request.index).and_then(Option::as_ref);

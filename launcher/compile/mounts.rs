@@ -221,20 +221,7 @@ fn one(
         return copy_link(plan, context.root, mount, link);
     }
     if let Some(source) = source {
-        let tree = match context.trees.get(index).copied().flatten() {
-            Some(tree) => tree,
-            None => {
-                let recursive = options.bind == Some(true);
-                clone(plan, &source.path, recursive, options.source_nofollow)?
-            }
-        };
-        if root::components(&mount.destination) == ["proc"] {
-            // Only a procfs may stand where a procfs is expected (CVE-2019-16884).
-            plan.step(Op::Fstatfs { fd: tree, magic: Magic::PROC_SUPER_MAGIC });
-        }
-        finish_tree(plan, tree, &options, options.attrs);
-        let wanted = if source.directory { Wanted::Directory } else { Wanted::File };
-        return place(plan, context.root, mount, tree, wanted);
+        return bind(plan, context, index, mount, &options, source);
     }
     let kind = mount.kind.as_deref().unwrap_or_default();
     if kind == "cgroup" || kind == "cgroup2" {
@@ -276,6 +263,31 @@ fn one(
         return Ok(());
     }
     place(plan, context.root, mount, tree, Wanted::Directory)
+}
+
+/// A clone of what is mounted on the host, which the launcher may have made already.
+fn bind(
+    plan: &mut Plan,
+    context: &Context<'_>,
+    index: usize,
+    mount: &Mount,
+    options: &Options<'_>,
+    source: &Source,
+) -> Result<()> {
+    let tree = match context.trees.get(index).copied().flatten() {
+        Some(tree) => tree,
+        None => {
+            let recursive = options.bind == Some(true);
+            clone(plan, &source.path, recursive, options.source_nofollow)?
+        }
+    };
+    if root::components(&mount.destination) == ["proc"] {
+        // Only a procfs may stand where a procfs is expected (CVE-2019-16884).
+        plan.step(Op::Fstatfs { fd: tree, magic: Magic::PROC_SUPER_MAGIC });
+    }
+    finish_tree(plan, tree, options, options.attrs);
+    let wanted = if source.directory { Wanted::Directory } else { Wanted::File };
+    place(plan, context.root, mount, tree, wanted)
 }
 
 /// Whether init hands this mount to the launcher, which maps its ids.

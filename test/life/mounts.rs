@@ -19,6 +19,11 @@ fn flags(done: &Done, destination: &str) -> (Vec<String>, Vec<String>) {
     (own, words(line.rsplit(' ').next().expect("options")))
 }
 
+/// Where something is mounted, in order.
+fn places(done: &Done) -> Vec<&str> {
+    done.values("mount").iter().filter_map(|line| line.split(' ').nth(4)).collect()
+}
+
 #[track_caller]
 fn has(words: &[String], wanted: &[&str], not: &[&str]) {
     for word in wanted {
@@ -128,9 +133,7 @@ fn sources_are_the_hosts_and_destinations_are_made() {
     bundle.set("/mounts", json!([{"destination": "/proc", "type": "proc"}])).probe("mounts");
     bundle.remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
     let done = case.run(&bundle);
-    let places: Vec<&str> =
-        done.values("mount").iter().filter_map(|l| l.split(' ').nth(4)).collect();
-    assert_eq!(places, ["/", "/proc"], "{done}");
+    assert_eq!(places(&done), ["/", "/proc"], "{done}");
 }
 
 #[test]
@@ -148,7 +151,11 @@ fn what_cannot_be_mounted_is_told() {
     // In the kernel's own words.
     refused(tmpfs("/x", &["colour=red"]), &["Unknown parameter 'colour'"]);
     refused(json!({"destination": "/x", "type": "bind", "source": "/nope"}), &["/nope", "ENOENT"]);
-    let bind = |options: &[&str]| json!({"destination": "/x", "type": "bind", "source": "/etc", "options": options});
+    let bind = |options: &[&str]| {
+        let mut mount = json!({"destination": "/x", "type": "bind", "source": "/etc"});
+        mount["options"] = json!(options);
+        mount
+    };
     refused(bind(&["bind", "noexce"]), &["options[1]", "\"noexce\" is no option of a bind mount"]);
     refused(bind(&["bind", "size=1m"]), &["\"size=1m\" is no option of a bind mount"]);
     refused(json!({"destination": "/nope", "options": ["remount", "ro"]}), &["ENOENT"]);
@@ -169,9 +176,7 @@ fn a_remount_changes_what_is_there() {
     );
     bundle.probe("mounts");
     let done = case.run(&bundle);
-    let places: Vec<&str> =
-        done.values("mount").iter().filter_map(|l| l.split(' ').nth(4)).collect();
-    assert_eq!(places.iter().filter(|place| **place == "/some").count(), 1, "{done}");
+    assert_eq!(places(&done).iter().filter(|place| **place == "/some").count(), 1, "{done}");
     let (own, of_all) = flags(&done, "/some");
     has(&own, &["ro", "nosuid", "nodev"], &[]);
     has(&of_all, &["rw", "size=64k"], &[]);

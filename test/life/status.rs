@@ -176,6 +176,51 @@ fn a_program_that_is_not_there_is_told() {
     }
 }
 
+/// The file that is missing is not the program's own, and is named.
+#[test]
+fn an_interpreter_that_is_not_there_is_told() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let script = |name: &str, text: &str| {
+        let path = bundle.file(name, text);
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .expect("chmod");
+    };
+    script(
+        "bin/script",
+        "#!/bin/nope -e
+",
+    );
+    script("bin/windows", "#!/probe\r\nfoo\r\n");
+    script(
+        "bin/second",
+        "#!/bin/script
+",
+    );
+    script(
+        "bin/good",
+        "#!/probe say
+",
+    );
+    // What runs in the tests is static; cat is not.
+    bundle.program("/bin/cat".as_ref(), "bin/cat");
+    for (program, parts) in [
+        ("/bin/script", ["exec: \"/bin/script\": its interpreter \"/bin/nope\"", "first line"]),
+        ("script", ["exec: \"script\": its interpreter \"/bin/nope\"", "first line"]),
+        ("/bin/second", ["its interpreter \"/bin/nope\"", "first line"]),
+        ("/bin/windows", ["its interpreter \"/probe\\r\"", "carriage return"]),
+        ("/bin/cat", ["exec: \"/bin/cat\": its loader \"/lib", "another C library"]),
+    ] {
+        bundle.set("/process/args", vec![program]);
+        let done = case.run(&bundle);
+        let text = done.fails();
+        assert!(text.contains("no such file or directory"), "{text}");
+        assert!(parts.iter().all(|part| text.contains(part)), "{parts:?}: {text}");
+    }
+    bundle.set("/process/args", vec!["/bin/good"]);
+    assert_eq!(case.run(&bundle).ok(), "/bin/good\n");
+}
+
 #[test]
 fn signals_are_passed_on() {
     let Some(case) = Case::root(&[]) else { return };
