@@ -136,7 +136,16 @@ fn initramfs() -> bool {
 
 /// Whether the security modules that the config names are there.
 pub fn security(spec: &Spec) -> Result<()> {
-    let Some(process) = &spec.process else { return Ok(()) };
+    let label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_ref());
+    spec.process.as_ref().map_or(Ok(()), security_of)?;
+    if label.is_some_and(|label| !label.is_empty()) {
+        selinux("linux.mountLabel")?;
+    }
+    Ok(())
+}
+
+/// As [`security`], for one process.
+pub fn security_of(process: &Process) -> Result<()> {
     let wants = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
     if wants(&process.apparmor_profile) {
         let enabled = std::fs::read("/sys/module/apparmor/parameters/enabled");
@@ -147,19 +156,18 @@ pub fn security(spec: &Spec) -> Result<()> {
                 .hint("this kernel runs without AppArmor: remove the field, or boot with it"));
         }
     }
-    let mount_label = spec.linux.as_ref().is_some_and(|linux| wants(&linux.mount_label));
-    if (wants(&process.selinux_label) || mount_label)
-        && !Path::new("/sys/fs/selinux/enforce").exists()
-    {
-        let field = if mount_label { "linux.mountLabel" } else { "process.selinuxLabel" };
-        let text = format!(
-            "{field}: selinux label is specified in config, but selinux is disabled or not \
-             supported"
-        );
-        return Err(Error::new(text)
-            .hint("this kernel runs without SELinux: remove the field, or boot with it"));
+    if wants(&process.selinux_label) { selinux("process.selinuxLabel") } else { Ok(()) }
+}
+
+fn selinux(field: &str) -> Result<()> {
+    if Path::new("/sys/fs/selinux/enforce").exists() {
+        return Ok(());
     }
-    Ok(())
+    let text = format!(
+        "{field}: selinux label is specified in config, but selinux is disabled or not supported"
+    );
+    Err(Error::new(text)
+        .hint("this kernel runs without SELinux: remove the field, or boot with it"))
 }
 
 /// Pipes and files are handed to a user other than root; never a device: /dev/null is everybody's.

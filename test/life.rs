@@ -19,6 +19,8 @@ mod options;
 mod parallel;
 #[path = "life/process.rs"]
 mod process;
+#[path = "life/security.rs"]
+mod security;
 #[path = "life/status.rs"]
 mod status;
 #[path = "life/terminal.rs"]

@@ -71,6 +71,7 @@ fn go(
     let spec = config(&directory)?;
     let process = process(spec.process.as_ref())?;
     prepare::judge_process(&process)?;
+    crate::host::security_of(&process)?;
     console::check(process.terminal, options.detach, options.console_socket.as_deref())?;
     let signals = if options.detach { None } else { Some(Signals::catch(false)?) };
     let mut joining = Joining { record, spec, process, init, options, directory };
@@ -212,7 +213,8 @@ impl Joining<'_> {
     }
 
     fn going<'a>(&'a self, plan: &'a Finished, pid: i32) -> Going<'a> {
-        Going { directory: &self.directory, spec: &self.spec, record: &self.record, plan, pid }
+        let (directory, spec, record) = (&self.directory, &self.spec, &self.record);
+        Going { directory, spec, record, plan, pid, status: record.status() }
     }
 
     /// The container's groups; those that its init has moved to if it has; those below, if asked.

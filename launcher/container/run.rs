@@ -81,6 +81,7 @@ fn started(ready: &Ready) -> Result<()> {
         record: &ready.record,
         plan: &ready.plan,
         pid: ready.child.pid,
+        status: super::record::Status::Created,
     };
     going.until_running(&ready.channel)?;
     going.poststart()

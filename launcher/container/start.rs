@@ -50,7 +50,8 @@ fn begin(root: &Path, id: &str) -> Result<()> {
     })?;
     let plan = load_plan(&directory)?;
     let pid = record.init.map_or(0, |(init, ..)| init.pid);
-    let going = Going { directory: &directory, spec: &spec, record: &record, plan: &plan, pid };
+    let (directory, spec, plan) = (&directory, &spec, &plan);
+    let going = Going { directory, spec, record: &record, plan, pid, status: Status::Created };
     going.until_running(&connection)?;
     directory.unlink(record::SOCKET)?;
     going.poststart()
@@ -73,8 +74,10 @@ pub struct Going<'a> {
     pub record: &'a Record,
     /// What init runs.
     pub plan: &'a Finished,
-    /// Init.
+    /// Init, or the process of an `exec`.
     pub pid: i32,
+    /// The container's status as others are told it.
+    pub status: Status,
 }
 
 impl Going<'_> {
@@ -172,7 +175,9 @@ impl Going<'_> {
     }
 
     fn listener_of(&self, pid: i32, fd: OwnedFd) -> Result<()> {
-        let state = self.record.state_as(Status::Created, self.pid, String::new());
+        // The state is the container's, whichever of its processes this is.
+        let init = self.record.init.map_or(pid, |(init, ..)| init.pid);
+        let state = self.record.state_as(self.status, init, String::new());
         super::listener::hand_over(self.spec, &state, pid, fd)
     }
 }

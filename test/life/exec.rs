@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::fs;
-use tiny_ce_test::{Bundle, Case, Container, Done};
+use tiny_ce_test::{Bundle, Case, Container, Done, cgroup_v2};
 
 fn running<'c>(case: &'c Case, bundle: &mut Bundle) -> Container<'c> {
     bundle.probe("await 15");
@@ -223,4 +223,142 @@ fn users_are_numbers() {
     }
     let state: Value = container.state();
     assert_eq!(state["status"], "running");
+}
+
+/// Groups of cgroups below the container's own: for some controllers, or for all.
+#[test]
+fn it_can_be_in_a_cgroup_below() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let container = running(&case, &mut bundle);
+    for group in case.cgroups() {
+        let below = group.join("below");
+        fs::create_dir(&below).expect("a cgroup");
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if let (false, Ok(text)) = (cgroup_v2(), fs::read(group.join(file))) {
+                let done = exec(&case, &container, &["--cgroup", "cpuset:below"], "cgroup");
+                assert!(done.fails().contains("cpuset.mems of a cgroup are still empty"), "{done}");
+                fs::write(below.join(file), text).expect(file);
+            }
+        }
+    }
+    let groups = |options: &[&str]| -> Vec<String> {
+        let done = exec(&case, &container, options, "cgroup");
+        done.ok();
+        done.values("cgroup").iter().map(|line| line.to_string()).collect()
+    };
+    let below = |lines: &[String]| lines.iter().filter(|line| line.ends_with("/below")).count();
+    assert_eq!(below(&groups(&[])), 0);
+    let all = groups(&["--cgroup", "below"]);
+    assert_eq!(below(&all), all.len(), "{all:?}");
+    assert_eq!(below(&groups(&["--cgroup", "/below"])), all.len());
+    if !cgroup_v2() {
+        let some = groups(&["--cgroup", "memory,pids:below"]);
+        assert_eq!(below(&some), 2, "{some:?}");
+        let of = |name: &str| some.iter().find(|line| line.contains(&format!(":{name}:")));
+        assert!(of("memory").is_some_and(|line| line.ends_with("/below")), "{some:?}");
+    }
+    for (group, why) in [("nope", "ENOENT"), ("../..", ".."), ("banana:below", "banana")] {
+        let done = exec(&case, &container, &["--cgroup", group], "cgroup");
+        assert!(done.fails().contains(why), "{group}: {done}");
+    }
+}
+
+#[test]
+fn a_paused_container_is_entered_only_if_asked_for() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let container = running(&case, &mut bundle);
+    container.tiny_ce("pause", []).ok();
+    let done = exec(&case, &container, &[], "ids");
+    // The words are runc's.
+    let words = "cannot exec in a paused container (use --ignore-paused to override)";
+    assert!(done.ends(255).stderr.contains(words), "{done}");
+    let mut beside =
+        case.spawn(["exec", "--ignore-paused", container.id(), "/probe", "say", "resumed"]);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    container.tiny_ce("resume", []).ok();
+    beside.line("resumed");
+    beside.done().ends(0);
+}
+
+#[test]
+fn no_new_privileges_can_be_added_and_not_taken_away() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/noNewPrivileges", false);
+    let container = running(&case, &mut bundle);
+    for (options, seen) in [
+        (&[][..], "0"),
+        (&["--no-new-privs"], "1"),
+        (&["--no-new-privs=true"], "1"),
+        (&["-no-new-privs"], "1"),
+        (&["--no-new-privs=false"], "0"),
+    ] {
+        let done = exec(&case, &container, options, "no_new_privs");
+        assert_eq!(done.value("no_new_privs"), seen, "{options:?}");
+    }
+}
+
+#[test]
+fn descriptors_are_preserved_and_its_pidfd_is_sent() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let container = running(&case, &mut bundle);
+    let file = case.dir().join("kept");
+    fs::write(&file, "kept").expect("a file");
+    let words = format!(
+        "{} hold 3 {} r then exec {} --root {} exec --preserve-fds 1 {} /probe fds",
+        tiny_ce_test::probe().display(),
+        file.display(),
+        tiny_ce_test::tiny_ce().display(),
+        case.state().display(),
+        container.id()
+    );
+    let done = case.program(words.split(' '));
+    assert_eq!(done.ok().lines().count(), 4, "{done}");
+    assert!(done.values("fd")[3].ends_with("/kept"), "{done}");
+
+    let socket = case.dir().join("pidfd");
+    let mut listener = crate::options::console(&case, &socket);
+    let socket = socket.to_str().expect("UTF-8");
+    exec(&case, &container, &["--pidfd-socket", socket], "exit 0").ok();
+    assert_eq!(listener.line("received:"), "received: pidfd");
+    assert!(listener.line("target:").contains("pidfd"));
+    listener.done();
+}
+
+#[test]
+fn its_terminal_goes_to_a_console_socket() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let container = running(&case, &mut bundle);
+    let socket = case.dir().join("console");
+    let mut console = crate::options::console(&case, &socket);
+    let socket = socket.to_str().expect("UTF-8");
+    let process = json!({"terminal": true, "cwd": "/", "user": {"uid": 0, "gid": 0},
+        "consoleSize": {"height": 21, "width": 43}, "args": ["/probe", "tty"],
+        "env": [format!("TINY_CE_CASE={}", case.tag())]});
+    let file = case.dir().join("process.json");
+    fs::write(&file, process.to_string()).expect("a file");
+    let options = ["--process", file.to_str().expect("UTF-8"), "--console-socket", socket];
+    let words = [&["exec", "--detach"], &options[..], &[container.id()]].concat();
+    case.tiny_ce(words).ok();
+    assert_eq!(console.line("window:"), "window: 21 43");
+    assert_eq!(console.line("tty.0:"), "tty.0: 21 43");
+    console.line("tty.controlling: ok");
+    console.done();
+    let done = case.tiny_ce(["exec", "--tty", "--detach", container.id(), "/probe", "tty"]);
+    assert!(done.ends(255).stderr.contains("without setting console socket"), "{done}");
+}
+
+/// A process of another exec has the processors that it is given, before and in the cgroup.
+#[test]
+fn its_processors_are_as_asked() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/execCPUAffinity", json!({"initial": "0-1", "final": "0"}));
+    let container = running(&case, &mut bundle);
+    let done = exec(&case, &container, &[], "affinity");
+    assert_eq!(done.ok(), "affinity: 0\n");
 }

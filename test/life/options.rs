@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use tiny_ce_test::{Bundle, Case, Container, Done, probe, run, tiny_ce};
+use tiny_ce_test::{Bundle, Case, Container, Done, Running, probe, run, tiny_ce};
 
 /// `tiny-ce run OPTIONS… --bundle … ID` to its end.
 fn run_with(case: &Case, bundle: &Bundle, options: &[&str]) -> Done {
@@ -180,4 +180,91 @@ fn a_container_without_a_process_cannot_be_started() {
     let done = container.tiny_ce("start", []);
     assert!(done.fails().contains("process"), "{done}");
     assert_eq!(container.status(), "created");
+}
+
+/// Somebody who listens for a descriptor.
+pub fn console(case: &Case, socket: &std::path::Path) -> Running {
+    let mut command = std::process::Command::new(probe());
+    let mut console = Running::start(command.arg("console").arg(socket), case.dir());
+    assert_eq!(console.line("ready:"), "ready: console");
+    console
+}
+
+#[test]
+fn a_pidfd_of_the_program_is_sent() {
+    let Some(case) = Case::root(&[]) else { return };
+    let bundle = case.bundle();
+    let socket = case.dir().join("pidfd");
+    let mut listener = console(&case, &socket);
+    let done = run_with(&case, &bundle, &["--pidfd-socket", socket.to_str().expect("UTF-8")]);
+    done.ok();
+    assert_eq!(listener.line("received:"), "received: pidfd");
+    assert!(listener.line("target:").contains("pidfd"));
+    listener.done();
+    let done = run_with(&case, &bundle, &["--pidfd-socket", "/nope/socket"]);
+    assert!(done.fails().contains("--pidfd-socket /nope/socket"), "{done}");
+}
+
+/// Whatever of the first three descriptors the caller lacks, nothing else takes its number.
+#[test]
+fn closed_standard_descriptors_are_no_matter() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/root/readonly", false);
+    let file = bundle.rootfs().join("tmp/ended");
+    bundle.probe("write /tmp/ended yes then fds");
+    for closed in ["0", "0 2", "2", "0 1 2", "1 2"] {
+        let _ = fs::remove_file(&file);
+        let done = run_as(&case, &bundle, &format!("close {closed}"), &[]);
+        assert_eq!(done.code(), 0, "{closed}: {done}");
+        assert_eq!(fs::read(&file).expect(closed), b"yes");
+        let seen = fds(&done);
+        assert!(seen.iter().all(|(fd, _)| ["0", "1", "2"].contains(fd)), "{closed}: {done}");
+        let foreign = |target: &str| target.contains("memfd") || target.contains("socket");
+        assert!(!seen.iter().any(|(_, target)| foreign(target)), "{closed}: {done}");
+    }
+}
+
+/// Go's spelling of long options, options behind arguments, and values behind `=`.
+#[test]
+fn options_are_spelt_as_callers_spell_them() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("await 15");
+    let (path, id) = (bundle.path().to_str().expect("UTF-8").to_owned(), case.id());
+    let file = case.dir().join("pid");
+    let pid_file = format!("--pid-file={}", file.display());
+    case.tiny_ce(["create", &pid_file, "-bundle", &path, "-no-new-keyring", &id]).ok();
+    assert!(file.exists());
+    case.tiny_ce(["start", &id]).ok();
+    // As go-runc has them.
+    case.tiny_ce(["ps", "--format", "json", &id]).ok();
+    case.tiny_ce(["ps", "--format", "table", &id, "-o", "pid"]).ok();
+    case.tiny_ce(["list", "--format=json"]).ok();
+    case.tiny_ce(["events", "--stats", &id]).ok();
+    case.tiny_ce(["kill", "--all", &id, "9"]).ok();
+    let stopped = || case.tiny_ce(["state", &id]).ok().contains("\"stopped\"");
+    while !stopped() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    case.tiny_ce(["kill", &id, "-a", "KILL"]).ok();
+    case.tiny_ce(["delete", &id, "--force"]).ok();
+}
+
+/// What old callers say is taken, and said to be of no use any more.
+#[test]
+fn obsolete_options_are_told() {
+    let Some(case) = Case::root(&[]) else { return };
+    let done = case.tiny_ce(["--criu", "/usr/sbin/criu", "list", "--quiet"]);
+    assert!(done.ok().is_empty() && done.stderr.contains("warning: --criu"), "{done}");
+    let mut bundle = case.bundle();
+    bundle.probe("pause");
+    let mut container = case.create(&bundle);
+    container.start();
+    container.line("ready:");
+    for option in ["--kernel-memory", "--kernel-memory-tcp"] {
+        let done = container.tiny_ce("update", [option, "64m"]);
+        done.ok();
+        assert!(done.stderr.contains("warning") && done.stderr.contains("memory.kernel"), "{done}");
+    }
 }

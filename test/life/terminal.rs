@@ -139,3 +139,38 @@ fn a_terminal_wants_somebody_at_its_other_end() {
     let done = case.tiny_ce(options);
     assert!(done.fails().contains("process.terminal"), "{done}");
 }
+
+/// sun_path has 108 bytes; paths of engines have more.
+#[test]
+fn a_console_socket_may_be_deep_down() {
+    let Some(case) = Case::root(&[]) else { return };
+    let bundle = with_terminal(&case, "tty");
+    let deep = case.dir().join("d".repeat(200));
+    std::fs::create_dir(&deep).expect("a directory");
+    let short = case.dir().join("s");
+    std::os::unix::fs::symlink(&deep, &short).expect("a link");
+    let mut console = crate::options::console(&case, &short.join("console"));
+    let socket = deep.join("console");
+    let (socket, id) = (socket.to_str().expect("UTF-8"), case.id());
+    assert!(socket.len() > 200);
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    case.tiny_ce(["create", "--console-socket", socket, "--bundle", &path, &id]).ok();
+    console.line("received: /dev/ptmx");
+    case.tiny_ce(["delete", "--force", &id]).ok();
+    console.done();
+}
+
+/// What a program writes as it ends is read to the last byte.
+#[test]
+fn nothing_that_is_written_is_lost() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = with_terminal(&case, "");
+    bundle.file("large", "0123456789abcde\n".repeat(4000));
+    bundle.probe("cat /large");
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    for _ in 0..10 {
+        let words = ["run", "--bundle", &path, &case.id()];
+        let done = plain(run(&mut in_terminal(&case, &words), case.dir()));
+        assert_eq!(done.stdout.matches("0123456789abcde\n").count(), 4000);
+    }
+}
