@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::time::SystemTime;
@@ -24,19 +25,80 @@ pub enum Format {
     Json,
 }
 
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What ends a command.
+    Error,
+    /// What is odd, too.
+    Warning,
+    /// What is done, too.
+    Debug,
+}
+
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warning => "warning",
+            Level::Debug => "debug",
+        }
+    }
+
+    /// syslog(3).
+    fn priority(self) -> u8 {
+        match self {
+            Level::Error => 3,
+            Level::Warning => 4,
+            Level::Debug => 7,
+        }
+    }
+}
+
+/// Where lines go, besides standard error.
+enum Sink {
+    File(File),
+    /// systemd's journal, in its own protocol, under this name.
+    Journal(UnixDatagram, String),
+    /// syslogd, under this name.
+    Syslog(UnixDatagram, String),
+}
+
+/// LOG_DAEMON of syslog(3), in its place.
+const DAEMON: u8 = 3 << 3;
+
 struct Log {
-    file: Option<File>,
+    sink: Option<Sink>,
     format: Format,
-    debug: bool,
+    level: Level,
     held: Mutex<Vec<String>>,
 }
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
 /// Append to `path` from now on, made with mode 0644 if it is missing; without a path, what would
-/// go there goes to standard error. The first call decides for the life of the process.
-pub fn open(path: Option<&Path>, format: Format, debug: bool) -> Result<()> {
+/// go there goes to standard error. As crun has it, `journald:NAME` and `syslog:NAME` are no files,
+/// and `file:PATH` is one. The first call decides for the life of the process.
+pub fn open(path: Option<&Path>, format: Format, level: Level) -> Result<()> {
+    let sink = path.map(sink).transpose()?;
+    LOG.get_or_init(|| Log { sink, format, level, held: Mutex::default() });
+    Ok(())
+}
+
+fn sink(path: &Path) -> Result<Sink> {
     use std::os::unix::fs::OpenOptionsExt;
+    let word = path.to_str().unwrap_or_default();
+    let connect = |at: &str| {
+        UnixDatagram::unbound()
+            .and_then(|socket| socket.connect(at).map(|()| socket))
+            .map_err(|e| Error::io(format_args!("--log {path:?}: {at}"), "connect", &e))
+    };
+    if let Some(name) = word.strip_prefix("journald:") {
+        return Ok(Sink::Journal(connect("/run/systemd/journal/socket")?, name.to_owned()));
+    }
+    if let Some(name) = word.strip_prefix("syslog:") {
+        return Ok(Sink::Syslog(connect("/dev/log")?, name.to_owned()));
+    }
     let open = |path: &Path| {
         File::options()
             .append(true)
@@ -47,9 +109,7 @@ pub fn open(path: Option<&Path>, format: Format, debug: bool) -> Result<()> {
             .open(path)
             .map_err(|e| Error::io(format_args!("--log {path:?}"), "open", &e))
     };
-    let file = path.map(open).transpose()?;
-    LOG.get_or_init(|| Log { file, format, debug, held: Mutex::default() });
-    Ok(())
+    open(word.strip_prefix("file:").map_or(path, Path::new)).map(Sink::File)
 }
 
 /// Tell the failure that ends this command.
@@ -58,7 +118,7 @@ pub fn open(path: Option<&Path>, format: Format, debug: bool) -> Result<()> {
 /// standard error carries; the log gets all of it on one line.
 pub fn error(error: &Error) {
     let Some(log) = LOG.get() else { return to_stderr(&format!("tiny-ce: {error}\n")) };
-    if log.file.is_some() || log.format == Format::Text {
+    if log.sink.is_some() || log.format == Format::Text {
         to_stderr(&format!("tiny-ce: {error}\n"));
     }
     let mut message = one_line(error);
@@ -66,31 +126,31 @@ pub fn error(error: &Error) {
         message.push_str("; warning: ");
         message.push_str(&joined(&warning));
     }
-    if log.file.is_some() || log.format == Format::Json {
-        log.write("error", &message);
+    if log.sink.is_some() || log.format == Format::Json {
+        log.write(Level::Error, &message);
     }
 }
 
 /// Tell of something that does not stop this command, once.
 pub fn warning(text: &str) {
-    let Some(log) = LOG.get() else { return };
-    match (&log.file, log.format) {
+    let Some(log) = LOG.get().filter(|log| log.level >= Level::Warning) else { return };
+    match (&log.sink, log.format) {
         (None, Format::Text) => to_stderr(&format!("tiny-ce: warning: {text}\n")),
-        (_, Format::Json) if !log.debug => {
+        (_, Format::Json) if log.level < Level::Debug => {
             if let Ok(mut held) = log.held.lock() {
                 held.push(text.to_owned());
             }
         }
-        _ => log.write("warning", text),
+        _ => log.write(Level::Warning, text),
     }
 }
 
 /// Tell what is being done, if `--debug` asked for it; the words are made only then.
 pub fn debug(text: impl FnOnce() -> String) {
     match LOG.get() {
-        Some(log) if log.debug => match (&log.file, log.format) {
+        Some(log) if log.level == Level::Debug => match (&log.sink, log.format) {
             (None, Format::Text) => to_stderr(&format!("tiny-ce: debug: {}\n", text())),
-            _ => log.write("debug", &text()),
+            _ => log.write(Level::Debug, &text()),
         },
         _ => {}
     }
@@ -98,12 +158,23 @@ pub fn debug(text: impl FnOnce() -> String) {
 
 impl Log {
     /// One write(2), so that lines of several processes do not mix (`O_APPEND`).
-    fn write(&self, level: &str, message: &str) {
-        let line = line(self.format, level, message, SystemTime::now());
+    fn write(&self, level: Level, message: &str) {
+        let line = || line(self.format, level.word(), message, SystemTime::now());
+        let priority = level.priority();
         // A log that is full or gone takes nothing away from what standard error says.
-        let _ = match &self.file {
-            Some(file) => (&*file).write_all(line.as_bytes()),
-            None => io::stderr().write_all(line.as_bytes()),
+        let _ = match &self.sink {
+            Some(Sink::File(file)) => (&*file).write_all(line().as_bytes()),
+            Some(Sink::Journal(socket, name)) => {
+                let message = joined(message);
+                let text =
+                    format!("PRIORITY={priority}\nSYSLOG_IDENTIFIER={name}\nMESSAGE={message}\n");
+                socket.send(text.as_bytes()).map(drop)
+            }
+            Some(Sink::Syslog(socket, name)) => {
+                let (code, message) = (DAEMON | priority, joined(message));
+                socket.send(format!("<{code}>{name}: {message}").as_bytes()).map(drop)
+            }
+            None => io::stderr().write_all(line().as_bytes()),
         };
     }
 

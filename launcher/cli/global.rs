@@ -30,6 +30,18 @@ impl From<Option<LogFormat>> for log::Format {
 }
 
 choice! {
+    /// How much is logged.
+    pub enum LogLevel {
+        /// What fails.
+        "error" Error,
+        /// What is odd, too.
+        "warning" Warning,
+        /// What is done, too.
+        "debug" Debug,
+    }
+}
+
+choice! {
     /// Whether the caller counts as one without root's rights.
     pub enum Rootless {
         /// Yes.
@@ -47,11 +59,13 @@ options! {
         /// Keep the state of containers here; default: /run/tiny-ce, and without root's rights
         /// $XDG_RUNTIME_DIR/tiny-ce.
         "--root DIRECTORY" root: Option<Directory>,
-        /// Append errors to this file too.
+        /// Write errors to this log too: a file, to which is appended, journald:NAME or syslog:NAME.
         "--log FILE" log: Option<PathBuf>,
         /// How the log is written; default: text.
         "--log-format text|json" log_format: Option<LogFormat>,
-        /// Log what is done as well, not only what fails.
+        /// How much is logged; default: warning.
+        "--log-level error|warning|debug" log_level: Option<LogLevel>,
+        /// Log what is done as well, not only what fails: as --log-level debug.
         "--debug" debug: bool,
         /// Whether to do without root's rights; default: auto, which finds out.
         "--rootless true|false|auto" rootless: Option<Rootless>,
@@ -81,10 +95,24 @@ impl Globals {
 
     /// Whether the caller counts as one without root's rights.
     pub fn rootless(&self) -> Result<bool> {
+        self.asked_rootless().map_or_else(rootless_caller, Ok)
+    }
+
+    /// The same, if it is said.
+    pub fn asked_rootless(&self) -> Option<bool> {
         match self.rootless {
-            Some(Rootless::True) => Ok(true),
-            Some(Rootless::False) => Ok(false),
-            Some(Rootless::Auto) | None => rootless_caller(),
+            Some(Rootless::True) => Some(true),
+            Some(Rootless::False) => Some(false),
+            Some(Rootless::Auto) | None => None,
+        }
+    }
+
+    /// How much is logged.
+    pub fn level(&self) -> log::Level {
+        match (self.debug, self.log_level) {
+            (true, _) | (_, Some(LogLevel::Debug)) => log::Level::Debug,
+            (_, Some(LogLevel::Error)) => log::Level::Error,
+            _ => log::Level::Warning,
         }
     }
 }

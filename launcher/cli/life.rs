@@ -71,7 +71,7 @@ command! {
             "create --bundle /srv/web web": "from /srv/web/config.json",
         }
         run = |it, globals: &Globals| {
-            let (source, options) = (it.create.source(), it.create.options());
+            let (source, options) = (it.create.source(), it.create.options(globals));
             container::create(&globals.state_root()?, &it.id.0, source, &options).map(|()| 0)
         };
     }
@@ -89,7 +89,7 @@ impl CreateOptions {
     }
 
     /// What has nothing to do with the configuration.
-    fn options(&self) -> Options {
+    fn options(&self, globals: &Globals) -> Options {
         Options {
             pid_file: self.pid_file.clone(),
             console_socket: self.console_socket.clone(),
@@ -97,6 +97,7 @@ impl CreateOptions {
             preserve_fds: self.preserve_fds.map_or(0, |it| it.0 as u32),
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
+            rootless: globals.asked_rootless(),
             network: self.network.clone(),
         }
     }
@@ -220,7 +221,7 @@ fn run(it: Run, globals: &Globals) -> Result<u8> {
     let unnamed = named.is_none();
     let id = named.unwrap_or_else(generated_id);
     let run = RunOptions { detach: it.detach, keep: it.keep, no_subreaper: it.no_subreaper };
-    let code = container::run(&root, &id, source, &it.create.options(), run)?;
+    let code = container::run(&root, &id, source, &it.create.options(globals), run)?;
     if it.detach && unnamed {
         // Otherwise nobody would know what to delete.
         print(&format!("{id}\n"))?;

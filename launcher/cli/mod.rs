@@ -62,7 +62,7 @@ fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
             (true, None, None) => help::global(),
         });
     }
-    log::open(globals.log.as_deref(), globals.log_format.into(), globals.debug)?;
+    log::open(globals.log.as_deref(), globals.log_format.into(), globals.level())?;
     parsed?;
     if globals.criu.is_some() {
         log::warning("--criu is obsolete and means nothing: criu is looked up in PATH");

@@ -45,6 +45,8 @@ pub struct Options {
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
+    /// Whether to do without cgroups that may not be made; if it is not said: for who is not root.
+    pub rootless: Option<bool>,
     /// Who gets the master of the terminal.
     pub console_socket: Option<PathBuf>,
     /// Who gets a pidfd of init.
@@ -97,7 +99,7 @@ pub fn prepare(
     let mut cgroup = Cgroup::locate(cgroups_path, id, &hierarchies)?;
     let rootless = crate::sys::user::is_rootless();
     let (settings, devices) = resources(&spec, &hierarchies, rootless)?;
-    if cgroups_path.is_none() && rootless {
+    if cgroups_path.is_none() && options.rootless.unwrap_or(rootless) {
         // Nothing that was asked for is missing: "doctor" tells what does.
         cgroup.leave_out(&settings)?.into_iter().for_each(|text| log::debug(|| text));
     }
@@ -195,9 +197,9 @@ fn resources(
         compiled.settings.retain(|setting| setting.file != "pids.max" || setting.value != "0");
     }
     compiled.warnings.iter().for_each(|warning| log::warning(warning));
-    // In a user namespace there are no nodes to make, and no program to attach.
-    let user = compile::namespace(spec, NamespaceKind::User).is_some();
-    let devices = match user || rootless {
+    // Who is not root makes no nodes, and attaches no program. Root's containers in a user namespace
+    // make none either, but an image may bring some.
+    let devices = match rootless {
         true => Devices::Unrestricted,
         false => cgroup::compile_devices(&resources.devices, hierarchies).map_err(broken)?,
     };

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use tiny_ce_test::{Bundle, Case, Container, Done, Running, probe, run, tiny_ce};
+use tiny_ce_test::{Bundle, Case, Container, Done, Need, Running, probe, run, tiny_ce};
 
 /// `tiny-ce run OPTIONS… --bundle … ID` to its end.
 fn run_with(case: &Case, bundle: &Bundle, options: &[&str]) -> Done {
@@ -267,4 +267,67 @@ fn obsolete_options_are_told() {
         done.ok();
         assert!(done.stderr.contains("warning") && done.stderr.contains("memory.kernel"), "{done}");
     }
+}
+
+/// crun's other logs: systemd's journal and syslogd, each under a name.
+#[test]
+fn a_log_may_be_the_journal_or_syslog() {
+    let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
+    let [journal, syslog] = ["journal", "syslog"].map(|name| {
+        let socket = std::os::unix::net::UnixDatagram::bind(case.dir().join(name));
+        let socket = socket.expect("a socket");
+        socket.set_nonblocking(true).expect("a socket");
+        socket
+    });
+    let script = format!(
+        "set -e; mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/journal; \
+         ln -s {dir}/journal /run/systemd/journal/socket; mount -t tmpfs tmpfs /dev; \
+         ln -s {dir}/syslog /dev/log; exec \"$@\"",
+        dir = case.dir().display()
+    );
+    let state = |options: &[&str]| {
+        let tiny_ce = tiny_ce();
+        let first = ["unshare", "--mount", "--propagation", "private", "sh", "-c", &script, "sh"];
+        let first = first.into_iter().chain(tiny_ce.to_str());
+        case.program(first.chain(options.iter().copied()).chain(["--root", "/nope", "state", "x"]))
+    };
+    let text = |socket: &std::os::unix::net::UnixDatagram| {
+        let mut bytes = [0; 4096];
+        let got = socket.recv(&mut bytes).expect("a message");
+        String::from_utf8_lossy(&bytes[..got]).into_owned()
+    };
+    assert!(state(&["--log", "journald:web"]).fails().contains("does not exist"));
+    let message = text(&journal);
+    assert!(message.starts_with("PRIORITY=3\nSYSLOG_IDENTIFIER=web\nMESSAGE="), "{message}");
+    assert!(message.contains("container does not exist"), "{message}");
+    state(&["--log", "syslog:web", "--log-level", "debug"]).fails();
+    let message = text(&syslog);
+    assert!(message.starts_with("<31>web: command \"state\""), "{message}");
+    let message = text(&syslog);
+    assert!(message.starts_with("<27>web: ") && message.contains("not exist"), "{message}");
+    let file = case.dir().join("log");
+    state(&[&format!("--log=file:{}", file.display())]).fails();
+    assert!(fs::read_to_string(file).expect("a log").contains("not exist"));
+    let done = case.tiny_ce(["--log", "journald:web", "list"]);
+    assert!(done.code() == 0 || done.fails().contains("/run/systemd/journal/socket"), "{done}");
+}
+
+#[test]
+fn the_level_says_how_much_is_logged() {
+    let Some(case) = Case::root(&[]) else { return };
+    let log = case.dir().join("log");
+    let level = |options: &[&str]| {
+        let path = log.to_str().expect("UTF-8");
+        let last = ["--log", path, "--criu", "x", "list", "--quiet"];
+        case.tiny_ce(options.iter().copied().chain(last)).ok();
+        let text = fs::read_to_string(&log).expect("a log");
+        fs::remove_file(&log).expect("a log");
+        (text.matches("level=warning").count(), text.matches("level=debug").count())
+    };
+    assert_eq!(level(&[]), (1, 0));
+    assert_eq!(level(&["--log-level", "error"]), (0, 0));
+    assert_eq!(level(&["--log-level=warning"]), (1, 0));
+    assert_eq!(level(&["--log-level", "debug"]).0, 1);
+    assert!(level(&["--log-level", "debug"]).1 > 0);
+    assert!(level(&["--debug"]).1 > 0);
 }

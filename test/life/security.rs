@@ -106,3 +106,25 @@ fn an_agent_gets_the_notifications() {
     assert!(done.fails().contains("linux.seccomp.listenerPath"), "{done}");
     assert!(done.stderr.contains("must listen on that socket"), "{done}");
 }
+
+/// An image may bring nodes, and a user namespace alone does not close them.
+#[test]
+fn device_rules_hold_in_a_user_namespace() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+    bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    bundle.namespace("user", None);
+    let node = bundle.rootfs().join("fuse");
+    let path = node.to_str().expect("UTF-8");
+    case.program(["mknod", "-m", "666", path, "c", "10", "229"]).ok();
+    bundle.probe("open /fuse rw then open /dev/null rw then open /dev/urandom r");
+    let done = case.run(&bundle);
+    assert_eq!(done.value("open /fuse"), "EPERM", "{done}");
+    assert_eq!(done.value("open /dev/null"), "ok");
+    assert_eq!(done.value("open /dev/urandom"), "ok");
+    let allow = json!({"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw"});
+    bundle.push("/linux/resources/devices", allow);
+    // Whether this kernel has such a device or not.
+    assert_ne!(case.run(&bundle).value("open /fuse"), "EPERM");
+}
