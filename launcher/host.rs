@@ -20,6 +20,8 @@ pub struct Host {
     pub egid: u32,
     /// The launcher is in a user namespace that is not the machine's: nobody there makes nodes.
     pub user_namespace: bool,
+    /// setgroups(2) is denied in the user namespace that the launcher is in or that is joined.
+    pub groups_denied: bool,
     /// The launcher's root is the first mount of all, an initramfs: nothing can be pivoted over it.
     pub initramfs: bool,
     /// The root file system, absolute.
@@ -102,6 +104,7 @@ pub fn probe(
         euid,
         egid,
         user_namespace: sys::user::in_user_namespace(),
+        groups_denied: groups_denied(spec),
         initramfs: initramfs(),
         kcore: Path::new("/proc/kcore").exists(),
         sources: sources(spec, bundle, &rootfs)?,
@@ -115,6 +118,19 @@ pub fn probe(
     host.tmpfs_modes = tmpfs_modes(spec, &rootfs);
     host.rootfs = utf8(rootfs, "root.path")?;
     Ok(host)
+}
+
+/// user_namespaces(7). Of a namespace that is joined by the path of a process, the process tells.
+fn groups_denied(spec: &Spec) -> bool {
+    let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+    let mut joined = namespaces.filter(|namespace| namespace.kind == NamespaceKind::User);
+    let joined = joined.find_map(|namespace| namespace.path.as_deref()?.strip_suffix("/ns/user"));
+    let denied = |process: &str| {
+        let text = std::fs::read_to_string(format!("{process}/setgroups"));
+        text.is_ok_and(|text| text.trim() == "deny")
+    };
+    // The machine's own namespace never denies it.
+    joined.is_some_and(denied) || sys::user::in_user_namespace() && denied("/proc/self")
 }
 
 /// tmpfs and ramfs, include/uapi/linux/magic.h: an initramfs is one of them.

@@ -197,7 +197,9 @@ fn user_ids(plan: &mut Plan, identity: &Identity<'_>, user: &User) {
     groups.sort_unstable();
     groups.dedup();
     let bytes: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
-    if !identity.groups_denied {
+    // Where it is denied nobody has other groups; who asks for some is to be told.
+    let asks = user.additional_gids.iter().any(|gid| *gid != user.gid);
+    if !identity.groups_denied || asks {
         // Always, even if empty: the caller's groups are not the container's (CVE-2022-36109).
         plan.step(Op::Setgroups { groups: &bytes });
     }

@@ -200,10 +200,11 @@ fn time(plan: &mut Plan, spec: &Spec) -> Result<()> {
 }
 
 /// Whether setgroups(2) is denied in the container's user namespace: it is, where somebody without
-/// privileges maps ids without a helper (user_namespaces(7)).
+/// privileges maps ids without a helper, and where it is already (user_namespaces(7)).
 pub fn groups_denied(spec: &Spec, host: &Host) -> bool {
     let single = |linux: &crate::spec::Linux| {
         linux.gid_mappings.len() == 1 && linux.gid_mappings[0].size == 1
     };
-    new_user(spec) && host.euid != 0 && spec.linux.as_ref().is_some_and(single)
+    host.groups_denied
+        || new_user(spec) && host.euid != 0 && spec.linux.as_ref().is_some_and(single)
 }

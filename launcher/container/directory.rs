@@ -29,7 +29,8 @@ impl Directory {
         let made = match make() {
             // The usual case is that the root exists.
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                let parents = DirBuilder::new().mode(0o700).recursive(true).create(root);
+                // With the sticky bit it is left alone by those who clean XDG_RUNTIME_DIR.
+                let parents = DirBuilder::new().mode(0o1700).recursive(true).create(root);
                 parents.map_err(|e| Error::io(root.display(), "mkdir", &e).hint(WHERE))?;
                 make()
             }

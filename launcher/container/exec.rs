@@ -157,6 +157,7 @@ impl Joining<'_> {
         let mut joined = Joined { child, terminal: None };
         let class = self.record.resctrl.as_ref();
         let placed = class.map_or(Ok(()), |class| class.add(joined.child.pid));
+        let _ = processes::on_every_processor(joined.child.pid);
         let placed = placed.and_then(|()| channel::send(&ours, &plan.bytes));
         match placed.and_then(|()| self.converse(&mut joined, &plan, &ours)) {
             Ok(()) => Ok((joined.child, joined.terminal)),

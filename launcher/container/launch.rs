@@ -152,6 +152,8 @@ fn commit(
     let (spec, plan) = (&prepared.spec, &prepared.plan);
     let mut init =
         Init { undo, program: &program, spec, plan, channel: &ours, options, copied: 0, mapped: 0 };
+    // Who may not has the caller's processors.
+    let _ = process::on_every_processor(init.pid());
     channel::send(&ours, &prepared.plan.bytes)?;
     init.until_ready()?;
     init.net_devices().map_err(|e| init.or_its_end(e))?;

@@ -252,6 +252,16 @@ pub const MOST_DESCRIPTORS: usize = 512;
 /// The kernel's struct sigaction, and its empty set of signals: all zero.
 static DEFAULT: [u64; 4] = [0; 4];
 
+/// Let a process run on every processor that its cpuset has, whatever the caller's own affinity is,
+/// sched_setaffinity(2): since Linux 6.2 that would outlive the move to another cpuset.
+pub fn on_every_processor(pid: i32) -> io::Result<()> {
+    // As many as a kernel can be built for.
+    let mask = [0xff_u8; 8192 / 8];
+    // SAFETY: the mask is as long as is said, and lives over the call.
+    let result = unsafe { libc::sched_setaffinity(pid, mask.len(), mask.as_ptr().cast()) };
+    check(result.into()).map(drop)
+}
+
 /// pidfd_open(2).
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: no pointers.

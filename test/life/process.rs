@@ -1,7 +1,8 @@
 //! `process`: each of its fields, seen by the program itself.
 
 use serde_json::{Value, json};
-use tiny_ce_test::{Bundle, Case, Done};
+use std::fs;
+use tiny_ce_test::{Bundle, Case, Done, Need};
 
 /// The bits of these capabilities, as the probe prints them.
 fn bits(numbers: &[u32]) -> String {
@@ -227,4 +228,81 @@ fn it_starts_with_a_clean_slate() {
     assert_eq!((done.value("sid"), done.value("pgid")), ("1", "1"));
     assert_eq!(done.value("dumpable"), "1");
     assert_eq!(done.values("fd").len(), 3, "{done}");
+}
+
+/// The caller's own processors are not the container's: those are of its cpuset.
+#[test]
+fn it_runs_on_every_processor_of_its_cpuset() {
+    let Some(case) = Case::root(&[Need::Program("taskset")]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("affinity then await 15");
+    let (path, id) = (bundle.path().to_str().expect("UTF-8").to_owned(), case.id());
+    let tiny_ce = tiny_ce_test::tiny_ce();
+    let on_first = |words: &[&str]| {
+        let first = ["taskset", "-c", "0", tiny_ce.to_str().expect("UTF-8"), "--root"];
+        let state = case.state();
+        let first = first.into_iter().chain(state.to_str());
+        case.program(first.chain(words.iter().copied()))
+    };
+    let all = case.program(["/bin/sh", "-c", "grep Cpus_allowed_list /proc/self/status"]);
+    let all = all.ok().rsplit('\t').next().expect("a list").trim().to_owned();
+    on_first(&["create", "--bundle", &path, &id]).ok();
+    let pid = case.tiny_ce(["state", &id]);
+    let state: Value = serde_json::from_str(pid.ok()).expect("JSON");
+    let processors = |status: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        line.expect("a list").trim().to_owned()
+    };
+    let status = fs::read_to_string(format!("/proc/{}/status", state["pid"])).expect("a status");
+    assert_eq!(processors(&status), all);
+    case.tiny_ce(["start", &id]).ok();
+    let done = on_first(&["exec", &id, "/probe", "cat", "/proc/self/status"]);
+    assert_eq!(processors(done.ok()), all, "{done}");
+    case.tiny_ce(["delete", "--force", &id]).ok();
+}
+
+/// Its standard streams belong to the program's user, so that /dev/stderr can be opened anew.
+#[test]
+fn its_standard_streams_are_its_users() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    bundle.probe("append /proc/self/fd/1 here then append /proc/self/fd/2 there");
+    let done = case.run(&bundle);
+    assert_eq!(done.value("append /proc/self/fd/2"), "ok", "{done}");
+    assert_eq!(done.stderr, "there");
+}
+
+#[test]
+fn its_memory_policy_is_as_asked() {
+    let Some(case) = Case::root(&[]) else { return };
+    let policy = |value: Value| with(&case, "/linux/memoryPolicy", value, "mempolicy");
+    let done = policy(json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]}));
+    assert_eq!((done.value("mempolicy.mode"), done.value("mempolicy.nodes")), ("8002", "1"));
+    let done = policy(json!({"mode": "MPOL_INTERLEAVE", "nodes": "0"}));
+    assert_eq!(done.value("mempolicy.mode"), "3");
+    let done = policy(json!({"mode": "MPOL_BIND", "nodes": "1023"}));
+    assert!(done.fails().contains("linux.memoryPolicy"), "{done}");
+}
+
+#[test]
+fn real_time_and_its_names_are_as_asked() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/scheduler", json!({"policy": "SCHED_FIFO", "priority": 7}));
+    bundle.remove("/linux/resources").probe("scheduler");
+    let done = case.run(&bundle);
+    // A kernel that shares real time among cgroups gives a new one none.
+    if done.code() == 0 {
+        assert_eq!(done.value("scheduler.policy"), "1", "{done}");
+        assert_eq!(done.value("scheduler.priority"), "7", "{done}");
+    } else {
+        assert!(done.fails().contains("process.scheduler"), "{done}");
+    }
+    let mut bundle = case.bundle();
+    bundle.set("/domainname", "example.org").set("/hostname", "web");
+    bundle.probe("cat /proc/sys/kernel/domainname then hostname");
+    let done = case.run(&bundle);
+    assert!(done.ok().starts_with("example.org\n"), "{done}");
+    assert_eq!(done.value("hostname"), "web");
 }

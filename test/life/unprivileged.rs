@@ -183,3 +183,77 @@ fn many_ids_come_by_newuidmap() {
     assert_eq!(done.value("setgroups"), "allow");
     assert_eq!(done.values("uid_map").len(), 2, "{done}");
 }
+
+/// Where the state is, and what is done without: found out, or said.
+#[test]
+fn the_state_and_cgroups_of_somebody() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = rootless(&case);
+    bundle.probe("await 15");
+    let ground = Ground::new(&case, &mut bundle);
+    let (path, id) = (bundle.path().to_str().expect("UTF-8").to_owned(), case.id());
+    let runtime = case.dir().join("runtime");
+    fs::create_dir(&runtime).expect("a directory");
+    chown(&runtime, Some(CALLER), Some(CALLER)).expect("chown");
+    let tiny_ce = |words: &[&str]| {
+        let mut all = ground.words(words);
+        let at = all.iter().position(|word| word == "--root").expect("an option");
+        all.drain(at..at + 2);
+        all.insert(0, format!("XDG_RUNTIME_DIR={}", runtime.display()));
+        all.insert(0, "env".to_owned());
+        case.program(all)
+    };
+    tiny_ce(&["create", "--bundle", &path, &id]).ok();
+    let mode = fs::metadata(runtime.join("tiny-ce")).expect("a state root").permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o7777, 0o1700);
+    assert!(tiny_ce(&["list", "--quiet"]).ok().ends_with(&format!("\n{id}\n")));
+    tiny_ce(&["delete", "--force", &id]).ok();
+    let done = tiny_ce(&["--rootless=false", "create", "--bundle", &path, &id]);
+    assert!(done.fails().contains("/sys/fs/cgroup"), "{done}");
+    tiny_ce(&["--rootless=true", "create", "--bundle", &path, &id]).ok();
+    tiny_ce(&["delete", "--force", &id]).ok();
+    // Limits that cannot be had are not dropped.
+    bundle.set("/linux/resources/memory/limit", 64 << 20);
+    bundle.path();
+    let done = tiny_ce(&["create", "--bundle", &path, &id]);
+    assert!(done.fails().contains("memory") && done.stderr.contains("delegated"), "{done}");
+}
+
+#[test]
+fn without_a_user_namespace_it_is_told() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.remove("/linux/resources");
+    let done = run(&case, &mut bundle);
+    let text = done.fails();
+    assert!(text.contains("user namespace") && text.contains("\"type\": \"user\""), "{text}");
+}
+
+/// Root of a user namespace, as Podman's: nodes are the host's, and so are cgroups.
+#[test]
+fn root_of_a_user_namespace_runs_containers() {
+    let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
+    let mut bundle = case.bundle();
+    bundle.remove("/linux/resources").without_namespace("cgroup");
+    let mounts = bundle.config["mounts"].as_array_mut().expect("mounts");
+    mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+    bundle.mount("/dev/pts")["options"] = json!(["newinstance", "ptmxmode=0666", "mode=0620"]);
+    bundle.probe("ids then open /dev/null rw then stat /dev/zero then namespaces");
+    let ground = Ground::new(&case, &mut bundle);
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    let mut words = ground.words(&["run", "--bundle", &path, &case.id()]);
+    let at = words.iter().position(|word| word == "exec").expect("a command");
+    let unshare = ["/usr/bin/unshare", "--user", "--map-root-user", "--mount"];
+    words.splice(at + 1..at + 1, unshare.map(str::to_owned));
+    let done = case.program(words.clone());
+    assert_eq!(done.value("uid"), "0 0 0", "{done}");
+    assert_eq!(done.value("open /dev/null"), "ok");
+    assert!(done.value("stat /dev/zero").ends_with("rdev=1:5"), "{done}");
+    bundle.set("/process/user/additionalGids", json!([0]));
+    bundle.path();
+    case.program(words.clone()).ok();
+    bundle.set("/process/user/additionalGids", json!([7]));
+    bundle.path();
+    let done = case.program(words);
+    assert!(done.fails().contains("setgroups(2): E"), "{done}");
+}

@@ -300,3 +300,64 @@ fn an_oom_kill_is_an_event() {
     // The program was the container's first: its end is that of the stream.
     events.done().ends(0);
 }
+
+/// Each option comes to its file, or its file is not there and is named.
+#[test]
+fn every_option_comes_to_its_file() {
+    let Some(case) = Case::root(&[]) else { return };
+    let container = pausing(&case);
+    container.tiny_ce("update", ["--memory", "64m", "--memory-swap", "96m"]).ok();
+    for (words, controller, v1, v2, v1_value, v2_value) in [
+        (
+            &["--memory-reservation", "32m"][..],
+            "memory",
+            "memory.soft_limit_in_bytes",
+            "memory.low",
+            "33554432",
+            "33554432",
+        ),
+        (
+            &["--memory-swap", "128m"],
+            "memory",
+            "memory.memsw.limit_in_bytes",
+            "memory.swap.max",
+            "134217728",
+            "67108864",
+        ),
+        (&["--cpu-share", "2048"], "cpu", "cpu.shares", "cpu.weight", "2048", "170"),
+        (
+            &["--cpu-quota", "50000", "--cpu-burst", "20000"],
+            "cpu",
+            "cpu.cfs_burst_us",
+            "cpu.max.burst",
+            "20000",
+            "20000",
+        ),
+        (&["--cpu-idle", "1"], "cpu", "cpu.idle", "cpu.idle", "1", "1"),
+        (&["--cpuset-mems", "0"], "cpuset", "cpuset.mems", "cpuset.mems", "0", "0"),
+        (
+            &["--blkio-weight", "500"],
+            "blkio",
+            "blkio.bfq.weight",
+            "io.bfq.weight",
+            "500",
+            "default 500",
+        ),
+        (&["--cpu-rt-period", "900000"], "cpu", "cpu.rt_period_us", "", "900000", ""),
+        (&["--cpu-rt-runtime", "0"], "cpu", "cpu.rt_runtime_us", "", "0", ""),
+    ] {
+        let line = ["update", container.id()].into_iter().chain(words.iter().copied());
+        let done = case.tiny_ce(line);
+        let (file, value) = if cgroup_v2() { (v2, v2_value) } else { (v1, v1_value) };
+        if done.code() == 0 {
+            assert!(!file.is_empty(), "{words:?}: {done}");
+            let seen = read(&case, controller, v1, v2);
+            assert_eq!(seen.lines().next(), Some(value), "{words:?}");
+        } else {
+            let text = done.fails();
+            assert!(text.contains("ENOENT") || text.contains("cgroup v1"), "{text}");
+            // A kernel need not have all of these; it has these.
+            assert!(!["--cpu-share", "--cpuset-mems"].contains(&words[0]), "{text}");
+        }
+    }
+}
