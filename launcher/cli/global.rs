@@ -59,7 +59,7 @@ options! {
         /// Keep the state of containers here; default: /run/tiny-ce, and without root's rights
         /// $XDG_RUNTIME_DIR/tiny-ce.
         "--root DIRECTORY" root: Option<Directory>,
-        /// Write errors to this log too: a file, to which is appended, journald:NAME or syslog:NAME.
+        /// Write errors to this log too: a file (appended to), journald:NAME or syslog:NAME.
         "--log FILE" log: Option<PathBuf>,
         /// How the log is written; default: text.
         "--log-format text|json" log_format: Option<LogFormat>,

@@ -197,8 +197,8 @@ fn resources(
         compiled.settings.retain(|setting| setting.file != "pids.max" || setting.value != "0");
     }
     compiled.warnings.iter().for_each(|warning| log::warning(warning));
-    // Who is not root makes no nodes, and attaches no program. Root's containers in a user namespace
-    // make none either, but an image may bring some.
+    // Who is not root makes no nodes, and attaches no program. Root's containers in a user
+    // namespace make none either, but an image may bring some.
     let devices = match rootless {
         true => Devices::Unrestricted,
         false => cgroup::compile_devices(&resources.devices, hierarchies).map_err(broken)?,
