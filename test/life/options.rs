@@ -331,3 +331,45 @@ fn the_level_says_how_much_is_logged() {
     assert!(level(&["--log-level", "debug"]).1 > 0);
     assert!(level(&["--debug"]).1 > 0);
 }
+
+#[test]
+fn later_changes_of_the_file_have_no_effect() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("say before");
+    let mut container = case.create(&bundle);
+    fs::write(bundle.path().join("config.json"), "{}").expect("a file");
+    container.start();
+    container.line("before");
+    container.ended();
+    container.delete();
+}
+
+/// A process whose parent has ended is adopted by `run`, unless it is told not to.
+#[test]
+fn what_it_leaves_behind_is_adopted_or_not() {
+    let Some(case) = Case::root(&[Need::Program("busybox")]) else { return };
+    let mut bundle = case.bundle();
+    bundle.program("/bin/busybox".as_ref(), "bin/busybox");
+    bundle.without_namespace("pid");
+    bundle.file("script", "(busybox sleep 4711 & echo left: $!)\nexec /probe await 15\n");
+    bundle.args(["/bin/busybox", "sh", "/script"]);
+    for (option, adopted) in [(None, true), (Some("--no-subreaper"), false)] {
+        let path = bundle.path().to_str().expect("UTF-8").to_owned();
+        let id = case.id();
+        let words = ["run"].into_iter().chain(option);
+        let mut running = case.spawn(words.chain(["--bundle", &path, &id]));
+        let left = running.line("left: ");
+        running.line("ready:");
+        let pid = left.rsplit(' ').next().expect("a pid");
+        let parent = || {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+            let line = status.lines().find_map(|line| line.strip_prefix("PPid:\t"));
+            line.expect("a parent").parse::<u32>().expect("a pid")
+        };
+        assert_eq!(parent() == running.pid(), adopted, "{option:?}");
+        case.tiny_ce(["kill", &id, "TERM"]).ok();
+        running.done().ends(0);
+        assert!(!fs::exists(format!("/proc/{pid}/exe")).unwrap_or(false), "it has ended too");
+    }
+}

@@ -3,7 +3,8 @@
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
-use tiny_ce_test::{Bundle, Case, probe, tiny_ce};
+use serde_json::json;
+use tiny_ce_test::{Bundle, Case, Need, probe, tiny_ce};
 
 use crate::ground::{interfaces, isolated, names_in, run, sweep};
 
@@ -81,4 +82,29 @@ fn attached(case: &Case, verb: &str, network: &str, bundle: &Bundle, id: &str) -
     let mut command = case.command([verb, "--network", network, "--bundle"]);
     command.arg(bundle.path()).arg(id);
     command
+}
+
+/// `linux.netDevices`: an interface of the caller's, with its addresses and another name.
+#[test]
+fn an_interface_moves_into_a_container() {
+    let need = [Need::Program("unshare"), Need::Program("ip")];
+    let Some(case) = Case::root(&need) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/linux/netDevices", json!({"veth7": {"name": "eth5"}})).probe("interfaces");
+    let script = "ip link add veth7 type veth peer name veth8 && \
+                  ip addr add 10.77.0.7/24 dev veth7 && \"$@\" && \
+                  ! ip link show veth7 2>/dev/null";
+    let tiny_ce = tiny_ce();
+    let (state, path, id) = (case.state(), bundle.path().to_owned(), case.id());
+    let text = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let mut words = ["unshare", "--net", "sh", "-c", script, "sh"].map(str::to_owned).to_vec();
+    words.extend([text(&tiny_ce), "--root".into(), text(&state), "run".into(), "--bundle".into()]);
+    words.extend([text(&path), id]);
+    let done = case.program(words);
+    let all = done.ok();
+    assert!(all.contains("eth5") && all.contains("10.77.0.7"), "{done}");
+    assert!(!all.contains("veth7"), "{done}");
+    bundle.set("/linux/netDevices", json!({"nope0": {}}));
+    let done = case.run(&bundle);
+    assert!(done.fails().contains("linux.netDevices[\"nope0\"]"), "{done}");
 }
