@@ -1,6 +1,10 @@
 //! Engines, as Debian packages them, on tiny-ce and on runc: what a user of Podman, Buildah and the
 //! others sees must be the same, so that a failure here is ours and not the engine's.
 
+#[path = "engines/containerd.rs"]
+mod containerd;
+#[path = "engines/docker.rs"]
+mod docker;
 #[path = "engines/ground.rs"]
 mod ground;
 #[path = "engines/podman.rs"]

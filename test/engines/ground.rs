@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tiny_ce_test::{Case, Done, Need, Running, probe, run, tiny_ce};
+use tiny_ce_test::{Case, Done, Need, PATIENCE, Running, probe, run, tiny_ce};
 
 /// One that engines are told to use.
 pub struct Runtime {
@@ -53,9 +53,7 @@ const IMAGE_SCRIPT: &str = "
     cd $1/root
     cp /bin/busybox bin
     cp $2 probe
-    for name in $(busybox --list); do
-        [ $name = busybox ] || ln -s busybox bin/$name
-    done
+    chroot . /bin/busybox --install -s /bin
     printf 'root:x:0:0:root:/root:/bin/sh\\nuser:x:1000:1000:user:/home:/bin/sh\\n' > etc/passwd
     printf 'root:x:0:\\nuser:x:1000:\\n' > etc/group
     chmod 1777 tmp
@@ -206,6 +204,15 @@ impl Ground {
         text.unwrap_or_else(|error| panic!("{}: {error}", file.display())).trim().to_owned()
     }
 
+    /// That the container whose state is there was made by the runtime and by no other, which an
+    /// engine that did not heed its settings would have called.
+    #[track_caller]
+    pub fn made(&self, state: &Path) {
+        assert!(state.is_dir(), "{}", state.display());
+        let ours = state.join("plan").exists();
+        assert_eq!(ours, self.runtime.name == "tiny-ce", "{}", state.display());
+    }
+
     /// What is left that a runtime should have taken away, one line each.
     fn left(&self) -> Vec<String> {
         let until = Instant::now() + DYING;
@@ -251,6 +258,19 @@ impl Drop for Ground {
             let name = self.runtime.name;
             assert!(left.is_empty(), "left behind under {name}:\n{}", left.join("\n"));
         }
+    }
+}
+
+/// Wait for `find` to find something; daemons offer little else to wait for.
+#[track_caller]
+pub fn until<T>(what: &str, find: impl Fn() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -1,0 +1,278 @@
+//! containerd: its shim calls the runtime, `ctr` says what for.
+//!
+//! Knows containerd's configuration and what `ctr` prints; never how the runtime is called.
+
+use crate::ground::{Ground, IMAGE, on_each_runtime, until};
+use std::path::Path;
+use tiny_ce_test::{Done, Need, Running};
+
+on_each_runtime!(
+    exit_statuses_and_texts,
+    a_task_and_its_life,
+    processes_and_terminals_of_exec,
+    what_a_task_is_made_of,
+    checkpoint_says_what_is_missing,
+);
+
+/// A containerd on a ground; `ctr`'s namespace is the ground's tag, which is its cgroups' parent.
+pub struct Containerd {
+    pub ground: Ground,
+    daemon: Option<Running>,
+    socket: String,
+}
+
+/// Run `test` under the runtime; containerd's containers are removed after it.
+fn on(runtime: &'static str, test: fn(&Containerd)) {
+    let Some(containerd) = Containerd::new(runtime, "", &[]) else { return };
+    containerd.import(containerd.ground.tag(), &containerd.ground.image());
+    test(&containerd);
+    containerd.end();
+}
+
+impl Containerd {
+    /// Start it with `more` lines of configuration; none, visibly skipped, if something is missing.
+    pub fn new(runtime: &'static str, more: &str, needs: &[Need]) -> Option<Containerd> {
+        let own = ["containerd", "containerd-shim-runc-v2", "ctr"].map(Need::Program);
+        let ground = Ground::new(runtime, &[&own[..], needs].concat())?;
+        let dir = ground.path("containerd").to_str().expect("UTF-8").to_owned();
+        let socket = format!("{dir}/socket");
+        let config = ground.file(
+            "containerd/config.toml",
+            &format!(
+                "version = 2\nroot = \"{dir}/root\"\nstate = \"{dir}/state\"\n\
+                 [grpc]\naddress = \"{socket}\"\n{more}"
+            ),
+        );
+        // In a user namespace, the way to the rootfs is walked as somebody else.
+        for part in ["", "/state"] {
+            ground.run(&[], &["mkdir", "-p", "-m", "711", &format!("{dir}{part}")]).ok();
+        }
+        ground.run(&[], &["chmod", "711", &dir]).ok();
+        // The shim finds the runtime by its name, and where it is not told one, as "runc".
+        let bin = ground.path("bin");
+        std::fs::create_dir(&bin).expect("a directory");
+        for name in ["runc", ground.runtime.name] {
+            // On runc, both are one.
+            let _ = std::os::unix::fs::symlink(&ground.runtime.path, bin.join(name));
+        }
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display());
+        let script = format!("echo $$ > {dir}/pid; exec containerd --config {}", config.display());
+        let env = [("PATH", Path::new(&path))];
+        let daemon = Some(ground.beside(&env, &["dash", "-c", &script]));
+        until("containerd listens", || Path::new(&socket).exists().then_some(()));
+        let containerd = Containerd { ground, daemon, socket };
+        containerd.ctr(&["version"]).ok();
+        Some(containerd)
+    }
+
+    /// Load an image for one of containerd's namespaces.
+    pub fn import(&self, namespace: &str, image: &Path) {
+        let image = image.to_str().expect("UTF-8");
+        self.ctr(&["--namespace", namespace, "image", "import", "--no-unpack=false", image]).ok();
+    }
+
+    pub fn end(mut self) {
+        for id in self.ctr(&["containers", "list", "--quiet"]).ok().split_whitespace() {
+            self.ctr(&["task", "delete", "--force", id]);
+            self.ctr(&["container", "delete", id]).ok();
+        }
+        let kill = format!("kill -TERM $(cat {})", self.ground.path("containerd/pid").display());
+        self.ground.run(&[], &["dash", "-c", &kill]).ok();
+        self.daemon.take().expect("the daemon").exited().ok();
+    }
+
+    fn words<'w>(&'w self, words: &[&'w str]) -> Vec<&'w str> {
+        let own = ["ctr", "--address", &self.socket, "--namespace", self.ground.tag()];
+        [&own[..], words].concat()
+    }
+
+    /// `ctr WORDS…`, to its end.
+    #[track_caller]
+    fn ctr(&self, words: &[&str]) -> Done {
+        self.ground.run(&[], &self.words(words))
+    }
+
+    fn run_words<'w>(&'w self, options: &[&'w str], words: &[&'w str]) -> Vec<&'w str> {
+        let run = ["run", "--runc-binary", self.ground.runtime.name];
+        self.words(&[&run[..], options, &[IMAGE], words].concat())
+    }
+
+    /// `ctr run --rm OPTIONS… IMAGE ID sh -c SCRIPT`.
+    #[track_caller]
+    fn sh(&self, options: &[&str], script: &str) -> Done {
+        let options = [&["--rm"], options].concat();
+        self.ground.run(&[], &self.run_words(&options, &["short", "sh", "-c", script]))
+    }
+
+    /// Start a task of this name that runs the script.
+    #[track_caller]
+    fn start(&self, name: &str, options: &[&str], script: &str) {
+        let options = [&["--detach"], options].concat();
+        self.ground.run(&[], &self.run_words(&options, &[name, "sh", "-c", script])).ok();
+    }
+
+    /// `ctr task exec OPTIONS… NAME WORDS…`.
+    #[track_caller]
+    fn exec(&self, options: &[&str], name: &str, words: &[&str]) -> Done {
+        let exec = ["task", "exec", "--exec-id", "more"];
+        self.ctr(&[&exec[..], options, &[name], words].concat())
+    }
+
+    /// That the container was made by the runtime and no other.
+    #[track_caller]
+    fn made(&self, name: &str) {
+        let state = self.ground.seen("/run/containerd/runc").join(self.ground.tag());
+        self.ground.made(&state.join(name));
+    }
+
+    /// Wait until the task of this name has that status.
+    #[track_caller]
+    fn becomes(&self, name: &str, status: &str) {
+        until(&format!("{name} is {status}"), || {
+            let list = self.ctr(&["task", "list"]).ok().to_owned();
+            let mut words = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            words.find(|words| words[0] == name && words[2] == status).map(drop)
+        });
+    }
+}
+
+fn exit_statuses_and_texts(containerd: &Containerd) {
+    let done = containerd.sh(&[], "echo out; echo err >&2; exit 3");
+    assert_eq!((done.ends(3).stdout.as_str(), done.stderr.as_str()), ("out\n", "err\n"));
+    for (path, text) in [
+        ("nosuch", "exec: \"nosuch\": executable file not found in $PATH"),
+        ("/no/such", "no such file or directory"),
+        ("/etc/passwd", "permission denied"),
+    ] {
+        let words = containerd.run_words(&["--rm"], &["wrong", path]);
+        let done = containerd.ground.run(&[], &words);
+        assert!(done.ends(1).stderr.contains("OCI runtime create failed: "), "{done}");
+        assert!(done.stderr.contains(text), "{done}");
+    }
+    let done = containerd.sh(&["--cwd=/etc/passwd"], "true");
+    assert!(done.ends(1).stderr.to_lowercase().contains("not a directory"), "{done}");
+    let script = "x=$(head -c 90000000 /dev/zero | tr '\\0' x)";
+    containerd.sh(&["--memory-limit=16777216"], script).ends(137);
+}
+
+fn a_task_and_its_life(containerd: &Containerd) {
+    let mut events = containerd.ground.beside(&[], &containerd.words(&["events"]));
+    let limits = ["--memory-limit=67108864", "--cpus=0.5", "--cpu-shares=512"];
+    let script = "trap 'exit 9' TERM; while sleep 0.05; do echo >> /tmp/turns; done";
+    containerd.start("one", &limits, script);
+    containerd.made("one");
+    let limit = |controller, file| containerd.ground.cgroup(controller, file);
+    assert_eq!(limit("memory", "memory.limit_in_bytes"), "67108864");
+    assert_eq!(limit("cpu", "cpu.cfs_quota_us"), "50000");
+    assert_eq!(limit("cpu", "cpu.shares"), "512");
+    assert_eq!(containerd.ctr(&["containers", "list", "--quiet"]).ok(), "one\n");
+    let metrics = containerd.ctr(&["task", "metrics", "--format=json", "one"]);
+    let metrics: serde_json::Value = serde_json::from_str(metrics.ok()).expect("JSON");
+    assert_eq!(metrics["memory"]["usage"]["limit"], 67_108_864, "{metrics}");
+    assert!(metrics["cpu"]["usage"]["total"].as_u64() > Some(0), "{metrics}");
+    assert!(metrics["pids"]["current"].as_u64() >= Some(1), "{metrics}");
+
+    let turns = || {
+        let done = containerd.exec(&[], "one", &["wc", "-l", "/tmp/turns"]);
+        done.stdout.split(' ').next().and_then(|count| count.parse::<u32>().ok())
+    };
+    until("the program runs", || turns().filter(|count| *count > 0));
+    containerd.ctr(&["task", "pause", "one"]).ok();
+    containerd.becomes("one", "PAUSED");
+    let done = containerd.exec(&[], "one", &["true"]);
+    assert!(done.fails().contains("paused"), "{done}");
+    containerd.ctr(&["task", "resume", "one"]).ok();
+    containerd.becomes("one", "RUNNING");
+    let before = turns();
+    until("the program goes on", || turns().filter(|count| Some(*count) > before));
+
+    let done = containerd.ctr(&["task", "delete", "one"]);
+    assert!(done.fails().contains("must be stopped before deletion"), "{done}");
+    containerd.ctr(&["task", "kill", "one"]).ok();
+    containerd.becomes("one", "STOPPED");
+    let done = containerd.ctr(&["task", "kill", "one"]);
+    assert!(done.fails().contains("process already finished: not found"), "{done}");
+    let done = containerd.ctr(&["task", "delete", "one"]);
+    assert!(done.ok().is_empty() && done.stderr.contains("exit code 9"), "{done}");
+    containerd.ctr(&["container", "delete", "one"]).ok();
+    for topic in ["create", "start", "exec-added", "exec-started", "paused", "resumed", "exit"] {
+        let topic = format!(" /tasks/{topic} ");
+        while !events.line("20").contains(&topic) {}
+    }
+    // Paused, it can be killed nevertheless, by what is sent to all of it.
+    containerd.start("two", &[], "sleep 1000 & exec sleep 2000");
+    containerd.ctr(&["task", "pause", "two"]).ok();
+    containerd.ctr(&["task", "kill", "--signal=KILL", "--all", "two"]).ok();
+    containerd.ctr(&["task", "resume", "two"]);
+    containerd.becomes("two", "STOPPED");
+}
+
+fn processes_and_terminals_of_exec(containerd: &Containerd) {
+    containerd.start("one", &["--env=A=a"], "exec sleep 1000");
+    let done = containerd.exec(&[], "one", &["sh", "-c", "echo out; echo err >&2; exit 5"]);
+    assert_eq!((done.ends(5).stdout.as_str(), done.stderr.as_str()), ("out\n", "err\n"));
+    let as_user = ["--user=1000:1000", "--cwd=/tmp"];
+    let done = containerd.exec(&as_user, "one", &["sh", "-c", "id -u; id -g; pwd; echo $A"]);
+    assert_eq!(done.ok(), "1000\n1000\n/tmp\na\n");
+    let done = containerd.exec(&[], "one", &["nosuch"]);
+    assert!(done.fails().contains("OCI runtime exec failed: "), "{done}");
+    assert!(done.stderr.contains("exec: \"nosuch\": executable file not found in $PATH"), "{done}");
+
+    containerd.exec(&["--detach", "--exec-id=beside"], "one", &["sleep", "2000"]).ok();
+    let list = || containerd.ctr(&["task", "ps", "one"]).ok().to_owned();
+    let both = list();
+    assert!(both.contains("ExecID:beside") && both.lines().count() == 3, "{both}");
+    containerd.ctr(&["task", "kill", "--exec-id=beside", "--signal=KILL", "one"]).ok();
+    until("one process is left", || (list().lines().count() == 2).then_some(()));
+
+    let script = "tty; while [ \"$(stty size)\" != \"24 80\" ]; do sleep 0.1; done; exit 6";
+    let words = ["task", "exec", "--tty", "--exec-id=tty", "one", "sh", "-c", script];
+    let words = containerd.words(&words);
+    let done = containerd.ground.terminal(&[], &words);
+    assert!(done.ends(6).stdout.contains("/dev/pts/0"), "{done}");
+    let words = containerd.run_words(&["--rm", "--tty"], &["tty", "sh", "-c", "tty; exit 7"]);
+    let done = containerd.ground.terminal(&[], &words);
+    assert!(done.ends(7).stdout.contains("/dev/pts/0"), "{done}");
+}
+
+fn what_a_task_is_made_of(containerd: &Containerd) {
+    let dir = containerd.ground.file("volume/file", "hello\n");
+    let dir = dir.parent().expect("a directory").display();
+    let mount = format!("--mount=type=bind,src={dir},dst=/mnt,options=rbind:ro");
+    let options = ["--read-only", "--net-host", "--env=A=b", &mount];
+    let script =
+        "touch /x 2>&1; touch /mnt/x 2>&1; cat /mnt/file; echo $A; readlink /proc/1/ns/net";
+    let net = containerd.ground.run(&[], &["readlink", "/proc/self/ns/net"]);
+    let wanted = format!(
+        "touch: /x: Read-only file system\ntouch: /mnt/x: Read-only file system\nhello\nb\n{}",
+        net.ok()
+    );
+    assert_eq!(containerd.sh(&options, script).ok(), wanted);
+
+    let options = ["--seccomp", "--cap-add=CAP_NET_ADMIN", "--cap-drop=CAP_CHOWN"];
+    let script = "grep -E '^(CapInh|CapEff|NoNewPrivs|Seccomp):' /proc/self/status";
+    let wanted = "CapInh:\t0000000000000000\nCapEff:\t00000000a80435fa\n\
+        NoNewPrivs:\t1\nSeccomp:\t2\n";
+    assert_eq!(containerd.sh(&options, script).ok(), wanted);
+    let script = "stat -c '%t %T' /dev/fuse; : 2>&1 < /dev/fuse && echo opened";
+    assert_eq!(containerd.sh(&["--device=/dev/fuse"], script).ok(), "a e5\nopened\n");
+    assert_eq!(containerd.sh(&["--no-pivot"], "echo $$").ok(), "1\n");
+
+    // The shim forgets the runtime's name where there are mappings.
+    let maps = ["--uidmap=0:100000:65536", "--gidmap=0:100000:65536"];
+    containerd.start("mapped", &maps, "exec sleep 1000");
+    let see = ["sh", "-c", "cat /proc/self/uid_map; id -u; stat -c %u /"];
+    let done = containerd.exec(&[], "mapped", &see);
+    let words: Vec<&str> = done.ok().split_whitespace().collect();
+    assert_eq!(words, ["0", "100000", "65536", "0", "0"]);
+    containerd.made("mapped");
+}
+
+fn checkpoint_says_what_is_missing(containerd: &Containerd) {
+    containerd.start("one", &[], "exec sleep 1000");
+    let done = containerd.ctr(&["task", "checkpoint", "one"]);
+    let text = done.fails();
+    assert!(text.contains("checkpoint") || text.contains("criu"), "{done}");
+    // It is none the worse for it.
+    assert_eq!(containerd.exec(&[], "one", &["echo", "still there"]).ok(), "still there\n");
+}

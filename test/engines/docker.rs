@@ -1,0 +1,519 @@
+//! Docker: a daemon whose default runtime is the one under test, and what its users type.
+//!
+//! Knows the daemon's command line and what `docker` prints; never how the runtime is called.
+
+use crate::ground::{Ground, IMAGE, on_each_runtime, until};
+use tiny_ce_test::{Done, Need, Running};
+
+on_each_runtime!(
+    exit_statuses_and_texts,
+    standard_streams_and_terminals,
+    exec_into_a_container,
+    limits_can_be_read_back_and_changed,
+    what_a_container_is_made_of,
+    pause_stop_kill_and_restart,
+    networks_ports_and_names,
+    healthchecks,
+    builds,
+    a_swarm_service_of_two,
+);
+
+/// Debian's client, which goes with its daemon; another one may come first on PATH.
+const CLIENT: &str = "/usr/bin/docker";
+
+/// A daemon on a ground, with all that it keeps in the ground's directory.
+pub struct Docker {
+    pub ground: Ground,
+    daemon: Option<Running>,
+    socket: String,
+}
+
+/// Run `test` under the runtime; the daemon's containers are removed after it.
+fn on(runtime: &'static str, test: fn(&Docker)) {
+    let needs = ["dockerd", "containerd", "docker-init", "docker-proxy", "iptables", "nft"];
+    let needs: Vec<Need> = needs.into_iter().map(Need::Program).collect();
+    let Some(ground) = Ground::new(runtime, &[&needs[..], &[Need::File(CLIENT)]].concat()) else {
+        return;
+    };
+    let docker = Docker::new(ground);
+    test(&docker);
+    docker.end();
+}
+
+impl Docker {
+    fn new(ground: Ground) -> Docker {
+        let path = |name: &str| ground.path(name).to_str().expect("UTF-8").to_owned();
+        let socket = format!("unix://{}", path("docker.sock"));
+        let runtime = format!("{}={}", ground.runtime.name, ground.runtime.path.display());
+        let config = ground.file("docker/daemon.json", "{}");
+        let parent = format!("--cgroup-parent=/{}", ground.tag());
+        let (data, exec, pid) = (path("docker/data"), path("docker/exec"), path("docker/pid"));
+        let mut words = vec!["dockerd", "--host", &socket, "--data-root", &data];
+        words.extend(["--exec-root", &exec, "--pidfile", &pid, &parent]);
+        words.extend(["--config-file", config.to_str().expect("UTF-8")]);
+        words.extend(["--default-runtime", ground.runtime.name]);
+        if ground.runtime.name != "runc" {
+            // That name is the daemon's own.
+            words.extend(["--add-runtime", &runtime]);
+        }
+        let daemon = Some(ground.beside(&[], &words));
+        // It keeps its own network namespace by a mount, and its data in one.
+        let leaves = ["/run/docker/netns/", "/docker/data", "/docker/exec"].map(str::to_owned);
+        ground.leaves.borrow_mut().extend(leaves);
+        let listens = || ground.path("docker.sock").exists().then_some(());
+        until("dockerd listens", listens);
+        let docker = Docker { daemon, socket, ground };
+        // From now on the daemon answers as soon as it can.
+        docker.ok(&["version"]);
+        let image = docker.ground.image();
+        docker.ok(&["load", "--quiet", "--input", image.to_str().expect("UTF-8")]);
+        docker
+    }
+
+    fn end(mut self) {
+        let all = self.ok(&["ps", "--all", "--quiet"]);
+        let all: Vec<&str> = all.split_whitespace().collect();
+        if !all.is_empty() {
+            self.ok(&[&["rm", "--force", "--volumes"], &all[..]].concat());
+        }
+        // The daemon's pid is one of the ground's namespace.
+        let kill = format!("kill -TERM $(cat {})", self.ground.path("docker/pid").display());
+        self.ground.run(&[], &["dash", "-c", &kill]).ok();
+        self.daemon.take().expect("the daemon").exited().ok();
+    }
+
+    /// `docker WORDS…`, to its end.
+    #[track_caller]
+    fn run(&self, words: &[&str]) -> Done {
+        let home = self.ground.path("docker");
+        // The classic builder: the other one is a program of its own.
+        let env = [("HOME", home.as_path()), ("DOCKER_BUILDKIT", "0".as_ref())];
+        self.ground.run(&env, &[&[CLIENT, "--host", &self.socket], words].concat())
+    }
+
+    /// What `docker WORDS…` prints, which must work.
+    #[track_caller]
+    fn ok(&self, words: &[&str]) -> String {
+        self.run(words).ok().trim_end().to_owned()
+    }
+
+    /// `docker WORDS…` on a terminal.
+    #[track_caller]
+    fn terminal(&self, words: &[&str]) -> Done {
+        self.ground.terminal(&[], &[&[CLIENT, "--host", &self.socket], words].concat())
+    }
+
+    /// `docker run --rm OPTIONS… IMAGE sh -c SCRIPT`, without a network.
+    #[track_caller]
+    fn sh(&self, options: &[&str], script: &str) -> Done {
+        let run = ["run", "--rm", "--network=none"];
+        self.run(&[&run[..], options, &[IMAGE, "sh", "-c", script]].concat())
+    }
+
+    /// Start a container of this name that runs the script.
+    #[track_caller]
+    fn start(&self, name: &str, options: &[&str], script: &str) {
+        let run = ["run", "--detach", "--name", name];
+        self.ok(&[&run[..], options, &[IMAGE, "sh", "-c", script]].concat());
+    }
+
+    /// A template of a container's (or service's) description.
+    #[track_caller]
+    fn inspect(&self, name: &str, template: &str) -> String {
+        self.ok(&["inspect", "--format", template, name])
+    }
+
+    /// Wait until `template` says `wanted` of the container.
+    #[track_caller]
+    fn becomes(&self, name: &str, template: &str, wanted: &str) {
+        until(&format!("{name}: {template} is {wanted}"), || {
+            (self.inspect(name, template) == wanted).then_some(())
+        });
+    }
+}
+
+fn exit_statuses_and_texts(docker: &Docker) {
+    docker.sh(&[], "exit 5").ends(5);
+    docker.sh(&[], "kill -KILL $$; (kill -TERM $$); exit 6").ends(6);
+    let program = |path| docker.run(&["run", "--rm", "--network=none", IMAGE, path]);
+    for (path, code, text) in [
+        ("nosuch", 127, "exec: \"nosuch\": executable file not found in $PATH"),
+        ("/no/such", 127, "no such file or directory"),
+        ("/etc/passwd", 126, "permission denied"),
+        ("/etc", 126, "permission denied"),
+    ] {
+        let done = program(path);
+        assert!(done.ends(code).stderr.contains(text), "{done}");
+        assert!(done.stderr.contains("OCI runtime create failed: "), "{done}");
+    }
+    // A directory on a file: dockerd knows the text.
+    let etc = docker.ground.path("docker").join(":/etc/passwd").display().to_string();
+    let etc = etc.replace("/:", ":");
+    let done = docker.sh(&["--volume", &etc], "true");
+    assert!(done.ends(125).stderr.contains("Are you trying to mount a directory onto"), "{done}");
+    // Not one of these has become a container that stays.
+    assert_eq!(docker.ok(&["ps", "--all", "--quiet"]), "");
+    let info = docker.ok(&["info", "--format", "{{.DefaultRuntime}} {{json .Runtimes}}"]);
+    let (name, path) = (docker.ground.runtime.name, &docker.ground.runtime.path);
+    assert!(info.starts_with(&format!("{name} ")), "{info}");
+    assert!(name == "runc" || info.contains(path.to_str().expect("UTF-8")), "{info}");
+}
+
+fn standard_streams_and_terminals(docker: &Docker) {
+    let done = docker.sh(&[], "echo out; echo err >&2");
+    assert_eq!((done.ok(), done.stderr.as_str()), ("out\n", "err\n"));
+    docker.start("logged", &["--network=none"], "echo out; echo err >&2; exit 4");
+    assert_eq!(docker.ok(&["wait", "logged"]), "4");
+    let done = docker.run(&["logs", "logged"]);
+    assert_eq!((done.ok(), done.stderr.as_str()), ("out\n", "err\n"));
+
+    let run = ["run", "--rm", "--network=none", "--interactive"];
+    let line =
+        format!("echo typed | {CLIENT} --host {} {} {IMAGE} cat", docker.socket, run.join(" "));
+    assert_eq!(docker.ground.run(&[], &["dash", "-c", &line]).ok(), "typed\n");
+
+    // The terminal's size reaches the container shortly after its start.
+    let script = "tty; while [ \"$(stty size)\" != \"24 80\" ]; do sleep 0.1; done; exit 7";
+    let done = docker.terminal(&[&run[..], &["--tty", IMAGE, "sh", "-c", script]].concat());
+    assert!(done.ends(7).stdout.contains("/dev/pts/0"), "{done}");
+}
+
+fn exec_into_a_container(docker: &Docker) {
+    docker.start(
+        "one",
+        &["--env=A=a", "--cap-drop=CHOWN"],
+        "trap exit TERM; while :; do sleep 1; done",
+    );
+    let exec = |options: &[&str], script: &str| {
+        docker.run(&[&["exec"], options, &["one", "sh", "-c", script]].concat())
+    };
+    let done =
+        exec(&["--env=B=b", "--user=user", "--workdir=/tmp"], "echo $A $B; id -un; pwd; exit 9");
+    assert_eq!(done.ends(9).stdout, "a b\nuser\n/tmp\n");
+    let own = exec(&[], "grep -E '^(Cap|Seccomp:|NoNewPrivs)' /proc/self/status");
+    let first = exec(&[], "grep -E '^(Cap|Seccomp:|NoNewPrivs)' /proc/1/status");
+    assert_eq!(own.ok(), first.ok());
+    assert!(own.stdout.contains("Seccomp:\t2"), "{own}");
+    for (path, text) in [
+        ("nosuch", "exec: \"nosuch\": executable file not found in $PATH"),
+        ("/etc/passwd", "permission denied"),
+    ] {
+        let done = docker.run(&["exec", "one", path]);
+        // This daemon writes the text on the stream of the program, and has one status for all.
+        assert!(done.ends(126).stdout.contains(text), "{done}");
+        assert!(done.stdout.contains("OCI runtime exec failed: "), "{done}");
+    }
+    let done = docker.run(&["exec", "--workdir=/no/such", "one", "true"]);
+    assert!(done.ends(126).stdout.to_lowercase().contains("no such file or directory"), "{done}");
+
+    let done =
+        docker.terminal(&["exec", "--interactive", "--tty", "one", "sh", "-c", "tty; exit 8"]);
+    assert!(done.ends(8).stdout.contains("/dev/pts/"), "{done}");
+    exec(&["--detach"], "exec sleep 1234").ok();
+    until("the program of exec is there", || {
+        docker.ok(&["top", "one", "-o", "pid,args"]).contains("sleep 1234").then_some(())
+    });
+    docker.ok(&["stop", "--time=20", "one"]);
+    assert_eq!(docker.inspect("one", "{{.State.ExitCode}}"), "0");
+    let done = docker.run(&["exec", "one", "true"]);
+    assert!(done.fails().contains("is not running"), "{done}");
+}
+
+fn limits_can_be_read_back_and_changed(docker: &Docker) {
+    let options = ["--memory=64m", "--memory-swap=96m", "--cpus=0.5", "--pids-limit=50"];
+    let more = ["--cpu-shares=512", "--cpuset-cpus=0", "--memory-reservation=32m"];
+    docker.start("one", &[&options[..], &more].concat(), "exec sleep 1000");
+    let state = docker.ground.path("docker/exec/runtime-runc/moby");
+    docker.ground.made(&state.join(docker.inspect("one", "{{.Id}}")));
+    let host = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}";
+    assert_eq!(docker.inspect("one", host), "67108864 500000000 50");
+    let read = |wanted: &[(&str, &str, &str)]| {
+        for (controller, file, value) in wanted {
+            assert_eq!(docker.ground.cgroup(controller, file), *value, "{file}");
+        }
+    };
+    read(&[
+        ("memory", "memory.limit_in_bytes", "67108864"),
+        ("memory", "memory.memsw.limit_in_bytes", "100663296"),
+        ("memory", "memory.soft_limit_in_bytes", "33554432"),
+        ("cpu", "cpu.cfs_quota_us", "50000"),
+        ("cpu", "cpu.cfs_period_us", "100000"),
+        ("cpu", "cpu.shares", "512"),
+        ("cpuset", "cpuset.cpus", "0"),
+        ("pids", "pids.max", "50"),
+    ]);
+    // Each is changed alone, too: the rest stays.
+    docker.ok(&[
+        "update",
+        "--memory=128m",
+        "--memory-swap=128m",
+        "--cpus=1",
+        "--pids-limit=77",
+        "one",
+    ]);
+    docker.ok(&["update", "--cpu-shares=256", "one"]);
+    read(&[
+        ("memory", "memory.limit_in_bytes", "134217728"),
+        ("memory", "memory.memsw.limit_in_bytes", "134217728"),
+        ("memory", "memory.soft_limit_in_bytes", "33554432"),
+        ("cpu", "cpu.cfs_quota_us", "100000"),
+        ("cpu", "cpu.shares", "256"),
+        ("cpuset", "cpuset.cpus", "0"),
+        ("pids", "pids.max", "77"),
+    ]);
+    // What the kernel refuses leaves everything as it was.
+    docker.ok(&["exec", "one", "sh", "-c", "head -c 40000000 /dev/zero > /dev/shm/held"]);
+    let done = docker.run(&["update", "--memory=8m", "--memory-swap=8m", "--pids-limit=66", "one"]);
+    assert!(done.fails().to_lowercase().contains("memory"), "{done}");
+    read(&[("memory", "memory.limit_in_bytes", "134217728"), ("pids", "pids.max", "77")]);
+    assert_eq!(docker.inspect("one", host), "134217728 1000000000 77");
+
+    let stats = docker.ok(&["stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", "one"]);
+    assert!(stats.ends_with(" / 128MiB 1"), "{stats}");
+    assert_eq!(docker.ok(&["top", "one", "-o", "pid,comm"]).lines().count(), 2);
+    oom_killed(docker);
+}
+
+fn what_a_container_is_made_of(docker: &Docker) {
+    let volume = docker.ground.file("volume/file", "hello\n");
+    let volume = format!("{}:/mnt", volume.parent().expect("a directory").display());
+    let read_only = format!("{volume}:ro");
+    let files = ["--read-only", "--tmpfs=/tmp:size=1m", "--volume", &read_only, "--shm-size=8m"];
+    let script = "touch /x 2>&1; touch /mnt/x 2>&1; cat /mnt/file; stat -c %a /tmp
+        for dir in /tmp /dev/shm; do df -k $dir | awk 'END { print $2 }'; done";
+    let wanted = "touch: /x: Read-only file system\ntouch: /mnt/x: Read-only file system\n\
+        hello\n1777\n1024\n8192\n";
+    assert_eq!(docker.sh(&files, script).ok(), wanted);
+    docker.sh(&["--volume", &volume], "echo written > /mnt/new").ok();
+    let new = std::fs::read_to_string(docker.ground.path("volume/new")).expect("the volume's");
+    assert_eq!(new, "written\n");
+
+    let status = "grep -E '^(CapInh|CapPrm|CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status";
+    let status = |options: &[&str]| {
+        docker
+            .sh(options, status)
+            .ok()
+            .replace('\t', "")
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let (none, net) = ("0000000000000000", "0000000000001000");
+    let few = ["--cap-drop=ALL", "--cap-add=NET_ADMIN"];
+    let wanted =
+        format!("CapInh:{none} CapPrm:{net} CapEff:{net} CapBnd:{net} NoNewPrivs:0 Seccomp:2");
+    assert_eq!(status(&few), wanted);
+    let user =
+        ["--user=user", "--security-opt=no-new-privileges", "--security-opt=seccomp=unconfined"];
+    let wanted =
+        format!("CapInh:{none} CapPrm:{none} CapEff:{none} CapBnd:{net} NoNewPrivs:1 Seccomp:0");
+    assert_eq!(status(&[&few[..], &user].concat()), wanted);
+    let ids = ["--user=1000", "--group-add=44", "--hostname=web", "--ulimit=nofile=77:88"];
+    let script = "id -u; id -G; hostname; ulimit -Sn; ulimit -Hn";
+    assert_eq!(docker.sh(&ids, script).ok(), "1000\n1000 44\nweb\n77\n88\n");
+
+    let device =
+        ["--device=/dev/full:/dev/other", "--sysctl=net.ipv4.ip_unprivileged_port_start=80"];
+    let script = "stat -c '%t %T' /dev/other; echo x 2>&1 > /dev/other
+        cat /proc/sys/net/ipv4/ip_unprivileged_port_start";
+    let wanted = "1 7\nsh: write error: No space left on device\n80\n";
+    assert_eq!(docker.sh(&device, script).ok(), wanted);
+    // What is not given may not be opened, even where it can be made.
+    let done = docker.sh(&[], "mknod /mem c 1 1 && echo x > /mem");
+    assert!(done.fails().contains("can't create /mem: Operation not permitted"), "{done}");
+
+    let done = docker.sh(&["--init"], "cat /proc/1/comm; echo $$");
+    assert!(done.ok().starts_with("docker-init\n") && !done.stdout.ends_with("\n1\n"), "{done}");
+    namespaces(docker);
+    privileged(docker);
+}
+
+/// `--pid`, `--ipc`, `--uts`, `--network` and `--cgroupns` of other containers and of the host.
+fn namespaces(docker: &Docker) {
+    docker.start("other", &["--ipc=shareable", "--network=none"], "exec sleep 1000");
+    let script = "for kind in pid ipc net uts; do readlink /proc/self/ns/$kind; done";
+    let of_other = docker.ok(&["exec", "other", "sh", "-c", script]);
+    let joined = ["--pid=container:other", "--ipc=container:other", "--network=container:other"];
+    let run = [&["run", "--rm"], &joined[..], &[IMAGE, "sh", "-c", script]].concat();
+    let of_joined = docker.ok(&run);
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (other, joined) = (lines(&of_other), lines(&of_joined));
+    assert_eq!(joined[..3], other[..3]);
+    assert_ne!(joined[3], other[3]);
+    let done = docker.sh(&["--pid=host", "--uts=host"], "cat /proc/1/comm; hostname");
+    let host = docker.ground.run(&[], &["dash", "-c", "cat /proc/1/comm; hostname"]);
+    assert_eq!(done.ok(), host.ok());
+    let script = "grep -c -v ':/$' /proc/self/cgroup";
+    assert_eq!(docker.sh(&["--cgroupns=private"], script).ends(1).stdout, "0\n");
+    assert_ne!(docker.sh(&["--cgroupns=host"], script).ok(), "0\n");
+}
+
+/// All that the machine has; where that is not all there is, nobody can give it.
+fn privileged(docker: &Docker) {
+    let done = docker.sh(&["--privileged"], "grep CapEff /proc/self/status; mount -t tmpfs t /tmp");
+    let own = std::fs::read_to_string("/proc/self/status").expect("/proc/self/status");
+    let own = own.lines().find(|line| line.starts_with("CapBnd:")).expect("capabilities");
+    let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").expect("a number");
+    let last: u32 = last.trim().parse().expect("a number");
+    let all = format!("{:016x}", (1_u64 << (last + 1)) - 1);
+    if own.ends_with(&all) {
+        assert!(done.ok().trim_end().ends_with("ffff"), "{done}");
+    } else {
+        // Nobody can give what this machine does not have: a clear error, on every runtime.
+        assert!(done.ends(125).stderr.to_lowercase().contains("operation not permitted"), "{done}");
+        assert!(done.stderr.contains("cap"), "{done}");
+    }
+}
+
+fn pause_stop_kill_and_restart(docker: &Docker) {
+    let status = "{{.State.Status}}";
+    let script = "trap 'exit 3' TERM; trap 'exit 4' HUP; while sleep 0.05; do echo; done";
+    docker.start("one", &[], script);
+    let turns = || docker.run(&["logs", "one"]).ok().lines().count();
+    until("the program runs", || (turns() > 0).then_some(()));
+    docker.ok(&["pause", "one"]);
+    assert_eq!(docker.inspect("one", status), "paused");
+    let before = turns();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(turns(), before, "a paused program does nothing");
+    let done = docker.run(&["exec", "one", "true"]);
+    assert!(done.fails().contains("is paused"), "{done}");
+    docker.ok(&["unpause", "one"]);
+    until("the program goes on", || (turns() > before).then_some(()));
+    assert_eq!(docker.inspect("one", status), "running");
+    docker.ok(&["stop", "--time=20", "one"]);
+    let ended = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}";
+    assert_eq!(docker.inspect("one", ended), "exited 3 false");
+    docker.ok(&["start", "one"]);
+    docker.ok(&["kill", "--signal=HUP", "one"]);
+    docker.becomes("one", ended, "exited 4 false");
+    docker.ok(&["restart", "one"]);
+    docker.ok(&["kill", "one"]);
+    docker.becomes("one", ended, "exited 137 false");
+    let done = docker.run(&["kill", "one"]);
+    assert!(done.fails().contains("is not running"), "{done}");
+    // A program that does not listen to TERM is killed, also while it is paused.
+    docker.start("deaf", &[], "exec sleep 1000");
+    docker.ok(&["stop", "--time=1", "deaf"]);
+    assert_eq!(docker.inspect("deaf", ended), "exited 137 false");
+    docker.ok(&["start", "deaf"]);
+    docker.ok(&["pause", "deaf"]);
+    docker.ok(&["rm", "--force", "deaf"]);
+
+    docker.start("failing", &["--restart=on-failure:2"], "echo turn; exit 4");
+    docker.becomes(
+        "failing",
+        "{{.RestartCount}} {{.State.Status}} {{.State.ExitCode}}",
+        "2 exited 4",
+    );
+    assert_eq!(docker.ok(&["logs", "failing"]), "turn\nturn\nturn");
+    let script = "echo >> /turns; [ $(wc -l < /turns) -lt 3 ] || exec sleep 1000";
+    docker.start("always", &["--restart=always"], script);
+    docker.becomes("always", "{{.RestartCount}} {{.State.Status}}", "2 running");
+}
+
+/// The program that is killed for its memory is known as such.
+fn oom_killed(docker: &Docker) {
+    let script = "x=$(head -c 90000000 /dev/zero | tr '\\0' x)";
+    let run = ["run", "--name=greedy", "--memory=24m", "--memory-swap=24m", "--network=none"];
+    let done = docker.run(&[&run[..], &[IMAGE, "sh", "-c", script]].concat());
+    done.ends(137);
+    docker.becomes("greedy", "{{.State.OOMKilled}} {{.State.ExitCode}}", "true 137");
+}
+
+fn networks_ports_and_names(docker: &Docker) {
+    docker.ok(&["network", "create", "back"]);
+    let serve = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www";
+    let options = ["--network=back", "--network-alias=web", "--publish=127.0.0.1:8080:80"];
+    docker.start("server", &options, serve);
+    // The second service reaches the first one by its name and by its alias.
+    for name in ["server", "web"] {
+        let script = format!("until wget -qO- http://{name}/; do sleep 0.1; done 2> /dev/null");
+        let words = ["run", "--rm", "--network=back", IMAGE, "sh", "-c", &script];
+        assert_eq!(docker.ok(&words), "hello");
+    }
+    assert_eq!(docker.ok(&["port", "server", "80"]), "127.0.0.1:8080");
+    let wget = ["/bin/busybox", "wget", "-qO-", "http://127.0.0.1:8080/"];
+    assert_eq!(docker.ground.run(&[], &wget).ok(), "hello\n");
+    let addresses = docker.sh(&[], "ip -o -4 addr").ok().to_owned();
+    assert!(addresses.contains("127.0.0.1/8") && addresses.lines().count() == 1, "{addresses}");
+    // A running container enters and leaves a network.
+    docker.ok(&["network", "connect", "bridge", "server"]);
+    assert_eq!(
+        docker.ok(&["exec", "server", "sh", "-c", "ls -d /sys/class/net/eth* | wc -l"]),
+        "2"
+    );
+    docker.ok(&["network", "disconnect", "back", "server"]);
+    docker.ok(&["rm", "--force", "server"]);
+    docker.ok(&["network", "rm", "back"]);
+}
+
+fn healthchecks(docker: &Docker) {
+    let every = ["--health-interval=300ms", "--health-retries=1", "--health-timeout=10s"];
+    let check = ["--health-cmd=echo checked; test -e /tmp/fine", "--network=none"];
+    docker.start("one", &[&every[..], &check].concat(), "touch /tmp/fine; exec sleep 1000");
+    docker.becomes("one", "{{.State.Health.Status}}", "healthy");
+    docker.ok(&["exec", "one", "rm", "/tmp/fine"]);
+    docker.becomes("one", "{{.State.Health.Status}}", "unhealthy");
+    let log = docker.inspect("one", "{{range .State.Health.Log}}{{.ExitCode}} {{.Output}}{{end}}");
+    assert!(log.contains("0 checked") && log.contains("1 checked"), "{log}");
+}
+
+fn builds(docker: &Docker) {
+    let file = format!(
+        "FROM {IMAGE}\nRUN echo built > /file && chmod 600 /file && chown user /file\n\
+         USER user\nWORKDIR /tmp\nRUN id -un > who && mkdir -p deep/er\n\
+         RUN [\"/bin/cp\", \"/file\", \"deep/er/file\"]\n\
+         ENTRYPOINT [\"cat\"]\nCMD [\"/tmp/who\", \"deep/er/file\"]\n"
+    );
+    let file = docker.ground.file("build/Dockerfile", &file);
+    let dir = file.parent().expect("a directory").to_str().expect("UTF-8");
+    docker.ok(&["build", "--network=none", "--memory=64m", "--tag=built", dir]);
+    assert_eq!(docker.ok(&["run", "--rm", "--network=none", "built"]), "user\nbuilt");
+    docker.ground.file("build/Dockerfile", &format!("FROM {IMAGE}\nRUN exit 42\n"));
+    let done = docker.run(&["build", "--network=none", dir]);
+    assert!(done.fails().contains("returned a non-zero code: 42"), "{done}");
+    docker.ground.file("build/Dockerfile", &format!("FROM {IMAGE}\nRUN [\"nosuch\"]\n"));
+    let done = docker.run(&["build", "--network=none", dir]);
+    assert!(done.fails().contains("executable file not found in $PATH"), "{done}");
+}
+
+fn a_swarm_service_of_two(docker: &Docker) {
+    let local = ["--advertise-addr=127.0.0.1", "--listen-addr=127.0.0.1:2377"];
+    docker.ok(&[&["swarm", "init"], &local[..]].concat());
+    docker.ok(&["network", "create", "--driver=overlay", "front"]);
+    let serve = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www";
+    let create =
+        ["service", "create", "--quiet", "--detach", "--no-resolve-image", "--network=front"];
+    // Names lead to the tasks themselves: a virtual address would want the kernel's IPVS.
+    let web = ["--endpoint-mode=dnsrr", "--name=web", "--replicas=2", "--limit-memory=32m"];
+    docker.ok(&[&create[..], &web, &[IMAGE, "sh", "-c", serve]].concat());
+    let running = || {
+        let states = ["service", "ps", "web", "--format", "{{.CurrentState}}"];
+        let ids = ["ps", "--quiet", "--filter", "label=com.docker.swarm.service.name=web"];
+        let up = docker.ok(&states).lines().filter(|line| line.starts_with("Running")).count();
+        let ids: Vec<String> = docker.ok(&ids).lines().map(str::to_owned).collect();
+        (up == 2 && ids.len() == 2).then_some(ids)
+    };
+    let first = until("two replicas run", running);
+    assert_eq!(docker.inspect(&first[0], "{{.HostConfig.Runtime}}"), docker.ground.runtime.name);
+    assert_eq!(docker.ground.cgroup("memory", "memory.limit_in_bytes"), "33554432");
+
+    let script = "until [ $(nslookup web | grep -c '^Name:') = 2 ]; do sleep 0.2; done
+        wget -qO- http://web/; nslookup web | grep -c '^Name:'";
+    let client = ["--endpoint-mode=dnsrr", "--name=client", "--restart-condition=none"];
+    docker.ok(&[&create[..], &client, &[IMAGE, "sh", "-c", script]].concat());
+    until("the client is done", || {
+        let states = docker.ok(&["service", "ps", "client", "--format", "{{.CurrentState}}"]);
+        assert!(!states.starts_with("Failed"), "{states}");
+        states.starts_with("Complete").then_some(())
+    });
+    assert_eq!(docker.ok(&["service", "logs", "--raw", "client"]), "hello\n2");
+    // A replica that dies is replaced.
+    docker.ok(&["kill", &first[0]]);
+    let second = until("a new replica runs", || running().filter(|ids| !ids.contains(&first[0])));
+    assert!(second.contains(&first[1]), "{second:?}");
+    docker.ok(&["service", "rm", "web", "client"]);
+    until("the replicas are gone", || docker.ok(&["ps", "--quiet"]).is_empty().then_some(()));
+    docker.ok(&["swarm", "leave", "--force"]);
+}
