@@ -3,6 +3,8 @@
 
 #[path = "engines/containerd.rs"]
 mod containerd;
+#[path = "engines/cri.rs"]
+mod cri;
 #[path = "engines/docker.rs"]
 mod docker;
 #[path = "engines/ground.rs"]

@@ -4,7 +4,7 @@
 //! Knows no engine. At its end it looks for processes, mounts, cgroups and state that a runtime has
 //! left, which is a failure; what engines are known to leave themselves it takes away.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
@@ -164,10 +164,9 @@ impl Ground {
     /// An image of busybox, with all its names in /bin, and the probe, as a docker-archive: Podman,
     /// Buildah, Docker and containerd load it. Its name is [`IMAGE`].
     pub fn image(&self) -> PathBuf {
-        let image = self.path("image.tar");
         let parts = self.path("image");
-        let (image_word, parts_word) = (image.to_string_lossy(), parts.to_string_lossy());
-        let words = ["bash", "-c", IMAGE_SCRIPT, "image", &parts_word, &probe().to_string_lossy()];
+        let parts = parts.to_string_lossy();
+        let words = ["bash", "-c", IMAGE_SCRIPT, "image", &parts, &probe().to_string_lossy()];
         let done = self.run(&[], &words);
         let sum = done.ok().split(' ').next().expect("sha256sum prints a sum");
         let config = json!({
@@ -176,13 +175,26 @@ impl Ground {
             "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]},
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{sum}")]},
         });
+        self.archive(IMAGE, &config)
+    }
+
+    /// The files of [`Ground::image`], which has been made, as another image.
+    pub fn image_as(&self, name: &str, config: Value) -> PathBuf {
+        let text = fs::read_to_string(self.path("image/parts/config.json")).expect("an image");
+        let mut image: Value = serde_json::from_str(&text).expect("JSON");
+        image["config"] = config;
+        self.archive(name, &image)
+    }
+
+    fn archive(&self, name: &str, config: &Value) -> PathBuf {
         let layers = ["layer.tar"];
-        let manifest = json!([{"Config": "config.json", "RepoTags": [IMAGE], "Layers": layers}]);
+        let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": layers}]);
         self.file("image/parts/config.json", &config.to_string());
         self.file("image/parts/manifest.json", &manifest.to_string());
+        let image = self.path("image.tar");
+        let parts = self.path("image/parts");
+        let tar = ["tar", "-C", &parts.to_string_lossy(), "-cf", &image.to_string_lossy()];
         let files = ["config.json", "layer.tar", "manifest.json"];
-        let parts_word = format!("{parts_word}/parts");
-        let tar = ["tar", "-C", &parts_word, "-cf", &image_word];
         self.run(&[], &[&tar[..], &files].concat()).ok();
         image
     }
@@ -191,9 +203,16 @@ impl Ground {
     /// [`Ground::tag`] as the parent: `cgroup("memory", "memory.limit_in_bytes")`.
     #[track_caller]
     pub fn cgroup(&self, controller: &str, file: &str) -> String {
+        self.cgroup_of("", controller, file)
+    }
+
+    /// The same, of the container with this id in its cgroup's name.
+    #[track_caller]
+    pub fn cgroup_of(&self, id: &str, controller: &str, file: &str) -> String {
         let is_container = |dir: &PathBuf| {
             let above = dir.parent().and_then(Path::file_name);
-            above.is_some_and(|name| name == self.tag()) && !dir.ends_with("conmon")
+            let own = dir.to_string_lossy().contains(id) && !dir.ends_with("conmon");
+            own && above.is_some_and(|name| name == self.tag())
         };
         let of_controller = format!("/{controller}/");
         let dirs = self.case.cgroups().into_iter().filter(is_container);
