@@ -282,16 +282,22 @@ fn tmpfs_modes(spec: &Spec, rootfs: &Path) -> Vec<Option<u32>> {
     spec.mounts.iter().map(|m| wanted(m).then(|| mode(m)).flatten()).collect()
 }
 
-/// What a mount of type `cgroup` shows: on a hybrid machine the v1 hierarchies.
+/// What a mount of type `cgroup` shows: on a hybrid machine the v1 hierarchies. Where a rootless
+/// container has no group of its own, it stays in the launcher's.
 fn cgroup_mounts(cgroup: &Cgroup, hierarchies: &Hierarchies) -> CgroupMounts {
     let v1 = |group: &&crate::cgroup::Group| group.version == Version::V1;
+    let own = cgroup.left_out(hierarchies);
     match hierarchies.mode() {
         Mode::None => CgroupMounts::None,
         Mode::V2 => {
-            let directory = cgroup.v2().map_or_else(String::new, |group| group.path.clone());
+            let group = cgroup.v2().or(own.v2());
+            let directory = group.map_or_else(String::new, |group| group.path.clone());
             CgroupMounts::V2 { directory }
         }
-        _ => CgroupMounts::V1(cgroup.groups.iter().filter(v1).map(v1_mount).collect()),
+        _ => {
+            let groups = cgroup.groups.iter().chain(&own.groups);
+            CgroupMounts::V1(groups.filter(v1).map(v1_mount).collect())
+        }
     }
 }
 

@@ -125,6 +125,18 @@ impl Cgroup {
         Ok(Cgroup { groups, waiting: Vec::new() })
     }
 
+    /// The groups that this process is in, of the hierarchies where the container has none.
+    pub fn left_out(&self, h: &Hierarchies) -> Cgroup {
+        let missing = |hierarchy: &&Hierarchy| {
+            joins(hierarchy) && self.groups.iter().all(|group| group.mount != hierarchy.mount)
+        };
+        let own = |hierarchy: &Hierarchy| {
+            let below = hierarchy.own_below_mount().trim_end_matches('/');
+            Group::new(hierarchy, format!("{}{below}", hierarchy.mount))
+        };
+        Cgroup { groups: h.all.iter().filter(missing).map(own).collect(), ..Cgroup::default() }
+    }
+
     /// The group of `path` below each of these groups, or below that of one controller only:
     /// `exec --cgroup [CONTROLLER:]PATH`. It must exist, and cannot be outside.
     pub fn below(&self, controller: Option<&str>, path: &str) -> Result<Cgroup> {

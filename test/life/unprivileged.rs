@@ -99,6 +99,20 @@ fn somebody_with_one_id_is_root_inside() {
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), CALLER);
 }
 
+/// A container that gets no cgroup of its own is in the caller's, and sees that one: not an empty
+/// directory.
+#[test]
+fn the_callers_cgroups_are_shown() {
+    let Some(case) = Case::root(&[Need::CgroupV1("memory")]) else { return };
+    let mut bundle = rootless(&case);
+    let mount = json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"});
+    bundle.push("/mounts", mount);
+    bundle.probe("open /sys/fs/cgroup/memory/tasks r then write /sys/fs/cgroup/memory/tasks 0");
+    let done = run(&case, &mut bundle);
+    assert_eq!(done.value("open /sys/fs/cgroup/memory/tasks"), "ok", "{done}");
+    assert_eq!(done.value("write /sys/fs/cgroup/memory/tasks"), "EROFS", "{done}");
+}
+
 #[test]
 fn the_life_of_a_container_without_root() {
     let Some(case) = Case::root(&[]) else { return };
