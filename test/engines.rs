@@ -1,6 +1,8 @@
 //! Engines, as Debian packages them, on tiny-ce and on runc: what a user of Podman, Buildah and the
 //! others sees must be the same, so that a failure here is ours and not the engine's.
 
+#[path = "engines/buildah.rs"]
+mod buildah;
 #[path = "engines/containerd.rs"]
 mod containerd;
 #[path = "engines/cri.rs"]
@@ -9,5 +11,5 @@ mod cri;
 mod docker;
 #[path = "engines/ground.rs"]
 mod ground;
-#[path = "engines/podman.rs"]
+#[path = "engines/podman/mod.rs"]
 mod podman;

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tiny_ce_test::{Case, Done, Need, PATIENCE, Running, probe, run, tiny_ce};
+use tiny_ce_test::{Case, Done, Need, PATIENCE, Running, cgroup_v2, probe, run, tiny_ce};
 
 /// One that engines are told to use.
 pub struct Runtime {
@@ -35,12 +35,28 @@ pub const IMAGE: &str = "localhost/busybox:1";
 /// How long an engine's processes may take to be gone after its last command.
 const DYING: Duration = Duration::from_secs(10);
 
-/// PID 1 of the ground, which lives as long as its standard input is open: the mounts are those of
-/// a machine that has just been started. Who ignores SIGCHLD has its orphans reaped by the kernel.
+/// Somebody who is not root, known to the ground's `/etc`; with [`TENANT_IDS`] for containers.
+pub const TENANT: &str = "54322";
+
+/// The first of the 65536 ids that are the tenant's, and after them Podman's `containers`.
+pub const TENANT_IDS: u32 = 300_000;
+
+/// PID 1 of the ground, which lives as long as its standard input is open. `/run` is that of a
+/// machine that has just been started, `/etc` is the host's and may be changed; both vanish.
+/// Who ignores SIGCHLD has its orphans reaped by the kernel.
 const KEEPER: &str = "
     set -e
     mount -t tmpfs -o mode=755 run /run
-    mkdir /run/lock
+    mkdir -p /run/lock /run/user/$1 /run/ground/etc /run/ground/work
+    chown $1:$1 /run/user/$1
+    chmod 700 /run/user/$1
+    layers=upperdir=/run/ground/etc,workdir=/run/ground/work
+    mount -t overlay -o lowerdir=/etc,$layers etc /etc
+    echo tenant:x:$1:$1::/run/user/$1:/bin/sh >> /etc/passwd
+    echo tenant:x:$1: >> /etc/group
+    for file in /etc/subuid /etc/subgid; do
+        printf 'tenant:%d:65536\\ncontainers:%d:65536\\n' $2 $(($2 + 65536)) > $file
+    done
     ip link set lo up
     echo ready: $$
     exec env --ignore-signal=CHLD cat > /dev/null
@@ -69,7 +85,7 @@ pub struct Ground {
     keeper: Option<Running>,
     pid: u32,
     mounts: BTreeSet<String>,
-    /// Parts of lines in mountinfo that the engine leaves by itself.
+    /// What the engine leaves by itself: parts of lines in mountinfo, names of cgroups.
     pub leaves: RefCell<Vec<String>>,
 }
 
@@ -85,7 +101,8 @@ impl Ground {
         let case = Case::root(&all)?;
         let namespaces = ["--fork", "--kill-child", "--mount", "--net", "--pid", "--mount-proc"];
         let mut command = Command::new("unshare");
-        command.args(namespaces).args(["sh", "-c", KEEPER]).env("TINY_CE_CASE", case.tag());
+        command.args(namespaces).args(["sh", "-c", KEEPER, "keeper", TENANT]);
+        command.arg(TENANT_IDS.to_string()).env("TINY_CE_CASE", case.tag());
         let mut keeper = Running::start(&mut command, case.dir());
         keeper.line("ready: 1");
         let children = format!("/proc/{0}/task/{0}/children", keeper.pid());
@@ -173,6 +190,7 @@ impl Ground {
             "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" },
             "os": "linux",
             "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"]},
+            "history": [{"created_by": "the ground"}],
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{sum}")]},
         });
         self.archive(IMAGE, &config)
@@ -199,8 +217,8 @@ impl Ground {
         image
     }
 
-    /// What one of the parent's cgroups says, of a container whose engine was told of
-    /// [`Ground::tag`] as the parent: `cgroup("memory", "memory.limit_in_bytes")`.
+    /// What a file of the one container's cgroup says, whose engine was told of [`Ground::tag`] as
+    /// the parent: `cgroup("memory", "memory.limit_in_bytes")`. `"unified"` is cgroup v2.
     #[track_caller]
     pub fn cgroup(&self, controller: &str, file: &str) -> String {
         self.cgroup_of("", controller, file)
@@ -209,18 +227,24 @@ impl Ground {
     /// The same, of the container with this id in its cgroup's name.
     #[track_caller]
     pub fn cgroup_of(&self, id: &str, controller: &str, file: &str) -> String {
+        let text = self.find_cgroup(id, controller, file);
+        text.unwrap_or_else(|| panic!("no {file} of {controller}"))
+    }
+
+    /// The same; none if there is no such file.
+    pub fn find_cgroup(&self, id: &str, controller: &str, file: &str) -> Option<String> {
         let is_container = |dir: &PathBuf| {
             let above = dir.parent().and_then(Path::file_name);
             let own = dir.to_string_lossy().contains(id) && !dir.ends_with("conmon");
             own && above.is_some_and(|name| name == self.tag())
         };
-        let of_controller = format!("/{controller}/");
-        let dirs = self.case.cgroups().into_iter().filter(is_container);
-        let mut dirs = dirs.filter(|dir| dir.to_string_lossy().contains(&of_controller));
-        let dir = dirs.next().unwrap_or_else(|| panic!("no cgroup of {controller}"));
-        let file = dir.join(file);
-        let text = fs::read_to_string(&file);
-        text.unwrap_or_else(|error| panic!("{}: {error}", file.display())).trim().to_owned()
+        let mount = match (cgroup_v2(), controller) {
+            (true, "unified") => Path::new("/sys/fs/cgroup").join(self.tag()),
+            _ => Path::new("/sys/fs/cgroup").join(controller),
+        };
+        let mut dirs = self.case.cgroups().into_iter().filter(is_container);
+        let dir = dirs.find(|dir| dir.starts_with(&mount))?;
+        Some(fs::read_to_string(dir.join(file)).ok()?.trim().to_owned())
     }
 
     /// That the container whose state is there was made by the runtime and by no other, which an
@@ -255,9 +279,15 @@ impl Ground {
 
     /// Remove the parent cgroups, which engines leave; what is below them is a container's.
     fn remove_parents(&self) {
-        for dir in self.case.cgroups() {
-            if dir.ends_with(self.tag()) || dir.ends_with("conmon") {
-                let _ = fs::remove_dir(dir.join("conmon"));
+        let mut dirs = self.case.cgroups();
+        dirs.sort_by_key(|dir| std::cmp::Reverse(dir.as_os_str().len()));
+        let leaves = self.leaves.borrow();
+        for dir in dirs {
+            if [self.tag(), "conmon"]
+                .into_iter()
+                .chain(leaves.iter().map(String::as_str))
+                .any(|name| dir.ends_with(name))
+            {
                 let _ = fs::remove_dir(dir);
             }
         }

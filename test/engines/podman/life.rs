@@ -1,0 +1,262 @@
+//! Commands: a container is run, looked at, spoken to, stopped.
+
+use super::{Podman, on};
+use crate::ground::{IMAGE, on_each_runtime};
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixDatagram;
+use tiny_ce_test::{Done, PATIENCE};
+
+on_each_runtime!(
+    exit_statuses_and_texts,
+    standard_streams,
+    a_terminal,
+    what_is_typed,
+    exec,
+    stop_and_kill,
+    pause_and_unpause,
+    restarts,
+    health,
+    files_processes_and_logs,
+    create_init_start,
+    ready_is_told,
+);
+
+fn exit_statuses_and_texts(podman: &Podman) {
+    podman.once(&[], &["true"]).ends(0);
+    podman.once(&[], &["sh", "-c", "exit 5"]).ends(5);
+    let done = podman.once(&[], &["nosuch"]);
+    assert!(done.ends(127).stderr.contains("executable file not found in $PATH"), "{done}");
+    let done = podman.once(&[], &["/no/such"]);
+    assert!(done.ends(127).stderr.contains("no such file or directory"), "{done}");
+    for path in ["/etc/passwd", "/etc"] {
+        let done = podman.once(&[], &[path]);
+        assert!(done.ends(126).stderr.to_lowercase().contains("permission denied"), "{done}");
+    }
+    podman.detached("web", &[], &["sleep", "600"]);
+    let exec = |word| podman.run(&["exec", "web", word]);
+    let done = exec("nosuch");
+    assert!(done.ends(127).stderr.contains("executable file not found in $PATH"), "{done}");
+    let done = exec("/etc/passwd");
+    assert!(done.ends(126).stderr.to_lowercase().contains("permission denied"), "{done}");
+}
+
+fn standard_streams(podman: &Podman) {
+    let done = podman.once(&[], &["sh", "-c", "echo out; echo err >&2; cat"]);
+    assert_eq!((done.ok(), done.stderr.as_str()), ("out\n", "err\n"));
+    let mut running = podman.beside(&podman.container(&["--rm", "-i"], &["cat"]));
+    running.stdin().expect("a pipe").write_all(b"to and fro\n").expect("written");
+    assert_eq!(running.done().ok(), "to and fro\n");
+    // A descriptor that is handed on.
+    podman.ground.file("handed", "handed on\n");
+    let run = podman.container(&["--rm", "--preserve-fds=1"], &["cat", "/proc/self/fd/3"]);
+    let line = format!("exec \"$@\" 3< '{}'", podman.ground.path("handed").display());
+    let words = [&["sh", "-c", &line, "sh"], &podman.words(&run)[..]].concat();
+    assert_eq!(podman.ground.run(&podman.env(), &words).ok(), "handed on\n");
+}
+
+fn a_terminal(podman: &Podman) {
+    // Podman sends the size while the program is already running.
+    let script = "until [ \"$(stty size)\" = \"24 80\" ]; do sleep 0.02; done 2> /dev/null
+        exec /probe tty then exit 4";
+    let words = ["sh", "-c", script];
+    is_a_terminal(podman.terminal(&podman.container(&["--rm", "-it"], &words)).ends(4));
+    podman.detached("web", &[], &["sleep", "600"]);
+    is_a_terminal(podman.terminal(&[&["exec", "-it", "web"], &words[..]].concat()).ends(4));
+    // -t alone: a terminal inside, none outside.
+    let done = podman.run(&["exec", "-t", "web", "tty"]);
+    assert!(done.ok().starts_with("/dev/pts/"), "{done}");
+    assert_eq!(podman.run(&["exec", "web", "tty"]).ends(1).stdout, "not a tty\n");
+}
+
+/// What a program finds whose terminal has 24 rows and 80 columns.
+#[track_caller]
+fn is_a_terminal(done: &Done) {
+    for number in 0..3 {
+        assert_eq!(done.value(&format!("tty.{number}")), "24 80", "{done}");
+    }
+    assert_eq!(done.value("tty.controlling"), "ok", "{done}");
+}
+
+fn what_is_typed(podman: &Podman) {
+    let run = podman.container(&["--rm", "-it"], &["sh"]);
+    let mut running = podman.ground.beside_terminal(&podman.env(), &podman.words(&run));
+    let mut stdin = running.stdin().expect("a pipe");
+    // The shell's echo has the words, not their sum.
+    stdin.write_all(b"echo sum: $((40 + 2))\n").expect("typed");
+    running.line("sum: 42");
+    // Control-C ends what runs in the foreground, and not the shell.
+    stdin.write_all(b"echo asleep: $((1 + 1)); sleep 600\n").expect("typed");
+    running.line("asleep: 2");
+    stdin.write_all(b"\x03").expect("typed");
+    stdin.write_all(b"exit 7\n").expect("typed");
+    running.exited().ends(7);
+}
+
+fn exec(podman: &Podman) {
+    let limited = ["--memory=64m", "--cap-drop=all", "--cap-add=chown", "--hostname=web"];
+    podman.detached("web", &limited, &["sleep", "600"]);
+    let exec = |options: &[&str], words: &[&str]| {
+        podman.run(&[&["exec"], options, &["web"], words].concat())
+    };
+    exec(&[], &["sh", "-c", "exit 3"]).ends(3);
+    let options = ["--user=1000:5", "--workdir=/tmp", "--env=COLOUR=red"];
+    let done = exec(&options, &["sh", "-c", "id -u; id -g; pwd; echo $COLOUR; hostname"]);
+    assert_eq!(done.ok(), "1000\n5\n/tmp\nred\nweb\n");
+    // It is where the container is, and may do what the container may.
+    let init = |file: &str| exec(&[], &["sh", "-c", file]).ok().to_owned();
+    let namespaces = |pid| init(&format!("for n in /proc/{pid}/ns/*; do readlink $n; done"));
+    assert_eq!(namespaces("1"), namespaces("self"));
+    let same = "for file in cgroup limits; do cmp /proc/1/$file /proc/self/$file; done";
+    assert_eq!(init(same), "");
+    let rights = |pid: &str| init(&format!("grep -E '^(Cap|NoNew|Secc)' /proc/{pid}/status"));
+    assert_eq!(rights("1"), rights("self"));
+    assert!(rights("self").contains("CapEff:\t0000000000000001"));
+    let done = exec(&["--privileged"], &["grep", "CapEff", "/proc/self/status"]);
+    assert!(done.ok().trim().ends_with("1fffeffffff") || done.ok().contains("3fffff"), "{done}");
+    exec(&["--detach"], &["sh", "-c", "echo $$ > /tmp/pid; mv /tmp/pid /tmp/detached"]).ok();
+    let wait = "until [ -e /tmp/detached ]; do sleep 0.02; done; cat /tmp/detached";
+    assert_ne!(init(wait).trim(), "1");
+    let mut running = podman.beside(&["exec", "-i", "web", "cat"]);
+    running.stdin().expect("a pipe").write_all(b"to and fro\n").expect("written");
+    assert_eq!(running.done().ok(), "to and fro\n");
+}
+
+fn stop_and_kill(podman: &Podman) {
+    let script = "trap 'exit 9' TERM; trap 'echo usr1: seen' USR1; echo ready: yes
+        while :; do sleep 0.02; done";
+    // Both are there when their programs have set their traps.
+    let ready = |name, options: &[&str]| {
+        let options = [&["--name", name], options].concat();
+        let mut running = podman.beside(&podman.container(&options, &["sh", "-c", script]));
+        running.line("ready:");
+        running
+    };
+    let mut polite = ready("polite", &[]);
+    podman.run(&["kill", "--signal=USR1", "polite"]).ok();
+    polite.line("usr1:");
+    podman.run(&["stop", "polite"]).ok();
+    polite.exited().ends(9);
+    // PID 1 hears no TERM that it does not ask for: after the timeout comes KILL.
+    podman.detached("deaf", &[], &["sleep", "600"]);
+    podman.run(&["stop", "--time=1", "deaf"]).ok();
+    assert_eq!(podman.inspect("deaf", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+    // All of its processes go with it.
+    podman.detached("many", &[], &["sh", "-c", "sleep 600 & sleep 600 & wait"]);
+    podman.run(&["kill", "many"]).ok();
+    assert_eq!(podman.run(&["wait", "many"]).ok(), "137\n");
+    podman.run(&["kill", "many"]).fails();
+    let mut signal = ready("signal", &["--stop-signal=USR1", "--stop-timeout=1"]);
+    podman.run(&["stop", "signal"]).ok();
+    signal.line("usr1:");
+    signal.exited().ends(137);
+}
+
+fn pause_and_unpause(podman: &Podman) {
+    podman.detached("web", &[], &["sleep", "600"]);
+    // On a hybrid machine there are two freezers.
+    let frozen = || {
+        let v1 = podman.ground.find_cgroup("", "freezer", "freezer.state");
+        let v2 = podman.ground.find_cgroup("", "unified", "cgroup.freeze");
+        v1.is_some_and(|state| state == "FROZEN") || v2.is_some_and(|freeze| freeze == "1")
+    };
+    podman.run(&["pause", "web"]).ok();
+    assert_eq!((podman.inspect("web", "{{.State.Status}}").as_str(), frozen()), ("paused", true));
+    let done = podman.run(&["exec", "web", "true"]);
+    assert!(done.fails().contains("state"), "{done}");
+    podman.run(&["unpause", "web"]).ok();
+    assert_eq!((podman.inspect("web", "{{.State.Status}}").as_str(), frozen()), ("running", false));
+    podman.run(&["exec", "web", "true"]).ok();
+    // A paused container can be removed.
+    podman.run(&["pause", "web"]).ok();
+    podman.run(&["rm", "--force", "--time=0", "web"]).ok();
+}
+
+fn restarts(podman: &Podman) {
+    podman.detached("web", &[], &["sleep", "600"]);
+    let pid = podman.inspect("web", "{{.State.Pid}}");
+    podman.run(&["restart", "--time=0", "web"]).ok();
+    assert_ne!(podman.inspect("web", "{{.State.Pid}}"), pid);
+    podman.run(&["stop", "--time=0", "web"]).ok();
+    podman.run(&["start", "web"]).ok();
+    podman.run(&["exec", "web", "true"]).ok();
+    // A policy: it fails twice more.
+    podman.detached("weak", &["--restart=on-failure:2"], &["sh", "-c", "exit 3"]);
+    let three = "until [ \"$(podman inspect -f '{{.RestartCount}} {{.State.Status}}' weak)\" = \
+        '2 exited' ]; do sleep 0.1; done";
+    podman.ground.run(&podman.env(), &["timeout", "30", "sh", "-c", three]).ok();
+    assert_eq!(podman.inspect("weak", "{{.State.ExitCode}}"), "3");
+}
+
+/// Without systemd nothing runs it by the clock.
+fn health(podman: &Podman) {
+    let test = "--health-cmd=test -e /tmp/well";
+    let options = [test, "--health-interval=disable", "--health-retries=1"];
+    podman.detached("web", &options, &["sleep", "600"]);
+    podman.run(&["healthcheck", "run", "web"]).ends(1);
+    podman.run(&["exec", "web", "touch", "/tmp/well"]).ok();
+    podman.run(&["healthcheck", "run", "web"]).ends(0);
+    assert_eq!(podman.inspect("web", "{{.State.Health.Status}}"), "healthy");
+}
+
+fn files_processes_and_logs(podman: &Podman) {
+    podman.detached("web", &[], &["sh", "-c", "echo one; echo two >&2; exec sleep 600"]);
+    let (to, from) = (podman.ground.file("sent", "sent\n"), podman.ground.path("got"));
+    let (to, got) = (to.to_str().expect("UTF-8"), from.to_str().expect("UTF-8"));
+    podman.run(&["cp", to, "web:/tmp/sent"]).ok();
+    podman.run(&["cp", "web:/tmp/sent", got]).ok();
+    assert_eq!(fs::read_to_string(&from).expect("copied"), "sent\n");
+    let top = podman.run(&["top", "web", "pid", "args"]);
+    assert!(top.ok().lines().any(|line| line.starts_with("1 ") && line.contains("sleep 600")));
+    let ps = podman.run(&["ps", "--format={{.Names}} {{.Status}}"]);
+    assert!(ps.ok().starts_with("web Up "), "{ps}");
+    podman.run(&["stop", "--time=0", "web"]).ok();
+    let logs = podman.run(&["logs", "web"]);
+    assert_eq!((logs.ok(), logs.stderr.as_str()), ("one\n", "two\n"));
+    let changes = podman.run(&["diff", "web"]);
+    assert!(changes.ok().lines().any(|line| line == "A /tmp/sent"), "{changes}");
+    let images = ["commit", "--quiet", "web", "localhost/sent:1"];
+    podman.run(&images).ok();
+    let mut run = podman.container(&["--rm"], &["cat", "/tmp/sent"]);
+    let image = run.iter().position(|word| *word == IMAGE).expect("an image");
+    run[image] = "localhost/sent:1";
+    assert_eq!(podman.run(&run).ok(), "sent\n");
+}
+
+fn create_init_start(podman: &Podman) {
+    let mut create = podman.container(&["--name=web"], &["sh", "-c", "echo started; exit 6"]);
+    create[0] = "create";
+    podman.run(&create).ok();
+    podman.run(&["init", "web"]).ok();
+    assert_eq!(podman.inspect("web", "{{.State.Status}}"), "initialized");
+    let done = podman.run(&["start", "--attach", "web"]);
+    assert_eq!(done.ends(6).stdout, "started\n");
+    // Initialized and never started, it can be removed.
+    let mut create = podman.container(&["--name=never"], &["true"]);
+    create[0] = "create";
+    podman.run(&create).ok();
+    podman.run(&["init", "never"]).ok();
+    podman.run(&["rm", "--force", "--time=0", "never"]).ok();
+    let info = podman.run(&["info", "--format={{.Host.OCIRuntime.Name}}"]);
+    assert_eq!(info.ok().trim(), podman.ground.runtime.name);
+}
+
+/// What the program sends to $NOTIFY_SOCKET reaches the service manager's.
+fn ready_is_told(podman: &Podman) {
+    let path = podman.ground.path("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut env = podman.env();
+    env.push(("NOTIFY_SOCKET", &path));
+    let options = ["--detach", "--name=web", "--sdnotify=container"];
+    let script = "/probe notify READY=1 && exec sleep 600";
+    let run = podman.container(&options, &["sh", "-c", script]);
+    podman.ground.run(&env, &podman.words(&run)).ok();
+    let mut bytes = [0; 4096];
+    let mut seen = String::new();
+    while !seen.contains("READY=1") || !seen.contains("MAINPID=") {
+        let length = socket.recv(&mut bytes).unwrap_or_else(|error| panic!("{error}: {seen:?}"));
+        seen.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        seen.push('\n');
+    }
+}

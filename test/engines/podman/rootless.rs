@@ -1,0 +1,89 @@
+//! Podman for somebody who is not root: ids by newuidmap(1), storage and state below $HOME and
+//! $XDG_RUNTIME_DIR.
+
+use super::{Podman, configuration};
+use crate::ground::{Ground, TENANT, TENANT_IDS, on_each_runtime};
+use std::fs;
+use std::os::unix::fs::chown;
+use tiny_ce_test::Need;
+
+on_each_runtime!(a_day_of_the_tenant, what_the_tenants_containers_find);
+
+/// Run `test` by the tenant under the runtime; the containers are removed after it, and the process
+/// that holds the tenant's namespaces is ended.
+fn on(runtime: &'static str, test: fn(&Podman)) {
+    let needs = ["podman", "conmon", "newuidmap", "setpriv"].map(Need::Program);
+    let Some(ground) = Ground::new(runtime, &needs) else { return };
+    let podman = Podman::of_tenant(ground);
+    test(&podman);
+    podman.remove_all();
+    podman.run(&["system", "migrate"]).ok();
+    let state = format!("/run/user/{TENANT}/{runtime}");
+    let entries = fs::read_dir(podman.ground.seen(&state)).expect("the tenant's state");
+    assert_eq!(entries.count(), 0, "state left in {state}");
+}
+
+impl Podman {
+    fn of_tenant(ground: Ground) -> Podman {
+        // The tree may be where only root gets to.
+        let runtime = ground.path(ground.runtime.name);
+        if fs::hard_link(&ground.runtime.path, &runtime).is_err() {
+            fs::copy(&ground.runtime.path, &runtime).expect("a copy of the runtime");
+        }
+        let home = ground.path("tenant");
+        fs::create_dir(&home).expect("a home");
+        let id = Some(TENANT.parse().expect("a number"));
+        chown(&home, id, id).expect("chown");
+        let storage = ground.file("podman/storage.conf", "[storage]\ndriver = \"vfs\"\n");
+        let env = vec![
+            ("CONTAINERS_CONF", configuration(&ground, &runtime, "", "")),
+            ("CONTAINERS_STORAGE_CONF", storage),
+            ("HOME", home),
+            ("XDG_RUNTIME_DIR", format!("/run/user/{TENANT}").into()),
+        ];
+        let ids = [format!("--reuid={TENANT}"), format!("--regid={TENANT}")];
+        let become_tenant = ["setpriv", "--clear-groups", "--inh-caps=-all"].map(str::to_owned);
+        let program = become_tenant.into_iter().chain(ids).chain(["podman".into()]).collect();
+        let podman = Podman { ground, program, env, parent: None };
+        podman.load();
+        podman
+    }
+}
+
+fn a_day_of_the_tenant(podman: &Podman) {
+    podman.once(&[], &["sh", "-c", "exit 5"]).ends(5);
+    podman.once(&[], &["nosuch"]).ends(127);
+    podman.once(&[], &["/etc/passwd"]).ends(126);
+    podman.detached("web", &["--tty"], &["sleep", "600"]);
+    podman.run(&["exec", "web", "sh", "-c", "exit 3"]).ends(3);
+    assert_eq!(podman.run(&["exec", "--user=5:6", "web", "id", "-u"]).ok(), "5\n");
+    let done = podman.terminal(&["exec", "-it", "web", "tty"]);
+    assert!(done.ok().starts_with("/dev/pts/"), "{done}");
+    assert!(podman.run(&["top", "web", "args"]).ok().contains("sleep 600"));
+    podman.run(&["restart", "--time=0", "web"]).ok();
+    podman.run(&["stop", "--time=0", "web"]).ok();
+    assert_eq!(podman.inspect("web", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+}
+
+fn what_the_tenants_containers_find(podman: &Podman) {
+    let maps = "awk '{print $1, $2, $3}' /proc/self/uid_map; id -u";
+    let expected = format!("0 {TENANT} 1\n1 {TENANT_IDS} 65536\n0\n");
+    assert_eq!(podman.prints(&[], maps), expected);
+    assert_eq!(podman.prints(&["--userns=keep-id"], "id -u"), format!("{TENANT}\n"));
+    assert_eq!(podman.prints(&["--user=1000"], "id -u"), "1000\n");
+    assert_eq!(podman.prints(&[], "touch /x; chown 1000 /x; stat -c %u /x"), "1000\n");
+    let file = podman.ground.file("volume/file", "of the host\n");
+    let volume = format!("--volume={}:/v:ro", file.display());
+    let options = ["--read-only", "--cap-drop=all", "--tmpfs=/t", &volume];
+    let script = "cat /v; grep CapEff /proc/self/status; touch /t/x; touch /x 2>&1 || true";
+    let found = podman.prints(&options, script);
+    let expected = "of the host\nCapEff:\t0000000000000000\ntouch: /x: Read-only file system\n";
+    assert_eq!(found, expected);
+    // The cgroups that the container is in are shown, though none is its own.
+    let found = podman
+        .prints(&[], "ls /sys/fs/cgroup | wc -l; touch /sys/fs/cgroup/*/x 2> /dev/null || echo ro");
+    assert!(!found.starts_with("0\n") && found.ends_with("ro\n"), "{found}");
+    let options = ["--privileged"];
+    podman.prints(&options, "mount -t tmpfs x /tmp && umount /tmp");
+    podman.prints(&["--pid=host"], "true");
+}
