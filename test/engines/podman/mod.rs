@@ -19,13 +19,12 @@ struct Podman {
     parent: Option<String>,
 }
 
-/// Run `test` by root under the runtime; the containers and pods are removed after it.
+/// Run `test` by root under the runtime; the containers are removed after it.
 fn on(runtime: &'static str, test: fn(&Podman)) {
     let needs = ["podman", "conmon"].map(Need::Program);
     let Some(ground) = Ground::new(runtime, &needs) else { return };
     let podman = Podman::new(ground);
     test(&podman);
-    podman.run(&["pod", "rm", "--all", "--force", "--time=0"]).ok();
     podman.remove_all();
 }
 
