@@ -13,3 +13,5 @@ mod docker;
 mod ground;
 #[path = "engines/podman/mod.rs"]
 mod podman;
+#[path = "engines/services.rs"]
+mod services;

@@ -49,15 +49,9 @@ impl Containerd {
         }
         ground.run(&[], &["chmod", "711", &dir]).ok();
         // The shim finds the runtime by its name, and where it is not told one, as "runc".
-        let bin = ground.path("bin");
-        std::fs::create_dir(&bin).expect("a directory");
-        for name in ["runc", ground.runtime.name] {
-            // On runc, both are one.
-            let _ = std::os::unix::fs::symlink(&ground.runtime.path, bin.join(name));
-        }
-        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display());
+        let path = ground.programs();
         let script = format!("echo $$ > {dir}/pid; exec containerd --config {}", config.display());
-        let env = [("PATH", Path::new(&path))];
+        let env = [("PATH", path.as_path())];
         let daemon = Some(ground.beside(&env, &["dash", "-c", &script]));
         until("containerd listens", || Path::new(&socket).exists().then_some(()));
         let containerd = Containerd { ground, daemon, socket };

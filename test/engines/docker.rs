@@ -12,10 +12,7 @@ on_each_runtime!(
     limits_can_be_read_back_and_changed,
     what_a_container_is_made_of,
     pause_stop_kill_and_restart,
-    networks_ports_and_names,
-    healthchecks,
     builds,
-    a_swarm_service_of_two,
 );
 
 /// Debian's client, which goes with its daemon; another one may come first on PATH.
@@ -29,7 +26,7 @@ pub struct Docker {
 }
 
 /// Run `test` under the runtime; the daemon's containers are removed after it.
-fn on(runtime: &'static str, test: fn(&Docker)) {
+pub fn on(runtime: &'static str, test: fn(&Docker)) {
     let needs = ["dockerd", "containerd", "docker-init", "docker-proxy", "iptables", "nft"];
     let needs: Vec<Need> = needs.into_iter().map(Need::Program).collect();
     let Some(ground) = Ground::new(runtime, &[&needs[..], &[Need::File(CLIENT)]].concat()) else {
@@ -56,7 +53,8 @@ impl Docker {
             // That name is the daemon's own.
             words.extend(["--add-runtime", &runtime]);
         }
-        let daemon = Some(ground.beside(&[], &words));
+        let path = ground.programs();
+        let daemon = Some(ground.beside(&[("PATH", &path)], &words));
         // It keeps its own network namespace by a mount, and its data in one.
         let leaves = ["/run/docker/netns/", "/docker/data", "/docker/exec"].map(str::to_owned);
         ground.leaves.borrow_mut().extend(leaves);
@@ -84,16 +82,21 @@ impl Docker {
 
     /// `docker WORDS…`, to its end.
     #[track_caller]
-    fn run(&self, words: &[&str]) -> Done {
+    pub fn run(&self, words: &[&str]) -> Done {
+        self.run_with("0", words)
+    }
+
+    /// The same; `"1"` has images built by BuildKit, `"0"` by the classic builder.
+    #[track_caller]
+    fn run_with(&self, buildkit: &str, words: &[&str]) -> Done {
         let home = self.ground.path("docker");
-        // The classic builder: the other one is a program of its own.
-        let env = [("HOME", home.as_path()), ("DOCKER_BUILDKIT", "0".as_ref())];
+        let env = [("HOME", home.as_path()), ("DOCKER_BUILDKIT", buildkit.as_ref())];
         self.ground.run(&env, &[&[CLIENT, "--host", &self.socket], words].concat())
     }
 
     /// What `docker WORDS…` prints, which must work.
     #[track_caller]
-    fn ok(&self, words: &[&str]) -> String {
+    pub fn ok(&self, words: &[&str]) -> String {
         self.run(words).ok().trim_end().to_owned()
     }
 
@@ -105,27 +108,27 @@ impl Docker {
 
     /// `docker run --rm OPTIONS… IMAGE sh -c SCRIPT`, without a network.
     #[track_caller]
-    fn sh(&self, options: &[&str], script: &str) -> Done {
+    pub fn sh(&self, options: &[&str], script: &str) -> Done {
         let run = ["run", "--rm", "--network=none"];
         self.run(&[&run[..], options, &[IMAGE, "sh", "-c", script]].concat())
     }
 
     /// Start a container of this name that runs the script.
     #[track_caller]
-    fn start(&self, name: &str, options: &[&str], script: &str) {
+    pub fn start(&self, name: &str, options: &[&str], script: &str) {
         let run = ["run", "--detach", "--name", name];
         self.ok(&[&run[..], options, &[IMAGE, "sh", "-c", script]].concat());
     }
 
     /// A template of a container's (or service's) description.
     #[track_caller]
-    fn inspect(&self, name: &str, template: &str) -> String {
+    pub fn inspect(&self, name: &str, template: &str) -> String {
         self.ok(&["inspect", "--format", template, name])
     }
 
     /// Wait until `template` says `wanted` of the container.
     #[track_caller]
-    fn becomes(&self, name: &str, template: &str, wanted: &str) {
+    pub fn becomes(&self, name: &str, template: &str, wanted: &str) {
         until(&format!("{name}: {template} is {wanted}"), || {
             (self.inspect(name, template) == wanted).then_some(())
         });
@@ -421,44 +424,6 @@ fn oom_killed(docker: &Docker) {
     docker.becomes("greedy", "{{.State.OOMKilled}} {{.State.ExitCode}}", "true 137");
 }
 
-fn networks_ports_and_names(docker: &Docker) {
-    docker.ok(&["network", "create", "back"]);
-    let serve = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www";
-    let options = ["--network=back", "--network-alias=web", "--publish=127.0.0.1:8080:80"];
-    docker.start("server", &options, serve);
-    // The second service reaches the first one by its name and by its alias.
-    for name in ["server", "web"] {
-        let script = format!("until wget -qO- http://{name}/; do sleep 0.1; done 2> /dev/null");
-        let words = ["run", "--rm", "--network=back", IMAGE, "sh", "-c", &script];
-        assert_eq!(docker.ok(&words), "hello");
-    }
-    assert_eq!(docker.ok(&["port", "server", "80"]), "127.0.0.1:8080");
-    let wget = ["/bin/busybox", "wget", "-qO-", "http://127.0.0.1:8080/"];
-    assert_eq!(docker.ground.run(&[], &wget).ok(), "hello\n");
-    let addresses = docker.sh(&[], "ip -o -4 addr").ok().to_owned();
-    assert!(addresses.contains("127.0.0.1/8") && addresses.lines().count() == 1, "{addresses}");
-    // A running container enters and leaves a network.
-    docker.ok(&["network", "connect", "bridge", "server"]);
-    assert_eq!(
-        docker.ok(&["exec", "server", "sh", "-c", "ls -d /sys/class/net/eth* | wc -l"]),
-        "2"
-    );
-    docker.ok(&["network", "disconnect", "back", "server"]);
-    docker.ok(&["rm", "--force", "server"]);
-    docker.ok(&["network", "rm", "back"]);
-}
-
-fn healthchecks(docker: &Docker) {
-    let every = ["--health-interval=300ms", "--health-retries=1", "--health-timeout=10s"];
-    let check = ["--health-cmd=echo checked; test -e /tmp/fine", "--network=none"];
-    docker.start("one", &[&every[..], &check].concat(), "touch /tmp/fine; exec sleep 1000");
-    docker.becomes("one", "{{.State.Health.Status}}", "healthy");
-    docker.ok(&["exec", "one", "rm", "/tmp/fine"]);
-    docker.becomes("one", "{{.State.Health.Status}}", "unhealthy");
-    let log = docker.inspect("one", "{{range .State.Health.Log}}{{.ExitCode}} {{.Output}}{{end}}");
-    assert!(log.contains("0 checked") && log.contains("1 checked"), "{log}");
-}
-
 fn builds(docker: &Docker) {
     let file = format!(
         "FROM {IMAGE}\nRUN echo built > /file && chmod 600 /file && chown user /file\n\
@@ -476,44 +441,27 @@ fn builds(docker: &Docker) {
     docker.ground.file("build/Dockerfile", &format!("FROM {IMAGE}\nRUN [\"nosuch\"]\n"));
     let done = docker.run(&["build", "--network=none", dir]);
     assert!(done.fails().contains("executable file not found in $PATH"), "{done}");
+    buildkit(docker, dir);
 }
 
-fn a_swarm_service_of_two(docker: &Docker) {
-    let local = ["--advertise-addr=127.0.0.1", "--listen-addr=127.0.0.1:2377"];
-    docker.ok(&[&["swarm", "init"], &local[..]].concat());
-    docker.ok(&["network", "create", "--driver=overlay", "front"]);
-    let serve = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www";
-    let create =
-        ["service", "create", "--quiet", "--detach", "--no-resolve-image", "--network=front"];
-    // Names lead to the tasks themselves: a virtual address would want the kernel's IPVS.
-    let web = ["--endpoint-mode=dnsrr", "--name=web", "--replicas=2", "--limit-memory=32m"];
-    docker.ok(&[&create[..], &web, &[IMAGE, "sh", "-c", serve]].concat());
-    let running = || {
-        let states = ["service", "ps", "web", "--format", "{{.CurrentState}}"];
-        let ids = ["ps", "--quiet", "--filter", "label=com.docker.swarm.service.name=web"];
-        let up = docker.ok(&states).lines().filter(|line| line.starts_with("Running")).count();
-        let ids: Vec<String> = docker.ok(&ids).lines().map(str::to_owned).collect();
-        (up == 2 && ids.len() == 2).then_some(ids)
+/// BuildKit cannot be told a runtime: it takes the one that is called runc.
+fn buildkit(docker: &Docker, dir: &str) {
+    let build = |steps: &str| {
+        docker.ground.file("build/Dockerfile", &format!("FROM {IMAGE}\n{steps}\n"));
+        docker.run_with("1", &["build", "--progress=plain", "--tag=kit", dir])
     };
-    let first = until("two replicas run", running);
-    assert_eq!(docker.inspect(&first[0], "{{.HostConfig.Runtime}}"), docker.ground.runtime.name);
-    assert_eq!(docker.ground.cgroup("memory", "memory.limit_in_bytes"), "33554432");
-
-    let script = "until [ $(nslookup web | grep -c '^Name:') = 2 ]; do sleep 0.2; done
-        wget -qO- http://web/; nslookup web | grep -c '^Name:'";
-    let client = ["--endpoint-mode=dnsrr", "--name=client", "--restart-condition=none"];
-    docker.ok(&[&create[..], &client, &[IMAGE, "sh", "-c", script]].concat());
-    until("the client is done", || {
-        let states = docker.ok(&["service", "ps", "client", "--format", "{{.CurrentState}}"]);
-        assert!(!states.starts_with("Failed"), "{states}");
-        states.starts_with("Complete").then_some(())
-    });
-    assert_eq!(docker.ok(&["service", "logs", "--raw", "client"]), "hello\n2");
-    // A replica that dies is replaced.
-    docker.ok(&["kill", &first[0]]);
-    let second = until("a new replica runs", || running().filter(|ids| !ids.contains(&first[0])));
-    assert!(second.contains(&first[1]), "{second:?}");
-    docker.ok(&["service", "rm", "web", "client"]);
-    until("the replicas are gone", || docker.ok(&["ps", "--quiet"]).is_empty().then_some(()));
-    docker.ok(&["swarm", "leave", "--force"]);
+    let steps = "RUN echo $((6 * 7)) > /file\nUSER user\nRUN id -un > /tmp/who";
+    build(&format!("{steps}\nCMD cat /file /tmp/who")).ok();
+    assert_eq!(docker.ok(&["run", "--rm", "--network=none", "kit"]), "42\nuser");
+    let done = build("RUN exit 42");
+    assert!(done.fails().contains("exit code: 42"), "{done}");
+    let done = build("RUN [\"nosuch\"]");
+    let text = "exec: \"nosuch\": executable file not found in $PATH";
+    assert!(done.fails().contains(text), "{done}");
+    // It shows what the runtime wrote, so which one that was.
+    assert_eq!(
+        done.stderr.contains("tiny-ce: "),
+        docker.ground.runtime.name == "tiny-ce",
+        "{done}"
+    );
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -31,6 +32,9 @@ impl Runtime {
 
 /// The image that [`Ground::image`] makes has this name.
 pub const IMAGE: &str = "localhost/busybox:1";
+
+/// Cgroups that engines make themselves, below the parent that they are told of.
+const PARENTS: [&str; 2] = ["conmon", "buildkit"];
 
 /// How long an engine's processes may take to be gone after its last command.
 const DYING: Duration = Duration::from_secs(10);
@@ -136,6 +140,18 @@ impl Ground {
         Path::new("/proc").join(self.pid.to_string()).join("root").join(path.trim_matches('/'))
     }
 
+    /// A PATH on which the runtime is known by its name, and as "runc" too: so it is called by
+    /// those who cannot be told, and runc's own name is no way around it.
+    pub fn programs(&self) -> PathBuf {
+        let bin = self.path("bin");
+        fs::create_dir_all(&bin).expect("a directory");
+        for name in ["runc", self.runtime.name] {
+            // On runc, the two are one.
+            let _ = symlink(&self.runtime.path, bin.join(name));
+        }
+        format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()).into()
+    }
+
     /// A command in the ground, with few variables besides `env`.
     pub fn command(&self, env: &[(&str, &Path)], words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
@@ -235,7 +251,8 @@ impl Ground {
     pub fn find_cgroup(&self, id: &str, controller: &str, file: &str) -> Option<String> {
         let is_container = |dir: &PathBuf| {
             let above = dir.parent().and_then(Path::file_name);
-            let own = dir.to_string_lossy().contains(id) && !dir.ends_with("conmon");
+            let own =
+                dir.to_string_lossy().contains(id) && !PARENTS.iter().any(|p| dir.ends_with(p));
             own && above.is_some_and(|name| name == self.tag())
         };
         let mount = match (cgroup_v2(), controller) {
@@ -282,14 +299,10 @@ impl Ground {
         let mut dirs = self.case.cgroups();
         dirs.sort_by_key(|dir| std::cmp::Reverse(dir.as_os_str().len()));
         let leaves = self.leaves.borrow();
-        for dir in dirs {
-            if [self.tag(), "conmon"]
-                .into_iter()
-                .chain(leaves.iter().map(String::as_str))
-                .any(|name| dir.ends_with(name))
-            {
-                let _ = fs::remove_dir(dir);
-            }
+        let names = [self.tag()].into_iter().chain(PARENTS);
+        let names: Vec<&str> = names.chain(leaves.iter().map(String::as_str)).collect();
+        for dir in dirs.iter().filter(|dir| names.iter().any(|name| dir.ends_with(name))) {
+            let _ = fs::remove_dir(dir);
         }
     }
 }
