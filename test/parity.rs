@@ -51,11 +51,15 @@ fn rows(page: &str) -> Vec<Row> {
     rows
 }
 
-/// Names of the tests in a source.
+/// Names of the tests in a source: functions with the attribute, and those that a macro gives it.
 fn tests(source: &str) -> Vec<String> {
     let behind = source.split("#[test]").skip(1);
     let name = |code: &str| Some(code.split_once("fn ")?.1.split_once('(')?.0.to_owned());
-    behind.filter_map(name).collect()
+    let given = source.split("\non_each_runtime!").skip(1);
+    let given = given.flat_map(|code| code.split([';', '}']).next().unwrap_or_default().lines());
+    let given = given.filter(|line| !line.trim_start().starts_with("//"));
+    let given = given.flat_map(|line| line.split(|c: char| !c.is_ascii_lowercase() && c != '_'));
+    behind.filter_map(name).chain(given.map(str::to_owned)).collect()
 }
 
 #[test]
