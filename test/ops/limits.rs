@@ -324,7 +324,7 @@ fn every_option_comes_to_its_file() {
             "134217728",
             "67108864",
         ),
-        (&["--cpu-share", "2048"], "cpu", "cpu.shares", "cpu.weight", "2048", "170"),
+        (&["--cpu-share", "2048"], "cpu", "cpu.shares", "cpu.weight", "2048", "174"),
         (
             &["--cpu-quota", "50000", "--cpu-burst", "20000"],
             "cpu",
