@@ -110,7 +110,7 @@ impl Group {
         let fresh = match self.mkdir() {
             Ok(fresh) => fresh,
             Err(e) => {
-                self.remove_parents();
+                self.remove_parents().ok();
                 return Err(e);
             }
         };

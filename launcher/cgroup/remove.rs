@@ -74,21 +74,24 @@ impl Group {
             },
             other => other.map_err(|e| Error::io(&self.path, "rmdir", &e)),
         };
-        if removed.is_ok() {
-            self.remove_parents();
-        }
-        removed
+        removed.and_then(|()| self.remove_parents())
     }
 
-    /// What was made above, unless others have moved in: rmdir refuses then.
-    pub(super) fn remove_parents(&self) {
+    /// What was made above, unless others have moved in, or it has become theirs.
+    pub(super) fn remove_parents(&self) -> Result<()> {
         let mut path = parent_of(&self.path);
         for _ in 0..self.made_parents {
-            if path.len() <= self.mount.len() || rmdir(path).is_err() {
-                return;
+            if path.len() <= self.mount.len() {
+                break;
+            }
+            match rmdir(path).map_err(|e| Error::io(path, "rmdir", &e)) {
+                Err(e) if matches!(e.errno(), Some(libc::EBUSY | libc::ENOTEMPTY)) => break,
+                Err(e) if matches!(e.errno(), Some(libc::EACCES | libc::EPERM)) => break,
+                done => done?,
             }
             path = parent_of(path);
         }
+        Ok(())
     }
 
     /// Processes that the container moved out of the primary group's sight.

@@ -37,11 +37,12 @@ pub use commands::COMMANDS;
 pub use global::Globals;
 pub use markdown::document;
 
-use crate::{Error, Result, log, spec};
+use crate::{Error, Result, log, spec, sys};
 use table::Options;
 
 /// Run a command line, the program's name first; the result is the exit status.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    sys::signal::outlive_large_files();
     let mut args = args.into_iter();
     let program = args.next().unwrap_or_default();
     let (line, parsed) = parse::parse(args);

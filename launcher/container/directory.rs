@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::record::{CONFIG, INTENT, PLAN, SOCKET, STATE};
 use crate::error::{Error, Result};
 use crate::sys;
 
@@ -43,9 +44,14 @@ impl Directory {
             }
             made => made.map_err(|e| Error::io(path.display(), "mkdir", &e).hint(WHERE))?,
         }
-        let directory = Self::at(path)?;
-        directory.lock()?;
-        Ok(directory)
+        let opened = Self::at(path.clone()).and_then(|it| it.lock().map(|()| it));
+        match &opened {
+            // Somebody has deleted it; what is there now is another's.
+            Err(e) if e.line() == missing().line() => {}
+            Err(_) => drop(std::fs::remove_dir(path)),
+            Ok(_) => {}
+        }
+        opened
     }
 
     /// Open that of an existing container, unlocked.
@@ -142,11 +148,20 @@ impl Directory {
     /// Remove all of it: the container is no more.
     pub fn remove(&self) -> Result<()> {
         match std::fs::remove_dir_all(&self.path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(e) if e.kind() != ErrorKind::NotFound && self.remove_by_name().is_err() => {
                 Err(Error::io(self.path.display(), "rmdir", &e))
             }
             _ => Ok(()),
         }
+    }
+
+    /// The same where no descriptor is left to look into it with.
+    fn remove_by_name(&self) -> std::io::Result<()> {
+        for name in [INTENT, STATE, CONFIG, PLAN, SOCKET] {
+            let _ = std::fs::remove_file(self.path.join(name));
+            let _ = std::fs::remove_file(self.path.join(format!(".{name}")));
+        }
+        std::fs::remove_dir(&self.path)
     }
 }
 

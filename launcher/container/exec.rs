@@ -209,6 +209,8 @@ impl Joining<'_> {
 
     /// Why init is gone without a word.
     fn ended(&self, joined: &Joined) -> Error {
+        // Its child may have been killed, or the channel closed, before it was: nobody waits then.
+        let _ = processes::kill(&joined.child.pidfd, libc::SIGKILL);
         let exit = processes::wait(&joined.child.pidfd, false).ok().flatten();
         end::unexpected(&self.record, exit, "init ended before it became the program")
     }

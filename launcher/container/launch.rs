@@ -14,7 +14,7 @@ use tiny_ce_init::flags::Report;
 use super::channel::{self, Said};
 use super::directory::Directory;
 use super::prepare::{Options, Prepared, ROOTFS, vectors};
-use super::record::{self, Identity, Record, Status, boot_id};
+use super::record::{self, Boot, Identity, Record, Status};
 use crate::cgroup::Processes;
 use crate::compile::mounts::asks_for_ids;
 use crate::compile::namespaces;
@@ -99,6 +99,9 @@ pub fn launch(root: &Path, id: &str, mut prepared: Prepared, options: &Options) 
     }
 }
 
+/// Who is creating it is the one that has this start time.
+const OWN_STAT: &str = "/proc/self/stat";
+
 /// What is about to be made is written down before anything is.
 fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Record> {
     let launcher = std::process::id() as i32;
@@ -108,9 +111,11 @@ fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Re
         bundle: prepared.bundle.to_string_lossy().into_owned(),
         rootfs: prepared.host.rootfs.clone(),
         created: crate::rfc3339::format(SystemTime::now()),
-        launcher: Identity::of(launcher)
-            .ok_or_else(|| Error::new("/proc/self/stat: cannot be read").hint("mount /proc"))?,
-        boot: boot_id(),
+        launcher: Identity::of(launcher).ok_or_else(|| match File::open(OWN_STAT) {
+            Err(e) => Error::io(OWN_STAT, "open", &e),
+            Ok(_) => Error::new(format!("{OWN_STAT}: cannot be read")).hint("mount /proc"),
+        })?,
+        boot: Boot::now(),
         cgroup: std::mem::take(&mut prepared.cgroup),
         network: None,
         resctrl: rdt.map(|rdt| resctrl::Class::locate(rdt, id)).transpose()?,
@@ -159,8 +164,9 @@ fn commit(
     init.net_devices().map_err(|e| init.or_its_end(e))?;
     let process = prepared.spec.process.as_ref();
     super::program::check(process, init.pid()).map_err(|e| init.or_its_end(e))?;
-    let identity =
-        Identity::of(init.pid()).ok_or_else(|| init.undo.ended("init ended as it became ready"))?;
+    let identity = Identity::of(init.pid()).ok_or_else(|| {
+        init.or_its_end(Error::new(format!("/proc/{}/stat: cannot be read", init.pid())))
+    })?;
     let stat = sys::file::stat(&program).map_err(|e| Error::io("init", "fstat", &e))?;
     undo.record.init = Some((identity, stat.st_dev, stat.st_ino));
     undo.directory.put(record::CONFIG, &prepared.config)?;
@@ -314,8 +320,9 @@ impl Undo<'_> {
         self.child.as_ref().map_or(0, |child| child.pid)
     }
 
-    /// Why init is gone without a word.
+    /// Why init is gone without a word. Nobody waits for one that only seems to be.
     fn ended(&self, what: &str) -> Error {
+        let _ = self.child.as_ref().map(|child| process::kill(&child.pidfd, libc::SIGKILL));
         let exit = self.child.as_ref().and_then(|child| process::wait(&child.pidfd, false).ok());
         super::end::unexpected(&self.record, exit.flatten(), what)
     }

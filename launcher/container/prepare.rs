@@ -260,23 +260,44 @@ pub fn vectors(process: Option<&Process>, rootfs: &Path) -> Result<(Vec<CString>
     let mut envp = envp.into_iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>>>()?;
     if !names.contains("HOME") {
         let uid = process.user.as_ref().map_or(0, |user| user.uid);
-        envp.push(c_string(&format!("HOME={}", home(uid, rootfs)))?);
+        envp.push(c_string(&format!("HOME={}", home(uid, rootfs)?))?);
     }
     Ok((argv, envp))
 }
 
 /// Home directory of a user by the container's own /etc/passwd; `/` if it is not there.
-fn home(uid: u32, rootfs: &Path) -> String {
+///
+/// What the image has in its place is its own affair; what the kernel cannot do now is told.
+fn home(uid: u32, rootfs: &Path) -> Result<String> {
     let open = || {
-        let root = crate::sys::file::open_path(rootfs).ok()?;
-        crate::sys::file::read_in_root(&root, Path::new("etc/passwd"), 1 << 20).ok()
+        let root = crate::sys::file::open_path(rootfs)?;
+        crate::sys::file::read_in_root(&root, Path::new("etc/passwd"), 1 << 20)
     };
-    let passwd = open().unwrap_or_default();
+    let passwd = match open() {
+        Err(e) if e.raw_os_error().is_some_and(|errno| !NO_PASSWD.contains(&errno)) => {
+            let path = rootfs.join("etc/passwd");
+            return Err(Error::io(path.display(), "openat2", &e));
+        }
+        passwd => passwd.unwrap_or_default(),
+    };
     let passwd = String::from_utf8_lossy(&passwd);
     let home = passwd.lines().find_map(|line| {
         let mut fields = line.split(':').skip(2);
         let found = fields.next()?.parse() == Ok(uid);
         fields.nth(2).filter(|home| found && home.starts_with('/')).map(str::to_owned)
     });
-    home.unwrap_or_else(|| "/".to_owned())
+    Ok(home.unwrap_or_else(|| "/".to_owned()))
 }
+
+/// What opening and reading says where there is no such file, or another thing of that name.
+const NO_PASSWD: [i32; 9] = [
+    libc::ENOENT,
+    libc::ENOTDIR,
+    libc::ELOOP,
+    libc::EACCES,
+    libc::EPERM,
+    libc::EISDIR,
+    libc::ENXIO,
+    libc::EXDEV,
+    libc::EAGAIN,
+];

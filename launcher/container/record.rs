@@ -60,8 +60,8 @@ pub struct Record {
     pub created: String,
     /// Who is creating it, or has.
     pub launcher: Identity,
-    /// /proc/sys/kernel/random/boot_id: processes of another boot are not meant.
-    pub boot: String,
+    /// /proc/sys/kernel/random/boot_id, if it could be read: processes of another boot are not meant.
+    pub boot: Boot,
     /// Where its processes are.
     pub cgroup: Cgroup,
     /// What has to be undone with the container.
@@ -107,10 +107,23 @@ impl Status {
     }
 }
 
-/// This boot, or the empty string where the kernel does not tell.
-pub fn boot_id() -> String {
-    let id = sys::file::read_small("/proc/sys/kernel/random/boot_id");
-    id.map(|id| id.trim().to_owned()).unwrap_or_default()
+/// A run of the kernel, by its random name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boot(String);
+
+impl Boot {
+    /// The one that is now; without a name where the kernel does not tell.
+    pub fn now() -> Boot {
+        let id = sys::file::read_small("/proc/sys/kernel/random/boot_id");
+        Boot(id.map(|id| id.trim().to_owned()).unwrap_or_default())
+    }
+
+    /// Whether it is the one that is now. If that cannot be told, it may be: pids are compared with
+    /// their start times then, and nobody who lives is taken for dead.
+    pub fn is_now(&self) -> bool {
+        let now = Boot::now();
+        self.0.is_empty() || now.0.is_empty() || *self == now
+    }
 }
 
 impl Record {
@@ -144,13 +157,13 @@ impl Record {
     /// Init, if it lives.
     pub fn living_init(&self) -> Option<Identity> {
         let (init, ..) = self.init?;
-        (self.boot == boot_id() && init.alive()).then_some(init)
+        (self.boot.is_now() && init.alive()).then_some(init)
     }
 
     /// What the container is doing.
     pub fn status(&self) -> Status {
         if self.init.is_none() {
-            let creating = self.boot == boot_id() && self.launcher.alive();
+            let creating = self.boot.is_now() && self.launcher.alive();
             return if creating { Status::Creating } else { Status::Stopped };
         }
         match self.living_init() {

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::directory::Directory;
-use super::record::{Identity, Record, boot_id};
+use super::record::{Identity, Record};
 use crate::error::{Error, Result};
 use crate::spec::id;
 use crate::sys::{pidfd, process};
@@ -34,7 +34,7 @@ impl Waiting {
                 let text = "the container is not ready: its creation goes on, or was broken off";
                 return Err(Error::new(text).hint("wait for \"tiny-ce create\" to end"));
             };
-            if record.boot != boot_id() {
+            if !record.boot.is_now() {
                 return Err(unknown());
             }
             let pidfd = match process::pidfd_open(init.pid) {

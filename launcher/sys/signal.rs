@@ -17,6 +17,14 @@ pub fn all() -> io::Result<OwnedFd> {
     }
 }
 
+/// A file that may not grow is an errno of write(2), EFBIG, and not the end of the process.
+pub fn outlive_large_files() {
+    // SAFETY: to ignore a signal, no code of ours is run.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
 /// The next signal.
 pub fn next(signals: &OwnedFd) -> io::Result<i32> {
     let mut info = [0u8; 128];

@@ -10,6 +10,7 @@
 #include <asm/ptrace.h>
 #include <asm/signal.h>
 #include <linux/elf.h>
+#include <linux/prctl.h>
 #include <linux/ptrace.h>
 #include <linux/uio.h>
 #include <linux/wait.h>
@@ -170,6 +171,8 @@ static void start(const int *gate, char **words)
     char nothing;
     SYS(close, gate[1]);
     SYS(read, gate[0], &nothing, 1);
+    /* Killed for having hung, the tracer takes it along. */
+    SYS(prctl, PR_SET_PDEATHSIG, SIGKILL);
     long result = SYS(execve, words[0], words, probe_env);
     print("fault: %s\n", errno_name(result));
     leave(127);

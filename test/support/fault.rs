@@ -7,6 +7,7 @@ use crate::process::{Done, run};
 use crate::{Case, probe};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
 
 /// Whose system calls are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Faulted {
     pub done: Done,
     /// The number of the call at which the fault was; none, if there were not so many calls.
     pub hit: Option<i64>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl Case {
@@ -63,8 +66,10 @@ impl Case {
             Fault::Orphan => "orphan".to_owned(),
             Fault::Errno(errno) => errno.to_string(),
         };
+        let begin = Instant::now();
         let (done, report) = self.traced(whose, &what, point, command);
-        Faulted { done, hit: values(&report, "hit: ").next().map(|value| number(value, &report)) }
+        let hit = values(&report, "hit: ").next().map(|value| number(value, &report));
+        Faulted { done, hit, took: begin.elapsed() }
     }
 
     /// Run `command` without a fault, and list the calls that are counted.

@@ -1,0 +1,190 @@
+//! Cgroups that are not as they are left: there already, populated, frozen, threaded, read-only,
+//! gone.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tiny_ce_test::{Bundle, Case, Need, Running, cgroup_v2, probe, tiny_ce};
+
+use crate::verdict::{closed_or_right, one_line};
+
+/// A directory of the kind, in the hierarchy of `controller` or in the only one.
+fn group(controller: &str, name: &str) -> PathBuf {
+    let top = PathBuf::from("/sys/fs/cgroup");
+    let top = if cgroup_v2() { top } else { top.join(controller) };
+    top.join(name)
+}
+
+fn bundle(case: &Case, name: &str, program: &str) -> Bundle {
+    let mut bundle = case.bundle();
+    bundle.set("/linux/cgroupsPath", format!("/{name}")).probe(program);
+    bundle
+}
+
+/// Somebody in a group who is not the container's.
+fn resident(case: &Case, group: &str) -> Running {
+    let line = format!("echo $$ > {group}/cgroup.procs && exec {} pause", probe().display());
+    let mut command = Command::new("sh");
+    let mut running = Running::start(command.args(["-c", &line]), case.dir());
+    running.line("ready:");
+    running
+}
+
+/// An empty one is the container's from then on, and goes with it, as runc has it.
+#[test]
+fn an_empty_one_is_used_and_goes() {
+    let Some(case) = Case::root(&[]) else { return };
+    let name = case.id();
+    fs::create_dir(group("pids", &name)).expect("a cgroup");
+    assert_eq!(case.run(&bundle(&case, &name, "say ran")).ok(), "ran\n");
+    assert_eq!(case.cgroups(), Vec::<PathBuf>::new());
+}
+
+/// Nobody is killed who was there before.
+#[test]
+fn those_who_were_there_live_on() {
+    let Some(case) = Case::root(&[Need::Program("sh")]) else { return };
+    for controller in ["pids", "memory", "freezer"] {
+        if cgroup_v2() && controller != "pids" {
+            continue;
+        }
+        let name = case.id();
+        let group = group(controller, &name);
+        fs::create_dir(&group).expect("a cgroup");
+        let other = resident(&case, group.to_str().expect("UTF-8"));
+        let pid = other.pid();
+        let mut bundle = bundle(&case, &name, "pause");
+        let path = bundle.path().to_str().expect("UTF-8").to_owned();
+        let id = case.id();
+        let done = case.tiny_ce(["run", "--detach", "--bundle", &path, &id]);
+        closed_or_right(&done);
+        case.tiny_ce(["delete", "--force", &id]).ok();
+        // And when the create comes to nothing.
+        bundle.args(["/nope"]).path();
+        one_line(&case.tiny_ce(["create", "--bundle", &path, &id]));
+        let lives = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the resident");
+        assert!(!lives.contains(") Z "), "{controller}: {lives}");
+        drop(other);
+        // Its last process takes a moment to be gone.
+        let mut gone = false;
+        for _ in 0..500 {
+            gone = gone || fs::remove_dir(&group).is_ok();
+            std::thread::sleep(std::time::Duration::from_millis(if gone { 0 } else { 2 }));
+        }
+        assert!(gone, "{}", group.display());
+        assert_eq!(case.cgroups(), Vec::<PathBuf>::new(), "{controller}");
+    }
+}
+
+/// A container would stand still in it before it could say a word.
+#[test]
+fn a_frozen_one_is_refused_or_thawed() {
+    let Some(case) = Case::root(&[]) else { return };
+    let name = case.id();
+    let group = group("freezer", &name);
+    let (file, frozen, thawed) = match cgroup_v2() {
+        true => ("cgroup.freeze", "1", "0"),
+        false => ("freezer.state", "FROZEN", "THAWED"),
+    };
+    fs::create_dir(&group).expect("a cgroup");
+    fs::write(group.join(file), frozen).expect("the freezer");
+    let id = case.id();
+    let bundle = bundle(&case, &name, "pause");
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    let begin = std::time::Instant::now();
+    let done = case.tiny_ce(["create", "--bundle", &path, &id]);
+    let took = begin.elapsed();
+    fs::write(group.join(file), thawed).expect("the freezer");
+    case.tiny_ce(["delete", "--force", &id]).ok();
+    fs::remove_dir(&group).expect("an empty cgroup");
+    closed_or_right(&done);
+    assert!(took < crate::verdict::HANGS, "{took:?}: {done}");
+}
+
+/// Frozen from outside, by whoever may.
+#[test]
+fn a_frozen_container_can_be_deleted() {
+    let Some(case) = Case::root(&[]) else { return };
+    let name = case.id();
+    let group = group("freezer", &name);
+    for start in [false, true] {
+        let bundle = bundle(&case, &name, "fork 3 then pause");
+        let container = case.create(&bundle);
+        if start {
+            container.start();
+        }
+        match cgroup_v2() {
+            true => fs::write(group.join("cgroup.freeze"), "1"),
+            false => fs::write(group.join("freezer.state"), "FROZEN"),
+        }
+        .expect("the freezer");
+        let id = container.id().to_owned();
+        drop(container);
+        assert_eq!(case.leftovers(), Vec::<String>::new(), "{id}");
+    }
+}
+
+/// Only threads may be in it, so no container.
+#[test]
+fn a_threaded_one_is_refused_or_used() {
+    let Some(case) = Case::root(&[]) else { return };
+    let unified = PathBuf::from("/sys/fs/cgroup/unified");
+    let top = if cgroup_v2() { PathBuf::from("/sys/fs/cgroup") } else { unified };
+    if !top.join("cgroup.procs").exists() {
+        return tiny_ce_test::skip("needs cgroup v2");
+    }
+    let name = case.id();
+    let parent = top.join(&name);
+    let group = parent.join("in");
+    fs::create_dir_all(&group).expect("a cgroup");
+    fs::write(group.join("cgroup.type"), "threaded").expect("cgroup.type");
+    let done = case.run(&bundle(&case, &format!("{name}/in"), "say ran"));
+    let below = case.run(&bundle(&case, &format!("{name}/in/below"), "say ran"));
+    for path in [&group, &parent] {
+        // An empty one may have gone with a container.
+        let _ = fs::remove_dir(path);
+    }
+    closed_or_right(&done);
+    closed_or_right(&below);
+    assert_eq!(case.cgroups(), Vec::<PathBuf>::new(), "{done}{below}");
+}
+
+#[test]
+fn read_only_ones_are_told() {
+    let Some(case) = Case::root(&[Need::Program("unshare"), Need::Program("sh")]) else { return };
+    let id = case.id();
+    let line = format!(
+        "grep -o ' /sys/fs/cgroup[^ ]* ' /proc/self/mountinfo | while read at; do \
+         mount -o remount,bind,ro $at || exit 9; done; exec {} --root {} run --bundle {} {id}",
+        tiny_ce().display(),
+        case.state().display(),
+        bundle(&case, &id, "say ran").path().display(),
+    );
+    let done = case.program(["unshare", "--mount", "sh", "-c", &line]);
+    one_line(&done);
+    assert!(done.stderr.contains("/sys/fs/cgroup"), "{done}");
+    assert!(done.stderr.contains("EROFS"), "{done}");
+    assert_eq!(case.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn one_that_has_gone_is_no_matter() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut container = case.create(&bundle(&case, &case.id(), "exit 0"));
+    container.start();
+    container.ended();
+    for path in case.cgroups() {
+        let mut gone = false;
+        for _ in 0..500 {
+            gone = gone || fs::remove_dir(&path).is_ok();
+            std::thread::sleep(std::time::Duration::from_millis(if gone { 0 } else { 2 }));
+        }
+        assert!(gone, "{}", path.display());
+    }
+    assert_eq!(container.status(), "stopped");
+    for verb in ["ps", "pause", "resume"] {
+        closed_or_right(&container.tiny_ce(verb, []));
+    }
+    container.delete();
+}

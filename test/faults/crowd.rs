@@ -1,0 +1,166 @@
+//! Who comes at the wrong moment: deletes during creates, somebody who kills init, and a thousand
+//! containers one after the other.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tiny_ce::container::{self, Options, Source};
+use tiny_ce_test::{Bundle, Case, full, run, sweep};
+
+use crate::verdict::{closed_or_right, make, one_line, recovers};
+
+fn pausing(case: &Case) -> Bundle {
+    let mut bundle = case.bundle();
+    bundle.probe("pause");
+    bundle
+}
+
+fn quiet(mut command: Command) -> std::process::Child {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("tiny-ce")
+}
+
+/// `delete --force` at any moment of a `create`: it waits, or comes too early; nothing is torn.
+#[test]
+fn deletes_at_any_moment_of_a_create() {
+    if Case::root(&[]).is_none() {
+        return;
+    }
+    let turns = if full() { 1000 } else { 200 };
+    sweep("delete during create", 1, pausing, |case, bundle, turn| {
+        let id = case.id();
+        let create = quiet(make(case, &["create"], bundle, &id));
+        // A create takes some 10 ms; the delays are spread over twice that, by a step that never
+        // falls on the same one twice.
+        std::thread::sleep(Duration::from_micros((turn as u64 * 7919) % 20_000));
+        let delete = quiet(case.command(["delete", "--force", &id]));
+        for mut child in [create, delete] {
+            let status = child.wait().expect("an end");
+            assert!(status.code().is_some_and(|code| code < 2), "turn {turn}: {status}");
+        }
+        let there = case.state().join(&id).exists();
+        if there {
+            let state = case.tiny_ce(["state", &id]);
+            assert!(state.ok().contains("\"created\""), "turn {turn}: {state}");
+        } else {
+            assert_eq!(case.leftovers(), Vec::<String>::new(), "turn {turn}");
+        }
+        recovers(case, bundle, &id);
+        turn < turns
+    });
+}
+
+#[test]
+fn an_init_that_is_killed_leaves_a_stopped_container() {
+    let Some(case) = Case::root(&[]) else { return };
+    let bundle = pausing(&case);
+    for _ in 0..4 {
+        let container = case.create(&bundle);
+        let pid = container.pid().to_string();
+        case.program(["kill", "-KILL", &pid]).ok();
+        let until = Instant::now() + Duration::from_secs(1);
+        while container.status() != "stopped" {
+            assert!(Instant::now() < until, "{}", container.status());
+        }
+        let begin = Instant::now();
+        one_line(&container.tiny_ce("start", []));
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+        container.delete();
+    }
+}
+
+/// Told as what it is, with the limit, wherever init was when it hit it.
+#[test]
+fn an_init_without_memory_is_told() {
+    let Some(case) = Case::root(&[]) else { return };
+    let (mut told, mut ran) = (0, 0);
+    for kib in [0, 4, 16, 32, 48, 64, 96, 128, 256] {
+        let mut bundle = case.bundle();
+        bundle.set("/linux/resources/memory/limit", kib << 10).probe("exit 0");
+        let done = case.run(&bundle);
+        if done.status.success() {
+            ran += 1;
+            continue;
+        }
+        told += 1;
+        if done.code() == 1 {
+            one_line(&done);
+        }
+        let limit = done.stderr.contains("linux.resources.memory.limit");
+        assert!(limit || done.stderr.contains("memory"), "{kib} KiB: {done}");
+        assert_eq!(case.leftovers(), Vec::<String>::new(), "{kib} KiB: {done}");
+    }
+    assert!(told > 0 && ran > 0, "{told} told, {ran} ran");
+}
+
+/// The kernel's keys that name the case, and descriptors of this process that its containers have
+/// left: everything else `leftovers` looks for.
+fn held(case: &Case) -> Vec<String> {
+    let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
+    let keys = keys.lines().filter(|line| line.contains(case.tag())).map(str::to_owned);
+    let fds = fs::read_dir("/proc/self/fd").expect("/proc").flatten();
+    let links = fds.filter_map(|entry| fs::read_link(entry.path()).ok());
+    let links = links.map(|link| link.to_string_lossy().into_owned());
+    let ours = |link: &String| link.contains("tiny-ce-init") || link.contains(case.tag());
+    keys.chain(links.filter(ours)).collect()
+}
+
+/// Kilobytes of this process that are in memory, by /proc/self/status.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let value = line.and_then(|line| line.split_whitespace().next());
+    value.expect("RssAnon").parse().expect("a number")
+}
+
+/// By the library, in this very process: what it would leak stays here.
+#[test]
+fn a_thousand_containers_leave_nothing() {
+    let Some(case) = Case::root(&[]) else { return };
+    let bundle = pausing(&case);
+    let root = case.state();
+    let life = || {
+        let id = case.id();
+        let path = bundle.path().to_owned();
+        let source = Source::Bundle { path, config: "config.json".into(), lenient: false };
+        container::create(&root, &id, source, &Options::default()).expect("a container");
+        container::start(&root, &id).expect("a start");
+        container::delete(&root, &id, true).expect("a delete");
+    };
+    for _ in 0..10 {
+        life();
+    }
+    let before = resident();
+    for _ in 0..if full() { 1000 } else { 100 } {
+        life();
+    }
+    // Others run in this process too, with stacks and buffers of their own.
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 16 << 10, "{grown} KiB more");
+    assert_eq!(case.leftovers(), Vec::<String>::new());
+    assert_eq!(held(&case), Vec::<String>::new());
+}
+
+/// The reader of a foreground container's output goes, its launcher is asked to go.
+#[test]
+fn a_foreground_that_loses_everybody_ends() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("say ready then pause");
+    let id = case.id();
+    for signal in ["TERM", "HUP", "INT"] {
+        let mut running =
+            tiny_ce_test::Running::start(&mut make(&case, &["run"], &bundle, &id), case.dir());
+        running.line("ready");
+        running.signal(signal);
+        // PID 1 without a handler does not hear of it: as it is asked twice, and then made to.
+        running.signal(signal);
+        let killed = run(&mut case.command(["kill", &id, "KILL"]), case.dir());
+        closed_or_right(&killed);
+        let done = running.done();
+        assert!(done.code() >= 128, "{done}");
+        case.tiny_ce(["delete", "--force", &id]).ok();
+        assert_eq!(case.leftovers(), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,275 @@
+//! ENOMEM, ENOSPC, EMFILE, EINTR and EIO at each system call of each verb, the launcher's and
+//! init's: the command fails with one line, or what it made is right.
+//!
+//! Some calls every time, other ones each time; all of them with `TINY_CE_FULL=1`.
+
+use std::process::Command;
+
+use tiny_ce_test::{Bundle, Case, Done, Fault, Faulted, Whose, full, run, sweep};
+
+use crate::verdict::{make, one_line, recovers, status, strike};
+
+/// ENOMEM, ENOSPC, EMFILE, EINTR, EIO.
+const ERRNOS: [i32; 5] = [12, 28, 24, 4, 5];
+
+/// What shows that a container is confined as it was asked to be.
+const LOOK: &str = "ids then caps then no_new_privs then mounts then limits then umask then signals \
+                    then fds then hostname then cwd then env";
+
+fn bundle(case: &Case, program: &str) -> Bundle {
+    let mut bundle = case.bundle();
+    bundle.set("/linux/cgroupsPath", format!("/{}/parent/of", case.tag())).probe(program);
+    bundle
+}
+
+/// A ground with what the verb would say without a fault.
+struct Ground {
+    bundle: Bundle,
+    usual: Vec<String>,
+}
+
+/// What a program has seen, without what is another's in each container: ids of mounts and devices,
+/// names of the files that take what it says.
+fn seen(done: &Done) -> Vec<String> {
+    let own = |line: &str| match line.split_once(": ") {
+        Some(("mount", mount)) => mount.split(' ').skip(3).collect::<Vec<_>>().join(" "),
+        Some(("fd", fd)) => fd.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned(),
+        _ => line.to_owned(),
+    };
+    done.stdout.lines().map(own).collect()
+}
+
+/// How many calls the libraries make before the first of ours: what they say, and how they end, is
+/// theirs.
+fn foreign(case: &Case) -> usize {
+    let (done, calls) = case.calls(Whose::Launcher, &case.command(["--version"]));
+    done.ok();
+    calls.len().saturating_sub(3)
+}
+
+/// An errno at every call of `verb` that `whose` makes.
+fn each(
+    verb: &str,
+    whose: Whose,
+    stride: usize,
+    ground: impl Fn(&Case) -> Ground + Sync,
+    one: impl Fn(&Case, &Ground, Fault, usize) -> Faulted + Sync,
+) {
+    let Some(case) = Case::root(&[]) else { return };
+    let early = if whose == Whose::Launcher { foreign(&case) } else { 0 };
+    // In full, each point has each of them in turn.
+    for turn in 0..if full() { ERRNOS.len() } else { 1 } {
+        let name = format!("errnos, {verb}, {whose:?}, turn {turn}");
+        let points = sweep(&name, stride, &ground, |case, ground, point| {
+            let errno = ERRNOS[(point + turn) % ERRNOS.len()];
+            let faulted = one(case, ground, Fault::Errno(errno), point);
+            if !faulted.done.status.success() && point > early {
+                one_line(&faulted.done);
+            }
+            faulted.hit.is_some()
+        });
+        assert!(points >= 5, "{name}: {points} points");
+    }
+}
+
+fn plain(case: &Case, program: &str) -> Ground {
+    Ground { bundle: bundle(case, program), usual: Vec::new() }
+}
+
+/// A container that runs.
+#[track_caller]
+fn running(case: &Case, bundle: &Bundle) -> String {
+    let id = case.id();
+    run(&mut make(case, &["run", "--detach"], bundle, &id), case.dir()).ok();
+    id
+}
+
+fn create(whose: Whose) {
+    each(
+        "create",
+        whose,
+        61,
+        |case| plain(case, "pause"),
+        |case, ground, fault, point| {
+            let id = case.id();
+            let command = make(case, &["create"], &ground.bundle, &id);
+            let faulted = strike(case, whose, fault, point, &command);
+            if faulted.done.status.success() {
+                // At the commit the launcher has said all it has to.
+                let status = status(case, &id);
+                if status == "created" {
+                    case.tiny_ce(["start", &id]).ok();
+                    let done = case.tiny_ce(["exec", &id, "/probe", "hostname", "then", "caps"]);
+                    assert_eq!(done.value("hostname"), "runc", "{}", faulted.done);
+                } else {
+                    assert!(
+                        whose == Whose::Init && status == "stopped",
+                        "{status}: {}",
+                        faulted.done
+                    );
+                }
+            }
+            recovers(case, &ground.bundle, &id);
+            faulted
+        },
+    );
+}
+
+#[test]
+fn create_by_the_launcher() {
+    create(Whose::Launcher);
+}
+
+#[test]
+fn create_by_init() {
+    create(Whose::Init);
+}
+
+fn runs(whose: Whose) {
+    let ground = |case: &Case| {
+        let bundle = bundle(case, LOOK);
+        let usual = seen(&case.run(&bundle));
+        Ground { bundle, usual }
+    };
+    each("run", whose, 23, ground, |case, ground, fault, point| {
+        let id = case.id();
+        let command = make(case, &["run"], &ground.bundle, &id);
+        let faulted = strike(case, whose, fault, point, &command);
+        if faulted.done.status.success() {
+            assert_eq!(seen(&faulted.done), ground.usual, "{}", faulted.done);
+        }
+        recovers(case, &ground.bundle, &id);
+        faulted
+    });
+}
+
+#[test]
+fn run_by_the_launcher() {
+    runs(Whose::Launcher);
+}
+
+#[test]
+fn run_by_init() {
+    runs(Whose::Init);
+}
+
+#[test]
+fn start_by_the_launcher() {
+    starts(|_| Whose::Launcher, 11);
+}
+
+#[test]
+fn start_by_init() {
+    starts(Whose::Process, 2);
+}
+
+fn starts(whose: fn(u32) -> Whose, stride: usize) {
+    each(
+        "start",
+        whose(0),
+        stride,
+        |case| plain(case, "pause"),
+        |case, ground, fault, point| {
+            let container = case.create(&ground.bundle);
+            let id = container.id().to_owned();
+            let whose = whose(container.pid());
+            let faulted = strike(case, whose, fault, point, &case.command(["start", &id]));
+            match status(case, &id).as_str() {
+                "running" => {}
+                "created" | "stopped" if !faulted.done.status.success() => {}
+                other => panic!("{other}: {}", faulted.done),
+            }
+            drop(container);
+            recovers(case, &ground.bundle, &id);
+            faulted
+        },
+    );
+}
+
+fn execs(whose: Whose) {
+    let ground = |case: &Case| {
+        let mut bundle = bundle(case, LOOK);
+        let process = bundle.config["process"].to_string();
+        std::fs::write(case.dir().join("process.json"), process).expect("a file");
+        bundle.probe("pause");
+        let id = running(case, &bundle);
+        let usual = seen(&case.tiny_ce(["exec", "--process", "process.json", &id]));
+        assert!(usual.len() > 30, "{usual:?}");
+        case.tiny_ce(["delete", "--force", &id]).ok();
+        Ground { bundle, usual }
+    };
+    each("exec", whose, 23, ground, |case, ground, fault, point| {
+        let id = running(case, &ground.bundle);
+        let exec = case.command(["exec", "--process", "process.json", &id]);
+        let faulted = strike(case, whose, fault, point, &exec);
+        if faulted.done.status.success() {
+            assert_eq!(seen(&faulted.done), ground.usual, "{}", faulted.done);
+        }
+        assert_eq!(status(case, &id), "running", "{}", faulted.done);
+        recovers(case, &ground.bundle, &id);
+        faulted
+    });
+}
+
+#[test]
+fn exec_by_the_launcher() {
+    execs(Whose::Launcher);
+}
+
+#[test]
+fn exec_by_init() {
+    execs(Whose::Init);
+}
+
+/// One of the verbs for a container that runs, which the launcher does alone.
+fn alone(verb: &str, words: fn(&str) -> Vec<&str>, right: fn(&Case, &str) -> bool) {
+    each(
+        verb,
+        Whose::Launcher,
+        31,
+        |case| plain(case, "pause"),
+        |case, ground, fault, point| {
+            let id = running(case, &ground.bundle);
+            let command: Command = case.command(words(&id));
+            let faulted = strike(case, Whose::Launcher, fault, point, &command);
+            if faulted.done.status.success() {
+                assert!(right(case, &id), "{}", faulted.done);
+            }
+            recovers(case, &ground.bundle, &id);
+            faulted
+        },
+    );
+}
+
+fn ends(case: &Case, id: &str) -> bool {
+    // It is a signal, which takes its time to arrive.
+    (0..500).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        status(case, id) == "stopped"
+    })
+}
+
+#[test]
+fn kill() {
+    alone("kill", |id| vec!["kill", id, "KILL"], ends);
+}
+
+#[test]
+fn kill_all() {
+    alone("kill --all", |id| vec!["kill", "--all", id, "KILL"], ends);
+}
+
+#[test]
+fn delete() {
+    alone("delete", |id| vec!["delete", "--force", id], |case, _| case.leftovers().is_empty());
+}
+
+#[test]
+fn update() {
+    let limit = |case: &Case, id: &str| {
+        let pids = case.tiny_ce(["events", "--stats", id]);
+        let stats: serde_json::Value = serde_json::from_str(pids.ok()).expect("JSON");
+        stats["data"]["pids"]["limit"] == 7
+    };
+    alone("update", |id| vec!["update", id, "--pids-limit", "7"], limit);
+}

@@ -1,0 +1,132 @@
+//! Where the state is kept: full, read-only, a file, gone. Each in a mount namespace of its own.
+
+use tiny_ce_test::{Bundle, Case, Done, Need, tiny_ce};
+
+use crate::verdict::{closed_or_right, one_line};
+
+/// Run a script of sh in a mount namespace of its own, with $T, $STATE, $BUNDLE and $ID; then
+/// `delete --force` there, after which nothing may be in the state's root.
+#[track_caller]
+fn apart(case: &Case, bundle: &Bundle, script: &str) -> Done {
+    let id = case.id();
+    let whole = format!(
+        "STATE={state} BUNDLE={bundle} ID={id}\nT=\"{tiny_ce} --root $STATE\"\nmkdir -p $STATE\n\
+         {{ {script}\n}} || code=$?\n\
+         $T delete --force $ID || echo left: delete $?\n\
+         ls -A $STATE | sed -n \"s/^$ID/left: &/p\"\nexit ${{code:-0}}",
+        state = case.state().display(),
+        bundle = bundle.path().display(),
+        tiny_ce = tiny_ce().display(),
+    );
+    let done = case.program(["unshare", "--mount", "sh", "-c", &whole]);
+    assert_eq!(done.values("left"), Vec::<&str>::new(), "{done}");
+    let left: Vec<String> = case.leftovers();
+    assert_eq!(left, Vec::<String>::new(), "{done}");
+    done
+}
+
+const UNSHARE: &[Need] = &[Need::Program("unshare"), Need::Program("sh")];
+
+const MOUNT: &str = "mount -t tmpfs -o";
+const CREATE: &str = "$T create --bundle $BUNDLE $ID";
+
+#[track_caller]
+fn told(done: &Done, errno: &str) {
+    one_line(done);
+    assert!(done.stderr.contains("/state"), "the path: {done}");
+    assert!(done.stderr.contains(errno), "{errno}: {done}");
+}
+
+#[test]
+fn a_full_file_system_is_told_by_its_path() {
+    let Some(case) = Case::root(UNSHARE) else { return };
+    let bundle = case.bundle();
+    let (mut refusals, mut made) = (0, 0);
+    for size in (4..=64).step_by(4) {
+        let script = format!("{MOUNT} size={size}k tmpfs $STATE\n{CREATE}");
+        let done = apart(&case, &bundle, &script);
+        match done.status.success() {
+            true => made += 1,
+            false => refusals += 1,
+        }
+        if !done.status.success() {
+            told(&done, "ENOSPC");
+        }
+    }
+    assert!(refusals > 2 && made > 2, "{refusals} refused, {made} made");
+}
+
+#[test]
+fn no_more_inodes_are_told_by_their_path() {
+    let Some(case) = Case::root(UNSHARE) else { return };
+    let bundle = case.bundle();
+    let (mut refusals, mut made) = (0, 0);
+    for inodes in 1..=12 {
+        let script = format!("{MOUNT} nr_inodes={inodes} tmpfs $STATE\n{CREATE}");
+        let done = apart(&case, &bundle, &script);
+        match done.status.success() {
+            true => made += 1,
+            false => refusals += 1,
+        }
+        if !done.status.success() {
+            told(&done, "ENOSPC");
+        }
+    }
+    assert!(refusals > 2 && made > 2, "{refusals} refused, {made} made");
+}
+
+#[test]
+fn a_read_only_root_is_told() {
+    let Some(case) = Case::root(UNSHARE) else { return };
+    let done = apart(&case, &case.bundle(), &format!("{MOUNT} ro tmpfs $STATE\n{CREATE}"));
+    told(&done, "EROFS");
+}
+
+/// Nothing is executed from there.
+#[test]
+fn a_root_without_execution_is_enough() {
+    let Some(case) = Case::root(UNSHARE) else { return };
+    apart(&case, &case.bundle(), &format!("{MOUNT} noexec tmpfs $STATE\n{CREATE}")).ok();
+    // Nor has root to be let in.
+    let script = format!("{MOUNT} mode=0 tmpfs $STATE\n{CREATE} && $T start $ID");
+    apart(&case, &case.bundle(), &script).ok();
+}
+
+#[test]
+fn a_root_that_is_a_file_is_told() {
+    let Some(case) = Case::root(&[]) else { return };
+    let bundle = case.bundle();
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    std::fs::write(case.state(), "").expect("a file");
+    told(&case.tiny_ce(["create", "--bundle", &path, "x"]), "ENOTDIR");
+    for words in [&["state", "x"][..], &["list"], &["delete", "--force", "x"]] {
+        told(&case.tiny_ce(words), "ENOTDIR");
+    }
+    std::fs::remove_file(case.state()).expect("a file");
+}
+
+/// Somebody takes the state away while the container is made: the create fails, and what it has
+/// made is gone.
+#[test]
+fn a_root_that_vanishes_fails_the_create() {
+    let Some(case) = Case::root(&[Need::File("/bin/rm")]) else { return };
+    let mut bundle = case.bundle();
+    let state = case.state();
+    let args = ["rm", "-rf", state.to_str().expect("UTF-8")];
+    bundle.push("/hooks/createRuntime", serde_json::json!({"path": "/bin/rm", "args": args}));
+    for verb in ["create", "run"] {
+        let path = bundle.path().to_str().expect("UTF-8").to_owned();
+        told(&case.tiny_ce([verb, "--bundle", &path, &case.id()]), "ENOENT");
+        assert_eq!(case.leftovers(), Vec::<String>::new());
+    }
+}
+
+/// Whoever makes it has little.
+#[test]
+fn tight_limits_are_told_or_enough() {
+    let Some(case) = Case::root(UNSHARE) else { return };
+    for script in ["ulimit -n 16", "ulimit -v 16384"] {
+        let done = apart(&case, &case.bundle(), &format!("({script}; {CREATE})"));
+        closed_or_right(&done);
+    }
+}

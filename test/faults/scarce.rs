@@ -1,0 +1,189 @@
+//! A caller that has little to give: descriptors, memory, file sizes, tasks, standard streams.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tiny_ce_test::{Bundle, Case, Done, Need, cgroup_v2, probe, tiny_ce};
+
+use crate::verdict::{closed_or_right, one_line};
+
+/// Numbers of limits, as in <asm/resource.h>.
+const NOFILE: u32 = 7;
+const AS: u32 = 9;
+
+/// The container's program says that it came so far.
+fn bundle(case: &Case) -> Bundle {
+    let mut bundle = case.bundle();
+    // What it is given is the config's, not the caller's.
+    bundle.set("/linux/cgroupsPath", format!("/{}", case.id())).probe("say ran then limits");
+    bundle
+}
+
+/// `run` after the probe's `commands`.
+#[track_caller]
+fn after(case: &Case, bundle: &Bundle, commands: &str) -> Done {
+    let mut words = vec![probe().to_str().expect("UTF-8").to_owned()];
+    words.extend(commands.split_whitespace().map(str::to_owned));
+    words.extend(["then", "exec"].map(str::to_owned));
+    let state = case.state();
+    let launcher: [PathBuf; 3] = [tiny_ce(), "--root".into(), state];
+    words.extend(launcher.map(|path| path.to_str().expect("UTF-8").to_owned()));
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    words.extend(["run".to_owned(), "--bundle".to_owned(), path, case.id()]);
+    case.program(words)
+}
+
+#[track_caller]
+fn ran_or_told(case: &Case, done: &Done) {
+    closed_or_right(done);
+    if done.status.success() {
+        assert!(done.stdout.contains("ran\n"), "{done}");
+    }
+    assert_eq!(case.leftovers(), Vec::<String>::new(), "{done}");
+}
+
+#[test]
+fn few_descriptors() {
+    let Some(case) = Case::root(&[]) else { return };
+    let bundle = bundle(&case);
+    let mut refusals = 0;
+    for limit in (4..=32).chain([64]) {
+        let done = after(&case, &bundle, &format!("limit {NOFILE} {limit}"));
+        ran_or_told(&case, &done);
+        if !done.status.success() {
+            refusals += 1;
+            assert!(done.stderr.contains("EMFILE"), "{limit}: {done}");
+        }
+    }
+    assert!((1..30).contains(&refusals), "{refusals} refused");
+}
+
+#[test]
+fn little_memory() {
+    let Some(case) = Case::root(&[]) else { return };
+    let bundle = bundle(&case);
+    for mib in [16, 12, 10] {
+        ran_or_told(&case, &after(&case, &bundle, &format!("limit {AS} {}", mib << 20)));
+    }
+}
+
+/// SIGXFSZ would kill a launcher that does not say why.
+#[test]
+fn no_file_may_grow() {
+    let Some(case) = Case::root(&[Need::Program("sh")]) else { return };
+    let bundle = bundle(&case);
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    for verb in ["create", "run"] {
+        let id = case.id();
+        // Its outputs are files here, which may not grow either: a pipe is put between.
+        let line = format!(
+            "{{ (ulimit -f 0; {} --root {} {verb} --bundle {path} {id}); echo code: $?; }} 2>&1 | cat",
+            tiny_ce().display(),
+            case.state().display()
+        );
+        let done = case.program(["sh", "-c", &line]);
+        assert_eq!(done.value("code"), "1", "{done}");
+        assert!(done.stdout.starts_with("tiny-ce: "), "{done}");
+        assert!(done.stdout.contains("EFBIG"), "{done}");
+        assert_eq!(case.leftovers(), Vec::<String>::new(), "{done}");
+    }
+}
+
+/// A group of tasks that holds the launcher alone, or hardly more.
+#[test]
+fn few_tasks() {
+    let Some(case) = Case::root(&[Need::Program("sh")]) else { return };
+    let top = if cgroup_v2() { "/sys/fs/cgroup" } else { "/sys/fs/cgroup/pids" };
+    let group = format!("{top}/{}-few", case.tag());
+    fs::create_dir(&group).expect("a cgroup");
+    let limit = format!("{group}/pids.max");
+    if !fs::exists(&limit).unwrap_or(false) {
+        fs::remove_dir(&group).expect("a cgroup");
+        return tiny_ce_test::skip("needs the cgroup controller pids");
+    }
+    let bundle = bundle(&case);
+    let (mut refusals, mut ran) = (0, 0);
+    for tasks in 1..=12 {
+        fs::write(&limit, tasks.to_string()).expect("pids.max");
+        let line = format!(
+            "echo $$ > {group}/cgroup.procs; exec {} --root {} run --bundle {} {}",
+            tiny_ce().display(),
+            case.state().display(),
+            bundle.path().display(),
+            case.id()
+        );
+        let done = case.program(["sh", "-c", &line]);
+        closed_or_right(&done);
+        match done.status.success() {
+            true => ran += 1,
+            false => refusals += 1,
+        }
+        if !done.status.success() {
+            assert!(done.stderr.contains("EAGAIN"), "{done}");
+        }
+    }
+    fs::remove_dir(&group).expect("an empty cgroup");
+    assert!(refusals > 0 && ran > 0, "{refusals} refused, {ran} ran");
+}
+
+/// Standard streams that are closed, or none: they are handed on as they are.
+#[test]
+fn strange_standard_streams() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = bundle(&case);
+    bundle.probe("exit 5");
+    for commands in [
+        "close 0",
+        "close 1",
+        "close 2",
+        "close 0 1 2",
+        "hold 0 / r",
+        "hold 0 / path",
+        "hold 1 / path",
+        "hold 1 / r",
+        "hold 2 /dev/null path",
+    ] {
+        let done = after(&case, &bundle, commands);
+        if done.code() != 5 {
+            // Without a standard error nobody can be told.
+            assert_eq!(done.code(), 1, "{commands}: {done}");
+            assert!(commands.contains('2') || !done.stderr.is_empty(), "{commands}: {done}");
+        }
+        assert_eq!(case.leftovers(), Vec::<String>::new(), "{commands}: {done}");
+    }
+}
+
+/// Nobody reads, or nobody is left to: the command ends all the same.
+#[test]
+fn nobody_reads_what_is_said() {
+    let Some(case) = Case::root(&[Need::Program("bash")]) else { return };
+    let bundle = case.bundle();
+    let command = format!(
+        "{} --root {} run --bundle {} --nonsense",
+        tiny_ce().display(),
+        case.state().display(),
+        bundle.path().display()
+    );
+    // Into a pipe whose reader has gone, and into one that is full.
+    for (to, limit) in [("> >(exit 0)", "10"), ("2> >(exit 0)", "10")] {
+        let line = format!("exec 3>&1; sleep 0.05; timeout {limit} {command} {to}; echo code $?");
+        let done = case.program(["bash", "-c", &line]);
+        assert!(!done.stdout.contains("code 124"), "hangs: {done}");
+        assert!(!done.stderr.contains("panicked"), "{done}");
+    }
+    let list = format!("{} --root {} list", tiny_ce().display(), case.state().display());
+    let line = format!("{{ sleep 0.1; {list}; echo code $? >&2; }} | true");
+    let done = case.program(["bash", "-c", &line]);
+    assert!(!done.stderr.contains("panicked"), "{done}");
+}
+
+#[test]
+fn a_limit_of_one_task_is_enough_for_a_container() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = bundle(&case);
+    bundle.set("/linux/resources/pids/limit", 1);
+    assert!(case.run(&bundle).ok().starts_with("ran\n"));
+    let file = case.dir().join("nothing");
+    fs::write(&file, "").expect("a file");
+    one_line(&case.tiny_ce(["run", "--bundle", file.to_str().expect("UTF-8"), &case.id()]));
+}
