@@ -128,6 +128,7 @@ fn hooks() {
     }
     for child in 1..=2 {
         for fault in [Fault::Kill, Fault::Orphan] {
+            let fault = &fault;
             let ground = |case: &Case| {
                 let mut bundle = bundle(case, "exit 0");
                 whole(&mut bundle);
@@ -137,7 +138,7 @@ fn hooks() {
             let points = sweep(&name, 5, ground, |case, bundle, point| {
                 let id = case.id();
                 let create = make(case, &["create"], bundle, &id);
-                let faulted = case.fault(Whose::Child(child), fault, point, &create);
+                let faulted = case.fault(Whose::Child(child), fault.clone(), point, &create);
                 recovers(case, bundle, &id, &format!("{name} {point}"));
                 faulted.hit.is_some()
             });

@@ -72,7 +72,7 @@ fn a_pause_that_is_killed_or_fails_leaves_one_of_two_states() {
     for fault in [Fault::Kill, EIO] {
         sweep(|point| {
             let pause = case.command(["pause", container.id()]);
-            let faulted = case.fault(Whose::Launcher, fault, point, &pause);
+            let faulted = case.fault(Whose::Launcher, fault.clone(), point, &pause);
             match container.status().as_str() {
                 "paused" => drop(container.tiny_ce("resume", []).ok()),
                 "running" => assert!(!faulted.done.status.success(), "{point}"),
@@ -127,7 +127,7 @@ fn mounts_that_are_killed_disturb_nobody() {
     {
         sweep(|point| {
             let add = case.command(["mounts", "add", container.id(), &name]);
-            let faulted = case.fault(whose, fault, point, &add);
+            let faulted = case.fault(whose, fault.clone(), point, &add);
             settle(&case, &container, &name, &before);
             faulted.hit.is_some()
         });

@@ -34,6 +34,7 @@ static struct {
     int list, orphan, children, failing, until_accept, until_plan;
     long nth;    /* child of the launcher's is meant */
     long signal; /* that the caller is sent */
+    char *swap;  /* A:B, which change places */
     struct { long number, result; } made[MOST_CALLS];
 } state;
 
@@ -96,11 +97,25 @@ static void set_result(long id, long result)
 }
 #endif
 
+enum { EXCHANGE = 2 };
+
+/* Two names, parted by a colon, change places; what they name is not touched. */
+static void exchange(char *names)
+{
+    char *second = names;
+    while (*second && *second != ':') second++;
+    if (!*second) return;
+    *second = 0;
+    SYS(renameat2, AT_FDCWD_, names, AT_FDCWD_, second + 1, EXCHANGE);
+    *second = ':';
+}
+
 /* The fault itself: the thread is about to make its call. */
 static void strike(struct thread *thread)
 {
     if (state.signal)
         SYS(kill, thread->role == LAUNCHER ? state.launcher : thread->id, state.signal);
+    if (state.swap) exchange(state.swap);
     if (state.orphan) SYS(kill, state.launcher, SIGKILL);
     if (state.error) skip_call(thread->id), state.failing = 1;
 }
@@ -222,10 +237,10 @@ static void report(const char *path)
         print("call: %ld %ld\n", state.made[i].number, state.made[i].result);
 }
 
-/* fault REPORT launcher|init|child:N|plan|PID list|kill|signal:N|orphan|ERRNO POINT PROGRAM [ARGUMENT]...
+/* fault REPORT launcher|init|child:N|plan|PID list|kill|signal:N|orphan|rename:A:B|ERRNO POINT PROGRAM [ARGUMENT]...
  *
  * At the POINT-th call, before it is made, its maker is killed, or sent a signal; or the launcher is
- * killed (orphan); or the call is not made, and fails with this errno. Ends when the program has ended: others may live. */
+ * killed (orphan); or two names change places; or the call is not made, and fails with this errno. Ends when the program has ended: others may live. */
 void fault(char **words, int count)
 {
     (void)count;
@@ -236,7 +251,8 @@ void fault(char **words, int count)
     state.signal = same(words[2], "kill") ? SIGKILL : 0;
     if (words[2][0] == 's') state.signal = number(words[2] + 7);
     state.orphan = same(words[2], "orphan");
-    if (!state.list && !state.signal && !state.orphan) state.error = number(words[2]);
+    if (words[2][0] == 'r') state.swap = words[2] + 7;
+    if (!state.list && !state.signal && !state.orphan && !state.swap) state.error = number(words[2]);
     state.point = number(words[3]);
     begin(words[1], words + 4);
     for (;;) {

@@ -6,6 +6,7 @@
 use crate::process::{Done, run};
 use crate::{Case, probe};
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ pub enum Whose {
 }
 
 /// What happens at one of them, before it is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Its maker is killed.
     Kill,
@@ -33,6 +34,8 @@ pub enum Fault {
     Signal(u8),
     /// The launcher is killed.
     Orphan,
+    /// These two names change places.
+    Rename(PathBuf, PathBuf),
     /// It is not made, and fails with this errno.
     Errno(i32),
 }
@@ -64,6 +67,7 @@ impl Case {
             Fault::Kill => "kill".to_owned(),
             Fault::Signal(signal) => format!("signal:{signal}"),
             Fault::Orphan => "orphan".to_owned(),
+            Fault::Rename(a, b) => format!("rename:{}:{}", a.display(), b.display()),
             Fault::Errno(errno) => errno.to_string(),
         };
         let begin = Instant::now();
