@@ -3,6 +3,8 @@
 
 #[path = "life/beside_runc.rs"]
 mod beside_runc;
+#[path = "life/activation.rs"]
+mod activation;
 #[path = "life/embedded.rs"]
 mod embedded;
 #[path = "life/exec.rs"]

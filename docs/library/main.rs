@@ -11,7 +11,7 @@ pub fn life(root: &Path, bundle: &Path) -> tiny_ce::Result<Status> {
         Source::Bundle { path: bundle.to_owned(), config: "config.json".into(), lenient: false };
     container::create(root, &id, source, &Options::default())?;
     let status = container::state(root, &id)?.status;
-    let started = container::start(root, &id);
+    let started = container::start(root, &id, None);
     container::delete(root, &id, true)?;
     started.map(|()| status)
 }

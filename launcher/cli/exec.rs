@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::Globals;
+use super::activation;
 use super::embedded::{User, Variable, utf8};
 use super::life::status;
 use super::table::command;
@@ -113,6 +114,7 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
         pid_file: it.pid_file,
         console_socket: it.console_socket,
         pidfd_socket: it.pidfd_socket,
+        listen: activation::listen()?,
         preserve_fds: it.preserve_fds.map_or(0, |it| it.0 as u32),
         ignore_paused: it.ignore_paused,
         cgroups: it.cgroup,

@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
+use super::activation;
 use super::embedded::EmbeddedOptions;
 use super::table::{command, options};
 use super::targets::{Target, together};
@@ -71,7 +72,7 @@ command! {
             "create --bundle /srv/web web": "from /srv/web/config.json",
         }
         run = |it, globals: &Globals| {
-            let (source, options) = (it.create.source(), it.create.options(globals));
+            let (source, options) = (it.create.source(), it.create.options(globals)?);
             container::create(&globals.state_root()?, &it.id.0, source, &options).map(|()| 0)
         };
     }
@@ -89,8 +90,8 @@ impl CreateOptions {
     }
 
     /// What has nothing to do with the configuration.
-    fn options(&self, globals: &Globals) -> Options {
-        Options {
+    fn options(&self, globals: &Globals) -> Result<Options> {
+        Ok(Options {
             pid_file: self.pid_file.clone(),
             console_socket: self.console_socket.clone(),
             pidfd_socket: self.pidfd_socket.clone(),
@@ -99,7 +100,9 @@ impl CreateOptions {
             no_new_keyring: self.no_new_keyring,
             rootless: globals.asked_rootless(),
             network: self.network.clone(),
-        }
+            listen: activation::listen()?,
+            notify_socket: activation::notify_socket(),
+        })
     }
 }
 
@@ -114,7 +117,8 @@ command! {
             "start web": "its program runs from now on",
         }
         run = |it, globals: &Globals| {
-            container::start(&globals.state_root()?, &it.id.0).map(|()| 0)
+            let notify = activation::notify_socket();
+            container::start(&globals.state_root()?, &it.id.0, notify.as_deref()).map(|()| 0)
         };
     }
 }
@@ -221,7 +225,7 @@ fn run(it: Run, globals: &Globals) -> Result<u8> {
     let unnamed = named.is_none();
     let id = named.unwrap_or_else(generated_id);
     let run = RunOptions { detach: it.detach, keep: it.keep, no_subreaper: it.no_subreaper };
-    let code = container::run(&root, &id, source, &it.create.options(globals), run)?;
+    let code = container::run(&root, &id, source, &it.create.options(globals)?, run)?;
     if it.detach && unnamed {
         // Otherwise nobody would know what to delete.
         print(&format!("{id}\n"))?;

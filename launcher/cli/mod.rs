@@ -4,6 +4,7 @@
 //! and the parser are made out of it. A command's own file types its words and calls the library:
 //! nothing here decides what a container is.
 
+mod activation;
 mod commands;
 mod completion;
 mod config;

@@ -3,6 +3,7 @@
 //! The order of this file is the order of the container's life in init, and the security argument:
 //! see ARCHITECTURE.md. What a field means is in the module named after it.
 
+pub mod activation;
 pub mod devices;
 pub mod exec;
 pub mod hook;

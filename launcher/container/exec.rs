@@ -17,6 +17,7 @@ use super::record::{Identity, Record, Status};
 use super::start::{Going, config};
 use super::{end, program};
 use crate::cgroup::Version;
+use crate::compile::activation::{self, Listen};
 use crate::compile::exec as plan;
 use crate::error::{Error, Result};
 use crate::plan::{Finished, Preload};
@@ -35,7 +36,9 @@ pub struct ExecOptions {
     pub console_socket: Option<PathBuf>,
     /// Who gets a pidfd of the new process.
     pub pidfd_socket: Option<PathBuf>,
-    /// How many descriptors after 2 the program inherits.
+    /// Listening sockets that the program is given: the caller's descriptors from 3 on.
+    pub listen: Listen,
+    /// How many descriptors after those the program inherits.
     pub preserve_fds: u32,
     /// Go on although the container is paused.
     pub ignore_paused: bool,
@@ -69,7 +72,8 @@ fn go(
     let record = Record::load(&directory)?;
     let init = running(&record, options)?;
     let spec = config(&directory)?;
-    let process = process(spec.process.as_ref())?;
+    let mut process = process(spec.process.as_ref())?;
+    activation::listen(&mut process.env, &options.listen);
     prepare::judge_process(&process)?;
     crate::host::security_of(&process)?;
     console::check(process.terminal, options.detach, options.console_socket.as_deref())?;
@@ -78,7 +82,7 @@ fn go(
     let (child, terminal) = joining.join()?;
     let Some(signals) = signals else { return Ok(0) };
     let console = terminal.map(Console::new).transpose()?;
-    Ok(signals.wait(&child, console)?.code())
+    Ok(signals.wait(&child, console, None)?.code())
 }
 
 fn running(record: &Record, options: &ExecOptions) -> Result<Identity> {
@@ -126,7 +130,7 @@ impl Joining<'_> {
             groups_denied: join::groups_denied(self.init.pid),
             last_capability: sys::process::last_capability(),
             stdio: crate::host::stdio(Some(&self.process)),
-            preserve_fds: self.options.preserve_fds,
+            preserve_fds: self.options.listen.count + self.options.preserve_fds,
         })?;
         let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
         let program = launch::init_program(&self.directory)?;
@@ -139,7 +143,7 @@ impl Joining<'_> {
             });
         }
         let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
-        launch::preserve(&mut descriptors, self.options.preserve_fds)?;
+        launch::preserve(&mut descriptors, &self.options.listen, self.options.preserve_fds)?;
         let root = PathBuf::from(format!("/proc/{}/root", self.init.pid));
         let (argv, envp) = prepare::vectors(Some(&self.process), &root)?;
         let request = Clone {

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::console::Console;
+use super::notify::Notify;
 use crate::error::{Error, Result};
 use crate::sys::process::{self, Child, Exit};
 use crate::sys::signal::{self, Interest};
@@ -20,8 +21,13 @@ impl Signals {
         signal::all().map(Signals).map_err(|e| Error::io("signals", "signalfd", &e))
     }
 
-    /// Until `child` has ended.
-    pub fn wait(&self, child: &Child, mut console: Option<Console>) -> Result<Exit> {
+    /// Until `child` has ended; what it says of itself is passed on meanwhile.
+    pub fn wait(
+        &self,
+        child: &Child,
+        mut console: Option<Console>,
+        notify: Option<&Notify>,
+    ) -> Result<Exit> {
         let failed = |call| move |e: io::Error| Error::io("waiting", call, &e);
         loop {
             let (stdin, stdout, write) =
@@ -31,13 +37,17 @@ impl Signals {
                 Interest::read(child.pidfd.as_fd(), true),
                 Interest::read(self.0.as_fd(), true),
                 Interest::read(own.as_fd(), stdin),
+                Interest::read(notify.map_or(own.as_fd(), Notify::fd), notify.is_some()),
             ];
             if let Some(console) = &console {
                 fds.push(Interest { fd: console.master(), read: stdout, write });
             }
             let ready = signal::wait(&fds, -1).map_err(failed("poll"))?;
+            if let Some(notify) = notify.filter(|_| ready[3]) {
+                notify.keep_passing_on();
+            }
             if let Some(console) = &mut console {
-                console.turn(ready[2], ready[3]);
+                console.turn(ready[2], ready[4]);
             }
             if ready[0] {
                 let exit = process::wait(&child.pidfd, false).map_err(failed("waitid"))?;

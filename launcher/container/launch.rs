@@ -13,9 +13,11 @@ use tiny_ce_init::flags::Report;
 
 use super::channel::{self, Said};
 use super::directory::Directory;
+use super::notify::{self, Notify};
 use super::prepare::{Options, Prepared, ROOTFS, vectors};
 use super::record::{self, Boot, Identity, Record, Status};
 use crate::cgroup::Processes;
+use crate::compile::activation::Listen;
 use crate::compile::mounts::asks_for_ids;
 use crate::compile::namespaces;
 use crate::error::{Error, Result};
@@ -44,6 +46,8 @@ pub struct Ready {
     pub spec: Spec,
     /// The master of its terminal, if nobody else has been given it.
     pub terminal: Option<OwnedFd>,
+    /// Where it says how it is, if somebody wants to know.
+    pub notify: Option<Notify>,
 }
 
 /// What has to be undone if the container does not come to be.
@@ -53,6 +57,7 @@ struct Undo<'a> {
     record: Record,
     child: Option<Child>,
     terminal: Option<OwnedFd>,
+    notify: Option<Notify>,
 }
 
 impl Undo<'_> {
@@ -88,12 +93,12 @@ pub fn launch(root: &Path, id: &str, mut prepared: Prepared, options: &Options) 
             return Err(e);
         }
     };
-    let mut undo = Undo { root, directory, record, child: None, terminal: None };
+    let mut undo = Undo { root, directory, record, child: None, terminal: None, notify: None };
     match commit(&mut undo, &prepared, options) {
         Ok((channel, child)) => {
-            let Undo { directory, record, terminal, .. } = undo;
+            let Undo { directory, record, terminal, notify, .. } = undo;
             let Prepared { plan, spec, .. } = prepared;
-            Ok(Ready { directory, record, child, channel, plan, spec, terminal })
+            Ok(Ready { directory, record, child, channel, plan, spec, terminal, notify })
         }
         Err(e) => Err(undo.undo(e, &prepared.spec)),
     }
@@ -150,10 +155,17 @@ fn commit(
         let path = undo.directory.path().join(ROOTFS);
         std::fs::create_dir(&path).map_err(|e| Error::io(path.display(), "mkdir", &e))?;
     }
+    if let Some(path) = &options.notify_socket {
+        notify::make_directory(&undo.directory)?;
+        // What `create` bound would be gone with it: `start` listens in its turn.
+        if !prepared.plan.preloads.contains(&Preload::StartSocket) {
+            undo.notify = Some(Notify::bind(&undo.directory, path)?);
+        }
+    }
     let program = init_program(&undo.directory)?;
     let (ours, theirs) =
         UnixStream::pair().map_err(|e| Error::io("init's channel", "socketpair", &e))?;
-    clone(undo, &prepared.spec, &prepared.plan, &program, theirs, options.preserve_fds)?;
+    clone(undo, prepared, &program, theirs, options)?;
     let (spec, plan) = (&prepared.spec, &prepared.plan);
     let mut init =
         Init { undo, program: &program, spec, plan, channel: &ours, options, copied: 0, mapped: 0 };
@@ -224,13 +236,12 @@ pub fn poststop(directory: &Directory, record: &Record, spec: &Spec) {
 /// Open what the plan finds in its slots, and clone init.
 fn clone(
     undo: &mut Undo<'_>,
-    spec: &Spec,
-    plan: &Finished,
+    prepared: &Prepared,
     program: &OwnedFd,
     theirs: UnixStream,
-    preserve_fds: u32,
+    options: &Options,
 ) -> Result<()> {
-    let record = &undo.record;
+    let (record, spec, plan) = (&undo.record, &prepared.spec, &prepared.plan);
     let mut opened: Vec<OwnedFd> = vec![theirs.into()];
     let mut joins = record.cgroup.join_files()?.into_iter();
     for preload in &plan.preloads {
@@ -249,7 +260,7 @@ fn clone(
         });
     }
     let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
-    preserve(&mut descriptors, preserve_fds)?;
+    preserve(&mut descriptors, &options.listen, options.preserve_fds)?;
     let (argv, envp) = vectors(spec.process.as_ref(), Path::new(&record.rootfs))?;
     let request = Clone {
         flags: u64::from(namespaces::clone_flags(spec).0),
@@ -268,11 +279,16 @@ fn clone(
     undo.record.resctrl.as_ref().map_or(Ok(()), |class| class.add(pid))
 }
 
-/// The caller's descriptors from 3 on, which the program is to have.
-pub fn preserve(descriptors: &mut Vec<RawFd>, count: u32) -> Result<()> {
-    for fd in 3..3 + count as RawFd {
+/// The caller's descriptors from 3 on, which the program is to have: listening sockets first.
+pub fn preserve(descriptors: &mut Vec<RawFd>, listen: &Listen, count: u32) -> Result<()> {
+    for index in 0..listen.count + count {
+        let fd = 3 + index as RawFd;
         if !sys::file::is_inheritable(fd) {
-            return Err(Error::new(format!("--preserve-fds {count}: {fd} is not open"))
+            let (name, number) = match index < listen.count {
+                true => ("LISTEN_FDS", listen.count),
+                false => ("--preserve-fds", count),
+            };
+            return Err(Error::new(format!("{name} {number}: {fd} is not open"))
                 .hint("descriptors from 3 on are counted; the caller must leave them open"));
         }
         descriptors.push(fd);

@@ -22,6 +22,7 @@ mod maps;
 mod matching;
 mod merge;
 mod mounts;
+mod notify;
 mod pause;
 mod prepare;
 mod processes;

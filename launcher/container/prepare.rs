@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Setting};
+use crate::compile::activation::{self, Listen};
 use crate::compile::{self, Filter, Request, Then};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
@@ -39,7 +40,11 @@ pub enum Source {
 pub struct Options {
     /// Write init's pid there.
     pub pid_file: Option<PathBuf>,
-    /// How many descriptors after 2 the program inherits.
+    /// Listening sockets that the program is given: the caller's descriptors from 3 on.
+    pub listen: Listen,
+    /// The service manager's socket that the program's notifications go to.
+    pub notify_socket: Option<PathBuf>,
+    /// How many descriptors after those the program inherits.
     pub preserve_fds: u32,
     /// Move the root instead of pivoting to it, where it is a ramdisk.
     pub no_pivot: bool,
@@ -108,6 +113,14 @@ pub fn prepare(
         // After the probe, which opens what is joined: this namespace is not there yet.
         join_network(&mut spec, &mut host, request, id)?;
     }
+    if options.notify_socket.is_some() {
+        // After the probe, too: its directory is made with the container.
+        let directory = state.join(super::notify::DIRECTORY);
+        activation::notify(&mut spec, &mut host, &directory.to_string_lossy());
+    }
+    if let Some(process) = &mut spec.process {
+        activation::listen(&mut process.env, &options.listen);
+    }
     let filter = filter(&spec)?;
     host::security(&spec)?;
     let directory = state.join(ROOTFS);
@@ -117,7 +130,7 @@ pub fn prepare(
         host: &host,
         then,
         filter: filter.as_ref(),
-        preserve_fds: options.preserve_fds,
+        preserve_fds: options.listen.count + options.preserve_fds,
         no_pivot: options.no_pivot,
         no_new_keyring: options.no_new_keyring,
         ephemeral: directory.as_deref(),

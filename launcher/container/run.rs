@@ -59,12 +59,19 @@ fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions)
             Err(left) => e.detail(format!("and left behind: {}", left.line())),
         });
     }
-    let Some(signals) = signals else { return Ok(0) };
+    let Some(signals) = signals else {
+        let Ready { directory, child, notify, .. } = ready;
+        drop(directory);
+        if let Some(notify) = notify {
+            notify.until_ready(child.pid, &child.pidfd)?;
+        }
+        return Ok(0);
+    };
     let console = ready.terminal.take().map(Console::new).transpose()?;
-    let Ready { directory, record, child, .. } = ready;
+    let Ready { directory, record, child, notify, .. } = ready;
     // Others may look at and change the container while it runs.
     drop(directory);
-    let exit = signals.wait(&child, console)?;
+    let exit = signals.wait(&child, console, notify.as_ref())?;
     if let Some(text) = end::oom(&record, Some(exit)) {
         log::warning(&format!("container {id:?}: a process was killed by {text}"));
     }

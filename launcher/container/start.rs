@@ -9,6 +9,7 @@ use tiny_ce_init::flags::Report;
 
 use super::channel::{self, Said};
 use super::directory::Directory;
+use super::notify::{self, Notify};
 use super::record::{self, Record, Status};
 use super::{delete, end, join, launch, load_plan, prepare};
 use crate::compile::identity::Identity;
@@ -20,13 +21,16 @@ use crate::sys;
 
 /// Run the program of a created container.
 ///
+/// With the `notify` socket of a service manager, and if the container was created with one, wait
+/// until the program says that it is ready (sd_notify(3)) or ends, and tell the manager.
+///
 /// # Errors
 /// There is no such container, it is not `created`, or its program cannot be executed.
-pub fn start(root: &Path, id: &str) -> Result<()> {
-    begin(root, id).map_err(|e| e.within(format!("cannot start {id:?}")))
+pub fn start(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
+    begin(root, id, notify).map_err(|e| e.within(format!("cannot start {id:?}")))
 }
 
-fn begin(root: &Path, id: &str) -> Result<()> {
+fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     id::check(id)?;
     let directory = Directory::open_locked(root, id)?;
     let record = Record::load(&directory)?;
@@ -44,17 +48,28 @@ fn begin(root: &Path, id: &str) -> Result<()> {
     if spec.process.is_none() {
         return Err(Error::new("process: the config has none, so there is nothing to start"));
     }
+    let notify = notify.filter(|_| directory.has(notify::DIRECTORY));
+    let notify = notify.map(|to| Notify::bind(&directory, to)).transpose()?;
+    let pid = record.init.map_or(0, |(init, ..)| init.pid);
+    // While it cannot be another's.
+    let process = notify.as_ref().map(|_| notify::process(pid)).transpose()?;
     let connection = sys::socket::connect(directory.fd(), record::SOCKET).map_err(|e| {
         Error::io(directory.path().join(record::SOCKET).display(), "connect", &e)
             .hint("the container was started already, or its init is gone")
     })?;
     let plan = load_plan(&directory)?;
-    let pid = record.init.map_or(0, |(init, ..)| init.pid);
-    let (directory, spec, plan) = (&directory, &spec, &plan);
-    let going = Going { directory, spec, record: &record, plan, pid, status: Status::Created };
+    let status = Status::Created;
+    let (spec, plan) = (&spec, &plan);
+    let going = Going { directory: &directory, spec, record: &record, plan, pid, status };
     going.until_running(&connection)?;
     directory.unlink(record::SOCKET)?;
-    going.poststart()
+    going.poststart()?;
+    // Others may look at and change the container while it gets ready.
+    drop(directory);
+    match (notify, process) {
+        (Some(notify), Some(process)) => notify.until_ready(pid, &process),
+        _ => Ok(()),
+    }
 }
 
 /// The configuration that the container was made from.

@@ -8,6 +8,7 @@ pub mod copy;
 pub mod file;
 pub mod hook;
 pub mod memory;
+pub mod message;
 pub mod mount;
 pub mod namespace;
 pub mod netns;

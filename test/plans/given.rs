@@ -2,7 +2,7 @@
 //!
 //! The host is a constant: machines with cgroup v2, with v1, and users with and without privileges.
 
-use tiny_ce::compile::{self, Filter, Then, exec};
+use tiny_ce::compile::{self, Filter, Then, activation, exec};
 use tiny_ce::host::{CgroupMounts, Host, Source, V1Mount};
 use tiny_ce::plan::Finished;
 use tiny_ce::spec::{NamespaceKind, Spec, json};
@@ -19,6 +19,9 @@ pub const CASES: &[Case] = &[
     ("default-no-pivot", "default", |given| given.no_pivot = true),
     ("default-no-new-keyring", "default", |given| given.no_new_keyring = true),
     ("default-preserve-fds", "default", |given| given.preserve_fds = 3),
+    ("default-notify", "default", |given| {
+        activation::notify(&mut given.spec, &mut given.host, "/run/tiny-ce/web/notify");
+    }),
     ("default-ephemeral", "default", ephemeral),
     ("default-initramfs", "default", |given| given.host.initramfs = true),
     ("default-exec", "default", exec_on_v1),

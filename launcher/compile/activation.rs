@@ -1,0 +1,51 @@
+//! What a service manager gives to its services, passed on to a container: listening sockets
+//! (sd_listen_fds(3)) and a socket for notifications (sd_notify(3)).
+//!
+//! Changes the config as if the user had written it. Pure: knows neither this process's environment
+//! nor its descriptors.
+
+use crate::host::{Host, Source};
+use crate::spec::{Mount, Spec};
+
+/// Listening sockets: the caller's descriptors from 3 on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listen {
+    /// How many there are.
+    pub count: u32,
+    /// Their names, separated by colons.
+    pub names: Option<String>,
+}
+
+/// Where the container finds the directory of its notification socket.
+pub const NOTIFY_DIRECTORY: &str = "/run/notify";
+/// The socket's name in that directory.
+pub const NOTIFY_SOCKET: &str = "notify.sock";
+
+/// The variables by which a program knows its sockets; in place of what the config has.
+pub fn listen(env: &mut Vec<String>, listen: &Listen) {
+    if listen.count == 0 {
+        return;
+    }
+    env.retain(|entry| !entry.starts_with("LISTEN_FDNAMES="));
+    env.push(format!("LISTEN_FDS={}", listen.count));
+    // The container's program is the first of its pid namespace.
+    env.push("LISTEN_PID=1".to_owned());
+    env.extend(listen.names.as_ref().map(|names| format!("LISTEN_FDNAMES={names}")));
+}
+
+/// A mount that shows the host's `directory`, and the variable that names the socket in it.
+///
+/// The directory and not the socket: whoever starts the container binds a socket of its own there.
+pub fn notify(spec: &mut Spec, host: &mut Host, directory: &str) {
+    spec.mounts.push(Mount {
+        destination: NOTIFY_DIRECTORY.to_owned(),
+        source: Some(directory.to_owned()),
+        options: ["bind", "ro", "nosuid", "nodev", "noexec"].map(str::to_owned).to_vec(),
+        ..Mount::default()
+    });
+    host.sources.push(Some(Source { path: directory.to_owned(), directory: true }));
+    host.tmpfs_modes.push(None);
+    if let Some(process) = &mut spec.process {
+        process.env.push(format!("NOTIFY_SOCKET={NOTIFY_DIRECTORY}/{NOTIFY_SOCKET}"));
+    }
+}
