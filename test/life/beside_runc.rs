@@ -129,3 +129,57 @@ fn its_json_is_the_same() {
         case.tiny_ce(["state", container.id()]).ok().lines().count()
     );
 }
+
+/// Another process of a container has what it has under runc, with and without options; but its umask
+/// is the container's, which runc forgets.
+#[test]
+fn exec_is_the_same() {
+    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/user", json!({"uid": 1000, "gid": 1000, "additionalGids": [7]}));
+    bundle.set("/process/user/umask", 0o027).set("/process/cwd", "/tmp");
+    bundle.set(
+        "/linux/seccomp",
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+            {"names": ["mkdirat", "mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122}]}),
+    );
+    bundle.probe("await 15");
+    let mut container = case.create(&bundle);
+    container.start();
+    container.line("ready:");
+    let root = case.dir().join("runc");
+    let (path, id) = (bundle.path().to_str().expect("UTF-8").to_owned(), case.id());
+    let runc = |words: &[&str]| {
+        let first = ["runc", "--root", root.to_str().expect("UTF-8")];
+        case.program(first.iter().chain(words))
+    };
+    runc(&["run", "--detach", "--bundle", &path, &id]);
+    let commands = "ids then caps then no_new_privs then seccomp then cwd then env \
+        then limits then hostname then oom then fds then dumpable then mkdir /tmp/x then processes";
+    for options in [
+        &[][..],
+        &["--user", "5:6", "--cwd", "/etc", "--env", "A=b", "--additional-gids", "9"],
+        &["--user", "0", "--cap", "CAP_CHOWN", "--cap", "CAP_NET_RAW"],
+    ] {
+        let words = |id: &str| -> Vec<String> {
+            let all = ["exec"].iter().chain(options).copied().chain([id, "/probe"]);
+            all.chain(commands.split_whitespace()).map(str::to_owned).collect()
+        };
+        let theirs = words(&id);
+        let theirs = runc(&theirs.iter().map(String::as_str).collect::<Vec<_>>());
+        let ours = case.tiny_ce(words(container.id()));
+        // Descriptors have names of their own; and numbers of processes differ.
+        let lines = |done: &tiny_ce_test::Done| -> Vec<String> {
+            let shown = |line: &str| match line.split_once(": ") {
+                Some(("fd", fd)) => format!("fd: {}", fd.split(' ').next().unwrap_or_default()),
+                Some(("process", process)) => {
+                    format!("process: {}", process.split(' ').next_back().unwrap_or_default())
+                }
+                _ => line.to_owned(),
+            };
+            done.ok().lines().map(shown).collect()
+        };
+        assert_eq!(lines(&ours), lines(&theirs), "{options:?}");
+    }
+    runc(&["delete", "--force", &id]).ok();
+}
