@@ -130,8 +130,8 @@ fn its_json_is_the_same() {
     );
 }
 
-/// Another process of a container has what it has under runc, with and without options; but its umask
-/// is the container's, which runc forgets.
+/// Another process of a container has what it has under runc, with and without options; but its
+/// umask is the container's, which runc forgets.
 #[test]
 fn exec_is_the_same() {
     let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
