@@ -1,10 +1,10 @@
 //! The life of a container, and what its program finds: each field of config.json and each option
 //! of the command line, seen from inside.
 
-#[path = "life/beside_runc.rs"]
-mod beside_runc;
 #[path = "life/activation.rs"]
 mod activation;
+#[path = "life/beside_runc.rs"]
+mod beside_runc;
 #[path = "life/embedded.rs"]
 mod embedded;
 #[path = "life/exec.rs"]

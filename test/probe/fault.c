@@ -237,10 +237,12 @@ static void report(const char *path)
         print("call: %ld %ld\n", state.made[i].number, state.made[i].result);
 }
 
-/* fault REPORT launcher|init|child:N|plan|PID list|kill|signal:N|orphan|rename:A:B|ERRNO POINT PROGRAM [ARGUMENT]...
+/* fault REPORT launcher|init|child:N|plan|PID list|kill|signal:N|orphan|rename:A:B|ERRNO POINT
+ *       PROGRAM [ARGUMENT]...
  *
- * At the POINT-th call, before it is made, its maker is killed, or sent a signal; or the launcher is
- * killed (orphan); or two names change places; or the call is not made, and fails with this errno. Ends when the program has ended: others may live. */
+ * At the POINT-th call, before it is made, its maker is killed, or sent a signal; or the launcher
+ * is killed (orphan); or two names change places; or the call is not made, and fails with this
+ * errno. Ends when the program has ended: others may live. */
 void fault(char **words, int count)
 {
     (void)count;
@@ -252,7 +254,8 @@ void fault(char **words, int count)
     if (words[2][0] == 's') state.signal = number(words[2] + 7);
     state.orphan = same(words[2], "orphan");
     if (words[2][0] == 'r') state.swap = words[2] + 7;
-    if (!state.list && !state.signal && !state.orphan && !state.swap) state.error = number(words[2]);
+    if (!state.list && !state.signal && !state.orphan && !state.swap)
+        state.error = number(words[2]);
     state.point = number(words[3]);
     begin(words[1], words + 4);
     for (;;) {
