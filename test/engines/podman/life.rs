@@ -79,17 +79,16 @@ fn is_a_terminal(done: &Done) {
 }
 
 fn what_is_typed(podman: &Podman) {
-    let run = podman.container(&["--rm", "-it"], &["sh"]);
+    let script = "trap 'echo caught: it; exit 7' INT; echo ready: yes
+        read -r line; echo typed: $line; while :; do sleep 0.05; done";
+    let run = podman.container(&["--rm", "-it"], &["sh", "-c", script]);
     let mut running = podman.ground.beside_terminal(&podman.env(), &podman.words(&run));
     let mut stdin = running.stdin().expect("a pipe");
-    // The shell's echo has the words, not their sum.
-    stdin.write_all(b"echo sum: $((40 + 2))\n").expect("typed");
-    running.line("sum: 42");
-    // Control-C ends what runs in the foreground, and not the shell.
-    stdin.write_all(b"echo asleep: $((1 + 1)); sleep 600\n").expect("typed");
-    running.line("asleep: 2");
+    running.line("ready:");
+    stdin.write_all(b"two words\n").expect("typed");
+    assert_eq!(running.line("typed:"), "typed: two words");
+    // Control-C, which the container's terminal turns into SIGINT: Podman's is raw.
     stdin.write_all(b"\x03").expect("typed");
-    stdin.write_all(b"exit 7\n").expect("typed");
     running.exited().ends(7);
 }
 
@@ -229,6 +228,8 @@ fn create_init_start(podman: &Podman) {
     podman.run(&create).ok();
     podman.run(&["init", "web"]).ok();
     assert_eq!(podman.inspect("web", "{{.State.Status}}"), "initialized");
+    let state = format!("/run/{}/{}", podman.ground.runtime.name, podman.inspect("web", "{{.Id}}"));
+    podman.ground.made(&podman.ground.seen(&state));
     let done = podman.run(&["start", "--attach", "web"]);
     assert_eq!(done.ends(6).stdout, "started\n");
     // Initialized and never started, it can be removed.
