@@ -46,7 +46,8 @@ pub const TENANT: &str = "54322";
 pub const TENANT_IDS: u32 = 300_000;
 
 /// PID 1 of the ground, which lives as long as its standard input is open. `/run` is that of a
-/// machine that has just been started, `/etc` is the host's and may be changed; both vanish.
+/// machine that has just been started, `/etc` is the host's and may be changed; both vanish. tun(4)
+/// is everybody's, as on most machines.
 /// Who ignores SIGCHLD has its orphans reaped by the kernel.
 const KEEPER: &str = "
     set -e
@@ -61,6 +62,10 @@ const KEEPER: &str = "
     for file in /etc/subuid /etc/subgid; do
         printf 'tenant:%d:65536\\ncontainers:%d:65536\\n' $2 $(($2 + 65536)) > $file
     done
+    if [ -e /dev/net/tun ]; then
+        mknod -m 666 /run/ground/tun c 10 200
+        mount --bind /run/ground/tun /dev/net/tun
+    fi
     ip link set lo up
     echo ready: $$
     exec env --ignore-signal=CHLD cat > /dev/null

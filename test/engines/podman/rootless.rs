@@ -2,12 +2,12 @@
 //! $XDG_RUNTIME_DIR.
 
 use super::{Podman, configuration};
-use crate::ground::{Ground, TENANT, TENANT_IDS, on_each_runtime};
+use crate::ground::{Ground, IMAGE, TENANT, TENANT_IDS, on_each_runtime};
 use std::fs;
 use std::os::unix::fs::chown;
 use tiny_ce_test::Need;
 
-on_each_runtime!(a_day_of_the_tenant, what_the_tenants_containers_find);
+on_each_runtime!(a_day_of_the_tenant, what_the_tenants_containers_find, the_tenants_network);
 
 /// Run `test` by the tenant under the runtime; the containers are removed after it, and the process
 /// that holds the tenant's namespaces is ended.
@@ -86,4 +86,13 @@ fn what_the_tenants_containers_find(podman: &Podman) {
     let options = ["--privileged"];
     podman.prints(&options, "mount -t tmpfs x /tmp && umount /tmp");
     podman.prints(&["--pid=host"], "true");
+}
+
+fn the_tenants_network(podman: &Podman) {
+    if !tiny_ce_test::met(&[Need::Program("slirp4netns"), Need::File("/dev/net/tun")]) {
+        return;
+    }
+    let run = ["run", "--rm", "--network=slirp4netns", IMAGE];
+    let done = podman.run(&[&run[..], &["ip", "-o", "-4", "address"]].concat());
+    assert!(done.ok().contains("tap0    inet 10.0.2.100/24"), "{done}");
 }
