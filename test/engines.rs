@@ -13,5 +13,7 @@ mod docker;
 mod ground;
 #[path = "engines/podman/mod.rs"]
 mod podman;
+#[path = "engines/remapped.rs"]
+mod remapped;
 #[path = "engines/services.rs"]
 mod services;

@@ -27,18 +27,22 @@ pub struct Docker {
 
 /// Run `test` under the runtime; the daemon's containers are removed after it.
 pub fn on(runtime: &'static str, test: fn(&Docker)) {
-    let needs = ["dockerd", "containerd", "docker-init", "docker-proxy", "iptables", "nft"];
-    let needs: Vec<Need> = needs.into_iter().map(Need::Program).collect();
-    let Some(ground) = Ground::new(runtime, &[&needs[..], &[Need::File(CLIENT)]].concat()) else {
-        return;
-    };
-    let docker = Docker::new(ground);
+    let Some(ground) = ground(runtime) else { return };
+    let docker = Docker::new(ground, &[]);
     test(&docker);
     docker.end();
 }
 
+/// The ground for a daemon; none, visibly skipped, if something is missing.
+pub fn ground(runtime: &'static str) -> Option<Ground> {
+    let needs = ["dockerd", "containerd", "docker-init", "docker-proxy", "iptables", "nft"];
+    let needs: Vec<Need> = needs.into_iter().map(Need::Program).collect();
+    Ground::new(runtime, &[&needs[..], &[Need::File(CLIENT)]].concat())
+}
+
 impl Docker {
-    fn new(ground: Ground) -> Docker {
+    /// Start the daemon, with `more` words on its command line, and load the image.
+    pub fn new(ground: Ground, more: &[&str]) -> Docker {
         let path = |name: &str| ground.path(name).to_str().expect("UTF-8").to_owned();
         let socket = format!("unix://{}", path("docker.sock"));
         let runtime = format!("{}={}", ground.runtime.name, ground.runtime.path.display());
@@ -53,6 +57,7 @@ impl Docker {
             // That name is the daemon's own.
             words.extend(["--add-runtime", &runtime]);
         }
+        words.extend(more);
         let path = ground.programs();
         let daemon = Some(ground.beside(&[("PATH", &path)], &words));
         // It keeps its own network namespace by a mount, and its data in one.
@@ -68,7 +73,8 @@ impl Docker {
         docker
     }
 
-    fn end(mut self) {
+    /// Remove its containers, and stop it.
+    pub fn end(mut self) {
         let all = self.ok(&["ps", "--all", "--quiet"]);
         let all: Vec<&str> = all.split_whitespace().collect();
         if !all.is_empty() {
