@@ -394,6 +394,8 @@ choices! {
         COPY_UP = 0x8000_0009,
         /// Comes with a detached mount whose ids are to be mapped.
         MAP_IDS = 0x8000_000a,
+        /// Comes with a directory, as it is seen from the mount namespace of CRIU.
+        DIRECTORY = 0x8000_000b,
         /// The next thing is execve.
         EXECUTE = 0x8000_0008,
     }

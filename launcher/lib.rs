@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod compile;
 pub mod container;
+mod criu;
 pub mod doctor;
 pub mod error;
 pub mod features;

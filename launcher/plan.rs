@@ -35,8 +35,10 @@ pub enum Preload {
     CgroupTasks,
     /// A hook's standard input, or what becomes its standard output and standard error.
     Stdio,
-    /// A hook's program, executed by descriptor.
+    /// A program that is executed by descriptor: a hook's, or CRIU's.
     Program,
+    /// CRIU's end of the conversation with it.
+    Service,
 }
 
 /// Bytes, origins, preloads: everything that `launch` and `explain` need.

@@ -25,6 +25,11 @@ fn all() -> impl Iterator<Item = (&'static str, Given, Finished)> {
     })
 }
 
+/// Those that make a container or join one: CRIU is none of its processes.
+fn processes() -> impl Iterator<Item = (&'static str, Given, Finished)> {
+    all().filter(|(_, given, _)| given.criu.is_none())
+}
+
 #[test]
 fn plans_are_golden() {
     let bless = std::env::var_os("BLESS").is_some();

@@ -81,6 +81,11 @@ impl Cgroup {
         result.map_err(|e: io::Error| Error::io(dir.path(), "kill", &e))
     }
 
+    /// The directory of the freezer that CRIU is to use, if there is one.
+    pub fn freezer_path(&self) -> Option<&str> {
+        self.v1("freezer").or(self.v2()).map(|group| group.path.as_str())
+    }
+
     fn freezers(&self) -> impl Iterator<Item = &Group> {
         self.v2().into_iter().chain(self.v1("freezer"))
     }

@@ -4,7 +4,7 @@
 
 use super::table::Command;
 use super::{
-    config, control, doctor, exec, explain, info, life, list, mounts, network, update, watch,
+    config, control, criu, doctor, exec, explain, info, life, list, mounts, network, update, watch,
 };
 
 /// Every command, under headings.
@@ -22,6 +22,8 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
             list::StateCommand::COMMAND,
             control::Pause::COMMAND,
             control::Resume::COMMAND,
+            criu::CheckpointCommand::COMMAND,
+            criu::RestoreCommand::COMMAND,
             control::Ps::COMMAND,
             control::Wait::COMMAND,
             watch::Events::COMMAND,

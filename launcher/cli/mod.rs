@@ -9,6 +9,7 @@ mod commands;
 mod completion;
 mod config;
 mod control;
+mod criu;
 mod doctor;
 mod embedded;
 mod exec;

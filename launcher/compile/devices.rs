@@ -24,7 +24,8 @@ struct Node<'a> {
 }
 
 /// What every container has (runtime-spec config-linux.md, "Default Devices").
-const DEFAULTS: [(&str, u32, u32); 6] = [
+/// Nodes that every container has: path, major and minor number.
+pub const DEFAULTS: [(&str, u32, u32); 6] = [
     ("/dev/null", 1, 3),
     ("/dev/zero", 1, 5),
     ("/dev/full", 1, 7),

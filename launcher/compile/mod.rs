@@ -4,6 +4,7 @@
 //! see ARCHITECTURE.md. What a field means is in the module named after it.
 
 pub mod activation;
+pub mod criu;
 pub mod devices;
 pub mod exec;
 pub mod hook;

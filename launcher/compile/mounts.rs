@@ -305,7 +305,8 @@ fn finish_tree(plan: &mut Plan, tree: Slot, options: &Options<'_>, attrs: Attrs)
     }
 }
 
-fn target(plan: &mut Plan, root: Slot, mount: &Mount, wanted: Wanted) -> Result<Slot> {
+/// The place of a mount inside the rootfs, made if it is missing.
+pub fn target(plan: &mut Plan, root: Slot, mount: &Mount, wanted: Wanted) -> Result<Slot> {
     let parts = root::components(&mount.destination);
     let links = match parts.as_slice() {
         ["proc"] | ["sys"] | ["dev"] => Links::Refuse,

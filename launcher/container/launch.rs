@@ -51,18 +51,23 @@ pub struct Ready {
 }
 
 /// What has to be undone if the container does not come to be.
-struct Undo<'a> {
-    root: &'a Path,
-    directory: Directory,
-    record: Record,
-    child: Option<Child>,
-    terminal: Option<OwnedFd>,
+pub struct Undo<'a> {
+    /// Where all state is kept.
+    pub root: &'a Path,
+    /// The state directory, locked.
+    pub directory: Directory,
+    /// What is remembered.
+    pub record: Record,
+    /// Init, once there is one.
+    pub child: Option<Child>,
+    /// The master of its terminal, if nobody else has been given it.
+    pub terminal: Option<OwnedFd>,
     notify: Option<Notify>,
 }
 
 impl Undo<'_> {
     /// Take everything away again; what cannot be is said below the error that caused it.
-    fn undo(self, error: Error, spec: &Spec) -> Error {
+    pub fn undo(self, error: Error, spec: &Spec) -> Error {
         if let Some(child) = &self.child {
             let _ = process::kill(&child.pidfd, libc::SIGKILL);
             let _ = process::wait(&child.pidfd, false);
@@ -85,15 +90,7 @@ impl Undo<'_> {
 
 /// Make the container; `create` and `run` differ only in the plan.
 pub fn launch(root: &Path, id: &str, mut prepared: Prepared, options: &Options) -> Result<Ready> {
-    let directory = Directory::create(root, id)?;
-    let record = match intent(id, &mut prepared, &directory) {
-        Ok(record) => record,
-        Err(e) => {
-            let _ = directory.remove();
-            return Err(e);
-        }
-    };
-    let mut undo = Undo { root, directory, record, child: None, terminal: None, notify: None };
+    let mut undo = begin(root, id, &mut prepared)?;
     match commit(&mut undo, &prepared, options) {
         Ok((channel, child)) => {
             let Undo { directory, record, terminal, notify, .. } = undo;
@@ -102,6 +99,19 @@ pub fn launch(root: &Path, id: &str, mut prepared: Prepared, options: &Options) 
         }
         Err(e) => Err(undo.undo(e, &prepared.spec)),
     }
+}
+
+/// The state directory, and in it what is about to be made, before anything is.
+pub fn begin<'a>(root: &'a Path, id: &str, prepared: &mut Prepared) -> Result<Undo<'a>> {
+    let directory = Directory::create(root, id)?;
+    let record = match intent(id, prepared, &directory) {
+        Ok(record) => record,
+        Err(e) => {
+            let _ = directory.remove();
+            return Err(e);
+        }
+    };
+    Ok(Undo { root, directory, record, child: None, terminal: None, notify: None })
 }
 
 /// Who is creating it is the one that has this start time.
@@ -137,20 +147,7 @@ fn commit(
     prepared: &Prepared,
     options: &Options,
 ) -> Result<(UnixStream, Child)> {
-    if let Some(request) = &options.network {
-        let alive = |id: &str| undo.root.join(id).exists();
-        undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
-        undo.record.save(&undo.directory, record::INTENT)?;
-    }
-    undo.record.cgroup.create(&prepared.settings)?;
-    let settings = undo.record.cgroup.with_room(&prepared.settings);
-    undo.record.cgroup.apply(&settings)?;
-    undo.record.cgroup.set_devices(&prepared.devices)?;
-    let rdt = prepared.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
-    if let (Some(class), Some(rdt)) = (&mut undo.record.resctrl, rdt) {
-        class.create(rdt)?;
-        undo.record.save(&undo.directory, record::INTENT)?;
-    }
+    places(undo, prepared, options)?;
     if prepared.ephemeral {
         let path = undo.directory.path().join(ROOTFS);
         std::fs::create_dir(&path).map_err(|e| Error::io(path.display(), "mkdir", &e))?;
@@ -195,6 +192,25 @@ fn commit(
         Some(child) => Ok((ours, child)),
         None => Err(Error::new("init is gone")),
     }
+}
+
+/// Where its processes will be: network, cgroups, class of service.
+pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &Options) -> Result<()> {
+    if let Some(request) = &options.network {
+        let alive = |id: &str| undo.root.join(id).exists();
+        undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
+        undo.record.save(&undo.directory, record::INTENT)?;
+    }
+    undo.record.cgroup.create(&prepared.settings)?;
+    let settings = undo.record.cgroup.with_room(&prepared.settings);
+    undo.record.cgroup.apply(&settings)?;
+    undo.record.cgroup.set_devices(&prepared.devices)?;
+    let rdt = prepared.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
+    if let (Some(class), Some(rdt)) = (&mut undo.record.resctrl, rdt) {
+        class.create(rdt)?;
+        undo.record.save(&undo.directory, record::INTENT)?;
+    }
+    Ok(())
 }
 
 /// Init's program: a sealed memfd; where executable memfds are forbidden, an unlinked file.
@@ -253,7 +269,7 @@ fn clone(
             Preload::CgroupTasks => {
                 joins.next().ok_or_else(|| Error::new("a cgroup has gone while it was joined"))?
             }
-            Preload::Process | Preload::Stdio | Preload::Program => {
+            Preload::Process | Preload::Stdio | Preload::Program | Preload::Service => {
                 return Err(Error::new("a container's plan joins no process"));
             }
             Preload::Tree { mount } => super::trees::make(spec, *mount, &undo.record, program)?,

@@ -4,6 +4,7 @@
 //! of the container's state directory. Knows nothing of the command line.
 
 pub(crate) mod channel;
+mod checkpoint;
 mod console;
 mod copy_up;
 mod delete;
@@ -12,6 +13,7 @@ pub(crate) mod end;
 mod events;
 mod exec;
 mod foreground;
+mod images;
 mod interpreter;
 pub(crate) mod join;
 mod kill;
@@ -23,11 +25,13 @@ mod matching;
 mod merge;
 mod mounts;
 mod notify;
+mod outside;
 mod pause;
 mod prepare;
 mod processes;
 mod program;
 mod record;
+mod restore;
 mod run;
 pub mod signals;
 mod start;
@@ -37,10 +41,12 @@ mod wait;
 
 use std::path::Path;
 
+pub use checkpoint::{Checkpoint, checkpoint, status_fd};
 pub use delete::delete;
 pub use directory::Directory;
 pub use events::{Event, events, stats};
 pub use exec::{ExecOptions, exec, process_file};
+pub use images::{CgroupMode, CriuOptions, NetworkLock};
 pub use kill::kill;
 pub use list::{Listed, list};
 pub use matching::matching;
@@ -49,6 +55,7 @@ pub use pause::{pause, resume};
 pub use prepare::{Options, Prepared, Source, prepare};
 pub use processes::processes;
 pub use record::{OCI_VERSION, Record, State, Status};
+pub use restore::{Restore, restore};
 pub use run::{RunOptions, run};
 pub use start::start;
 pub use update::{Update, update};

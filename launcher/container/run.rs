@@ -6,13 +6,14 @@ use super::console::{self, Console};
 use super::foreground::Signals;
 use super::launch::{self, Ready};
 use super::prepare::{Options, Source, prepare};
+use super::record::Record;
 use super::start::Going;
 use super::{delete, end};
 use crate::compile::Then;
 use crate::error::Result;
 use crate::log;
 use crate::spec::id;
-use crate::sys::process;
+use crate::sys::process::{self, Exit};
 
 /// What `run` can be asked for beside what `create` can.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,7 +51,7 @@ fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions)
         true => None,
         false => Some(Signals::catch(!run.no_subreaper)?),
     };
-    let mut ready = launch::launch(root, id, prepared, options)?;
+    let ready = launch::launch(root, id, prepared, options)?;
     if let Err(e) = started(&ready) {
         let _ = process::kill(&ready.child.pidfd, libc::SIGKILL);
         let _ = process::wait(&ready.child.pidfd, false);
@@ -59,23 +60,27 @@ fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions)
             Err(left) => e.detail(format!("and left behind: {}", left.line())),
         });
     }
+    let Ready { directory, record, child, terminal, notify, .. } = ready;
+    // Others may look at and change the container while it runs.
+    drop(directory);
     let Some(signals) = signals else {
-        let Ready { directory, child, notify, .. } = ready;
-        drop(directory);
         if let Some(notify) = notify {
             notify.until_ready(child.pid, &child.pidfd)?;
         }
         return Ok(0);
     };
-    let console = ready.terminal.take().map(Console::new).transpose()?;
-    let Ready { directory, record, child, notify, .. } = ready;
-    // Others may look at and change the container while it runs.
-    drop(directory);
+    let console = terminal.map(Console::new).transpose()?;
     let exit = signals.wait(&child, console, notify.as_ref())?;
-    if let Some(text) = end::oom(&record, Some(exit)) {
+    ended(root, &record, exit, run.keep)
+}
+
+/// The program of a container in the foreground has ended.
+pub fn ended(root: &Path, record: &Record, exit: Exit, keep: bool) -> Result<i32> {
+    let id = &record.id;
+    if let Some(text) = end::oom(record, Some(exit)) {
         log::warning(&format!("container {id:?}: a process was killed by {text}"));
     }
-    if !run.keep {
+    if !keep {
         delete::delete(root, id, true)?;
     }
     Ok(exit.code())

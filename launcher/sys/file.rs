@@ -137,6 +137,20 @@ pub fn is_inheritable(fd: RawFd) -> bool {
     flags >= 0 && flags & libc::FD_CLOEXEC == 0
 }
 
+/// A descriptor that the caller has left open for this process, by its number; from here on it is
+/// owned, and closed by execve.
+pub fn inherited(fd: RawFd) -> Option<OwnedFd> {
+    // What this process has opened itself is never inheritable, so nobody else owns it; standard
+    // descriptors are the standard library's.
+    if fd < 3 || !is_inheritable(fd) {
+        return None;
+    }
+    // SAFETY: no pointers; the number is open.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    // SAFETY: it is open, and owned by nobody: see above.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Type and permissions of an inherited descriptor.
 pub fn mode_of(fd: RawFd) -> io::Result<u32> {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();

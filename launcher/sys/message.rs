@@ -19,6 +19,16 @@ pub struct Message {
     pub descriptors: Vec<OwnedFd>,
 }
 
+/// Two ends of a conversation in whole messages.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: the kernel writes two descriptors there.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) }.into())?;
+    // SAFETY: the call has succeeded, made both, and told nobody else.
+    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
 /// Take the next message; with `wait` unset, `WouldBlock` if there is none.
 pub fn receive(from: &impl AsRawFd, into: &mut [u8], wait: bool) -> io::Result<Message> {
     // A header and the descriptors, aligned as a header is.

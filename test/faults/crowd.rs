@@ -125,7 +125,7 @@ fn a_thousand_containers_leave_nothing() {
         let path = bundle.path().to_owned();
         let source = Source::Bundle { path, config: "config.json".into(), lenient: false };
         container::create(&root, &id, source, &Options::default()).expect("a container");
-        container::start(&root, &id).expect("a start");
+        container::start(&root, &id, None).expect("a start");
         container::delete(&root, &id, true).expect("a delete");
     };
     for _ in 0..10 {

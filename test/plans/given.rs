@@ -2,7 +2,7 @@
 //!
 //! The host is a constant: machines with cgroup v2, with v1, and users with and without privileges.
 
-use tiny_ce::compile::{self, Filter, Then, activation, exec};
+use tiny_ce::compile::{self, Filter, Then, activation, criu, exec};
 use tiny_ce::host::{CgroupMounts, Host, Source, V1Mount};
 use tiny_ce::plan::Finished;
 use tiny_ce::spec::{NamespaceKind, Spec, json};
@@ -22,6 +22,8 @@ pub const CASES: &[Case] = &[
     ("default-notify", "default", |given| {
         activation::notify(&mut given.spec, &mut given.host, "/run/tiny-ce/web/notify");
     }),
+    ("default-criu", "default", |given| given.criu = Some(false)),
+    ("default-restore", "default", |given| given.criu = Some(true)),
     ("default-ephemeral", "default", ephemeral),
     ("default-initramfs", "default", |given| given.host.initramfs = true),
     ("default-exec", "default", exec_on_v1),
@@ -36,6 +38,10 @@ pub const CASES: &[Case] = &[
     }),
     ("least", "least", usual),
     ("mounts", "mounts", usual),
+    ("mounts-restore", "mounts", |given| {
+        on_v1(given);
+        given.criu = Some(true);
+    }),
     ("mount-options", "mount-options", usual),
     ("mount-idmap", "mount-idmap", usual),
     ("mount-more", "mount-more", usual),
@@ -62,6 +68,7 @@ pub const CASES: &[Case] = &[
     }),
     ("user-first-id", "user-first-id", without_privileges),
     ("joined", "joined", usual),
+    ("joined-restore", "joined", |given| given.criu = Some(true)),
     ("joined-mount", "joined-mount", usual),
     ("joined-pid", "joined-pid", usual),
     ("time", "time", usual),
@@ -103,6 +110,8 @@ pub struct Given {
     pub ephemeral: bool,
     /// Not the container, but its process once more, into these namespaces.
     pub exec: Option<Vec<NamespaceKind>>,
+    /// Not the container, but CRIU; to restore the container, if it is true.
+    pub criu: Option<bool>,
 }
 
 /// As many as Linux 5.9 and later have; elsewhere few, so that the texts are short.
@@ -150,6 +159,7 @@ impl Given {
             no_new_keyring: false,
             ephemeral: false,
             exec: None,
+            criu: None,
         }
     }
 
@@ -163,6 +173,9 @@ impl Given {
 
     /// The plan.
     pub fn compile(&self) -> tiny_ce::Result<Finished> {
+        if let Some(restore) = self.criu {
+            return self.compile_criu(restore);
+        }
         let filter = self.filter();
         if let Some(namespaces) = &self.exec {
             return exec::compile(&exec::Request {
@@ -187,6 +200,27 @@ impl Given {
             no_new_keyring: self.no_new_keyring,
             ephemeral: self.ephemeral.then_some("/run/tiny-ce/web/rootfs"),
         })
+    }
+
+    fn compile_criu(&self, restore: bool) -> tiny_ce::Result<Finished> {
+        let linux = self.spec.linux.as_ref().expect("linux");
+        let namespaces: Vec<(NamespaceKind, String)> = linux
+            .namespaces
+            .iter()
+            .filter(|it| matches!(it.kind, NamespaceKind::Network | NamespaceKind::Pid))
+            .filter_map(|it| Some((it.kind, it.path.clone()?)))
+            .collect();
+        let directories = ["/var/images".to_owned(), "/var/work".to_owned()];
+        let restore = restore.then_some(criu::Restore {
+            spec: &self.spec,
+            host: &self.host,
+            scratch: "/run/tiny-ce/web/criu-scratch",
+            root: "/run/tiny-ce/web/criu-root",
+            directories: &directories,
+            namespaces: &namespaces,
+        });
+        let cgroup_joins = if restore.is_some() { self.host.cgroup_joins } else { 0 };
+        criu::compile(&criu::Request { cgroup_joins, restore })
     }
 }
 

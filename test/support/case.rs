@@ -242,6 +242,11 @@ impl Container<'_> {
         self.running.take().expect("not ended").done()
     }
 
+    /// It is no more, and need not be deleted.
+    pub fn gone(mut self) {
+        self.deleted = true;
+    }
+
     /// `delete` it, which must work.
     #[track_caller]
     pub fn delete(mut self) {

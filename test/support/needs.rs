@@ -6,6 +6,8 @@
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
 /// Something that a test cannot do without.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +22,8 @@ pub enum Need {
     CgroupV1(&'static str),
     /// cgroup v2 at /sys/fs/cgroup with this controller; "" asks for no controller.
     CgroupV2(&'static str),
+    /// CRIU, and a kernel that it can work with.
+    Criu,
     /// The rootfs of another distribution release: `$TINY_CE_ROOTFS`, or target/rootfs.
     Distribution,
 }
@@ -58,6 +62,7 @@ fn missing(need: Need) -> Option<String> {
             (dir.exists(), format!("needs cgroup v1's {name}"))
         }
         Need::CgroupV2(name) => (has_cgroup_v2(name), format!("needs cgroup v2 with {name:?}")),
+        Need::Criu => (criu_works(), "needs a kernel that passes criu check".to_owned()),
         Need::Distribution => (
             distribution().is_some(),
             "needs a distribution's rootfs in $TINY_CE_ROOTFS or target/rootfs".to_owned(),
@@ -68,6 +73,15 @@ fn missing(need: Need) -> Option<String> {
 
 fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
+}
+
+/// What `criu check` says of this machine, asked once.
+fn criu_works() -> bool {
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    *WORKS.get_or_init(|| {
+        let check = Command::new("criu").arg("check").output();
+        check.is_ok_and(|done| done.status.success())
+    })
 }
 
 /// Whether cgroup v2 alone is mounted at /sys/fs/cgroup.

@@ -1,0 +1,263 @@
+//! `checkpoint` and `restore`. Names and options are runc's, and crun's where runc has none.
+//!
+//! Types words; what CRIU is asked for is `container`'s.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use super::life::status;
+use super::table::{command, options};
+use super::value::{Directory, Id, Number, Value, choice, expected};
+use super::{Globals, life};
+use crate::container::{
+    self, CgroupMode, Checkpoint, CriuOptions, NetworkLock, Options, Restore, RunOptions, Source,
+};
+use crate::log;
+use crate::{Error, Result};
+
+choice! {
+    /// What is done about cgroups.
+    pub enum Cgroups {
+        /// Values of those that are made.
+        "soft" Soft,
+        /// Values of all.
+        "full" Full,
+        /// Values of all, which must not be there.
+        "strict" Strict,
+        /// Nothing.
+        "ignore" Ignore,
+    }
+}
+
+choice! {
+    /// How packets are kept away meanwhile.
+    pub enum Lock {
+        /// By a program.
+        "iptables" Iptables,
+        /// By CRIU itself.
+        "nftables" Nftables,
+        /// Not at all.
+        "skip" Skip,
+    }
+}
+
+choice! {
+    /// A namespace that is left alone.
+    pub enum Empty {
+        /// With its interfaces and addresses.
+        "network" Network,
+    }
+}
+
+/// An address and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server(String, u16);
+
+impl Value for Server {
+    fn parse(word: &OsStr) -> Result<Self> {
+        let text = word.to_string_lossy();
+        let parts = text.rsplit_once(':').and_then(|(address, port)| {
+            let address = address.trim_start_matches('[').trim_end_matches(']');
+            Some((address.to_owned(), port.parse().ok().filter(|port| *port != 0)?))
+        });
+        match parts.filter(|(address, _)| !address.is_empty()) {
+            Some((address, port)) => Ok(Server(address, port)),
+            None => Err(expected(word, "an address and a port, as 192.0.2.1:9999")),
+        }
+    }
+}
+
+options! {
+    /// What both share.
+    pub struct Common {
+        /// The directory of the images; default: checkpoint.
+        "--image-path DIRECTORY" image_path: Option<PathBuf>,
+        /// The directory of CRIU's logs; default: that of the images.
+        "--work-path DIRECTORY" work_path: Option<PathBuf>,
+        /// Keep established TCP connections.
+        "--tcp-established" tcp_established: bool,
+        /// Allow Unix sockets whose other end is outside the container.
+        "--ext-unix-sk" ext_unix_sk: bool,
+        /// Allow a session and a terminal that are the caller's.
+        "--shell-job" shell_job: bool,
+        /// Keep file locks.
+        "--file-locks" file_locks: bool,
+        /// Fetch memory as it is touched, by userfaultfd.
+        "--lazy-pages" lazy_pages: bool,
+        /// Punch what is in this image out of its parents.
+        "--auto-dedup" auto_dedup: bool,
+        /// What is done about cgroups; default: CRIU's, which is soft.
+        "--manage-cgroups-mode soft|full|strict|ignore" cgroups: Option<Cgroups>,
+        /// Leave what is in this namespace alone.
+        "--empty-ns network" empty: Vec<Empty>,
+        /// How packets are kept away meanwhile; default: CRIU's, which is iptables.
+        "--network-lock iptables|nftables|skip" network_lock: Option<Lock>,
+    }
+}
+
+impl Common {
+    fn options(&self) -> CriuOptions {
+        CriuOptions {
+            image_path: self.image_path.clone().unwrap_or_else(|| PathBuf::from("checkpoint")),
+            work_path: self.work_path.clone(),
+            tcp_established: self.tcp_established,
+            ext_unix_sk: self.ext_unix_sk,
+            shell_job: self.shell_job,
+            file_locks: self.file_locks,
+            lazy_pages: self.lazy_pages,
+            auto_dedup: self.auto_dedup,
+            empty_network: self.empty.contains(&Empty::Network),
+            cgroups: self.cgroups.map(|mode| match mode {
+                Cgroups::Soft => CgroupMode::Soft,
+                Cgroups::Full => CgroupMode::Full,
+                Cgroups::Strict => CgroupMode::Strict,
+                Cgroups::Ignore => CgroupMode::Ignore,
+            }),
+            network_lock: self.network_lock.map(|lock| match lock {
+                Lock::Iptables => NetworkLock::Iptables,
+                Lock::Nftables => NetworkLock::Nftables,
+                Lock::Skip => NetworkLock::Skip,
+            }),
+        }
+    }
+}
+
+command! {
+    /// Write a running container into a directory, by CRIU.
+    ///
+    /// All of its processes are written down and ended, and the container is deleted; "restore"
+    /// lets it go on, here or on another machine with the same bundle.
+    pub struct CheckpointCommand = "checkpoint" {
+        args {
+            /// A running or paused container.
+            "CONTAINER" id: Id,
+        }
+        options {
+            /// Let the container go on.
+            "--leave-running" leave_running: bool,
+            /// Write memory alone, to have less to write later; the container goes on.
+            "--pre-dump" pre_dump: bool,
+            /// Images of an earlier --pre-dump, relative to --image-path: write what has changed.
+            "--parent-path PATH" parent_path: Option<PathBuf>,
+            /// Send memory to a "criu page-server" instead.
+            "--page-server ADDRESS:PORT" page_server: Option<Server>,
+            /// Write a zero byte to this descriptor when memory can be fetched by --lazy-pages.
+            "--status-fd NUMBER" status_fd: Option<Number<3, 1_048_576>>,
+            /// Leave TCP connections out that are not established yet.
+            "--tcp-skip-in-flight" tcp_skip_in_flight: bool,
+            /// Give open files a name that have been removed.
+            "--link-remap" link_remap: bool,
+        }
+        include {
+            "CRIU" common: Common,
+        }
+        examples {
+            "checkpoint --image-path /var/tmp/web web": "write it down, and end it",
+            "checkpoint --leave-running --image-path /var/tmp/web web": "a copy of how it is",
+        }
+        run = checkpoint;
+    }
+}
+
+fn checkpoint(it: CheckpointCommand, globals: &Globals) -> Result<u8> {
+    if it.pre_dump && it.leave_running {
+        // It does so in any case.
+        log::debug(|| "--pre-dump leaves the container running".to_owned());
+    }
+    if it.status_fd.is_some() && !it.common.lazy_pages {
+        return Err(Error::new("checkpoint: --status-fd: nothing is told without --lazy-pages"));
+    }
+    let status = it.status_fd.map(|Number(number)| container::status_fd(number as i32));
+    let options = Checkpoint {
+        criu: it.common.options(),
+        parent_path: it.parent_path,
+        leave_running: it.leave_running,
+        pre_dump: it.pre_dump,
+        page_server: it.page_server.map(|Server(address, port)| (address, port)),
+        status: status.transpose()?,
+        tcp_skip_in_flight: it.tcp_skip_in_flight,
+        link_remap: it.link_remap,
+    };
+    container::checkpoint(&globals.state_root()?, &it.id.0, options).map(|()| 0)
+}
+
+command! {
+    /// Let a container go on that "checkpoint" has written down.
+    ///
+    /// It is made anew from its bundle, and its processes from the images. Waits for its end, as
+    /// "run" does.
+    pub struct RestoreCommand = "restore" {
+        args {
+            /// What it is to be called.
+            "CONTAINER" id: Id,
+        }
+        options {
+            /// Where config.json is; default: the working directory.
+            "-b, --bundle DIRECTORY" bundle: Option<Directory>,
+            /// Do not wait; the container stays until it is deleted.
+            "-d, --detach" detach: bool,
+            /// Leave the container there when its program has ended.
+            "--keep" keep: bool,
+            /// Write the pid of the container's program to this file.
+            "--pid-file FILE" pid_file: Option<PathBuf>,
+            /// Send the master of the container's terminal to this Unix socket.
+            "--console-socket PATH" console_socket: Option<PathBuf>,
+            /// Attach the container to a network, with this address or a free one.
+            "--network NAME[:ADDRESS]" network: Option<String>,
+            /// Do not adopt processes that the container leaves behind.
+            "--no-subreaper" no_subreaper: bool,
+            /// Taken from old callers, with a warning: CRIU enters the rootfs in its own way.
+            "--no-pivot" no_pivot: bool,
+            /// Close TCP connections.
+            "--tcp-close" tcp_close: bool,
+            /// Another profile or label: apparmor:NAME or selinux:LABEL.
+            "--lsm-profile TYPE:NAME" lsm_profile: Option<String>,
+            /// Another SELinux context for mounts.
+            "--lsm-mount-context CONTEXT" lsm_mount_context: Option<String>,
+        }
+        include {
+            "CRIU" common: Common,
+        }
+        examples {
+            "restore --image-path /var/tmp/web --bundle /srv/web web": "where it was",
+        }
+        run = restore;
+    }
+}
+
+fn restore(it: RestoreCommand, globals: &Globals) -> Result<u8> {
+    if it.no_pivot {
+        log::warning("--no-pivot means nothing to restore: CRIU enters the rootfs in its own way");
+    }
+    let path = it.bundle.map_or_else(|| PathBuf::from("."), |Directory(path)| path);
+    let source = Source::Bundle { path, config: life::CONFIG.to_owned(), lenient: false };
+    let options = Restore {
+        criu: it.common.options(),
+        options: Options {
+            pid_file: it.pid_file,
+            console_socket: it.console_socket,
+            network: it.network,
+            ..Options::default()
+        },
+        run: RunOptions { detach: it.detach, keep: it.keep, no_subreaper: it.no_subreaper },
+        tcp_close: it.tcp_close,
+        lsm_profile: it.lsm_profile,
+        lsm_mount_context: it.lsm_mount_context,
+    };
+    container::restore(&globals.state_root()?, &it.id.0, source, &options).map(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn page_servers() {
+        let parse = |text: &str| Server::parse(OsStr::new(text));
+        assert_eq!(parse("192.0.2.1:27"), Ok(Server("192.0.2.1".to_owned(), 27)));
+        assert_eq!(parse("[::1]:9"), Ok(Server("::1".to_owned(), 9)));
+        for wrong in ["", ":1", "host", "host:", "host:0", "host:65536"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

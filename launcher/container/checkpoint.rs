@@ -1,0 +1,224 @@
+//! `checkpoint`: CRIU writes a container's processes into images, and ends them or lets them go on.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use super::directory::Directory;
+use super::images::{self, CriuOptions, DESCRIPTORS, Images};
+use super::outside::{self, Seen};
+use super::record::{Record, Status};
+use super::start::config;
+use super::{delete, launch, prepare};
+use crate::compile::criu as plan;
+use crate::criu::messages::{Features, Options, PageServer, Request, kind};
+use crate::criu::{self, Criu, Program, Start};
+use crate::error::{Error, Result};
+use crate::log;
+use crate::spec::{Spec, id};
+use crate::sys::process::Exit;
+
+const LOG: &str = "dump.log";
+
+/// What `checkpoint` can be asked for beside what `restore` can.
+#[derive(Debug, Default)]
+pub struct Checkpoint {
+    /// What both share.
+    pub criu: CriuOptions,
+    /// The images of an earlier one, relative to this one's.
+    pub parent_path: Option<PathBuf>,
+    /// The container goes on.
+    pub leave_running: bool,
+    /// Memory alone, and the container goes on.
+    pub pre_dump: bool,
+    /// Send memory to a CRIU that listens there: address and port.
+    pub page_server: Option<(String, u16)>,
+    /// Where a NUL byte is written when memory can be fetched.
+    pub status: Option<OwnedFd>,
+    /// Leave out TCP connections that are being made.
+    pub tcp_skip_in_flight: bool,
+    /// Give files that have no name any more one.
+    pub link_remap: bool,
+}
+
+/// Write a running container into images; unless it is to go on, it is deleted then.
+///
+/// # Errors
+/// There is no such container, it is not running, or CRIU cannot do it: then it runs on.
+pub fn checkpoint(root: &Path, id: &str, options: Checkpoint) -> Result<()> {
+    go(root, id, options).map_err(|e| e.within(format!("cannot checkpoint {id:?}")))
+}
+
+fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
+    id::check(id)?;
+    let directory = Directory::open_locked(root, id)?;
+    let record = Record::load(&directory)?;
+    let pid = running(&record)?;
+    if directory.has(prepare::ROOTFS) {
+        return Err(Error::new("its rootfs is made of changes that vanish with it")
+            .hint("a container that is to be checkpointed needs a bundle, or --rootfs"));
+    }
+    let program = Program::find()?;
+    let spec = config(&directory)?;
+    let init = launch::init_program(&directory)?;
+    check(&program, &init, &options)?;
+    let images = Images::open(&options.criu, true)?;
+    let mut opts = images.options(&options.criu, LOG, spec.annotations.get("org.criu.config"));
+    ask_for(&mut opts, &options)?;
+    opts.pid = Some(pid);
+    opts.root = Some(record.rootfs.clone());
+    opts.freeze_cgroup = record.cgroup.freezer_path().map(str::to_owned);
+    if !options.pre_dump {
+        leave_out(&mut opts, &images, &spec, &record, pid)?;
+    }
+    let plan = plan::compile(&plan::Request::default())?;
+    let start =
+        Start { program: &program, init: &init, plan: &plan, cgroup: None, flags: 0, opened: &[] };
+    let criu = Criu::start(&start)?;
+    let kind = if options.pre_dump { kind::PRE_DUMP } else { kind::DUMP };
+    let request = Request { kind, opts: Some(opts), ..Request::default() };
+    let mut status = options.status.take();
+    let asked = criu.ask(&request, &mut |notify, _| {
+        if notify.script.as_deref() == Some("status-ready")
+            && let Some(fd) = status.take()
+        {
+            File::from(fd).write_all(&[0]).map_err(|e| Error::io("--status-fd", "write", &e))?;
+        }
+        Ok(())
+    });
+    let ended = asked.and_then(|_| criu.end());
+    match ended.map_err(|e| criu::log::told(e, &images.log(LOG)))? {
+        // After a pre-dump it waits for the next, which is another's to ask for.
+        _ if options.pre_dump => return Ok(()),
+        Some(Exit::Status(0)) | None => {}
+        Some(exit) => {
+            let error = Error::new(format!("criu: exit status {}", exit.code()));
+            return Err(criu::log::told(error, &images.log(LOG)));
+        }
+    }
+    match options.leave_running {
+        true => Ok(()),
+        false => delete::locked(root, &directory, &record, true),
+    }
+}
+
+fn running(record: &Record) -> Result<i32> {
+    match (record.status(), record.living_init()) {
+        (Status::Running | Status::Paused, Some(init)) => Ok(init.pid),
+        (status, _) => {
+            let text = format!("the container is {}, expected running", status.word());
+            Err(Error::new(text).hint(match status {
+                Status::Created => "\"tiny-ce start\" it first",
+                _ => "only what runs can be written down",
+            }))
+        }
+    }
+}
+
+/// What CRIU and the kernel must be able to do, before anything is written.
+fn check(program: &Program, init: &OwnedFd, options: &Checkpoint) -> Result<()> {
+    let version = program.version(init)?;
+    images::check_version(&options.criu, version)?;
+    let wanted = Features {
+        mem_track: (options.pre_dump || options.parent_path.is_some()).then_some(true),
+        lazy_pages: options.criu.lazy_pages.then_some(true),
+    };
+    if wanted == Features::default() {
+        return Ok(());
+    }
+    let found = program.has(init, wanted.clone())?;
+    if wanted.mem_track.is_some() && found.mem_track != Some(true) {
+        return Err(Error::new(
+            "--pre-dump, --parent-path: this kernel does not tell dirty memory",
+        )
+        .hint("it needs CONFIG_MEM_SOFT_DIRTY"));
+    }
+    if wanted.lazy_pages.is_some() && found.lazy_pages != Some(true) {
+        return Err(Error::new("--lazy-pages: this kernel cannot")
+            .hint("it needs CONFIG_USERFAULTFD, and Linux 4.11"));
+    }
+    Ok(())
+}
+
+fn ask_for(opts: &mut Options, options: &Checkpoint) -> Result<()> {
+    opts.leave_running = Some(options.leave_running);
+    opts.tcp_skip_in_flight = Some(options.tcp_skip_in_flight);
+    opts.link_remap = Some(options.link_remap);
+    opts.ps = options
+        .page_server
+        .clone()
+        .map(|(address, port)| PageServer { address: Some(address), port: Some(port.into()) });
+    let Some(parent) = &options.parent_path else { return Ok(()) };
+    let place = format!("--parent-path {}", parent.display());
+    if parent.is_absolute() {
+        return Err(Error::new(format!("{place}: must be relative to --image-path"))
+            .hint("images are found by it wherever they are moved to"));
+    }
+    let there = options.criu.image_path.join(parent);
+    let found = there.metadata().map_err(|e| Error::io(&place, "stat", &e))?;
+    if !found.is_dir() {
+        return Err(Error::new(format!("{place}: not a directory")));
+    }
+    opts.parent_img = parent.to_str().map(str::to_owned);
+    opts.track_mem = Some(true);
+    Ok(())
+}
+
+/// What is the host's stays there; what standard input and output were is written down.
+fn leave_out(
+    opts: &mut Options,
+    images: &Images,
+    spec: &Spec,
+    record: &Record,
+    pid: i32,
+) -> Result<()> {
+    let seen = Seen::of(pid)?;
+    let descriptors = seen.descriptors(pid);
+    opts.external = outside::joined(spec, record, pid)?;
+    opts.external.extend(seen.mounts(&outside::places(spec)));
+    let files = descriptors.iter().filter(|name| name.starts_with("file["));
+    opts.external.extend(files.cloned());
+    opts.external.dedup();
+    log::debug(|| format!("criu: external {:?}", opts.external));
+    let path = images.path.join(DESCRIPTORS);
+    let text = serde_json::to_vec(&descriptors).map_err(|e| Error::new(e.to_string()))?;
+    std::fs::write(&path, text).map_err(|e| Error::io(path.display(), "write", &e))
+}
+
+/// A descriptor that the caller has left open for `--status-fd`.
+///
+/// # Errors
+/// It is not open.
+pub fn status_fd(number: i32) -> Result<OwnedFd> {
+    crate::sys::file::inherited(number).ok_or_else(|| {
+        Error::new(format!("--status-fd {number}: not open"))
+            .hint("the caller must leave the descriptor open")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_reaches_criu() {
+        let mut opts = Options::default();
+        let mut options = Checkpoint {
+            leave_running: true,
+            page_server: Some(("192.0.2.1".to_owned(), 9)),
+            tcp_skip_in_flight: true,
+            link_remap: true,
+            ..Checkpoint::default()
+        };
+        ask_for(&mut opts, &options).expect("options");
+        let flags = [opts.leave_running, opts.tcp_skip_in_flight, opts.link_remap];
+        assert_eq!((flags, opts.track_mem), ([Some(true); 3], None));
+        let server = opts.ps.take().expect("a page server");
+        assert_eq!((server.address.as_deref(), server.port), (Some("192.0.2.1"), Some(9)));
+        options.criu.image_path = PathBuf::from("/proc");
+        options.parent_path = Some(PathBuf::from("../proc"));
+        ask_for(&mut opts, &options).expect("options");
+        assert_eq!((opts.parent_img.as_deref(), opts.track_mem), (Some("../proc"), Some(true)));
+    }
+}

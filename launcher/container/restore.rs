@@ -1,0 +1,336 @@
+//! `restore`: CRIU makes a container's processes out of images, in cgroups and on mounts that are
+//! made as for a new one.
+//!
+//! CRIU is a child of this process, and so is the init that it makes. What is remembered is
+//! complete before the first restored process runs on: CRIU waits for the answer to `post-restore`.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use super::console::{self, Console};
+use super::foreground::Signals;
+use super::images::{self, CriuOptions, DESCRIPTORS, Images};
+use super::launch::{self, Undo};
+use super::prepare::{Options, Prepared, Source, prepare};
+use super::record::{self, Identity, Status};
+use super::{RunOptions, notify, outside, run};
+use crate::compile::{Then, criu as plan};
+use crate::criu::messages::{self, CgroupRoot, InheritFd, JoinNamespace, Notify, Request, kind};
+use crate::criu::{self, Criu, Program, Start};
+use crate::error::{Error, Result};
+use crate::hooks::{self, Place, Scene};
+use crate::plan::Finished;
+use crate::spec::{NamespaceKind, id};
+use crate::sys;
+use crate::sys::process::Exit;
+
+const LOG: &str = "restore.log";
+
+/// Directories in the state directory: in CRIU's own mount namespace the rootfs, twice.
+const GROUND: [&str; 2] = ["criu-scratch", "criu-root"];
+
+/// What `restore` can be asked for beside what `checkpoint` and `run` can.
+#[derive(Debug, Default)]
+pub struct Restore {
+    /// What it shares with `checkpoint`.
+    pub criu: CriuOptions,
+    /// What it shares with `create`.
+    pub options: Options,
+    /// What it shares with `run`.
+    pub run: RunOptions,
+    /// Close TCP connections.
+    pub tcp_close: bool,
+    /// Another profile or label of a security module: `TYPE:NAME`.
+    pub lsm_profile: Option<String>,
+    /// Another SELinux context of mounts.
+    pub lsm_mount_context: Option<String>,
+}
+
+/// Restore a container from images, and unless detached wait for its end.
+///
+/// Gives the program's exit status, 128 and the number of the signal that ended it, or 0 if
+/// detached.
+///
+/// # Errors
+/// The id is taken, the configuration is wrong, or CRIU cannot do it; nothing is left.
+pub fn restore(root: &Path, id: &str, source: Source, restore: &Restore) -> Result<i32> {
+    go(root, id, source, restore).map_err(|e| e.within(format!("cannot restore {id:?}")))
+}
+
+fn go(root: &Path, id: &str, source: Source, restore: &Restore) -> Result<i32> {
+    id::check(id)?;
+    let program = Program::find()?;
+    let images = Images::open(&restore.criu, false)?;
+    let options = &restore.options;
+    let mut prepared = prepare(id, &root.join(id), source, options, Then::Run)?;
+    console::check(prepared.terminal(), restore.run.detach, options.console_socket.as_deref())?;
+    let signals = match restore.run.detach {
+        true => None,
+        false => Some(Signals::catch(!restore.run.no_subreaper)?),
+    };
+    let mut undo = launch::begin(root, id, &mut prepared)?;
+    let mut restoring =
+        Restoring { undo: &mut undo, prepared: &prepared, restore, images: &images };
+    if let Err(e) = restoring.from(&program) {
+        return Err(undo.undo(e, &prepared.spec));
+    }
+    let Undo { directory, record, child, terminal, .. } = undo;
+    drop(directory);
+    let (Some(signals), Some(child)) = (signals, child) else { return Ok(0) };
+    let console = terminal.map(Console::new).transpose()?;
+    let exit = signals.wait(&child, console, None)?;
+    run::ended(root, &record, exit, restore.run.keep)
+}
+
+struct Restoring<'a, 'u> {
+    undo: &'a mut Undo<'u>,
+    prepared: &'a Prepared,
+    restore: &'a Restore,
+    images: &'a Images,
+}
+
+impl Restoring<'_, '_> {
+    /// Everything from the first side effect to the running container.
+    fn from(&mut self, program: &Program) -> Result<()> {
+        let init = launch::init_program(&self.undo.directory)?;
+        let version = program.version(&init)?;
+        images::check_version(&self.restore.criu, version)?;
+        for (name, given) in [
+            ("--lsm-profile", &self.restore.lsm_profile),
+            ("--lsm-mount-context", &self.restore.lsm_mount_context),
+        ] {
+            given.iter().try_for_each(|_| images::needs(name, version, 31_600))?;
+        }
+        let inherited = self.inherited()?;
+        launch::places(self.undo, self.prepared, &self.restore.options)?;
+        notify::make_directory(&self.undo.directory)?;
+        let [scratch, ground] = GROUND.map(|name| self.undo.directory.path().join(name));
+        for path in [&scratch, &ground] {
+            fs::create_dir(path).map_err(|e| Error::io(path.display(), "mkdir", &e))?;
+        }
+        let ground = ground.canonicalize().map_err(|e| Error::io("--root", "realpath", &e))?;
+        let (namespaces, directories) = (self.given_namespaces(), self.images.paths()?);
+        let plan = plan::compile(&plan::Request {
+            cgroup_joins: self.prepared.host.cgroup_joins,
+            restore: Some(plan::Restore {
+                spec: &self.prepared.spec,
+                host: &self.prepared.host,
+                scratch: &scratch.to_string_lossy(),
+                root: &ground.to_string_lossy(),
+                directories: &directories,
+                namespaces: &namespaces,
+            }),
+        })?;
+        let mut opened = self.undo.record.cgroup.join_files()?;
+        for (kind, path) in &namespaces {
+            opened.push(sys::namespace::open(path, *kind)?.into());
+        }
+        let criu = Criu::start(&Start {
+            program,
+            init: &init,
+            plan: &plan,
+            cgroup: self.undo.record.cgroup.clone_fd()?,
+            flags: libc::CLONE_NEWNS as u64,
+            opened: &opened,
+        })?;
+        let mut opts = self.opts(&ground, &namespaces, inherited)?;
+        opts.cg_root = cgroup_roots(criu.pid())?;
+        let mut directories = criu.directories.iter();
+        opts.images_dir_fd = directories.next().map_or(-1, criu::number);
+        opts.work_dir_fd = directories.next().map(criu::number);
+        let request = Request { kind: kind::RESTORE, opts: Some(opts), ..Request::default() };
+        let asked = criu.ask(&request, &mut |notify, fds| self.notified(notify, fds, &init, &plan));
+        let ended = asked.and_then(|_| criu.end()).and_then(|exit| match exit {
+            Some(Exit::Status(0)) | None => Ok(()),
+            Some(exit) => Err(Error::new(format!("criu: exit status {}", exit.code()))),
+        });
+        ended.map_err(|e| criu::log::told(e, &self.images.log(LOG)))?;
+        for name in GROUND {
+            // Nothing is mounted there where this process looks.
+            let _ = fs::remove_dir(self.undo.directory.path().join(name));
+        }
+        match self.undo.record.init {
+            // What was given room to be set up gets its limits now.
+            Some(_) => self.undo.record.cgroup.tighten(),
+            None => Err(Error::new("criu: has restored nothing")),
+        }
+    }
+
+    /// Namespaces to join that CRIU takes by descriptor.
+    fn given_namespaces(&self) -> Vec<(NamespaceKind, String)> {
+        let all = self.prepared.spec.linux.iter().flat_map(|linux| &linux.namespaces);
+        let given = all.filter(|namespace| outside::namespace_key(namespace.kind).is_some());
+        given.filter_map(|it| Some((it.kind, it.path.clone()?))).collect()
+    }
+
+    /// Those that it joins by path.
+    fn joined_namespaces(&self) -> Result<Vec<JoinNamespace>> {
+        let mut joined = Vec::new();
+        for (index, namespace) in
+            self.prepared.spec.linux.iter().flat_map(|linux| &linux.namespaces).enumerate()
+        {
+            let Some(path) = &namespace.path else { continue };
+            let name = match namespace.kind {
+                NamespaceKind::Network | NamespaceKind::Pid => continue,
+                NamespaceKind::Mount => "mnt",
+                NamespaceKind::Cgroup => {
+                    let text = format!(
+                        "linux.namespaces[{index}]: criu cannot restore into a cgroup namespace \
+                         that is there already"
+                    );
+                    return Err(Error::new(text).hint("leave the path out"));
+                }
+                kind => kind.word(),
+            };
+            joined.push(JoinNamespace { ns: name.to_owned(), ns_file: path.clone() });
+        }
+        Ok(joined)
+    }
+
+    /// What standard input and output are to become, by what they were.
+    fn inherited(&self) -> Result<Vec<InheritFd>> {
+        let path = self.images.path.join(DESCRIPTORS);
+        let bytes = fs::read(&path).map_err(|e| {
+            Error::io(path.display(), "open", &e)
+                .hint("a checkpoint is what \"tiny-ce checkpoint\" has written, whole")
+        })?;
+        let names: Vec<String> = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::new(format!("{}: {e}", path.display())))?;
+        let mut inherited: Vec<InheritFd> = Vec::new();
+        for (fd, name) in (0..3).zip(names) {
+            let outside = name.starts_with("pipe:") || name.starts_with("file[");
+            if outside && inherited.iter().all(|known| known.key != name) {
+                inherited.push(InheritFd { key: name, fd });
+            }
+        }
+        Ok(inherited)
+    }
+
+    fn opts(
+        &self,
+        ground: &Path,
+        namespaces: &[(NamespaceKind, String)],
+        mut inherit_fd: Vec<InheritFd>,
+    ) -> Result<messages::Options> {
+        let (spec, restore) = (&self.prepared.spec, self.restore);
+        for (index, (kind, _)) in namespaces.iter().enumerate() {
+            let key = outside::namespace_key(*kind).unwrap_or_default().to_owned();
+            inherit_fd.push(InheritFd { key, fd: plan::SERVICE as i32 + 1 + index as i32 });
+        }
+        let record = &self.undo.record;
+        let (bundle, rootfs) = (Path::new(&record.bundle), Path::new(&record.rootfs));
+        let state = self.undo.directory.path();
+        let annotation = spec.annotations.get("org.criu.config");
+        Ok(messages::Options {
+            root: Some(ground.to_string_lossy().into_owned()),
+            rst_sibling: Some(true),
+            evasive_devices: Some(true),
+            inherit_fd,
+            external: outside::sources(spec, bundle, rootfs, state),
+            join_ns: self.joined_namespaces()?,
+            ..asked(restore, self.images.options(&restore.criu, LOG, annotation))
+        })
+    }
+
+    /// How far CRIU is.
+    fn notified(
+        &mut self,
+        notify: &Notify,
+        descriptors: Vec<OwnedFd>,
+        init: &OwnedFd,
+        plan: &Finished,
+    ) -> Result<()> {
+        let pid = notify.pid.unwrap_or_default();
+        match notify.script.as_deref().unwrap_or_default() {
+            "setup-namespaces" => self.hooks(pid, init),
+            "orphan-pts-master" => self.terminal(descriptors),
+            "post-restore" => self.commit(pid, plan),
+            _ => Ok(()),
+        }
+    }
+
+    /// The namespaces are there, and nothing is in them yet.
+    fn hooks(&mut self, pid: i32, init: &OwnedFd) -> Result<()> {
+        let Some(all) = &self.prepared.spec.hooks else { return Ok(()) };
+        self.undo.child = Some(launch::adopt(pid)?);
+        let record = &self.undo.record;
+        let state = record.state_as(Status::Creating, pid, String::new());
+        let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))?;
+        let bundle = PathBuf::from(&record.bundle);
+        let program = std::os::fd::AsFd::as_fd(init);
+        let scene = Scene { program, state: &state, bundle: &bundle };
+        hooks::run("prestart", &all.prestart, &scene, Place::Runtime)?;
+        hooks::run("createRuntime", &all.create_runtime, &scene, Place::Runtime)
+    }
+
+    fn terminal(&mut self, descriptors: Vec<OwnedFd>) -> Result<()> {
+        let Some(master) = descriptors.into_iter().next() else {
+            return Err(Error::new("criu: the terminal comes without its descriptor"));
+        };
+        match &self.restore.options.console_socket {
+            Some(path) => console::hand_over(path, &master)?,
+            None => self.undo.terminal = Some(console::sized(master)),
+        }
+        Ok(())
+    }
+
+    /// All processes are there, and stand still until this is done.
+    fn commit(&mut self, pid: i32, plan: &Finished) -> Result<()> {
+        let child = launch::adopt(pid)?;
+        let identity =
+            Identity::of(pid).ok_or_else(|| Error::new("criu: what it has restored is gone"))?;
+        self.undo.child = Some(child);
+        // No program of ours is what it is waiting in: it runs.
+        self.undo.record.init = Some((identity, 0, 0));
+        let (directory, record) = (&self.undo.directory, &self.undo.record);
+        directory.put(record::CONFIG, &self.prepared.config)?;
+        directory.put(record::PLAN, &plan.to_file())?;
+        record.save(directory, record::STATE)?;
+        match &self.restore.options.pid_file {
+            Some(path) => launch::write_pid_file(path, pid),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is asked of `restore` alone.
+fn asked(restore: &Restore, opts: messages::Options) -> messages::Options {
+    messages::Options {
+        tcp_close: Some(restore.tcp_close),
+        lsm_profile: restore.lsm_profile.clone(),
+        lsm_mount_context: restore.lsm_mount_context.clone(),
+        ..opts
+    }
+}
+
+/// The cgroups that CRIU was born in and has joined stand in for those of the checkpoint.
+fn cgroup_roots(pid: i32) -> Result<Vec<CgroupRoot>> {
+    let path = format!("/proc/{pid}/cgroup");
+    let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "read", &e))?;
+    let root = |line: &str| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let ctrl = Some(fields.next()?.to_owned());
+        Some(CgroupRoot { ctrl, path: fields.next()?.to_owned() })
+    };
+    Ok(text.lines().filter_map(root).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_reaches_criu() {
+        let restore = Restore {
+            tcp_close: true,
+            lsm_profile: Some("apparmor:other".to_owned()),
+            lsm_mount_context: Some("a:b:c".to_owned()),
+            ..Restore::default()
+        };
+        let opts = asked(&restore, messages::Options::default());
+        assert_eq!(opts.tcp_close, Some(true));
+        assert_eq!(opts.lsm_profile.as_deref(), Some("apparmor:other"));
+        assert_eq!(opts.lsm_mount_context.as_deref(), Some("a:b:c"));
+    }
+}

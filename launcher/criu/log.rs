@@ -1,0 +1,89 @@
+//! What CRIU wrote about a failure: the lines that tell it, out of a log of thousands.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use crate::error::Error;
+
+/// As many lines as are told.
+const LINES: usize = 8;
+
+/// As many, if no line tells of an error.
+const LAST: usize = 3;
+
+/// The error, with what the log says below it, and in its first line the cause.
+pub fn told(error: Error, log: &Path) -> Error {
+    let Ok(file) = File::open(log) else { return error };
+    let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
+    let lines = excerpt(lines.map(|line| String::from_utf8_lossy(&line).into_owned()));
+    let error = match cause(&lines) {
+        Some(words) => error.kernel(words),
+        None => error,
+    };
+    let error = lines.into_iter().fold(error, |error, line| error.detail(line));
+    error.hint(format!("all of it is in {}", log.display()))
+}
+
+/// The last errors, each after the line before it: the first ones are what CRIU merely tries. Where
+/// there is none, the end.
+fn excerpt(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let (mut before, mut last) = (None, VecDeque::new());
+    let mut found = VecDeque::new();
+    for line in lines {
+        let line: String = line.chars().filter(|c| !c.is_control()).collect();
+        if line.trim().is_empty() {
+            continue;
+        }
+        last.push_back(line.clone());
+        last.drain(..last.len().saturating_sub(LAST));
+        match line.contains(ERROR) {
+            true => {
+                found.extend(before.take());
+                found.push_back(line);
+            }
+            false => before = Some(line),
+        }
+        found.drain(..found.len().saturating_sub(LINES));
+    }
+    if found.is_empty() { last.into() } else { found.into() }
+}
+
+/// How a line begins that tells an error, behind the time.
+const ERROR: &str = "Error (";
+
+/// The last error that is more than the sum of those before it.
+fn cause(lines: &[String]) -> Option<&str> {
+    let errors = lines.iter().rev().filter_map(|line| line.split_once(ERROR)?.1.split_once("): "));
+    let words = errors.map(|(_place, words)| words.trim());
+    words.into_iter().find(|words| !words.contains("FAILED") && !words.contains("exited, status="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_and_what_came_before_them() {
+        let log = ["a", "b", "(0.1) Error (x.c:1): one", "(0.2) Error (x.c:2): two", "c", "d"];
+        let lines = log.iter().map(|line| (*line).to_owned());
+        assert_eq!(excerpt(lines), ["b", "(0.1) Error (x.c:1): one", "(0.2) Error (x.c:2): two"]);
+        let many = (0..100).map(|n| format!("Error (x.c:{n}): \u{1b}[1mmany"));
+        assert_eq!(excerpt(many).len(), LINES);
+        assert_eq!(excerpt(log[..2].iter().map(|line| (*line).to_owned())), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_cause_is_neither_the_first_nor_the_last_error() {
+        let lines = [
+            "(0.1) Error (criu/util.c:642): exited, status=1",
+            "(0.2) Error (criu/net.c:3071): Locking network failed: why ",
+            "(0.3) Error (criu/util.c:642): exited, status=1",
+            "(0.4) Error (criu/cr-dump.c:2053): Dumping FAILED.",
+        ];
+        let lines = lines.map(str::to_owned);
+        assert_eq!(cause(&lines), Some("Locking network failed: why"));
+        assert_eq!(cause(&lines[3..]), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! `checkpoint` and `restore`, with CRIU on a kernel that it works with; and without, what is said.
+
+#[path = "checkpoint/failures.rs"]
+mod failures;
+#[path = "checkpoint/options.rs"]
+mod options;
+#[path = "checkpoint/without.rs"]
+mod without;
+
+use std::path::{Path, PathBuf};
+use tiny_ce_test::{Bundle, Case, Container, Done, Need, Running};
+
+/// A case where CRIU works.
+fn case() -> Option<Case> {
+    Case::root(&[Need::Program("busybox"), Need::Criu])
+}
+
+/// What counts on standard output, ten times a second, and keeps the last number in a file.
+const COUNT: &str =
+    "i=0; while :; do i=$((i+1)); echo n=$i; echo $i > /srv/count; /bin/busybox sleep 0.1; done";
+
+/// A bundle in which a shell runs `script`.
+fn shell(case: &Case, script: &str) -> Bundle {
+    let mut bundle = case.bundle();
+    let busybox = std::fs::canonicalize("/bin/busybox").expect("busybox");
+    bundle.program(&busybox, "bin/busybox").file("srv/here", "");
+    bundle.set("/root/readonly", false).args(["/bin/busybox", "sh", "-c", script]);
+    bundle
+}
+
+/// One that needs no lock of a network, which takes CRIU most of its time.
+fn counting(case: &Case) -> Bundle {
+    let mut bundle = shell(case, COUNT);
+    bundle.without_namespace("network");
+    bundle
+}
+
+fn number(line: &str) -> u32 {
+    line.strip_prefix("n=").and_then(|number| number.parse().ok()).expect("a number")
+}
+
+/// Words of a command line, with `images` where they are.
+fn words<'w>(verb: &'w str, images: &'w Path, more: &[&'w str]) -> Vec<&'w str> {
+    let mut words = vec![verb, "--image-path", images.to_str().expect("UTF-8")];
+    words.extend(more);
+    words
+}
+
+#[track_caller]
+fn checkpoint(case: &Case, images: &Path, more: &[&str]) -> Done {
+    case.tiny_ce(words("checkpoint", images, more))
+}
+
+/// `restore`, in the foreground beside the test.
+fn restore(case: &Case, bundle: &Bundle, images: &Path, more: &[&str]) -> Running {
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    let mut line = words("restore", images, &["--bundle", &path]);
+    line.extend(more);
+    case.spawn(line)
+}
+
+/// A started container that has counted to 5.
+fn started<'c>(case: &'c Case, bundle: &Bundle) -> Container<'c> {
+    let mut container = case.create(bundle);
+    container.start();
+    container.line("n=5");
+    container
+}
+
+fn images(case: &Case) -> PathBuf {
+    case.dir().join("images")
+}
+
+/// The last number of a container that is no more.
+fn counted(bundle: &Bundle) -> u32 {
+    let text = std::fs::read_to_string(bundle.rootfs().join("srv/count")).expect("a count");
+    text.trim().parse().expect("a number")
+}
+
+#[test]
+fn a_container_goes_on_where_it_was() {
+    let Some(case) = case() else { return };
+    let (bundle, images) = (shell(&case, COUNT), images(&case));
+    let mut container = started(&case, &bundle);
+    let id = container.id().to_owned();
+    checkpoint(&case, &images, &["--network-lock", "nftables", &id]).ok();
+    // It is gone, with all that belongs to it, and has said its last.
+    assert!(case.tiny_ce(["state", &id]).fails().contains("does not exist"));
+    assert_eq!(case.cgroups(), [""; 0].map(PathBuf::from));
+    container.ended();
+    container.gone();
+    let last = counted(&bundle);
+    let more = ["--network-lock", "nftables", &id];
+    let mut running = restore(&case, &bundle, &images, &more);
+    // On the standard output of who restores it.
+    let first = number(&running.line("n="));
+    assert!((last..=last + 1).contains(&first), "{first} after {last}");
+    assert_eq!(number(&running.line("n=")), first + 1);
+    let state = case.tiny_ce(["state", &id]);
+    assert!(state.ok().contains("\"running\""), "{state}");
+    // It is a container as others are.
+    let ps = case.tiny_ce(["exec", &id, "/bin/busybox", "cat", "/proc/1/cmdline"]);
+    assert!(ps.ok().contains("sleep 0.1"), "{ps}");
+    let hidden = case.tiny_ce(["exec", &id, "/probe", "cat", "/proc/kcore"]);
+    assert!(hidden.ok().is_empty(), "{hidden}");
+    case.tiny_ce(["kill", &id, "KILL"]).ok();
+    running.done().ends(137);
+    assert!(case.tiny_ce(["state", &id]).fails().contains("does not exist"));
+}
+
+#[test]
+fn one_that_is_left_running_can_be_restored_as_another() {
+    let Some(case) = case() else { return };
+    let (bundle, images) = (counting(&case), images(&case));
+    let mut container = started(&case, &bundle);
+    checkpoint(&case, &images, &["--leave-running", container.id()]).ok();
+    assert_eq!(container.status(), "running");
+    // It has more to say.
+    let now = counted(&bundle);
+    container.line(&format!("n={}", now + 3));
+    container.kill("KILL");
+    container.ended();
+    // Detached, and with a pid file: as engines do it.
+    let (id, pid_file) = (case.id(), case.dir().join("pid"));
+    let path = pid_file.to_str().expect("UTF-8");
+    let more = ["--detach", "--pid-file", path, "-no-subreaper", &id];
+    let mut running = restore(&case, &bundle, &images, &more);
+    running.exited().ok();
+    running.line("n=");
+    let state = case.tiny_ce(["state", &id]);
+    let state: serde_json::Value = serde_json::from_str(state.ok()).expect("JSON");
+    assert_eq!(state["status"], "running");
+    let pid = std::fs::read_to_string(&pid_file).expect("a pid file");
+    assert_eq!(state["pid"].to_string(), pid);
+    // In a cgroup of its own name, and not in that of the checkpoint.
+    let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("cgroups");
+    assert!(cgroup.contains(&id) && !cgroup.contains(container.id()), "{cgroup}");
+    case.tiny_ce(["pause", &id]).ok();
+    case.tiny_ce(["resume", &id]).ok();
+    case.tiny_ce(["delete", "--force", &id]).ok();
+}

@@ -1,0 +1,60 @@
+//! What CRIU refuses: the container runs on, or there is none; and the log says why.
+
+use super::{case, checkpoint, counting, images, restore, started};
+use serde_json::json;
+
+#[test]
+fn what_cannot_be_written_down_runs_on() {
+    let Some(case) = case() else { return };
+    let (bundle, images) = (counting(&case), images(&case));
+    let created = case.create(&bundle);
+    let done = checkpoint(&case, &images, &[created.id()]);
+    assert!(done.fails().contains("the container is created, expected running"), "{done}");
+    drop(created);
+    let mut container = started(&case, &bundle);
+    for (parent, why) in [("/absolute", "must be relative"), ("../not/there", "ENOENT")] {
+        let done = checkpoint(&case, &images, &["--parent-path", parent, container.id()]);
+        assert!(done.fails().contains(why), "{done}");
+    }
+    // A mount that CRIU is not told of: what it says about it is told.
+    let outside = case.dir().join("outside");
+    std::fs::create_dir(&outside).expect("a directory");
+    let source = outside.to_str().expect("UTF-8");
+    let file = case.dir().join("mounts.json");
+    let mount = json!([{"destination": "/late", "source": source, "options": ["bind"]}]);
+    std::fs::write(&file, mount.to_string()).expect("a file");
+    let add = ["mounts", "add", container.id(), file.to_str().expect("UTF-8")];
+    case.tiny_ce(add).ok();
+    let done = checkpoint(&case, &images, &[container.id()]);
+    assert!(done.fails().contains("criu: the checkpoint failed"), "{done}");
+    assert!(done.stderr.contains("Error (") && done.stderr.contains("dump.log"), "{done}");
+    assert_eq!(container.status(), "running");
+    let now = super::counted(&bundle);
+    container.line(&format!("n={}", now + 3));
+}
+
+#[test]
+fn what_cannot_be_restored_leaves_nothing() {
+    let Some(case) = case() else { return };
+    let (bundle, images) = (counting(&case), images(&case));
+    let container = started(&case, &bundle);
+    let id = container.id().to_owned();
+    checkpoint(&case, &images, &["--leave-running", &id]).ok();
+    // The name is taken.
+    let done = restore(&case, &bundle, &images, &["--detach", &id]).exited();
+    assert!(done.fails().contains("already exists"), "{done}");
+    assert_eq!(container.status(), "running");
+    drop(container);
+    for (name, why) in [
+        // CRIU 3.17 dies of it.
+        ("pstree.img", "criu: "),
+        ("inventory.img", "criu: the restore failed"),
+        ("descriptors.json", "descriptors.json: open(2): ENOENT"),
+    ] {
+        std::fs::remove_file(images.join(name)).expect(name);
+        let done = restore(&case, &bundle, &images, &["--detach", &id]).exited();
+        assert!(done.fails().contains(why), "{done}");
+        assert!(case.tiny_ce(["state", &id]).fails().contains("does not exist"));
+        assert_eq!(case.leftovers(), [""; 0]);
+    }
+}

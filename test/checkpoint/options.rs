@@ -1,0 +1,166 @@
+//! What can be asked for: memory in steps, terminals, mounts and namespaces of the host, hooks.
+
+use super::{case, checkpoint, counted, counting, images, number, restore, shell, started};
+use serde_json::json;
+use std::io::Write;
+use std::process::Command;
+use tiny_ce_test::{Case, Need, Running, probe};
+
+#[test]
+fn memory_is_written_in_steps() {
+    let Some(case) = case() else { return };
+    let bundle = counting(&case);
+    let container = started(&case, &bundle);
+    let (first, second) = (case.dir().join("first"), case.dir().join("second"));
+    checkpoint(&case, &first, &["--pre-dump", container.id()]).ok();
+    assert_eq!(container.status(), "running");
+    let id = container.id().to_owned();
+    checkpoint(&case, &second, &["--parent-path", "../first", &id]).ok();
+    assert!(second.join("parent").is_symlink(), "an image of what has changed");
+    container.gone();
+    let last = counted(&bundle);
+    let running = &mut restore(&case, &bundle, &second, &["--detach", &id]);
+    running.exited().ok();
+    assert!(number(&running.line("n=")) >= last);
+    case.tiny_ce(["delete", "--force", &id]).ok();
+}
+
+#[test]
+fn one_that_is_paused_can_be_written_down() {
+    let Some(case) = case() else { return };
+    let (bundle, images) = (counting(&case), images(&case));
+    let container = started(&case, &bundle);
+    let id = container.id().to_owned();
+    case.tiny_ce(["pause", &id]).ok();
+    checkpoint(&case, &images, &["--work-path", "logs", &id]).ok();
+    container.gone();
+    assert!(case.dir().join("logs/dump.log").exists());
+    let running = &mut restore(&case, &bundle, &images, &["--detach", &id]);
+    running.exited().ok();
+    running.line("n=");
+    case.tiny_ce(["delete", "--force", &id]).ok();
+}
+
+/// Somebody who takes a master from a socket, and sits there.
+fn console(case: &Case, name: &str) -> (Running, String) {
+    let path = case.dir().join(name).to_str().expect("UTF-8").to_owned();
+    let mut command = Command::new(probe());
+    command.args(["console", &path]).env("TINY_CE_CASE", case.tag());
+    let mut sitting = Running::start(&mut command, case.dir());
+    sitting.line("ready: console");
+    (sitting, path)
+}
+
+#[test]
+fn a_terminal_goes_to_a_new_console_socket() {
+    let Some(case) = case() else { return };
+    let images = images(&case);
+    let script = "n=0; while read line; do n=$((n+1)); echo got $n $line; done";
+    let mut bundle = shell(&case, script);
+    bundle.without_namespace("network").set("/process/terminal", true);
+    let (mut first, socket) = console(&case, "one");
+    let id = case.id();
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    let line = ["run", "--detach", "--console-socket", &socket, "--bundle", &path, &id];
+    case.tiny_ce(line).ok();
+    first.stdin().expect("a pipe").write_all(b"one\n").expect("typed");
+    first.line("got 1 one");
+    checkpoint(&case, &images, &[&id]).ok();
+    let (mut second, socket) = console(&case, "two");
+    let more = ["--detach", "--console-socket", &socket, &id];
+    restore(&case, &bundle, &images, &more).exited().ok();
+    second.line("received: ");
+    second.stdin().expect("a pipe").write_all(b"two\n").expect("typed");
+    second.line("got 2 two");
+    // Without a place for it, nothing is made.
+    let done = restore(&case, &bundle, &images, &["--detach", &case.id()]).exited();
+    assert!(done.fails().contains("cannot allocate tty"), "{done}");
+    case.tiny_ce(["delete", "--force", &id]).ok();
+}
+
+#[test]
+fn mounts_of_the_host_are_found_where_they_are_now() {
+    let Some(case) = case() else { return };
+    let images = images(&case);
+    let outside = case.dir().join("outside");
+    std::fs::create_dir(&outside).expect("a directory");
+    std::fs::write(outside.join("file"), "one").expect("a file");
+    let mut bundle = counting(&case);
+    // Below a link of the image's, and one on another; a tmpfs with something in it.
+    std::os::unix::fs::symlink("srv", bundle.rootfs().join("link")).expect("a link");
+    let source = outside.to_str().expect("UTF-8").to_owned();
+    bundle.bind(&source, "/link/data", &["bind", "ro"]);
+    bundle.bind(&format!("{source}/file"), "/mnt/deep/file", &["bind"]);
+    bundle.push("/mounts", json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs"}));
+    bundle.set("/linux/maskedPaths", json!(["/proc/kcore", "/proc/scsi", "/etc/group"]));
+    let container = started(&case, &bundle);
+    let id = container.id().to_owned();
+    case.tiny_ce(["exec", &id, "/probe", "write", "/scratch/kept", "kept"]).ok();
+    checkpoint(&case, &images, &[&id]).ok();
+    container.gone();
+    std::fs::write(outside.join("file"), "two").expect("a file");
+    // What a new machine lacks is made.
+    std::fs::remove_dir_all(bundle.rootfs().join("mnt")).expect("a mount point");
+    restore(&case, &bundle, &images, &["--detach", &id]).exited().ok();
+    let cat = |path: &str| case.tiny_ce(["exec", &id, "/probe", "cat", path]).ok().to_owned();
+    assert_eq!(cat("/srv/data/file"), "two");
+    assert_eq!(cat("/mnt/deep/file"), "two");
+    assert_eq!(cat("/scratch/kept"), "kept");
+    assert_eq!(cat("/etc/group"), "");
+    let write = case.tiny_ce(["exec", &id, "/probe", "write", "/srv/data/file", "three"]);
+    assert_eq!(write.value("write /srv/data/file"), "EROFS");
+    case.tiny_ce(["delete", "--force", &id]).ok();
+}
+
+#[test]
+fn a_network_namespace_that_was_joined_is_joined_again() {
+    let Some(case) = super::case() else { return };
+    if !tiny_ce_test::met(&[Need::Program("ip")]) {
+        return;
+    }
+    let images = images(&case);
+    case.program(["ip", "netns", "add", case.tag()]).ok();
+    let path = std::path::Path::new("/run/netns").join(case.tag());
+    let mut bundle = counting(&case);
+    bundle.namespace("network", Some(&path));
+    let container = started(&case, &bundle);
+    let id = container.id().to_owned();
+    checkpoint(&case, &images, &["--network-lock", "nftables", "--file-locks", &id]).ok();
+    container.gone();
+    restore(&case, &bundle, &images, &["--detach", &id]).exited().ok();
+    let seen = case.tiny_ce(["exec", &id, "/probe", "readlink", "/proc/self/ns/net"]);
+    let of_name =
+        case.program(["ip", "netns", "exec", case.tag(), "readlink", "/proc/self/ns/net"]);
+    assert_eq!(seen.value("readlink /proc/self/ns/net"), of_name.ok().trim());
+    case.tiny_ce(["delete", "--force", &id]).ok();
+    case.program(["ip", "netns", "delete", case.tag()]).ok();
+}
+
+#[test]
+fn hooks_run_before_it_goes_on() {
+    let Some(case) = case() else { return };
+    let (mut bundle, images) = (counting(&case), images(&case));
+    let container = started(&case, &bundle);
+    let id = container.id().to_owned();
+    checkpoint(&case, &images, &[&id]).ok();
+    container.gone();
+    let told = case.dir().join("told");
+    let script = format!("cat > {}", told.display());
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]);
+    bundle.set("/hooks/createRuntime", hook);
+    restore(&case, &bundle, &images, &["--detach", &id]).exited().ok();
+    let state: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&told).expect("a state")).expect("JSON");
+    assert_eq!(state["status"], "creating");
+    assert_eq!(state["id"], id);
+    case.tiny_ce(["delete", "--force", &id]).ok();
+    // One that fails: there is no container, and what is left the case's end finds.
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo no >&2; exit 7"]}]);
+    bundle.set("/hooks/createRuntime", hook);
+    let done = restore(&case, &bundle, &images, &["--detach", &id]).exited();
+    assert!(
+        done.fails().contains("hooks.createRuntime[0] \"/bin/sh\": exit status 7: no"),
+        "{done}"
+    );
+    assert!(case.tiny_ce(["state", &id]).fails().contains("does not exist"));
+}
