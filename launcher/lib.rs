@@ -20,6 +20,7 @@ pub mod rfc3339;
 pub mod seccomp;
 pub mod spec;
 mod sys;
+pub mod systemd;
 
 pub use error::{Error, Result};
 #[doc(hidden)]

@@ -1,0 +1,260 @@
+//! A connection to a D-Bus, or to systemd itself: calls, their answers, and signals.
+//!
+//! A client of our own and not a library's, for one reason beside its size: those that are
+//! synchronous tell the bus our user id, and the bus then refuses root of a user namespace, whom it
+//! sees as somebody else. Here, as in libsystemd, the socket's own credentials are all it is told.
+//! Knows the protocol. Must not know what systemd's methods are.
+
+use std::env;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::wire::{self, Message, Method, Value};
+use crate::error::{Error, Result};
+use crate::sys;
+
+/// How long the other side may take to answer, or to do a job.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where a service manager is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The socket.
+    pub path: PathBuf,
+    /// It is systemd's own: nobody between, who would want to be greeted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub direct: bool,
+}
+
+impl Address {
+    /// The system's, which a machine without D-Bus has too: systemd listens itself.
+    fn of_system() -> Vec<Address> {
+        let bus =
+            env::var_os("DBUS_SYSTEM_BUS_ADDRESS").and_then(|text| parse(&text.to_string_lossy()));
+        vec![
+            Address { path: bus.unwrap_or("/run/dbus/system_bus_socket".into()), direct: false },
+            Address { path: "/run/systemd/private".into(), direct: true },
+        ]
+    }
+
+    /// The user's own: what the session says, or where it always is.
+    fn of_user() -> Vec<Address> {
+        let mut all = Vec::new();
+        let session = env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
+        if let Some(path) = parse(&session) {
+            all.push(Address { path, direct: false });
+        }
+        let runtime = match env::var_os("XDG_RUNTIME_DIR").filter(|text| !text.is_empty()) {
+            Some(directory) => PathBuf::from(directory),
+            // Root of a user namespace has another number outside, which nobody tells.
+            None if sys::user::in_user_namespace() => return all,
+            None => PathBuf::from(format!("/run/user/{}", sys::user::effective_uid())),
+        };
+        all.push(Address { path: runtime.join("bus"), direct: false });
+        all.push(Address { path: runtime.join("systemd/private"), direct: true });
+        all
+    }
+
+    /// The addresses to try, in turn.
+    pub fn of(user: bool) -> Vec<Address> {
+        if user { Self::of_user() } else { Self::of_system() }
+    }
+}
+
+/// The first `unix:path=` of an address list (the D-Bus specification, "Server Addresses").
+fn parse(list: &str) -> Option<PathBuf> {
+    let path = list.split(';').find_map(|one| {
+        one.strip_prefix("unix:")?.split(',').find_map(|pair| pair.strip_prefix("path="))
+    })?;
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, after @ ..] = rest {
+        match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                let digits = [*high, *low];
+                let digits = std::str::from_utf8(&digits).ok()?;
+                bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok().map(PathBuf::from)
+}
+
+/// What came of a call.
+pub enum Answer {
+    /// It was done.
+    Done(Message),
+    /// It was refused: the name of the error, and its words.
+    Refused(String, String),
+}
+
+/// A connection.
+pub struct Bus {
+    stream: UnixStream,
+    path: PathBuf,
+    serial: u32,
+    /// Signals that came while an answer was waited for.
+    signals: Vec<Message>,
+}
+
+impl Bus {
+    /// Connect and, on a bus, introduce ourselves.
+    pub fn connect(address: &Address) -> Result<Bus> {
+        let path = &address.path;
+        let failed = |call| move |e: io::Error| Error::io(path.display(), call, &e);
+        let stream = sys::socket::connect_path(path).map_err(failed("connect"))?;
+        let patience = Some(PATIENCE);
+        stream
+            .set_read_timeout(patience)
+            .and_then(|()| stream.set_write_timeout(patience))
+            .map_err(failed("setsockopt"))?;
+        let mut bus = Bus { stream, path: path.clone(), serial: 0, signals: Vec::new() };
+        bus.authenticate()?;
+        if !address.direct {
+            bus.ask("Hello", &[])?;
+        }
+        Ok(bus)
+    }
+
+    /// EXTERNAL without an identity: it is the one that the socket has.
+    fn authenticate(&mut self) -> Result<()> {
+        self.send(b"\0AUTH EXTERNAL\r\n")?;
+        let mut line = self.line()?;
+        if line == "DATA" {
+            self.send(b"DATA\r\n")?;
+            line = self.line()?;
+        }
+        if !line.starts_with("OK ") {
+            return Err(self
+                .broken(&format!("answers {line:?} to AUTH EXTERNAL"))
+                .hint("it knows the caller by another user id: enter no user namespace before"));
+        }
+        self.send(b"BEGIN\r\n")
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = Vec::new();
+        // The specification has no line that long.
+        while !line.ends_with(b"\r\n") && line.len() < 16 << 10 {
+            let mut byte = [0];
+            self.receive(&mut byte)?;
+            line.push(byte[0]);
+        }
+        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        let sent = self.stream.write_all(bytes);
+        sent.map_err(|e| Error::io(self.path.display(), "write", &e))
+    }
+
+    fn receive(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.stream.read_exact(bytes).map_err(|e| match e.kind() {
+            io::ErrorKind::WouldBlock => {
+                self.broken(&format!("no answer within {} s", PATIENCE.as_secs()))
+            }
+            io::ErrorKind::UnexpectedEof => self.broken("closed the connection"),
+            _ => Error::io(self.path.display(), "read", &e),
+        })
+    }
+
+    fn broken(&self, text: &str) -> Error {
+        Error::new(format!("{}: {text}", self.path.display()))
+    }
+
+    /// Call a method of the bus itself.
+    fn ask(&mut self, member: &str, arguments: &[Value]) -> Result<()> {
+        const NAME: &str = "org.freedesktop.DBus";
+        let path = "/org/freedesktop/DBus";
+        let method = Method { destination: NAME, path, interface: NAME, member };
+        match self.call(&method, arguments)? {
+            Answer::Done(_) => Ok(()),
+            Answer::Refused(_, text) => Err(self.broken(&format!("{member}: {text}"))),
+        }
+    }
+
+    /// Have signals sent here that a rule matches. Not wanted where nobody is between.
+    pub fn watch(&mut self, rule: &str) -> Result<()> {
+        self.ask("AddMatch", &[Value::text(rule)])
+    }
+
+    /// Call a method and wait for its answer.
+    pub fn call(&mut self, method: &Method<'_>, arguments: &[Value]) -> Result<Answer> {
+        self.serial += 1;
+        let serial = self.serial;
+        self.send(&wire::call(serial, method, arguments))?;
+        loop {
+            let message = self.next()?;
+            match message.kind {
+                wire::RETURN if message.reply_to == serial => return Ok(Answer::Done(message)),
+                wire::ERROR if message.reply_to == serial => {
+                    let text = message.arguments().text().unwrap_or_default();
+                    return Ok(Answer::Refused(message.error, text));
+                }
+                wire::SIGNAL => self.signals.push(message),
+                _ => {}
+            }
+        }
+    }
+
+    /// Wait for the signal of this name that `wanted` makes something of.
+    pub fn wait<T>(&mut self, member: &str, wanted: impl Fn(&Message) -> Option<T>) -> Result<T> {
+        let end = Instant::now() + PATIENCE;
+        let mut early = std::mem::take(&mut self.signals).into_iter();
+        loop {
+            let message = match early.next() {
+                Some(message) => message,
+                None if Instant::now() > end => {
+                    return Err(
+                        self.broken(&format!("no {member} within {} s", PATIENCE.as_secs()))
+                    );
+                }
+                None => self.next()?,
+            };
+            let ours = message.kind == wire::SIGNAL && message.member == member;
+            if let Some(found) = ours.then(|| wanted(&message)).flatten() {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<Message> {
+        let mut head = [0; 16];
+        self.receive(&mut head)?;
+        let unreadable = "sent what is no message of D-Bus";
+        let length = wire::rest_of(&head).ok_or_else(|| self.broken(unreadable))?;
+        let mut rest = vec![0; length];
+        self.receive(&mut rest)?;
+        wire::message(&head, &rest).ok_or_else(|| self.broken(unreadable))
+    }
+
+    /// Where it leads to.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let path = |text| parse(text).map(|path| path.display().to_string());
+        assert_eq!(path("unix:path=/run/user/1000/bus").as_deref(), Some("/run/user/1000/bus"));
+        let several = "tcp:host=a,port=1;unix:guid=0,path=/a%20b;unix:path=/c";
+        assert_eq!(path(several).as_deref(), Some("/a b"));
+        for text in ["", "unix:abstract=/tmp/x", "path=/x", "unix:path=/%zz"] {
+            assert_eq!(path(text), None, "{text}");
+        }
+    }
+}
