@@ -106,7 +106,7 @@ impl Group {
     }
 
     /// Make this one, and leave nothing of it if that fails.
-    fn make(&self, settings: &[Setting], hybrid: bool) -> Result<()> {
+    pub(super) fn make(&self, settings: &[Setting], hybrid: bool) -> Result<()> {
         let fresh = match self.mkdir() {
             Ok(fresh) => fresh,
             Err(e) => {

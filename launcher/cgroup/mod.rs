@@ -17,6 +17,7 @@ mod delegate;
 pub mod devices;
 mod dir;
 mod freeze;
+mod managed;
 mod oom;
 pub mod probe;
 mod processes;

@@ -2,7 +2,7 @@
 //!
 //! Chooses what is meant and prints; the plan is `compile`'s, and says itself how it reads.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::embedded::EmbeddedOptions;
 use super::life::{CONFIG, unbundled};
@@ -53,7 +53,7 @@ fn explain(it: Explain, globals: &Globals) -> Result<u8> {
     let AfterDashes(command) = &it.command;
     let Some(target) = it.target else {
         let source = unbundled(it.embedded, command, false, globals)?;
-        return would(&root, source, it.network, Then::Run);
+        return would(globals, source, it.network, Then::Run);
     };
     let extra = it.embedded.given().or((!command.is_empty()).then_some("a command behind --"));
     if let Some(extra) = extra {
@@ -70,14 +70,21 @@ fn explain(it: Explain, globals: &Globals) -> Result<u8> {
     }
     let config = it.config.unwrap_or_else(|| CONFIG.to_owned());
     let source = Source::Bundle { path: target, config, lenient: false };
-    would(&root, source, it.network, Then::AwaitStart)
+    would(globals, source, it.network, Then::AwaitStart)
 }
 
 /// The values for the container's cgroup, each with its field, and then the plan.
-fn would(root: &Path, source: Source, network: Option<String>, then: Then) -> Result<u8> {
-    let options = Options { network, ..Options::default() };
+fn would(globals: &Globals, source: Source, network: Option<String>, then: Then) -> Result<u8> {
+    let (root, cgroup_driver) = (globals.state_root()?, globals.cgroups()?);
+    let options = Options { network, cgroup_driver, ..Options::default() };
     let prepared = container::prepare(NAME, &root.join(NAME), source, &options, then)?;
     let mut text = String::new();
+    if let Some(wanted) = &prepared.wanted {
+        text.push_str(&format!("the scope {} in {}\n", wanted.scope.unit, wanted.scope.slice));
+        for (name, value) in &wanted.properties {
+            text.push_str(&format!("       {name} = {value}\n"));
+        }
+    }
     let settings = prepared.settings.iter().map(ToString::to_string);
     let devices = prepared.devices.to_string();
     for (index, line) in settings.chain(devices.lines().map(str::to_owned)).enumerate() {

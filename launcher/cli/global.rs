@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::table::options;
 use super::value::{Directory, choice};
+use crate::container::CgroupDriver;
 use crate::{Error, Result, log, sys};
 
 choice! {
@@ -53,6 +54,18 @@ choice! {
     }
 }
 
+choice! {
+    /// Who makes the cgroups of containers.
+    pub enum Driver {
+        /// We do.
+        "cgroupfs" Cgroupfs,
+        /// systemd does.
+        "systemd" Systemd,
+        /// Nobody: containers stay in the cgroups of their creator.
+        "disabled" Disabled,
+    }
+}
+
 options! {
     /// Options that every command has, before its name or behind it.
     pub struct Globals {
@@ -69,6 +82,12 @@ options! {
         "--debug" debug: bool,
         /// Whether to do without root's rights; default: auto, which finds out.
         "--rootless true|false|auto" rootless: Option<Rootless>,
+        /// Have containers that are created put into a scope of systemd's, over D-Bus; the config's
+        /// cgroupsPath is slice:prefix:name. Other commands know what made a container's cgroup.
+        "--systemd-cgroup" systemd_cgroup: bool,
+        /// Who makes the cgroups of containers that are created; default: cgroupfs. With disabled
+        /// they have none of their own, and no limits.
+        "--cgroup-manager cgroupfs|systemd|disabled" cgroup_manager: Option<Driver>,
         /// Obsolete: criu is looked up in PATH; taken from old callers, with a warning.
         "--criu PATH" criu: Option<PathBuf>,
         /// Print version, commit and the specification's version.
@@ -91,6 +110,21 @@ impl Globals {
             return Err(Error::new("--root \"/\": the root directory cannot hold the state"));
         }
         Ok(root)
+    }
+
+    /// Who makes the cgroups of containers that are created.
+    ///
+    /// # Errors
+    /// The two options that say so disagree.
+    pub fn cgroups(&self) -> Result<CgroupDriver> {
+        match (self.cgroup_manager, self.systemd_cgroup) {
+            (None, true) | (Some(Driver::Systemd), _) => Ok(CgroupDriver::Systemd),
+            (None | Some(Driver::Cgroupfs), false) => Ok(CgroupDriver::Cgroupfs),
+            (Some(Driver::Disabled), false) => Ok(CgroupDriver::Disabled),
+            (Some(Driver::Cgroupfs | Driver::Disabled), true) => Err(Error::new(
+                "--systemd-cgroup: --cgroup-manager says otherwise; give one of them",
+            )),
+        }
     }
 
     /// Whether the caller counts as one without root's rights.

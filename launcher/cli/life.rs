@@ -102,6 +102,7 @@ impl CreateOptions {
             network: self.network.clone(),
             listen: activation::listen()?,
             notify_socket: activation::notify_socket(),
+            cgroup_driver: globals.cgroups()?,
         })
     }
 }
@@ -299,8 +300,8 @@ command! {
             let (Directory(path), config) = (it.bundle, CONFIG.to_owned());
             let source = Source::Bundle { path, config, lenient: true };
             let (root, id) = (globals.state_root()?, generated_id());
-            container::run(&root, &id, source, &Options::default(), RunOptions::default())
-                .map(status)
+            let options = Options { cgroup_driver: globals.cgroups()?, ..Options::default() };
+            container::run(&root, &id, source, &options, RunOptions::default()).map(status)
         };
     }
 }

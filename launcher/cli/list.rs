@@ -137,6 +137,7 @@ mod tests {
             bundle: "/srv/web".to_owned(),
             rootfs: "/srv/web/rootfs".to_owned(),
             created: "2026-08-19T10:00:00Z".to_owned(),
+            systemd_scope: None,
             annotations: Default::default(),
             owner: "root".to_owned(),
         };

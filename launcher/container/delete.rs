@@ -6,8 +6,7 @@ use std::path::Path;
 
 use super::directory::Directory;
 use super::record::{Record, Status};
-use super::{launch, start};
-use crate::cgroup::Processes;
+use super::{launch, scope, start};
 use crate::error::{Error, Result};
 use crate::sys::process;
 use crate::{log, network, spec};
@@ -53,7 +52,7 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
         }
     }
     end(record)?;
-    record.cgroup.remove(Processes::Kill)?;
+    scope::remove(record, None)?;
     if let Some(class) = &record.resctrl {
         class.remove()?;
     }

@@ -15,7 +15,7 @@ use super::launch;
 use super::prepare::{self, filter};
 use super::record::{Identity, Record, Status};
 use super::start::{Going, config};
-use super::{end, program};
+use super::{end, program, scope};
 use crate::cgroup::Version;
 use crate::compile::activation::{self, Listen};
 use crate::compile::exec as plan;
@@ -155,8 +155,7 @@ impl Joining<'_> {
             descriptors: &descriptors,
             die_with_parent: false,
         };
-        let child =
-            processes::clone_exec(&request).map_err(|(call, e)| Error::io("exec", call, &e))?;
+        let child = scope::clone_into(&self.record, &cgroup, &request)?;
         drop(opened);
         let mut joined = Joined { child, terminal: None };
         let class = self.record.resctrl.as_ref();

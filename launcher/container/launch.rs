@@ -16,7 +16,7 @@ use super::directory::Directory;
 use super::notify::{self, Notify};
 use super::prepare::{Options, Prepared, ROOTFS, vectors};
 use super::record::{self, Boot, Identity, Record, Status};
-use crate::cgroup::Processes;
+use super::scope::{self, Wanted};
 use crate::compile::activation::Listen;
 use crate::compile::mounts::asks_for_ids;
 use crate::compile::namespaces;
@@ -56,8 +56,10 @@ pub struct Undo<'a> {
     pub root: &'a Path,
     /// The state directory, locked.
     pub directory: Directory,
-    /// What is remembered.
+    /// What is remembered, as it grows.
     pub record: Record,
+    /// The scope to be made, if systemd makes the cgroup.
+    pub wanted: Option<Wanted>,
     /// Init, once there is one.
     pub child: Option<Child>,
     /// The master of its terminal, if nobody else has been given it.
@@ -67,12 +69,13 @@ pub struct Undo<'a> {
 
 impl Undo<'_> {
     /// Take everything away again; what cannot be is said below the error that caused it.
-    pub fn undo(self, error: Error, spec: &Spec) -> Error {
+    pub fn undo(mut self, error: Error, spec: &Spec) -> Error {
         if let Some(child) = &self.child {
             let _ = process::kill(&child.pidfd, libc::SIGKILL);
             let _ = process::wait(&child.pidfd, false);
         }
-        let cgroup = self.record.cgroup.remove(Processes::Kill);
+        let systemd = self.wanted.as_mut().map(|wanted| &mut wanted.systemd);
+        let cgroup = scope::remove(&self.record, systemd);
         let network = match &self.record.network {
             Some(attachment) => network::detach(self.root, attachment),
             None => Ok(()),
@@ -111,7 +114,8 @@ pub fn begin<'a>(root: &'a Path, id: &str, prepared: &mut Prepared) -> Result<Un
             return Err(e);
         }
     };
-    Ok(Undo { root, directory, record, child: None, terminal: None, notify: None })
+    let wanted = prepared.wanted.take();
+    Ok(Undo { root, directory, record, wanted, child: None, terminal: None, notify: None })
 }
 
 /// Who is creating it is the one that has this start time.
@@ -132,6 +136,7 @@ fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Re
         })?,
         boot: Boot::now(),
         cgroup: std::mem::take(&mut prepared.cgroup),
+        scope: prepared.wanted.as_ref().map(|wanted| wanted.scope.clone()),
         network: None,
         resctrl: rdt.map(|rdt| resctrl::Class::locate(rdt, id)).transpose()?,
         annotations: prepared.spec.annotations.clone(),
@@ -163,6 +168,7 @@ fn commit(
     let (ours, theirs) =
         UnixStream::pair().map_err(|e| Error::io("init's channel", "socketpair", &e))?;
     clone(undo, prepared, &program, theirs, options)?;
+    scope::around(undo, prepared, undo.pid())?;
     let (spec, plan) = (&prepared.spec, &prepared.plan);
     let mut init =
         Init { undo, program: &program, spec, plan, channel: &ours, options, copied: 0, mapped: 0 };
@@ -201,10 +207,7 @@ pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &Options) -> Re
         undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
         undo.record.save(&undo.directory, record::INTENT)?;
     }
-    undo.record.cgroup.create(&prepared.settings)?;
-    let settings = undo.record.cgroup.with_room(&prepared.settings);
-    undo.record.cgroup.apply(&settings)?;
-    undo.record.cgroup.set_devices(&prepared.devices)?;
+    scope::before(undo, prepared)?;
     let rdt = prepared.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
     if let (Some(class), Some(rdt)) = (&mut undo.record.resctrl, rdt) {
         class.create(rdt)?;
@@ -259,7 +262,8 @@ fn clone(
 ) -> Result<()> {
     let (record, spec, plan) = (&undo.record, &prepared.spec, &prepared.plan);
     let mut opened: Vec<OwnedFd> = vec![theirs.into()];
-    let mut joins = record.cgroup.join_files()?.into_iter();
+    let scope = undo.wanted.is_some();
+    let mut joins = if scope { Vec::new() } else { record.cgroup.join_files()? }.into_iter();
     for preload in &plan.preloads {
         opened.push(match preload {
             Preload::StartSocket => start_socket(&undo.directory)?.into(),
@@ -280,7 +284,7 @@ fn clone(
     let (argv, envp) = vectors(spec.process.as_ref(), Path::new(&record.rootfs))?;
     let request = Clone {
         flags: u64::from(namespaces::clone_flags(spec).0),
-        cgroup: record.cgroup.clone_fd()?,
+        cgroup: if scope { None } else { record.cgroup.clone_fd()? },
         program: program.as_fd(),
         argv: &argv,
         envp: &envp,
@@ -348,7 +352,8 @@ pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
 }
 
 impl Undo<'_> {
-    fn pid(&self) -> i32 {
+    /// Init's, once it is born.
+    pub fn pid(&self) -> i32 {
         self.child.as_ref().map_or(0, |child| child.pid)
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
+use super::scope::{self, CgroupDriver, Wanted};
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Setting};
 use crate::compile::activation::{self, Listen};
 use crate::compile::{self, Filter, Request, Then};
@@ -58,6 +59,8 @@ pub struct Options {
     pub pidfd_socket: Option<PathBuf>,
     /// Give the container an address on this network: `NAME[:ADDRESS]`.
     pub network: Option<String>,
+    /// Who makes its cgroup.
+    pub cgroup_driver: CgroupDriver,
 }
 
 /// Everything that a launch needs.
@@ -72,6 +75,8 @@ pub struct Prepared {
     pub host: Host,
     /// Where the container's groups will be.
     pub cgroup: Cgroup,
+    /// The scope of systemd that makes them, if one does.
+    pub wanted: Option<Wanted>,
     /// What is written there.
     pub settings: Vec<Setting>,
     /// Which devices may be used.
@@ -99,16 +104,24 @@ pub fn prepare(
 ) -> Result<Prepared> {
     let (mut spec, config, bundle, ephemeral) = read(source, state)?;
     let hierarchies = cgroup::probe()?;
-    let linux = spec.linux.as_ref();
-    let cgroups_path = linux.and_then(|linux| linux.cgroups_path.as_deref());
-    let mut cgroup = Cgroup::locate(cgroups_path, id, &hierarchies)?;
+    let by = options.cgroup_driver;
+    let (mut cgroup, mut wanted) = scope::locate(by, &spec, (id, state), &hierarchies)?;
     let rootless = crate::sys::user::is_rootless();
-    let (settings, devices) = resources(&spec, &hierarchies, rootless)?;
-    if cgroups_path.is_none() && options.rootless.unwrap_or(rootless) {
+    let (settings, mut devices) = resources(&spec, &hierarchies, rootless)?;
+    if by == CgroupDriver::Disabled {
+        scope::without_cgroup(&settings, &mut devices)?;
+    }
+    if let Some(wanted) = &mut wanted {
+        wanted.limit(&settings, &devices);
+    } else if options.rootless.unwrap_or(rootless) && !has_path(&spec) {
         // Nothing that was asked for is missing: "doctor" tells what does.
         cgroup.leave_out(&settings)?.into_iter().for_each(|text| log::debug(|| text));
     }
     let mut host = host::probe(&spec, &bundle, &cgroup, &hierarchies)?;
+    if wanted.is_some() {
+        // It is put there, and has nothing to join by itself.
+        host.cgroup_joins = 0;
+    }
     if let Some(request) = &options.network {
         // After the probe, which opens what is joined: this namespace is not there yet.
         join_network(&mut spec, &mut host, request, id)?;
@@ -136,7 +149,11 @@ pub fn prepare(
         ephemeral: directory.as_deref(),
     };
     let plan = compile::compile(&request)?;
-    Ok(Prepared { spec, config, bundle, host, cgroup, settings, devices, plan, ephemeral })
+    Ok(Prepared { spec, config, bundle, host, cgroup, wanted, settings, devices, plan, ephemeral })
+}
+
+fn has_path(spec: &Spec) -> bool {
+    spec.linux.as_ref().is_some_and(|linux| linux.cgroups_path.is_some())
 }
 
 /// Directory in the state directory on which an ephemeral rootfs is mounted.
@@ -192,7 +209,8 @@ pub fn judge_process(process: &Process) -> Result<()> {
     Err(load::refuse(Path::new("process"), b"", findings.violations))
 }
 
-fn broken(violations: Vec<Violation>) -> Error {
+/// The configuration is refused.
+pub fn broken(violations: Vec<Violation>) -> Error {
     load::refuse(Path::new("config.json"), b"", violations)
 }
 

@@ -12,6 +12,7 @@ use super::directory::Directory;
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::network::Attachment;
+use crate::systemd::Scope;
 use crate::{resctrl, sys};
 
 /// The file written before the first side effect.
@@ -64,6 +65,9 @@ pub struct Record {
     pub boot: Boot,
     /// Where its processes are.
     pub cgroup: Cgroup,
+    /// The unit of systemd that made its cgroup, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
     /// What has to be undone with the container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Attachment>,
@@ -211,6 +215,9 @@ pub struct State {
     pub rootfs: String,
     /// RFC 3339, UTC.
     pub created: String,
+    /// The unit of systemd that it is in; crun's name for it.
+    #[serde(rename = "systemd-scope", skip_serializing_if = "Option::is_none")]
+    pub systemd_scope: Option<String>,
     /// From the config.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
@@ -242,6 +249,7 @@ impl Record {
             bundle: self.bundle.clone(),
             rootfs: self.rootfs.clone(),
             created: self.created.clone(),
+            systemd_scope: self.scope.as_ref().map(|scope| scope.unit.clone()),
             annotations: self.annotations.clone(),
             owner,
         }

@@ -14,7 +14,7 @@ use super::images::{self, CriuOptions, DESCRIPTORS, Images};
 use super::launch::{self, Undo};
 use super::prepare::{Options, Prepared, Source, prepare};
 use super::record::{self, Identity, Status};
-use super::{RunOptions, notify, outside, run};
+use super::{RunOptions, notify, outside, run, scope};
 use crate::compile::{Then, criu as plan};
 use crate::criu::messages::{self, CgroupRoot, InheritFd, JoinNamespace, Notify, Request, kind};
 use crate::criu::{self, Criu, Program, Start};
@@ -122,7 +122,10 @@ impl Restoring<'_, '_> {
                 namespaces: &namespaces,
             }),
         })?;
-        let mut opened = self.undo.record.cgroup.join_files()?;
+        // systemd's scope is there only once somebody is in it.
+        let scope = self.undo.wanted.is_some();
+        let cgroup = &self.undo.record.cgroup;
+        let mut opened = if scope { Vec::new() } else { cgroup.join_files()? };
         for (kind, path) in &namespaces {
             opened.push(sys::namespace::open(path, *kind)?.into());
         }
@@ -130,10 +133,11 @@ impl Restoring<'_, '_> {
             program,
             init: &init,
             plan: &plan,
-            cgroup: self.undo.record.cgroup.clone_fd()?,
+            cgroup: if scope { None } else { cgroup.clone_fd()? },
             flags: libc::CLONE_NEWNS as u64,
             opened: &opened,
         })?;
+        scope::around(self.undo, self.prepared, criu.pid())?;
         let mut opts = self.opts(&ground, &namespaces, inherited)?;
         opts.cg_root = cgroup_roots(criu.pid())?;
         let mut directories = criu.directories.iter();

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::directory::Directory;
 use super::record::{self, Record, Status};
-use super::{merge, start};
-use crate::cgroup::{self, Cgroup, Setting};
+use super::{merge, scope, start};
+use crate::cgroup::{self, Setting};
 use crate::error::{Error, Result};
 use crate::resctrl::{Class, Lines};
 use crate::spec::check::check_resources;
@@ -68,13 +68,13 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
     let text = spec::to_json(&spec)?;
     let before = cgroup.snapshot(&settings)?;
     let classes = class.map(Class::snapshot).transpose()?;
-    let done = cgroup
-        .apply(&settings)
+    let done = scope::update(&record, &settings)
+        .and_then(|()| cgroup.apply(&settings))
         .and_then(|()| class.map_or(Ok(()), |class| class.apply(&lines)))
         // What later commands read is the last thing that can fail.
         .and_then(|()| directory.put(record::CONFIG, text.as_bytes()));
     done.map_err(|e| {
-        let e = set_back(cgroup, &before, e);
+        let e = set_back(&record, &before, e);
         match class.zip(classes).map(|(class, before)| class.restore(&before)) {
             Some(Err(left)) => e.detail(format!("and cannot be set back: {}", left.line())),
             _ => e,
@@ -129,8 +129,9 @@ fn settings(update: &Update, mut wanted: Resources, old: &Resources) -> Result<V
 }
 
 /// The limits as they were; what refuses is told below the error.
-fn set_back(cgroup: &Cgroup, before: &[Setting], error: Error) -> Error {
-    match cgroup.apply(before) {
+fn set_back(record: &Record, before: &[Setting], error: Error) -> Error {
+    let units = scope::update(record, before);
+    match record.cgroup.apply(before).and(units) {
         Ok(()) => error,
         Err(left) => error.detail(format!("and cannot be set back: {}", left.line())),
     }

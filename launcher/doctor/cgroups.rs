@@ -6,6 +6,7 @@ use super::user::Caller;
 use super::{Finding, text};
 use crate::cgroup::{Hierarchies, Mode, Version, probe};
 use crate::sys::cgroupfs::writable;
+use crate::systemd::Systemd;
 
 /// What limits of config.json need, by the names of v2.
 const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
@@ -99,18 +100,16 @@ fn delegated(hierarchies: &Hierarchies) -> String {
 
 fn systemd(caller: &Caller) -> Finding {
     const WHAT: &str = "systemd";
-    let running = Path::new("/run/systemd/system").exists();
-    let runtime = std::env::var("XDG_RUNTIME_DIR").unwrap_or_default();
-    let bus = match caller.uid == 0 && !caller.nested {
-        true => "/run/dbus/system_bus_socket".to_owned(),
-        false => format!("{runtime}/bus"),
-    };
-    match (running, Path::new(&bus).exists()) {
-        (true, true) => Finding::ok(WHAT, format!("its bus is at {bus}")),
-        (true, false) => Finding::warn(WHAT, format!("there is no bus at {bus}"))
-            .hint("--systemd-cgroup needs it: install dbus, and dbus-user-session for users"),
-        (false, _) => {
-            Finding::ok(WHAT, "not this machine's first process: cgroups are made directly")
+    if !Path::new("/run/systemd/system").exists() {
+        let text = "not this machine's first process: cgroups are made directly";
+        return Finding::ok(WHAT, text);
+    }
+    match Systemd::connect(caller.uid != 0 || caller.nested) {
+        Ok(systemd) => {
+            let (version, path) = (systemd.version(), systemd.address().path.display());
+            Finding::ok(WHAT, format!("version {version} answers at {path}"))
         }
+        Err(e) => Finding::warn(WHAT, e.line().to_owned())
+            .hint("--systemd-cgroup needs it: install dbus, and dbus-user-session for users"),
     }
 }

@@ -1,0 +1,178 @@
+//! The container's cgroup where systemd makes it: in a scope, into which init is put by its pid.
+//!
+//! A scope is made around a process, so init is cloned first; it waits for its plan meanwhile, and
+//! does nothing before it is in. Knows when; `systemd` knows how, `cgroup` what is then there.
+
+use std::path::Path;
+
+use super::launch::Undo;
+use super::prepare::{Prepared, broken};
+use super::record::Record;
+use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Processes, Setting};
+use crate::error::{Error, Result};
+use crate::log;
+use crate::spec::Spec;
+use crate::sys::process::{self, Child, Clone};
+use crate::systemd::properties::{self, Property};
+use crate::systemd::{Owner, Scope, Systemd, names};
+
+/// Who makes cgroups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CgroupDriver {
+    /// We do, by cgroupfs.
+    #[default]
+    Cgroupfs,
+    /// systemd does, over D-Bus.
+    Systemd,
+    /// Nobody: the container stays in the cgroups of its creator.
+    Disabled,
+}
+
+/// A scope that is to be made, and the way to its manager.
+pub struct Wanted {
+    /// Its names, which are remembered.
+    pub scope: Scope,
+    /// The connection.
+    pub systemd: Systemd,
+    /// With what it is made.
+    pub properties: Vec<Property>,
+}
+
+/// Where the container's groups will be.
+pub fn locate(
+    by: CgroupDriver,
+    spec: &Spec,
+    (id, state): (&str, &Path),
+    h: &Hierarchies,
+) -> Result<(Cgroup, Option<Wanted>)> {
+    let linux = spec.linux.as_ref();
+    let path = linux.and_then(|linux| linux.cgroups_path.as_deref());
+    match by {
+        CgroupDriver::Cgroupfs => Ok((Cgroup::locate(path, id, h)?, None)),
+        CgroupDriver::Disabled => Ok((Cgroup::default(), None)),
+        CgroupDriver::Systemd => {
+            let user = crate::sys::user::is_rootless();
+            let names = names(path, id, user)?;
+            let annotations = properties::of_annotations(&spec.annotations);
+            let properties = annotations.map_err(|wrong| broken(vec![wrong]))?;
+            if user && h.mode() != cgroup::Mode::V2 {
+                let text = "the user's systemd can make cgroups of version 2 only";
+                return Err(Error::new(text).hint("leave --systemd-cgroup out, or run as root"));
+            }
+            let mut systemd = Systemd::connect(user)?;
+            let path = systemd.cgroup()? + &names.cgroup();
+            let scope = Scope::new(&names, state, &systemd);
+            Ok((Cgroup::managed(&path, h), Some(Wanted { scope, systemd, properties })))
+        }
+    }
+}
+
+impl Wanted {
+    /// Limits are properties too; what an annotation says about one of them wins.
+    pub fn limit(&mut self, settings: &[Setting], devices: &Devices) {
+        let version = self.systemd.version();
+        let limits = properties::of(settings, version).into_iter();
+        let mut all: Vec<Property> = limits.chain(properties::of_devices(devices)).collect();
+        all.retain(|(name, _)| self.properties.iter().all(|(other, _)| other != name));
+        all.append(&mut self.properties);
+        self.properties = all;
+    }
+}
+
+/// What a config asks for that a container without a cgroup cannot have.
+pub fn without_cgroup(settings: &[Setting], devices: &mut Devices) -> Result<()> {
+    if let Some(first) = settings.first() {
+        let text =
+            format!("{}: --cgroup-manager disabled: there is no cgroup to limit", first.origin);
+        return Err(Error::new(text).hint("remove linux.resources, or choose another manager"));
+    }
+    if !matches!(std::mem::replace(devices, Devices::Unrestricted), Devices::Unrestricted) {
+        log::warning(
+            "linux.resources.devices: not in force with --cgroup-manager disabled; without \
+             CAP_MKNOD a container has only the devices it is given",
+        );
+    }
+    Ok(())
+}
+
+/// The groups before init is born, with their limits unless systemd has yet to make them.
+pub fn before(undo: &mut Undo<'_>, prepared: &Prepared) -> Result<()> {
+    if undo.wanted.is_some() {
+        return Ok(());
+    }
+    undo.record.cgroup.create(&prepared.settings)?;
+    limit(&mut undo.record.cgroup, prepared)
+}
+
+fn limit(cgroup: &mut Cgroup, prepared: &Prepared) -> Result<()> {
+    let settings = cgroup.with_room(&prepared.settings);
+    cgroup.apply(&settings)?;
+    cgroup.set_devices(&prepared.devices)
+}
+
+/// Make the scope around init, before it is sent its plan; or around CRIU, whose children are.
+pub fn around(undo: &mut Undo<'_>, prepared: &Prepared, pid: i32) -> Result<()> {
+    let Some(wanted) = &mut undo.wanted else { return Ok(()) };
+    wanted.systemd.start(&wanted.scope, pid, &wanted.properties)?;
+    undo.record.cgroup.adopt(pid, &cgroup::probe()?)?;
+    limit(&mut undo.record.cgroup, prepared)
+}
+
+/// Kill what is left in the container's groups, and take them away.
+///
+/// Where systemd cannot be reached any more, it has still been told to forget the scope once it is
+/// empty.
+pub fn remove(record: &Record, manager: Option<&mut Systemd>) -> Result<()> {
+    let Some(scope) = &record.scope else { return record.cgroup.remove(Processes::Kill) };
+    let mut own;
+    let manager = match manager {
+        Some(manager) => manager,
+        None => match Systemd::at(&scope.manager) {
+            Ok(manager) => {
+                own = manager;
+                &mut own
+            }
+            Err(e) => {
+                log::debug(|| format!("{}: {}", scope.unit, e.line()));
+                return record.cgroup.remove(Processes::Kill);
+            }
+        },
+    };
+    match manager.owner(scope)? {
+        Owner::Nobody => record.cgroup.remove(Processes::Kill),
+        // The intent came to nothing: what is there is another's.
+        Owner::Another => Ok(()),
+        Owner::Ours => {
+            record.cgroup.kill()?;
+            manager.stop(scope)?;
+            record.cgroup.remove(Processes::Kill)
+        }
+    }
+}
+
+/// Change limits of a scope.
+pub fn update(record: &Record, settings: &[Setting]) -> Result<()> {
+    let Some(scope) = &record.scope else { return Ok(()) };
+    let mut manager = Systemd::at(&scope.manager)?;
+    let changed = properties::of(settings, manager.version());
+    manager.set(scope, &changed)
+}
+
+/// A process of `exec`, born in the container's group. A user may not clone into it from a session
+/// that is not their manager's, but their systemd may move there what waits for its plan.
+pub fn clone_into(record: &Record, cgroup: &Cgroup, request: &Clone<'_>) -> Result<Child> {
+    let failed = |(call, e): (&'static str, std::io::Error)| Error::io("exec", call, &e);
+    let (scope, refused) = match (process::clone_exec(request), &record.scope) {
+        (Err(("clone3", e)), Some(scope)) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            (scope, e)
+        }
+        (result, _) => return result.map_err(failed),
+    };
+    let below = cgroup.distance_below(&record.cgroup);
+    let below = below.ok_or_else(|| failed(("clone3", refused)))?;
+    let outside = Clone { cgroup: None, ..*request };
+    let child = process::clone_exec(&outside).map_err(failed)?;
+    let moved =
+        Systemd::at(&scope.manager).and_then(|mut manager| manager.attach(scope, below, child.pid));
+    moved.map(|()| child)
+}
