@@ -188,7 +188,7 @@ impl Ground {
     /// Start a [`Ground::command`] on a terminal of its own; what is written to it is typed.
     #[track_caller]
     pub fn beside_terminal(&self, env: &[(&str, &Path)], words: &[&str]) -> Running {
-        let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        let quoted: Vec<String> = words.iter().map(quote).collect();
         let line = format!("stty rows 24 columns 80; exec {}", quoted.join(" "));
         self.beside(env, &["script", "--quiet", "--return", "--command", &line, "/dev/null"])
     }
@@ -339,6 +339,11 @@ pub fn until<T>(what: &str, find: impl Fn() -> Option<T>) -> T {
         assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// A word of a shell's command line.
+fn quote(word: &&str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// The lines of a process's mountinfo.
