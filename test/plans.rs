@@ -7,6 +7,8 @@
 
 #[path = "plans/given.rs"]
 mod given;
+#[path = "plans/mutated.rs"]
+mod mutated;
 #[path = "plans/rules.rs"]
 mod rules;
 
@@ -51,7 +53,7 @@ fn plans_are_golden() {
 /// Every file in test/plans is of a case: one that is forgotten would be read by nobody.
 #[test]
 fn no_golden_file_is_an_orphan() {
-    let mut wanted = vec!["given.rs".to_owned(), "rules.rs".to_owned()];
+    let mut wanted = ["given.rs", "mutated.rs", "rules.rs"].map(str::to_owned).to_vec();
     wanted.extend(CASES.iter().map(|(name, ..)| format!("{name}.txt")));
     wanted.extend(CASES.iter().map(|(_, config, _)| format!("{config}.json")));
     let entries = std::fs::read_dir(tree().join("test/plans")).expect("test/plans");

@@ -71,8 +71,16 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
 pub fn end(record: &Record) -> Result<()> {
     let Some(init) = record.living_init() else { return Ok(()) };
     let Ok(pidfd) = process::pidfd_open(init.pid) else { return Ok(()) };
-    if init.alive() {
-        let _ = process::kill(&pidfd, libc::SIGKILL);
+    // Compared after opening; one that is not there any more, or is another's, is not waited for.
+    if !init.alive() {
+        return Ok(());
+    }
+    match process::kill(&pidfd, libc::SIGKILL) {
+        Err(e) if e.raw_os_error() != Some(libc::ESRCH) => {
+            let place = format!("pid {}", init.pid);
+            return Err(Error::io(place, "pidfd_send_signal", &e));
+        }
+        _ => {}
     }
     if record.status() == Status::Paused {
         record.cgroup.thaw()?;

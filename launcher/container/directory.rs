@@ -82,6 +82,9 @@ impl Directory {
         let ours = sys::file::stat(&self.fd).map_err(failed)?;
         match self.path.symlink_metadata() {
             Ok(there) if there.ino() == ours.st_ino && there.dev() == ours.st_dev => Ok(()),
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                Err(Error::io(self.path.display(), "statx", &e))
+            }
             _ => Err(missing()),
         }
     }

@@ -279,7 +279,7 @@ pub fn vectors(process: Option<&Process>, rootfs: &Path) -> Result<(Vec<CString>
         return Ok((vec![c"tiny-ce".to_owned()], Vec::new()));
     };
     let argv = process.args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
-    let mut names = std::collections::HashSet::new();
+    let mut names = std::collections::BTreeSet::new();
     // The last of several wins, in its place.
     let mut envp: Vec<&String> = process
         .env

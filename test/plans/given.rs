@@ -121,11 +121,16 @@ fn last_capability(config: &str) -> u32 {
 }
 
 impl Given {
-    /// A config on a machine with cgroup v2, for root.
+    /// A config of test/plans on a machine with cgroup v2, for root.
     pub fn new(config: &str) -> Given {
         let path = tree().join(format!("test/plans/{config}.json"));
         let text = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let spec: Spec = json::read(&text).unwrap_or_else(|wrong| panic!("{config}: {wrong:?}"));
+        Given::of(spec, last_capability(config))
+    }
+
+    /// Any config on such a machine.
+    pub fn of(spec: Spec, last_capability: u32) -> Given {
         let absolute = |path: &str| match path.strip_prefix('/') {
             Some(_) => path.to_owned(),
             None => format!("/bundle/{path}"),
@@ -146,7 +151,7 @@ impl Given {
             tmpfs_modes: spec.mounts.iter().map(tmpfs).collect(),
             kcore: true,
             cgroups: CgroupMounts::V2 { directory: "/sys/fs/cgroup/web".to_owned() },
-            last_capability: last_capability(config),
+            last_capability,
             joined_ours: vec![true; spec.linux.as_ref().map_or(0, |l| l.namespaces.len())],
             ..Host::default()
         };

@@ -1,0 +1,107 @@
+//! Configs that nobody wrote: each value of a whole one replaced by another, and what the rules let
+//! through compiled. It is refused, or a plan whose every step can be read and told.
+
+use serde_json::{Value, json};
+
+use super::given::{CASES, Given};
+use tiny_ce::spec::{Allow, Spec, check, json};
+use tiny_ce_test::{full, tree};
+
+/// Of how many changes one is made, unless all of them are asked for.
+const STRIDE: usize = 31;
+
+/// What takes the place of a value, of whatever type that is.
+fn others(value: &Value) -> Vec<Value> {
+    let long = "x".repeat(5000);
+    let mut all = vec![Value::Null, json!(true), json!({}), json!([]), json!(""), json!([[], {}])];
+    match value {
+        Value::String(_) => all.extend(
+            [
+                "/",
+                "/..",
+                "/./a//b/../c",
+                "..",
+                "a",
+                "0-",
+                "0-3",
+                "/proc",
+                "/dev/null",
+                "\u{1}",
+                "é",
+                "tmpfs",
+                "bind",
+                &long,
+            ]
+            .map(Value::from),
+        ),
+        Value::Number(_) => {
+            all.extend([-1, 0, 1, 7, 1 << 31, (1 << 32) - 1, 1 << 32, i64::MAX].map(Value::from))
+        }
+        Value::Array(list) => {
+            all.push(list.iter().chain(list).cloned().collect());
+            all.push(list.iter().rev().cloned().collect());
+            all.push(list.iter().cycle().take(list.len() * 12).cloned().collect());
+        }
+        Value::Object(_) | Value::Bool(_) | Value::Null => {}
+    }
+    all
+}
+
+/// The pointers of all values, top first.
+fn pointers(value: &Value, at: String, into: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => object.iter().for_each(|(key, value)| {
+            let key = key.replace('~', "~0").replace('/', "~1");
+            pointers(value, format!("{at}/{key}"), into);
+        }),
+        Value::Array(list) => list.iter().enumerate().for_each(|(index, value)| {
+            pointers(value, format!("{at}/{index}"), into);
+        }),
+        _ => {}
+    }
+    if !at.is_empty() {
+        into.push(at);
+    }
+}
+
+/// Whether it came to a plan.
+fn digest(config: &Value, what: &str) -> bool {
+    let Ok(spec) = json::read::<Spec>(config.to_string().as_bytes()) else { return false };
+    if !check(&spec, Allow::default()).violations.is_empty() {
+        return false;
+    }
+    let Ok(plan) = Given::of(spec, 40).compile() else { return false };
+    let again = tiny_ce::plan::Finished::from_file(&plan.to_file()).expect("its own file");
+    assert_eq!(again.to_string(), plan.to_string(), "{what}");
+    assert!(plan.steps().count() > 5, "{what}: {plan}");
+    true
+}
+
+#[test]
+fn no_value_breaks_the_compiler() {
+    let mut configs: Vec<&str> = CASES.iter().map(|(_, config, _)| *config).collect();
+    configs.sort_unstable();
+    configs.dedup();
+    let (mut turn, mut tried, mut compiled) = (0, 0, 0);
+    for name in configs {
+        let path = tree().join(format!("test/plans/{name}.json"));
+        let text = std::fs::read_to_string(path).expect("a config");
+        let whole: Value = serde_json::from_str(&text).expect("JSON");
+        let mut all = Vec::new();
+        pointers(&whole, String::new(), &mut all);
+        for pointer in all {
+            let value = whole.pointer(&pointer).expect("a value").clone();
+            for other in others(&value) {
+                turn += 1;
+                if !full() && turn % STRIDE != 0 {
+                    continue;
+                }
+                let mut config = whole.clone();
+                *config.pointer_mut(&pointer).expect("a value") = other;
+                tried += 1;
+                compiled += usize::from(digest(&config, &format!("{name}: {pointer}")));
+            }
+        }
+    }
+    assert!(tried > 200 && compiled > 50, "{tried} tried, {compiled} compiled");
+}
