@@ -61,7 +61,8 @@ pub struct Record {
     pub created: String,
     /// Who is creating it, or has.
     pub launcher: Identity,
-    /// /proc/sys/kernel/random/boot_id, if it could be read: processes of another boot are not meant.
+    /// /proc/sys/kernel/random/boot_id, if it could be read: processes of another boot are not
+    /// meant.
     pub boot: Boot,
     /// Where its processes are.
     pub cgroup: Cgroup,

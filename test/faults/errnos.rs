@@ -13,8 +13,8 @@ use crate::verdict::{make, one_line, recovers, status, strike};
 const ERRNOS: [i32; 5] = [12, 28, 24, 4, 5];
 
 /// What shows that a container is confined as it was asked to be.
-const LOOK: &str = "ids then caps then no_new_privs then mounts then limits then umask then signals \
-                    then fds then hostname then cwd then env";
+const LOOK: &str = "ids then caps then no_new_privs then mounts then limits then umask then \
+                    signals then fds then hostname then cwd then env";
 
 fn bundle(case: &Case, program: &str) -> Bundle {
     let mut bundle = case.bundle();

@@ -29,7 +29,9 @@ use State::{Broken, Created, Damaged, None as Absent, Paused, Running, Stopped};
 
 /// The verbs, and for each state it may come from, where it leads if it succeeds. From any other
 /// it must be refused.
-const VERBS: &[(&[&str], &[(State, State)])] = &[
+type Verb = (&'static [&'static str], &'static [(State, State)]);
+
+const VERBS: &[Verb] = &[
     (&["create"], &[(Absent, Created)]),
     (&["start"], &[(Created, Running)]),
     (&["pause"], &[(Created, Paused), (Running, Paused)]),

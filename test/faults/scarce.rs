@@ -77,7 +77,8 @@ fn no_file_may_grow() {
         let id = case.id();
         // Its outputs are files here, which may not grow either: a pipe is put between.
         let line = format!(
-            "{{ (ulimit -f 0; {} --root {} {verb} --bundle {path} {id}); echo code: $?; }} 2>&1 | cat",
+            "{{ (ulimit -f 0; {} --root {} {verb} --bundle {path} {id}); echo code: $?; }} \
+             2>&1 | cat",
             tiny_ce().display(),
             case.state().display()
         );
