@@ -400,3 +400,18 @@ fn manual_pages_render() {
         assert!(text.contains(title.trim_end_matches('-')), "{name}: no title");
     }
 }
+
+/// What init can do is its table, whole.
+#[test]
+fn every_operation_is_told() {
+    let text = stdout(&["operations"]);
+    for row in tiny_ce_init::ROWS {
+        let head = format!("{} = {}(", row.name, row.call.to_lowercase());
+        assert!(text.lines().any(|line| line.starts_with(&head)), "{head}");
+        assert!(text.contains(row.doc.trim()), "{head}");
+    }
+    assert_eq!(
+        text.lines().filter(|line| !line.starts_with(' ')).count(),
+        tiny_ce_init::ROWS.len()
+    );
+}

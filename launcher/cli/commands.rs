@@ -36,7 +36,12 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
     ),
     (
         "Bundles and plans",
-        &[explain::Explain::COMMAND, config::SpecCommand::COMMAND, config::Validate::COMMAND],
+        &[
+            explain::Explain::COMMAND,
+            explain::Operations::COMMAND,
+            config::SpecCommand::COMMAND,
+            config::Validate::COMMAND,
+        ],
     ),
     ("Networks", &[network::Create::COMMAND, network::List::COMMAND, network::Remove::COMMAND]),
     ("The machine", &[doctor::Doctor::COMMAND, watch::FeaturesCommand::COMMAND]),

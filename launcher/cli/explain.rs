@@ -45,6 +45,38 @@ command! {
     }
 }
 
+command! {
+    /// Print every operation that a plan can have.
+    ///
+    /// Init can do nothing else: each is one system call, with the fields that travel to it. The
+    /// steps that "explain" prints are made of them.
+    pub struct Operations = "operations" {
+        examples {
+            "operations | grep mount": "all that has to do with mounts",
+        }
+        run = |_, _| print(&operations());
+    }
+}
+
+/// A line an operation, and below it what it is for.
+fn operations() -> String {
+    let row = |row: &tiny_ce_init::Row| {
+        let field = |(name, kind): &(&str, &str)| {
+            let kind = kind.trim_start_matches("&'p ");
+            format!("{name}: {kind}")
+        };
+        let fields: Vec<String> = row.fields.iter().map(field).collect();
+        format!(
+            "{} = {}({})\n    {}\n",
+            row.name,
+            row.call.to_lowercase(),
+            fields.join(", "),
+            row.doc.trim()
+        )
+    };
+    tiny_ce_init::ROWS.iter().map(row).collect()
+}
+
 /// What a container that does not exist yet is called in the text.
 const NAME: &str = "CONTAINER";
 
