@@ -25,7 +25,8 @@ const HOOKS: [&str; 6] =
 
 /// Annotations of a config.json that change what is done, so that a caller who hands on somebody
 /// else's should look at them; one that ends with a dot stands for all that begin so.
-const UNSAFE_ANNOTATIONS: &[&str] = &[crate::systemd::properties::ANNOTATION];
+const UNSAFE_ANNOTATIONS: &[&str] =
+    &[crate::criu::ANNOTATION, crate::systemd::properties::ANNOTATION];
 
 /// What only the command line knows.
 #[derive(Debug, Clone, Copy)]

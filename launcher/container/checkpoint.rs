@@ -64,7 +64,7 @@ fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
     let init = launch::init_program(&directory)?;
     check(&program, &init, &options)?;
     let images = Images::open(&options.criu, true)?;
-    let mut opts = images.options(&options.criu, LOG, spec.annotations.get("org.criu.config"));
+    let mut opts = images.options(&options.criu, LOG, spec.annotations.get(criu::ANNOTATION));
     ask_for(&mut opts, &options)?;
     opts.pid = Some(pid);
     opts.root = Some(record.rootfs.clone());

@@ -225,7 +225,7 @@ impl Restoring<'_, '_> {
         let record = &self.undo.record;
         let (bundle, rootfs) = (Path::new(&record.bundle), Path::new(&record.rootfs));
         let state = self.undo.directory.path();
-        let annotation = spec.annotations.get("org.criu.config");
+        let annotation = spec.annotations.get(criu::ANNOTATION);
         Ok(messages::Options {
             root: Some(ground.to_string_lossy().into_owned()),
             rst_sibling: Some(true),

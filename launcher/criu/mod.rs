@@ -24,6 +24,9 @@ use crate::sys::process::{self, Child, Clone, Exit};
 use crate::sys::{file, message};
 use messages::{Features, Notify, Options, Request, Response, kind};
 
+/// An annotation of a config.json: a file of options that CRIU reads itself.
+pub const ANNOTATION: &str = "org.criu.config";
+
 /// The oldest CRIU that tells what is relied on here: `status-ready`, external pid namespaces.
 const OLDEST: u32 = 31_500;
 

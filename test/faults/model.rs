@@ -27,8 +27,8 @@ enum State {
 
 use State::{Broken, Created, Damaged, None as Absent, Paused, Running, Stopped};
 
-/// The verbs, and for each state it may come from, where it leads if it succeeds. From any other
-/// it must be refused.
+/// A verb, and for each state it may come from, where it leads if it succeeds. From any other it
+/// must be refused.
 type Verb = (&'static [&'static str], &'static [(State, State)]);
 
 const VERBS: &[Verb] = &[
