@@ -221,18 +221,24 @@ fn unsafe_be_born(birth: &mut Birth) -> i32 {
             }
         }
         // What the caller left open is not for init, which may wait long: pipes would not end.
-        libc::syscall(libc::SYS_close_range, free, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
-        for signal in 1..=64 {
-            // Rust ignores SIGPIPE, callers ignore what they like; the program starts afresh.
-            libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), 0usize, 8usize);
+        birth.call = c"close_range";
+        let cloexec = libc::CLOSE_RANGE_CLOEXEC;
+        if libc::syscall(libc::SYS_close_range, free, u32::MAX, cloexec) < 0 {
+            return errno();
         }
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            DEFAULT.as_ptr(),
-            0usize,
-            8usize,
-        );
+        birth.call = c"rt_sigaction";
+        for signal in (1..=64).filter(|it| ![libc::SIGKILL, libc::SIGSTOP].contains(it)) {
+            // Rust ignores SIGPIPE, callers ignore what they like; the program starts afresh.
+            let default = DEFAULT.as_ptr();
+            if libc::syscall(libc::SYS_rt_sigaction, signal, default, 0usize, 8usize) < 0 {
+                return errno();
+            }
+        }
+        birth.call = c"rt_sigprocmask";
+        let (how, none) = (libc::SIG_SETMASK, DEFAULT.as_ptr());
+        if libc::syscall(libc::SYS_rt_sigprocmask, how, none, 0usize, 8usize) < 0 {
+            return errno();
+        }
         birth.call = c"execveat";
         libc::syscall(
             libc::SYS_execveat,

@@ -75,9 +75,13 @@ fn an_init_that_is_killed_leaves_a_stopped_container() {
 fn an_init_without_memory_is_told() {
     let Some(case) = Case::root(&[]) else { return };
     let (mut told, mut ran) = (0, 0);
-    for kib in [0, 4, 16, 32, 48, 64, 96, 128, 256] {
+    // An environment is copied with each change of programs, and what limits give to init is 1 MiB.
+    for (kib, words) in [(0, 0), (64, 0), (128, 0), (256, 0), (64, 12), (256, 12), (2048, 12)] {
         let mut bundle = case.bundle();
         bundle.set("/linux/resources/memory/limit", kib << 10).probe("exit 0");
+        for word in 0..words {
+            bundle.push("/process/env", format!("WORD{word}={}", "x".repeat(120 << 10)));
+        }
         let done = case.run(&bundle);
         if done.status.success() {
             ran += 1;
