@@ -274,6 +274,10 @@ impl Running<'_> {
         }
         let exit = process::wait(&self.child.pidfd, false)?;
         self.reaped = true;
+        if matches!(exit, Some(Exit::Signal(_))) {
+            // Killed between its fork and its word, it has left a child that ends by itself.
+            sys::hook::reap_group(self.child.pid);
+        }
         Ok(exit)
     }
 
@@ -307,6 +311,7 @@ impl Drop for Running<'_> {
             // It may not lead a group yet.
             let _ = process::kill(&self.child.pidfd, libc::SIGKILL);
             let _ = process::wait(&self.child.pidfd, false);
+            sys::hook::reap_group(self.child.pid);
         }
     }
 }

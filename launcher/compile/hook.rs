@@ -65,6 +65,10 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     }
     let mut labels = Vec::new();
     if let Some(process) = process {
+        if request.namespaces.contains(&NamespaceKind::Pid) {
+            // The group by which a child is found whose maker did not live to tell of it.
+            plan.step(Op::Setsid {});
+        }
         labels = enter(plan, process, request)?;
     }
     // A session, and so a group of processes, of its own: a timeout kills all of the group.

@@ -47,3 +47,19 @@ pub fn kill_group(leader: i32) {
     // SAFETY: no pointers. ESRCH, if it has not made a group yet, leaves nothing to do.
     unsafe { libc::kill(-leader, libc::SIGKILL) };
 }
+
+/// Wait for every child of ours that is in this group, which they were born into and leave by
+/// ending: as long as one is a zombie, so is the first process of its pid namespace.
+pub fn reap_group(leader: i32) {
+    loop {
+        let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: the kernel writes at most a siginfo_t there.
+        let result =
+            unsafe { libc::waitid(libc::P_PGID, leader as u32, info.as_mut_ptr(), libc::WEXITED) };
+        match check(result.into()) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+}
