@@ -142,7 +142,7 @@ static void at_call(struct thread *thread)
         long result = (long)info.exit.rval;
         int struck = state.failing && thread->call + 1 == state.point;
         if (struck) set_result(thread->id, result = -state.error), state.failing = 0;
-        /* Any rename on the machine makes it say so, and the same call is made again: openat2(2). */
+        /* Any rename on the machine makes it say so, and it is made again: openat2(2), EAGAIN. */
         int again = thread->call + 1 == state.calls && !struck && result == -EAGAIN
                     && state.made[thread->call % MOST_CALLS].number == __NR_openat2;
         if (again) state.calls--;
