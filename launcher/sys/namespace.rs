@@ -16,8 +16,13 @@ const NS_GET_NSTYPE: u64 = 0xb703;
 /// Open the namespace at `path`, and refuse it if it is of another kind, or none.
 pub fn open(path: &str, wanted: NamespaceKind) -> Result<File> {
     let file = File::open(path).map_err(|e| {
-        Error::io(path, "openat", &e)
-            .hint("the namespace to join must exist: see ip-netns(8), nsenter(1)")
+        let hint = match e.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "another user's process is looked into with CAP_SYS_PTRACE in its user namespace"
+            }
+            _ => "the namespace to join must exist: see ip-netns(8), nsenter(1)",
+        };
+        Error::io(path, "openat", &e).hint(hint)
     })?;
     // SAFETY: this ioctl takes no argument.
     let kind = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as _) };
