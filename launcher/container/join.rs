@@ -2,6 +2,7 @@
 //!
 //! Knows what there is, not what is done with it.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
 use crate::error::{Error, Result};
@@ -19,10 +20,15 @@ pub fn namespaces(pid: i32) -> Result<Vec<NamespaceKind>> {
         let namespace = |process: &str| {
             std::fs::metadata(format!("/proc/{process}/ns/{file}")).map(|m| (m.dev(), m.ino()))
         };
-        // A kind that this kernel does not have is nobody's.
-        let Ok(own) = namespace("thread-self") else { continue };
-        let theirs = namespace(&pid.to_string())
-            .map_err(|e| Error::io(format!("/proc/{pid}/ns/{file}"), "stat", &e))?;
+        let failed = |process: &str, e| Error::io(format!("/proc/{process}/ns/{file}"), "stat", &e);
+        let own = match namespace("thread-self") {
+            // A kind that this kernel does not have is nobody's. One that only cannot be looked at
+            // must not be passed over: the new process would stay in the host's.
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            own => own.map_err(|e| failed("thread-self", e))?,
+        };
+        let pid = pid.to_string();
+        let theirs = namespace(&pid).map_err(|e| failed(&pid, e))?;
         if own != theirs {
             differ.push(*kind);
         }
