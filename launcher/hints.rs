@@ -76,7 +76,9 @@ hints! {
     "execve" EACCES: "neither the file's mode nor its mount (noexec) may forbid to execute it";
     "execve" ENOEXEC: "a script begins with #! and its interpreter; \
                        a binary must be for this machine's architecture";
-    "execve" E2BIG: "process.args and process.env together are too long: see ulimit -s";
+    "execve" | "execveat" E2BIG:
+        "process.args and process.env together are too long: see ulimit -s, and \
+         linux.resources.memory.limit";
     "execve" ETXTBSY: "somebody still has the program open for writing";
     // ---- whatever the call
     "write" ENOSPC about "cgroup":
