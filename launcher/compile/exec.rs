@@ -116,12 +116,20 @@ fn join(
     if request.namespaces.contains(&NamespaceKind::User) {
         namespaces::become_root(plan, request.spec);
     }
+    // Not across the fork, unless it is wanted once more: what is in the container's pid namespace
+    // can be looked at from there (CVE-2016-9962).
+    let again = request.namespaces.iter().any(late);
+    if !again {
+        plan.close(container);
+    }
     let forks = [NamespaceKind::Pid, NamespaceKind::Time];
     if request.namespaces.iter().any(|kind| forks.contains(kind)) {
         namespaces::fork(plan);
     }
     let labels = security::open(plan, request.process)?;
-    enter(plan, &late);
-    plan.close(container);
+    if again {
+        enter(plan, &late);
+        plan.close(container);
+    }
     Ok(labels)
 }
