@@ -44,7 +44,7 @@ fn position(plan: &Finished, is: impl Fn(&Op<'_>) -> bool) -> u32 {
 /// The steps from `first` on that were taken, each with its call.
 pub fn points(plan: &Finished, first: u32, calls: &[Call]) -> Vec<Point> {
     let mut at = 0;
-    let mut open = [true; 64];
+    let mut open = [false; 64];
     let mut points = Vec::new();
     for (index, step) in plan.steps().enumerate().skip(first as usize) {
         match step.guard {

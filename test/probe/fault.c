@@ -99,6 +99,9 @@ static void set_result(long id, long result)
 
 enum { EXCHANGE = 2 };
 
+/* The kernel's own, which no program sees but a tracer: include/linux/errno.h. */
+enum { ERESTARTSYS = 512, ERESTART_RESTARTBLOCK = 516 };
+
 /* Two names, parted by a colon, change places; what they name is not touched. */
 static void exchange(char *names)
 {
@@ -148,9 +151,13 @@ static void at_call(struct thread *thread)
         long result = (long)info.exit.rval;
         int struck = state.failing && thread->call + 1 == state.point;
         if (struck) set_result(thread->id, result = -state.error), state.failing = 0;
-        /* Any rename on the machine makes it say so, and it is made again: openat2(2), EAGAIN. */
-        int again = thread->call + 1 == state.calls && !struck && result == -EAGAIN
+        /* One call, made again: by init, as any rename on the machine makes it say EAGAIN
+         * (openat2(2)); or by the kernel itself, which found a lock taken, say
+         * (restart_syscall() in net/ipv4/devinet.c). */
+        int raced = result == -EAGAIN
                     && state.made[thread->call % MOST_CALLS].number == __NR_openat2;
+        int restarted = result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK;
+        int again = thread->call + 1 == state.calls && !struck && (raced || restarted);
         if (again) state.calls--;
         if (thread->call < MOST_CALLS) state.made[thread->call].result = result;
         thread->call = -1;
