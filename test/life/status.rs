@@ -206,14 +206,14 @@ fn an_interpreter_that_is_not_there_is_told() {
         "#!/probe say
 ",
     );
-    // What runs in the tests is static; cat is not.
-    bundle.program("/bin/cat".as_ref(), "bin/cat");
+    // What runs in the tests is static; the shell is not.
+    bundle.program("/bin/sh".as_ref(), "bin/sh");
     for (program, parts) in [
         ("/bin/script", ["exec: \"/bin/script\": its interpreter \"/bin/nope\"", "first line"]),
         ("script", ["exec: \"script\": its interpreter \"/bin/nope\"", "first line"]),
         ("/bin/second", ["its interpreter \"/bin/nope\"", "first line"]),
         ("/bin/windows", ["its interpreter \"/probe\\r\"", "carriage return"]),
-        ("/bin/cat", ["exec: \"/bin/cat\": its loader \"/lib", "another C library"]),
+        ("/bin/sh", ["exec: \"/bin/sh\": its loader \"/lib", "another C library"]),
     ] {
         bundle.set("/process/args", vec![program]);
         let done = case.run(&bundle);
