@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use std::process::Command;
-use tiny_ce_test::{Bundle, Case, Need, Running, cgroup_v2, probe, run};
+use tiny_ce_test::{Bundle, Case, Need, Running, cgroup_v2, floor, probe, run};
 
 #[test]
 fn the_probe_says_who_it_is() {
@@ -22,6 +22,15 @@ fn the_probe_refuses_what_it_does_not_know() {
     let case = Case::new();
     let done = run(Command::new(probe()).arg("nonsense"), case.dir());
     assert_eq!(done.ends(98).value("error"), "unknown command: nonsense");
+}
+
+#[test]
+fn the_floor_runs_a_program_in_namespaces_of_its_own() {
+    let Some(case) = Case::root(&[]) else { return };
+    let bundle = case.bundle();
+    let mut command = Command::new(floor());
+    let done = run(command.arg(bundle.rootfs()).args(["/probe", "pid"]), case.dir());
+    assert_eq!(done.value("pid"), "1");
 }
 
 #[test]
