@@ -72,6 +72,18 @@ hints! {
     "write" EACCES about "oomScoreAdj": "a lower value than the caller's needs CAP_SYS_RESOURCE";
     "capset" | "prctl" EPERM:
         "the caller itself does not have this capability, and cannot give it to a container";
+    // ---- labels
+    "write" ENOENT about "apparmorProfile":
+        "no such profile is loaded: load it (apparmor_parser --replace FILE); \
+         /sys/kernel/security/apparmor/profiles lists those that are";
+    "openat2" ENOENT about "apparmorProfile":
+        "the container's own /proc is needed: a procfs of its pid namespace, mounted there";
+    "openat2" ENOENT about "selinuxLabel":
+        "the container's own /proc is needed: a procfs of its pid namespace, mounted there";
+    "openat2" EXDEV about "apparmorProfile":
+        "something is mounted over this file of /proc: labels are written to the real one only";
+    "openat2" EXDEV about "selinuxLabel":
+        "something is mounted over this file of /proc: labels are written to the real one only";
     // ---- the program
     "execve" EACCES: "neither the file's mode nor its mount (noexec) may forbid to execute it";
     "execve" ENOEXEC: "a script begins with #! and its interpreter; \
@@ -98,6 +110,13 @@ pub fn find(call: &str, errno: i32, about: &str) -> Option<&'static str> {
             && about.contains(row.about)
     };
     HINTS.iter().find(fits).map(|row| row.text)
+}
+
+/// The hint for a call that succeeded, and whose answer was another than it has to be.
+pub fn of_answer(call: &str) -> Option<&'static str> {
+    (call == "fstatfs").then_some(
+        "another file system is mounted there, or none: /proc has to be procfs, /dev/pts devpts",
+    )
 }
 
 /// docs/errors.md.

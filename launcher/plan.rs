@@ -212,7 +212,12 @@ impl Finished {
         let call = crate::hints::call_name(step.op.call_name());
         let place = self.origin(index);
         let error = if errno == 0 {
-            Error::new(format!("{place}: {call}(2): the kernel's answer is not what was asked for"))
+            let text = format!("{place}: {call}(2): the kernel's answer is not what was asked for");
+            let error = Error::new(text);
+            match crate::hints::of_answer(call) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
         } else {
             Error::call(place, call, errno)
         };

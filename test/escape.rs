@@ -9,6 +9,8 @@ mod descriptors;
 mod failures;
 #[path = "escape/images.rs"]
 mod images;
+#[path = "escape/labels.rs"]
+mod labels;
 #[path = "escape/mounts.rs"]
 mod mounts;
 #[path = "escape/victim.rs"]

@@ -8,9 +8,8 @@ use tiny_ce_init::flags::{CloneFlags, Mode, Prctl, Report};
 use tiny_ce_init::{Op, Slot};
 
 use super::identity::{self, Identity};
-use super::security::{self, Label};
 use super::terminal::{self, Place};
-use super::{Filter, namespaces, root, write_file};
+use super::{Filter, namespaces, root, security, write_file};
 use crate::error::Result;
 use crate::plan::{Finished, Plan, Preload};
 use crate::spec::{NamespaceKind, Process, Spec};
@@ -52,7 +51,8 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     plan.step(Op::Umask { mask: Mode(0) });
     plan.step(Op::JoinSessionKeyring {});
-    let labels = join(plan, request, container, tasks)?;
+    join(plan, request, container, tasks);
+    let labels = security::open(plan, request.process)?;
     plan.origin("the session");
     plan.step(Op::Setsid {});
     let slave = terminal::open(plan, request.process, Place::Joined)?;
@@ -66,11 +66,11 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     };
     identity::limits(plan, request.process)?;
     terminal::take(plan, slave);
-    identity::change(plan, &identity)?;
+    identity::change(plan, &identity, labels)?;
     plan.origin("the commit");
     plan.step(Op::Report { to: Slot::CHANNEL, what: Report::READY });
     plan.step(Op::Await { from: Slot::CHANNEL });
-    identity::execute(plan, &identity, labels, Slot::CHANNEL, request.preserve_fds)?;
+    identity::execute(plan, &identity, Slot::CHANNEL, request.preserve_fds)?;
     Ok(std::mem::take(plan).finish())
 }
 
@@ -83,14 +83,8 @@ fn affinity(plan: &mut Plan, which: &str, cpus: Option<&str>) {
     plan.step(Op::SchedSetaffinity { mask: &mask });
 }
 
-/// Enter the container's cgroups and namespaces; where labels are opened below `/proc`, the mount
-/// namespace after that.
-fn join(
-    plan: &mut Plan,
-    request: &Request<'_>,
-    container: Slot,
-    tasks: Vec<Slot>,
-) -> Result<Vec<Label>> {
+/// Enter the container's cgroups and namespaces.
+fn join(plan: &mut Plan, request: &Request<'_>, container: Slot, tasks: Vec<Slot>) {
     let cpus = request.process.exec_cpu_affinity.as_ref();
     affinity(plan, "initial", cpus.and_then(|cpus| cpus.initial.as_deref()));
     plan.origin("linux.cgroupsPath");
@@ -99,37 +93,21 @@ fn join(
         plan.close(fd);
     }
     affinity(plan, "final", cpus.and_then(|cpus| cpus.last.as_deref()));
-    // In one call the kernel asks for all rights at once, those of the host included; in two,
-    // because what is opened below /proc has to be the host's.
-    let late = |kind: &NamespaceKind| {
-        security::is_wanted(request.process) && *kind == NamespaceKind::Mount
-    };
-    let enter = |plan: &mut Plan, wanted: &dyn Fn(&NamespaceKind) -> bool| {
-        let joined = request.namespaces.iter().filter(|kind| wanted(kind));
-        let kind = joined.fold(CloneFlags(0), |all, kind| all | namespaces::flag(*kind));
-        plan.origin("linux.namespaces");
-        if kind.0 != 0 {
-            plan.step(Op::Setns { fd: container, kind });
-        }
-    };
-    enter(plan, &|kind| !late(kind));
+    plan.origin("linux.namespaces");
+    let kinds = request.namespaces.iter();
+    let kind = kinds.fold(CloneFlags(0), |all, kind| all | namespaces::flag(*kind));
+    // In one call, which asks for all rights at once, those of the host included.
+    if kind != CloneFlags(0) {
+        plan.step(Op::Setns { fd: container, kind });
+    }
     if request.namespaces.contains(&NamespaceKind::User) {
         namespaces::become_root(plan, request.spec);
     }
-    // Not across the fork, unless it is wanted once more: what is in the container's pid namespace
-    // can be looked at from there (CVE-2016-9962).
-    let again = request.namespaces.iter().any(late);
-    if !again {
-        plan.close(container);
-    }
+    // Before the fork: what is in the container's pid namespace can be looked at from there, and
+    // has nothing of the host's, neither a descriptor nor a mount (CVE-2016-9962).
+    plan.close(container);
     let forks = [NamespaceKind::Pid, NamespaceKind::Time];
     if request.namespaces.iter().any(|kind| forks.contains(kind)) {
         namespaces::fork(plan);
     }
-    let labels = security::open(plan, request.process)?;
-    if again {
-        enter(plan, &late);
-        plan.close(container);
-    }
-    Ok(labels)
 }

@@ -7,8 +7,7 @@ use tiny_ce_init::flags::{CloneFlags, CloseRangeFlags, Prctl};
 use tiny_ce_init::{Op, Slot, Unless};
 
 use super::identity::{self, Identity};
-use super::namespaces;
-use super::security::{self, Label};
+use super::{namespaces, security};
 use crate::error::Result;
 use crate::plan::{Finished, Plan, Preload, c_string};
 use crate::spec::NamespaceKind;
@@ -63,22 +62,25 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
         oom_score(plan, confined.identity)?;
         plan.origin(request.name);
     }
-    let mut labels = Vec::new();
     if let Some(process) = process {
         if request.namespaces.contains(&NamespaceKind::Pid) {
             // The group by which a child is found whose maker did not live to tell of it.
             plan.step(Op::Setsid {});
         }
-        labels = enter(plan, process, request)?;
+        enter(plan, process, request.namespaces);
     }
+    let labels = match &request.confined {
+        Some(confined) => security::open(plan, confined.identity.process)?,
+        None => Vec::new(),
+    };
+    plan.origin(request.name);
     // A session, and so a group of processes, of its own: a timeout kills all of the group.
     plan.step(Op::Setsid {});
     if let Some(confined) = &request.confined {
         // Programs of the image are not given the caller's keys.
         plan.step(Op::JoinSessionKeyring {});
         identity::limits(plan, confined.identity.process)?;
-        identity::change(plan, confined.identity)?;
-        security::write(plan, labels);
+        identity::change(plan, confined.identity, labels)?;
         plan.origin(request.name);
     } else {
         let absent = Unless::ENOENT.or(Unless::ENOTDIR).or(Unless::EACCES);
@@ -101,35 +103,20 @@ fn oom_score(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
 }
 
 /// Be in the container's namespaces, and root of its user namespace.
-fn enter(plan: &mut Plan, process: Slot, request: &Request<'_>) -> Result<Vec<Label>> {
-    let kinds = request.namespaces;
+fn enter(plan: &mut Plan, process: Slot, kinds: &[NamespaceKind]) {
     let kind = kinds.iter().fold(CloneFlags(0), |all, kind| all | namespaces::flag(*kind));
-    let mount = CloneFlags(kind.0 & CloneFlags::CLONE_NEWNS.0);
-    // What is written for a program of the image is opened in the host's /proc.
-    let last = if request.confined.is_some() { mount } else { CloneFlags(0) };
     // Before the first namespace that others are in is joined (CVE-2016-9962).
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     // All at once: the kernel checks each by what this process may do now (Linux 5.8).
-    let first = CloneFlags(kind.0 & !last.0);
-    if first != CloneFlags(0) {
-        plan.step(Op::Setns { fd: process, kind: first });
-    }
+    plan.step(Op::Setns { fd: process, kind });
+    // Before the fork: what is in a pid namespace can be looked at from there.
+    plan.close(process);
     if kinds.contains(&NamespaceKind::Pid) {
         namespaces::fork(plan);
     }
     if kinds.contains(&NamespaceKind::User) {
         be_root(plan);
     }
-    let labels = match &request.confined {
-        Some(confined) => security::open(plan, confined.identity.process)?,
-        None => Vec::new(),
-    };
-    plan.origin(request.name);
-    if last != CloneFlags(0) {
-        plan.step(Op::Setns { fd: process, kind: last });
-    }
-    plan.close(process);
-    Ok(labels)
 }
 
 /// Root of a user namespace that was joined, as far as it has one.

@@ -128,7 +128,7 @@ fn sched_attr(scheduler: &Scheduler) -> SchedAttr {
 }
 
 /// The change of identity, verified.
-pub fn change(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
+pub fn change(plan: &mut Plan, identity: &Identity<'_>, labels: Vec<Label>) -> Result<()> {
     let process = identity.process;
     let user = process.user.as_ref().unwrap_or(&ROOT);
     let there = enter_cwd(plan, process)?;
@@ -161,6 +161,8 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
     plan.close_present(there);
     plan.origin("process.user.umask");
     plan.step(Op::Umask { mask: Mode(user.umask.unwrap_or(UMASK)) });
+    // They wait for execve; one that the kernel does not know fails `create`, not `start`.
+    security::write(plan, labels);
     Ok(())
 }
 
@@ -267,12 +269,9 @@ pub fn last(plan: &mut Plan, identity: &Identity<'_>, channel: Slot) -> Result<(
 pub fn execute(
     plan: &mut Plan,
     identity: &Identity<'_>,
-    labels: Vec<Label>,
     channel: Slot,
     preserved: u32,
 ) -> Result<()> {
-    // Before their descriptors could be in the way of those that are preserved.
-    security::write(plan, labels);
     plan.origin("--preserve-fds");
     let keep = plan.slot()?;
     let first = 3 + preserved;

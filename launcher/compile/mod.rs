@@ -419,7 +419,7 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
     if let Some(identity) = &identity {
         identity::limits(plan, identity.process)?;
         terminal::take(plan, slave);
-        identity::change(plan, identity)?;
+        identity::change(plan, identity, labels)?;
     }
     plan.origin("the commit");
     plan.step(Op::Report { to: Slot::CHANNEL, what: Report::READY });
@@ -441,5 +441,5 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
         plan.step(Op::Report { to: channel, what: Report::START_HOOKS });
         plan.step(Op::Await { from: channel });
     }
-    identity::execute(plan, &identity, labels, channel, request.preserve_fds)
+    identity::execute(plan, &identity, channel, request.preserve_fds)
 }

@@ -1,13 +1,15 @@
 //! Labels of Linux security modules → steps: what the kernel gives the program at execve.
 //!
-//! The attribute is opened while `/proc` is certainly a procfs of the host's (CVE-2019-16884,
-//! CVE-2025-52881) and written last; whether the module is there at all is `host`'s to know.
+//! The attribute is opened below a `/proc` that may be the container's, by what no mount of its can
+//! redirect (CVE-2019-16884, CVE-2025-52881), and written last. Whether the module is there at all
+//! is `host`'s to know.
 
 use std::ffi::CStr;
 
 use tiny_ce_init::flags::{Magic, OpenFlags, OpenHow, Resolve};
 use tiny_ce_init::{Op, Slot};
 
+use super::root::path_only;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::spec::Process;
@@ -19,35 +21,46 @@ pub struct Label {
     origin: &'static str,
 }
 
-/// Whether the process is to have any label.
-pub fn is_wanted(process: &Process) -> bool {
-    let given = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
-    given(&process.apparmor_profile) || given(&process.selinux_label)
-}
+/// Below procfs, with no mount crossed and no magic link followed; `thread-self` is a common link.
+const BELOW_PROC: Resolve = Resolve(
+    Resolve::RESOLVE_BENEATH.0 | Resolve::RESOLVE_NO_XDEV.0 | Resolve::RESOLVE_NO_MAGICLINKS.0,
+);
 
-/// Open what the process's labels are written to: before `/proc` can be anybody else's.
+/// Open what the process's labels are written to, by the process that writes them: the kernel takes
+/// them from nobody else, not even from the parent that opened them (Linux 5.13).
 pub fn open(plan: &mut Plan, process: &Process) -> Result<Vec<Label>> {
+    let given = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
+    let profile = given(&process.apparmor_profile).map(|name| format!("exec {name}"));
+    let wanted = [
+        ("process.apparmorProfile", c"thread-self/attr/apparmor/exec", profile),
+        ("process.selinuxLabel", c"thread-self/attr/exec", given(&process.selinux_label)),
+    ];
     let mut labels = Vec::new();
-    if let Some(profile) = process.apparmor_profile.as_ref().filter(|p| !p.is_empty()) {
-        plan.origin("process.apparmorProfile");
-        let attribute = attribute(plan, c"/proc/thread-self/attr/apparmor/exec")?;
-        let value = format!("exec {profile}");
-        labels.push(Label { attribute, value, origin: "process.apparmorProfile" });
-    }
-    if let Some(label) = process.selinux_label.as_ref().filter(|label| !label.is_empty()) {
-        plan.origin("process.selinuxLabel");
-        let attribute = attribute(plan, c"/proc/thread-self/attr/exec")?;
-        let value = label.clone();
-        labels.push(Label { attribute, value, origin: "process.selinuxLabel" });
+    for (origin, path, value) in wanted {
+        let Some(value) = value else { continue };
+        plan.origin(origin);
+        let proc = procfs(plan)?;
+        let attribute = attribute(plan, proc, path)?;
+        plan.close(proc);
+        labels.push(Label { attribute, value, origin });
     }
     Ok(labels)
 }
 
-fn attribute(plan: &mut Plan, path: &CStr) -> Result<Slot> {
+/// `/proc`, which is one: `thread-self` is in no directory of procfs but its root.
+fn procfs(plan: &mut Plan) -> Result<Slot> {
+    let into = plan.slot()?;
+    let how = path_only(OpenFlags::O_DIRECTORY, Resolve::RESOLVE_NO_SYMLINKS);
+    plan.step(Op::Openat2 { into, at: Slot::CWD, path: c"/proc", how });
+    plan.step(Op::Fstatfs { fd: into, magic: Magic::PROC_SUPER_MAGIC });
+    Ok(into)
+}
+
+fn attribute(plan: &mut Plan, proc: Slot, path: &CStr) -> Result<Slot> {
     let into = plan.slot()?;
     let flags = OpenFlags::O_WRONLY | OpenFlags::O_CLOEXEC;
-    let how = OpenHow { flags, mode: 0, resolve: Resolve(0) };
-    plan.step(Op::Openat2 { into, at: Slot::CWD, path, how });
+    let how = OpenHow { flags, mode: 0, resolve: BELOW_PROC };
+    plan.step(Op::Openat2 { into, at: proc, path, how });
     plan.step(Op::Fstatfs { fd: into, magic: Magic::PROC_SUPER_MAGIC });
     Ok(into)
 }

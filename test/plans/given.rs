@@ -85,7 +85,7 @@ pub const CASES: &[Case] = &[
     ("capabilities-none", "capabilities-none", usual),
     ("user", "user", |given| given.host.stdio = [true, false, true]),
     ("labels", "labels", usual),
-    ("labels-exec", "labels", exec_with_nothing_shared),
+    ("labels-exec", "labels", exec_with_all_joined),
     ("no-process", "no-process", usual),
     ("propagation-shared", "propagation-shared", usual),
     ("propagation-private", "propagation-private", usual),
@@ -269,6 +269,10 @@ fn exec_on_v1(given: &mut Given) {
 }
 
 /// Into a container that has but its own mounts.
+fn exec_with_all_joined(given: &mut Given) {
+    given.exec = Some(vec![NamespaceKind::Mount, NamespaceKind::Pid]);
+}
+
 fn exec_with_nothing_shared(given: &mut Given) {
     given.exec = Some(vec![NamespaceKind::Mount]);
 }

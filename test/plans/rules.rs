@@ -126,6 +126,27 @@ fn init_is_not_dumpable_among_others() {
     }
 }
 
+/// CVE-2016-9962: what is forked into the container's pid namespace is in all of its namespaces,
+/// and holds none of the host's descriptors.
+#[test]
+fn nothing_of_the_hosts_is_held_across_the_fork_of_exec() {
+    let mut forks = 0;
+    for (name, _, plan) in processes().filter(|(_, given, _)| given.exec.is_some()) {
+        let lines = lines(&plan);
+        let Some(fork) = first(&lines, "clone(") else { continue };
+        for slot in 1..=plan.preloads.len() {
+            let closed = first(&lines, &format!("close(fd=fd{slot})"));
+            assert!(closed.is_some_and(|at| at < fork), "{name}: fd{slot}");
+        }
+        assert!(last(&lines, "setns").is_some_and(|at| at < fork), "{name}");
+        // What is opened after it, is below the container's /proc.
+        let later = first(&lines, "openat2").filter(|at| *at < fork);
+        assert!(later.is_none_or(|at| lines[at].contains("oom_score_adj")), "{name}");
+        forks += 1;
+    }
+    assert!(forks > 1, "{forks} plans");
+}
+
 /// Nothing inside the rootfs is reached by a path of the host's, or through a link that leads out;
 /// what is made there is one component below a descriptor.
 #[test]
@@ -152,7 +173,8 @@ fn paths_of_the_image_are_never_trusted() {
         for line in all[..before_root].iter().filter(|l| l.starts_with("openat2")) {
             let path = text(line, "path").unwrap_or_default();
             let images = given.criu.is_some() && path.starts_with("/var/");
-            let hosts = path == "/dev/null" || path.starts_with("/proc/") || images;
+            let hosts =
+                path == "/dev/null" || path == "/proc" || path.starts_with("/proc/") || images;
             let below = field(line, "at") != Some("AT_FDCWD");
             assert!(below || hosts, "{name}: a path string before pivot_root: {line}");
         }

@@ -24,6 +24,8 @@ pub enum Need {
     CgroupV2(&'static str),
     /// CRIU, and a kernel that it can work with.
     Criu,
+    /// A kernel that confines by AppArmor's profiles, and its file system to load them.
+    AppArmor,
     /// The rootfs of another distribution release: `$TINY_CE_ROOTFS`, or target/rootfs.
     Distribution,
 }
@@ -63,6 +65,12 @@ fn missing(need: Need) -> Option<String> {
         }
         Need::CgroupV2(name) => (has_cgroup_v2(name), format!("needs cgroup v2 with {name:?}")),
         Need::Criu => (criu_works(), "needs a kernel that passes criu check".to_owned()),
+        Need::AppArmor => {
+            let enabled = std::fs::read("/sys/module/apparmor/parameters/enabled");
+            let there = enabled.is_ok_and(|text| text.starts_with(b"Y"))
+                && Path::new("/sys/kernel/security/apparmor/.replace").exists();
+            (there, "needs a kernel with AppArmor".to_owned())
+        }
         Need::Distribution => (
             distribution().is_some(),
             "needs a distribution's rootfs in $TINY_CE_ROOTFS or target/rootfs".to_owned(),
