@@ -3,6 +3,8 @@
 
 #[path = "life/activation.rs"]
 mod activation;
+#[path = "life/apparmor.rs"]
+mod apparmor;
 #[path = "life/beside_runc.rs"]
 mod beside_runc;
 #[path = "life/embedded.rs"]
