@@ -76,6 +76,11 @@ hints! {
     "write" ENOENT about "apparmorProfile":
         "no such profile is loaded: load it (apparmor_parser --replace FILE); \
          /sys/kernel/security/apparmor/profiles lists those that are";
+    "write" EINVAL about "selinuxLabel":
+        "the loaded policy does not know this context: user:role:type, and a level if it has some";
+    "fsconfig" EINVAL about "key=\"context\"":
+        "the loaded policy does not know this context: see linux.mountLabel, and the mount's \
+         options";
     "openat2" ENOENT about "apparmorProfile":
         "the container's own /proc is needed: a procfs of its pid namespace, mounted there";
     "openat2" ENOENT about "selinuxLabel":

@@ -219,7 +219,13 @@ impl Finished {
                 None => error,
             }
         } else {
-            Error::call(place, call, errno)
+            let error = Error::call(place, call, errno);
+            let of_place = crate::hints::find(call, errno, place);
+            let hint = || crate::hints::find(call, errno, &step.to_string());
+            match of_place.or_else(hint) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
         };
         let error = if words.is_empty() { error } else { error.kernel(words) };
         error.detail(format!("step {} of {}: {}", index + 1, self.steps().count(), step))

@@ -27,6 +27,8 @@ mod parallel;
 mod process;
 #[path = "life/security.rs"]
 mod security;
+#[path = "life/selinux.rs"]
+mod selinux;
 #[path = "life/status.rs"]
 mod status;
 #[path = "life/terminal.rs"]

@@ -50,6 +50,8 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     plan.origin("the session");
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     plan.step(Op::Umask { mask: Mode(0) });
+    security::keys(plan, request.process)?;
+    plan.origin("the session");
     plan.step(Op::JoinSessionKeyring {});
     join(plan, request, container, tasks);
     let labels = security::open(plan, request.process)?;

@@ -78,6 +78,8 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     plan.step(Op::Setsid {});
     if let Some(confined) = &request.confined {
         // Programs of the image are not given the caller's keys.
+        security::keys(plan, confined.identity.process)?;
+        plan.origin(request.name);
         plan.step(Op::JoinSessionKeyring {});
         identity::limits(plan, confined.identity.process)?;
         identity::change(plan, confined.identity, labels)?;

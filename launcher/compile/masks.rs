@@ -63,7 +63,12 @@ pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<(
 /// nothing needs any more and which leaves this mount namespace with the host's root. (An unmount
 /// of its own would wait for an RCU grace period.) Over the container's root it would be in the way
 /// of paths that come back there by a link's `..`, and these would not be masked.
-pub fn masked_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()> {
+pub fn masked_paths(
+    plan: &mut Plan,
+    root: Slot,
+    paths: &[String],
+    label: Option<&str>,
+) -> Result<()> {
     if paths.is_empty() {
         return Ok(());
     }
@@ -73,8 +78,9 @@ pub fn masked_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()>
     plan.step(Op::Openat2 { into: null, at: Slot::CWD, path: c"/dev/null", how });
     let dev = Device((1 << 8) | 3);
     plan.step(Op::Statx { fd: null, kind: Kind::S_IFCHR, dev });
-    let options =
+    let mut options =
         Options { data: vec!["nr_blocks=1", "nr_inodes=1", "mode=555"], ..Options::default() };
+    options.data.extend(label);
     let empty = make(plan, "tmpfs", Some("tmpfs"), &options, MountAttrs::MOUNT_ATTR_RDONLY)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     plan.step(Op::MoveMountAt { from: empty, at: Slot::CWD, path: c"/proc", flags });

@@ -114,7 +114,8 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     hooks(plan, spec);
     if let Some(linux) = &spec.linux {
         masks::readonly_paths(plan, root, &linux.readonly_paths)?;
-        masks::masked_paths(plan, root, &linux.masked_paths)?;
+        let label = mounts::label(spec);
+        masks::masked_paths(plan, root, &linux.masked_paths, label.as_deref())?;
     }
     if spec.root.as_ref().is_some_and(|root| root.readonly) {
         masks::readonly_root(plan, root);
@@ -143,6 +144,10 @@ fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
     plan.step(Op::Umask { mask: Mode(0) });
     plan.step(Op::Setsid {});
     if !request.no_new_keyring {
+        if let Some(process) = &request.spec.process {
+            security::keys(plan, process)?;
+            plan.origin("the session");
+        }
         plan.step(Op::JoinSessionKeyring {});
     }
     Ok(())

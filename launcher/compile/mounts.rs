@@ -230,11 +230,9 @@ fn one(
     if kind == "sysfs" && context.in_user_namespace() {
         return sysfs(plan, context, mount, &options);
     }
-    let label = context.spec.linux.as_ref().and_then(|linux| linux.mount_label.as_ref());
     // Kernel file systems label their own files.
     let labelled = !matches!(kind, "proc" | "sysfs" | "mqueue");
-    let label = label.filter(|label| labelled && !label.is_empty());
-    let label = label.map(|label| format!("context={label}"));
+    let label = label(context.spec).filter(|_| labelled);
     options.data.extend(label.as_deref());
     let mode = context.host.tmpfs_modes.get(index).copied().flatten();
     let mode = mode.map(|mode| format!("mode={mode:o}"));
@@ -288,6 +286,12 @@ fn bind(
     finish_tree(plan, tree, options, options.attrs);
     let wanted = if source.directory { Wanted::Directory } else { Wanted::File };
     place(plan, context.root, mount, tree, wanted)
+}
+
+/// The option that gives all files of a mount the label of `linux.mountLabel`.
+pub fn label(spec: &Spec) -> Option<String> {
+    let label = spec.linux.as_ref()?.mount_label.as_ref();
+    label.filter(|label| !label.is_empty()).map(|label| format!("context={label}"))
 }
 
 /// Whether init hands this mount to the launcher, which maps its ids.
@@ -437,7 +441,9 @@ fn cgroup_v1(
     attrs: Attrs,
     hierarchies: &[V1Mount],
 ) -> Result<()> {
-    let data = Options { data: vec!["mode=755"], ..Options::default() };
+    let mut data = Options { data: vec!["mode=755"], ..Options::default() };
+    let label = label(context.spec);
+    data.data.extend(label.as_deref());
     let writable = MountAttrs(attrs.set.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
     let tmpfs = make(plan, "tmpfs", Some("tmpfs"), &data, writable)?;
     let to = target(plan, context.root, mount, Wanted::Directory)?;

@@ -47,6 +47,20 @@ pub fn open(plan: &mut Plan, process: &Process) -> Result<Vec<Label>> {
     Ok(labels)
 }
 
+/// Keys made from here on have the process's label, up to execve, which forgets it: or the program
+/// could not use the session keyring that is made for it.
+pub fn keys(plan: &mut Plan, process: &Process) -> Result<()> {
+    let label = process.selinux_label.as_ref().filter(|label| !label.is_empty());
+    let Some(label) = label else { return Ok(()) };
+    plan.origin("process.selinuxLabel");
+    let proc = procfs(plan)?;
+    let attribute = attribute(plan, proc, c"thread-self/attr/keycreate")?;
+    plan.close(proc);
+    plan.step(Op::Write { fd: attribute, data: label.as_bytes() });
+    plan.close(attribute);
+    Ok(())
+}
+
 /// `/proc`, which is one: `thread-self` is in no directory of procfs but its root.
 fn procfs(plan: &mut Plan) -> Result<Slot> {
     let into = plan.slot()?;

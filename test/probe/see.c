@@ -208,6 +208,9 @@ void see_keyring(char **words, int count)
     char text[512] = { 0 };
     SYS(keyctl, KEYCTL_DESCRIBE, id, text, sizeof text - 1);
     print("keyring: %lx\nkeyring.description: %s\n", id, text);
+    char label[512] = { 0 };
+    if (SYS(keyctl, KEYCTL_GET_SECURITY, id, label, sizeof label - 1) > 1)
+        print("keyring.label: %s\n", label);
 }
 
 void see_personality(char **words, int count)

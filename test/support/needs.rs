@@ -26,6 +26,8 @@ pub enum Need {
     Criu,
     /// A kernel that confines by AppArmor's profiles, and its file system to load them.
     AppArmor,
+    /// A kernel that confines by SELinux's labels, with test/vm/selinux.conf loaded.
+    SeLinux,
     /// The rootfs of another distribution release: `$TINY_CE_ROOTFS`, or target/rootfs.
     Distribution,
 }
@@ -70,6 +72,12 @@ fn missing(need: Need) -> Option<String> {
             let there = enabled.is_ok_and(|text| text.starts_with(b"Y"))
                 && Path::new("/sys/kernel/security/apparmor/.replace").exists();
             (there, "needs a kernel with AppArmor".to_owned())
+        }
+        Need::SeLinux => {
+            // It takes the contexts that the policy knows.
+            let context =
+                std::fs::write("/sys/fs/selinux/context", "system_u:system_r:tiny_ce_t:s0");
+            (context.is_ok(), "needs a kernel with SELinux and the policy of test/vm".to_owned())
         }
         Need::Distribution => (
             distribution().is_some(),
