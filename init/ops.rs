@@ -277,6 +277,9 @@ ops! { 'p;
     /// Write all of this at once.
     Write = WRITE { fd: Slot, data: &'p [u8] } (fd, data, data.len())
         check check!(Write { data }, m, got => got == data.len());
+    /// Set an extended attribute of an open file.
+    Fsetxattr = FSETXATTR { fd: Slot, name: &'p CStr, value: &'p [u8] }
+        (fd, name, value, value.len(), 0usize);
     /// Close.
     Close = CLOSE { fd: Slot } (fd);
     /// Change the working directory to a descriptor.

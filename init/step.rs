@@ -35,11 +35,13 @@ impl Unless {
     pub const ELOOP: Unless = Unless(128);
     /// Read-only file system.
     pub const EROFS: Unless = Unless(256);
+    /// Nothing that this file system has.
+    pub const EOPNOTSUPP: Unless = Unless(512);
 
     /// Every bit that has a name.
     const KNOWN: u16 = (1 << Self::NAMES.len()) - 1;
 
-    const NAMES: [(Unless, i32, &'static str); 9] = [
+    const NAMES: [(Unless, i32, &'static str); 10] = [
         (Self::EEXIST, 17, "EEXIST"),
         (Self::ENOENT, 2, "ENOENT"),
         (Self::ENOTDIR, 20, "ENOTDIR"),
@@ -49,6 +51,7 @@ impl Unless {
         (Self::ENOSYS, 38, "ENOSYS"),
         (Self::ELOOP, 40, "ELOOP"),
         (Self::EROFS, 30, "EROFS"),
+        (Self::EOPNOTSUPP, 95, "EOPNOTSUPP"),
     ];
 
     /// Both.

@@ -5,7 +5,7 @@
 
 use tiny_ce_init::flags::{
     AtFlags, FsmountFlags, FsopenFlags, FspickFlags, Magic, Mode, MountAttr, MountAttrs,
-    MoveMountFlags, OpenFlags, OpenTreeFlags, Propagation, Report,
+    MoveMountFlags, OpenFlags, OpenHow, OpenTreeFlags, Propagation, Report,
 };
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
@@ -232,8 +232,8 @@ fn one(
     }
     // Kernel file systems label their own files.
     let labelled = !matches!(kind, "proc" | "sysfs" | "mqueue");
-    let label = label(context.spec).filter(|_| labelled);
-    options.data.extend(label.as_deref());
+    let context_option = label(context.spec).filter(|_| labelled);
+    options.data.extend(context_option.as_deref());
     let mode = context.host.tmpfs_modes.get(index).copied().flatten();
     let mode = mode.map(|mode| format!("mode={mode:o}"));
     options.data.extend(mode.as_deref());
@@ -244,6 +244,9 @@ fn one(
         attrs = MountAttrs(attrs.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
     }
     let tree = make(plan, kind, mount.source.as_deref(), &options, attrs)?;
+    if kind == "mqueue" {
+        label_root(plan, context.spec, tree)?;
+    }
     finish_tree(plan, tree, &options, Attrs::default());
     if asks_for_ids(mount) {
         plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::MAP_IDS, fd: tree });
@@ -292,6 +295,21 @@ fn bind(
 pub fn label(spec: &Spec) -> Option<String> {
     let label = spec.linux.as_ref()?.mount_label.as_ref();
     label.filter(|label| !label.is_empty()).map(|label| format!("context={label}"))
+}
+
+/// The label of a root alone, as an attribute: there are file systems that know no `context=`.
+fn label_root(plan: &mut Plan, spec: &Spec, tree: Slot) -> Result<()> {
+    let label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_ref());
+    let Some(label) = label.filter(|label| !label.is_empty()) else { return Ok(()) };
+    let into = plan.slot()?;
+    let flags = OpenFlags::O_DIRECTORY | OpenFlags::O_CLOEXEC;
+    let how = OpenHow { flags, mode: 0, resolve: root::BELOW };
+    plan.step(Op::Openat2 { into, at: tree, path: c".", how });
+    let (name, value) = (c"security.selinux", label.as_bytes());
+    // Where the policy labels none of its files, the kernel takes no label.
+    plan.step_unless(Unless::EOPNOTSUPP, Op::Fsetxattr { fd: into, name, value });
+    plan.close(into);
+    Ok(())
 }
 
 /// Whether init hands this mount to the launcher, which maps its ids.

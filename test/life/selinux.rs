@@ -71,7 +71,8 @@ fn a_label_is_on_hooks_in_the_container() {
 #[test]
 fn mounts_have_their_label() {
     let Some(case) = Case::root(&[Need::SeLinux]) else { return };
-    let commands = "write /dev/shm/file text then open /dev/shm/file r then mounts";
+    let commands = "write /dev/shm/file text then open /dev/shm/file r then \
+                    list /dev/mqueue then list /proc/tty then mounts";
     for (kind, level, expected) in [
         ("file", "s0:c1,c2", "ok"),
         ("file", "s0", "ok"),
@@ -84,6 +85,9 @@ fn mounts_have_their_label() {
         bundle.set("/linux/maskedPaths", json!(["/proc/acpi", "/proc/tty"]));
         let done = case.run(&bundle);
         assert_eq!(done.value("open /dev/shm/file"), expected, "{label}: {done}");
+        // The roots of file systems that know no such option, and masks.
+        assert_eq!(done.value("list /dev/mqueue"), expected, "{label}: {done}");
+        assert_eq!(done.value("list /proc/tty"), expected, "{label}: {done}");
         let has = |place: &str| {
             let line = done.values("mount").into_iter().find(|l| l.contains(&format!(" {place} ")));
             line.unwrap_or_else(|| panic!("{place}: {done}")).contains(&label)
