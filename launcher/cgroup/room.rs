@@ -72,8 +72,8 @@ impl Cgroup {
 
 impl Waiting {
     fn set(&self, dir: &Dir) -> std::io::Result<()> {
+        self.settle(dir);
         let end = Instant::now() + PATIENCE;
-        self.settle(dir, end);
         loop {
             match dir.write(&self.file, &self.bytes.to_string()) {
                 // v1 refuses a limit below what is in use; v2 kills for it.
@@ -90,14 +90,16 @@ impl Waiting {
     /// Wait until what is in use fits, and has not become less for a while: the kernel frees late
     /// (RCU) what init has left.
     ///
-    /// In v2 what each processor has charged in advance counts too, and is given back on pressure
-    /// only: a memory.high makes some, and kills nobody. It is taken back at once, since it slows
-    /// the program. What fails here is told by the write that follows.
-    fn settle(&self, dir: &Dir, end: Instant) {
+    /// What each processor has charged in advance counts too, and is given back on pressure only.
+    /// In v1 emptying the group by force makes some; in v2 a memory.high does, and kills nobody,
+    /// and is taken back at once, since it slows the program. What fails here is told by the write
+    /// that follows.
+    fn settle(&self, dir: &Dir) {
         let file = match self.version {
             Version::V1 => "memory.usage_in_bytes",
             Version::V2 => "memory.current",
         };
+        let end = Instant::now() + PATIENCE;
         let high = dir.read("memory.high");
         let (mut least, mut quiet) = (u64::MAX, 0);
         while quiet < QUIET && Instant::now() < end {
@@ -108,6 +110,9 @@ impl Waiting {
             std::thread::sleep(PAUSE);
             let used = dir.number(file).unwrap_or(0);
             let fits = used <= self.bytes.unsigned_abs();
+            if !fits && self.version == Version::V1 {
+                let _ = dir.write("memory.force_empty", "0");
+            }
             quiet = if fits && used >= least { quiet + 1 } else { 0 };
             least = least.min(used);
         }

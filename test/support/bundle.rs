@@ -166,6 +166,8 @@ fn unescape(word: &str) -> String {
 
 fn place(from: &Path, to: &Path) {
     std::fs::create_dir_all(to.parent().expect("a directory")).expect("rootfs");
+    // Of a symbolic link, the link itself would be linked.
+    let from = &from.canonicalize().unwrap_or_else(|_| from.to_owned());
     if std::fs::hard_link(from, to).is_ok() {
         return;
     }
