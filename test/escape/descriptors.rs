@@ -3,14 +3,14 @@
 use serde_json::json;
 use std::fs;
 use std::time::Instant;
-use tiny_ce_test::{Bundle, Case, Container, Done, probe, tiny_ce};
+use tiny_ce_test::{Bundle, Case, Container, Done, probe, slowness, tiny_ce};
 
 use crate::victim::closed_or_right;
 
-/// A bundle whose program may look into others, if it is allowed to.
-fn watching(case: &Case, ptrace: bool, commands: &str) -> Bundle {
+/// A bundle whose program looks into others for a while, and may, if it is allowed to.
+fn watching(case: &Case, ptrace: bool, command: &str) -> Bundle {
     let mut bundle = case.bundle();
-    bundle.probe(commands);
+    bundle.probe(&format!("{command} {}", 3000 * slowness()));
     if ptrace {
         for set in ["bounding", "permitted", "effective"] {
             bundle.push(&format!("/process/capabilities/{set}"), "CAP_SYS_PTRACE");
@@ -33,7 +33,7 @@ fn exec_until_ended(container: &Container<'_>, words: [&str; 3]) -> u32 {
 
 fn exec_shows_nothing(ptrace: bool) {
     let Some(case) = Case::root(&[]) else { return };
-    let mut container = case.create(&watching(&case, ptrace, "watch-fds 3000"));
+    let mut container = case.create(&watching(&case, ptrace, "watch-fds"));
     container.start();
     let count = exec_until_ended(&container, ["/probe", "sleep", "20"]);
     let done = container.ended();
@@ -59,7 +59,7 @@ fn exec_shows_nothing_of_the_host_to_a_tracer() {
 fn the_runtimes_program_cannot_be_overwritten() {
     let Some(case) = Case::root(&[]) else { return };
     let before = fs::read(tiny_ce()).expect("the program");
-    let mut container = case.create(&watching(&case, true, "reopen-exe 3000"));
+    let mut container = case.create(&watching(&case, true, "reopen-exe"));
     container.start();
     let count = exec_until_ended(&container, ["/proc/self/exe", "sleep", "20"]);
     let done = container.ended();

@@ -3,10 +3,12 @@
 use std::process::Command;
 use std::time::Duration;
 
-use tiny_ce_test::{Bundle, Case, Done, Fault, Faulted, Whose, run};
+use tiny_ce_test::{Bundle, Case, Done, Fault, Faulted, Whose, run, slowness};
 
 /// What takes longer hangs.
-pub const HANGS: Duration = Duration::from_secs(5);
+pub fn hangs() -> Duration {
+    Duration::from_secs(5) * slowness()
+}
 
 /// `verb` with the bundle and a new container's id.
 pub fn make(case: &Case, verb: &[&str], bundle: &Bundle, id: &str) -> Command {
@@ -31,7 +33,7 @@ pub fn one_line(done: &Done) {
 #[track_caller]
 pub fn strike(case: &Case, whose: Whose, fault: Fault, point: usize, line: &Command) -> Faulted {
     let faulted = case.fault(whose, fault, point, line);
-    assert!(faulted.took < HANGS, "took {:?}\n{}", faulted.took, faulted.done);
+    assert!(faulted.took < hangs(), "took {:?}\n{}", faulted.took, faulted.done);
     faulted
 }
 

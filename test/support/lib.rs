@@ -26,6 +26,11 @@ use std::path::PathBuf;
 /// How long anything that a test waits for may take, before the test fails as hung.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// How many times longer than on a common machine something may take: an emulated one is slow.
+pub fn slowness() -> u32 {
+    if std::env::var_os("TINY_CE_VM").is_some() { 10 } else { 1 }
+}
+
 /// The top of the source tree.
 pub fn tree() -> PathBuf {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
