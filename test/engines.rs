@@ -11,9 +11,13 @@ mod cri;
 mod docker;
 #[path = "engines/ground.rs"]
 mod ground;
+#[path = "engines/limits.rs"]
+mod limits;
 #[path = "engines/podman/mod.rs"]
 mod podman;
 #[path = "engines/remapped.rs"]
 mod remapped;
 #[path = "engines/services.rs"]
 mod services;
+#[path = "engines/units.rs"]
+mod units;

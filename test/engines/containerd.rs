@@ -3,8 +3,10 @@
 //! Knows containerd's configuration and what `ctr` prints; never how the runtime is called.
 
 use crate::ground::{Ground, IMAGE, on_each_runtime, until};
+use crate::limits::Limit;
+use crate::units::systemd;
 use std::path::Path;
-use tiny_ce_test::{Done, Need, Running};
+use tiny_ce_test::{Done, Need, Running, cgroup_v2};
 
 on_each_runtime!(
     exit_statuses_and_texts,
@@ -91,23 +93,35 @@ impl Containerd {
         self.ground.run(&[], &self.words(words))
     }
 
-    fn run_words<'w>(&'w self, options: &[&'w str], words: &[&'w str]) -> Vec<&'w str> {
+    /// `ctr run OPTIONS… IMAGE ID WORDS…`, to be run.
+    fn run_words(&self, options: &[&str], words: &[&str]) -> Vec<String> {
         let run = ["run", "--runc-binary", self.ground.runtime.name];
-        self.words(&[&run[..], options, &[IMAGE], words].concat())
+        let scope = format!("{}:ctr:{}", self.ground.parent(), words[0]);
+        let systemd: &[&str] = match systemd() {
+            true => &["--runc-systemd-cgroup", "--cgroup", &scope],
+            false => &[],
+        };
+        let all = self.words(&[&run[..], systemd, options, &[IMAGE], words].concat());
+        all.into_iter().map(str::to_owned).collect()
+    }
+
+    /// `ctr run OPTIONS… IMAGE ID WORDS…`, to its end.
+    #[track_caller]
+    fn run(&self, options: &[&str], words: &[&str]) -> Done {
+        let all = self.run_words(options, words);
+        self.ground.run(&[], &all.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// `ctr run --rm OPTIONS… IMAGE ID sh -c SCRIPT`.
     #[track_caller]
     fn sh(&self, options: &[&str], script: &str) -> Done {
-        let options = [&["--rm"], options].concat();
-        self.ground.run(&[], &self.run_words(&options, &["short", "sh", "-c", script]))
+        self.run(&[&["--rm"], options].concat(), &["short", "sh", "-c", script])
     }
 
     /// Start a task of this name that runs the script.
     #[track_caller]
     fn start(&self, name: &str, options: &[&str], script: &str) {
-        let options = [&["--detach"], options].concat();
-        self.ground.run(&[], &self.run_words(&options, &[name, "sh", "-c", script])).ok();
+        self.run(&[&["--detach"], options].concat(), &[name, "sh", "-c", script]).ok();
     }
 
     /// `ctr task exec OPTIONS… NAME WORDS…`.
@@ -143,8 +157,7 @@ fn exit_statuses_and_texts(containerd: &Containerd) {
         ("/no/such", "no such file or directory"),
         ("/etc/passwd", "permission denied"),
     ] {
-        let words = containerd.run_words(&["--rm"], &["wrong", path]);
-        let done = containerd.ground.run(&[], &words);
+        let done = containerd.run(&["--rm"], &["wrong", path]);
         assert!(done.ends(1).stderr.contains("OCI runtime create failed: "), "{done}");
         assert!(done.stderr.contains(text), "{done}");
     }
@@ -160,15 +173,23 @@ fn a_task_and_its_life(containerd: &Containerd) {
     let script = "trap 'exit 9' TERM; while sleep 0.05; do echo >> /tmp/turns; done";
     containerd.start("one", &limits, script);
     containerd.made("one");
-    let limit = |controller, file| containerd.ground.cgroup(controller, file);
-    assert_eq!(limit("memory", "memory.limit_in_bytes"), "67108864");
-    assert_eq!(limit("cpu", "cpu.cfs_quota_us"), "50000");
-    assert_eq!(limit("cpu", "cpu.shares"), "512");
+    containerd.ground.has(&[
+        Limit::Memory(64 << 20),
+        Limit::Quota(50_000, 100_000),
+        Limit::Shares(512),
+    ]);
+    if systemd() {
+        assert_eq!(containerd.ground.scope("one"), "ctr-one.scope");
+    }
     assert_eq!(containerd.ctr(&["containers", "list", "--quiet"]).ok(), "one\n");
     let metrics = containerd.ctr(&["task", "metrics", "--format=json", "one"]);
     let metrics: serde_json::Value = serde_json::from_str(metrics.ok()).expect("JSON");
-    assert_eq!(metrics["memory"]["usage"]["limit"], 67_108_864, "{metrics}");
-    assert!(metrics["cpu"]["usage"]["total"].as_u64() > Some(0), "{metrics}");
+    let (limit, time) = match cgroup_v2() {
+        true => (&metrics["memory"]["usage_limit"], &metrics["cpu"]["usage_usec"]),
+        false => (&metrics["memory"]["usage"]["limit"], &metrics["cpu"]["usage"]["total"]),
+    };
+    assert_eq!(limit.as_u64(), Some(64 << 20), "{metrics}");
+    assert!(time.as_u64() > Some(0), "{metrics}");
     assert!(metrics["pids"]["current"].as_u64() >= Some(1), "{metrics}");
 
     let turns = || {
@@ -230,6 +251,7 @@ fn processes_and_terminals_of_exec(containerd: &Containerd) {
     let done = containerd.ground.terminal(&[], &words);
     assert!(done.ends(6).stdout.contains("/dev/pts/0"), "{done}");
     let words = containerd.run_words(&["--rm", "--tty"], &["tty", "sh", "-c", "tty; exit 7"]);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = containerd.ground.terminal(&[], &words);
     assert!(done.ends(7).stdout.contains("/dev/pts/0"), "{done}");
 }

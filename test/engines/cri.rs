@@ -6,6 +6,8 @@
 
 use crate::containerd::Containerd;
 use crate::ground::{IMAGE, on_each_runtime, until};
+use crate::limits::Limit;
+use crate::units::systemd;
 use serde_json::json;
 use std::path::Path;
 use tiny_ce_test::Need;
@@ -38,7 +40,9 @@ default_runtime_name = "{runtime}"
 runtime_type = "io.containerd.runc.v2"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{runtime}.options]
 BinaryName = "{runtime}"
-"#
+SystemdCgroup = {}
+"#,
+        systemd()
     );
     let needs = [Need::Program("curl")];
     let Some(containerd) = Containerd::new(runtime, &config, &needs) else { return };
@@ -183,7 +187,8 @@ fn a_pod_and_its_containers(containerd: &Containerd) {
     let ground = &containerd.ground;
     let metadata = none().text(1, "pod").text(2, ground.tag()).text(3, "default");
     let security = none().message(1, &none().number(1, NODE));
-    let parent = none().text(1, &format!("/{}", ground.tag())).message(2, &security);
+    let parent = format!("/{}", ground.parent().trim_start_matches('/'));
+    let parent = none().text(1, &parent).message(2, &security);
     let sandbox = none().message(1, &metadata).message(8, &parent);
     let request = |handler: &str| none().message(1, &sandbox).text(2, handler);
     let error = call(containerd, "RunPodSandbox", &request("nosuch")).err().expect("no handler");
@@ -209,11 +214,13 @@ fn a_pod_and_its_containers(containerd: &Containerd) {
     start(&id).expect("one starts");
     ground.made(&state.join(&id));
     assert_eq!(exec(containerd, &id, "echo $A; exit 5"), (5, "a\n".to_owned()));
-    let limit = || ground.cgroup_of(&id, "memory", "memory.limit_in_bytes");
-    assert_eq!(limit(), "67108864");
+    ground.of_has(&id, &[Limit::Memory(64 << 20), Limit::Quota(50_000, 100_000)]);
     let more = none().number(4, 32 << 20);
+    if systemd() {
+        assert_eq!(ground.scope(&id), format!("cri-containerd-{id}.scope"));
+    }
     ok(containerd, "UpdateContainerResources", &none().text(1, &id).message(2, &more));
-    assert_eq!(limit(), "33554432");
+    ground.of_has(&id, &[Limit::Memory(32 << 20), Limit::Quota(50_000, 100_000)]);
     let stats = ok(containerd, "ContainerStats", &none().text(1, &id)).get(1);
     assert!(stats.get(3).get(2).get_number(1) > 0, "memory's working set");
     // Containers of a pod share its namespaces: the pod's IPC, and the node's network.

@@ -3,6 +3,8 @@
 //! Knows the daemon's command line and what `docker` prints; never how the runtime is called.
 
 use crate::ground::{Ground, IMAGE, on_each_runtime, until};
+use crate::limits::Limit;
+use crate::units::{self, systemd};
 use tiny_ce_test::{Done, Need, Running};
 
 on_each_runtime!(
@@ -13,6 +15,7 @@ on_each_runtime!(
     what_a_container_is_made_of,
     pause_stop_kill_and_restart,
     builds,
+    a_scope_by_dockers_name,
 );
 
 /// Debian's client, which goes with its daemon; another one may come first on PATH.
@@ -47,7 +50,7 @@ impl Docker {
         let socket = format!("unix://{}", path("docker.sock"));
         let runtime = format!("{}={}", ground.runtime.name, ground.runtime.path.display());
         let config = ground.file("docker/daemon.json", "{}");
-        let parent = format!("--cgroup-parent=/{}", ground.tag());
+        let parent = format!("--cgroup-parent={}", ground.parent());
         let (data, exec, pid) = (path("docker/data"), path("docker/exec"), path("docker/pid"));
         let mut words = vec!["dockerd", "--host", &socket, "--data-root", &data];
         words.extend(["--exec-root", &exec, "--pidfile", &pid, &parent]);
@@ -236,20 +239,14 @@ fn limits_can_be_read_back_and_changed(docker: &Docker) {
     docker.ground.made(&state.join(docker.inspect("one", "{{.Id}}")));
     let host = "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}";
     assert_eq!(docker.inspect("one", host), "67108864 500000000 50");
-    let read = |wanted: &[(&str, &str, &str)]| {
-        for (controller, file, value) in wanted {
-            assert_eq!(docker.ground.cgroup(controller, file), *value, "{file}");
-        }
-    };
-    read(&[
-        ("memory", "memory.limit_in_bytes", "67108864"),
-        ("memory", "memory.memsw.limit_in_bytes", "100663296"),
-        ("memory", "memory.soft_limit_in_bytes", "33554432"),
-        ("cpu", "cpu.cfs_quota_us", "50000"),
-        ("cpu", "cpu.cfs_period_us", "100000"),
-        ("cpu", "cpu.shares", "512"),
-        ("cpuset", "cpuset.cpus", "0"),
-        ("pids", "pids.max", "50"),
+    docker.ground.has(&[
+        Limit::Memory(64 << 20),
+        Limit::Swap(64 << 20, 96 << 20),
+        Limit::Reservation(32 << 20),
+        Limit::Quota(50_000, 100_000),
+        Limit::Shares(512),
+        Limit::Cpus("0"),
+        Limit::Pids(50),
     ]);
     // Each is changed alone, too: the rest stays.
     docker.ok(&[
@@ -261,20 +258,20 @@ fn limits_can_be_read_back_and_changed(docker: &Docker) {
         "one",
     ]);
     docker.ok(&["update", "--cpu-shares=256", "one"]);
-    read(&[
-        ("memory", "memory.limit_in_bytes", "134217728"),
-        ("memory", "memory.memsw.limit_in_bytes", "134217728"),
-        ("memory", "memory.soft_limit_in_bytes", "33554432"),
-        ("cpu", "cpu.cfs_quota_us", "100000"),
-        ("cpu", "cpu.shares", "256"),
-        ("cpuset", "cpuset.cpus", "0"),
-        ("pids", "pids.max", "77"),
+    docker.ground.has(&[
+        Limit::Memory(128 << 20),
+        Limit::Swap(128 << 20, 128 << 20),
+        Limit::Reservation(32 << 20),
+        Limit::Quota(100_000, 100_000),
+        Limit::Shares(256),
+        Limit::Cpus("0"),
+        Limit::Pids(77),
     ]);
     // What the kernel refuses leaves everything as it was.
     docker.ok(&["exec", "one", "sh", "-c", "head -c 40000000 /dev/zero > /dev/shm/held"]);
     let done = docker.run(&["update", "--memory=8m", "--memory-swap=8m", "--pids-limit=66", "one"]);
     assert!(done.fails().to_lowercase().contains("memory"), "{done}");
-    read(&[("memory", "memory.limit_in_bytes", "134217728"), ("pids", "pids.max", "77")]);
+    docker.ground.has(&[Limit::Memory(128 << 20), Limit::Pids(77)]);
     assert_eq!(docker.inspect("one", host), "134217728 1000000000 77");
 
     let stats = docker.ok(&["stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", "one"]);
@@ -335,6 +332,27 @@ fn what_a_container_is_made_of(docker: &Docker) {
     assert!(done.ok().starts_with("docker-init\n") && !done.stdout.ends_with("\n1\n"), "{done}");
     namespaces(docker);
     privileged(docker);
+}
+
+/// Where systemd is, Docker has it make cgroups, and its containers have units with Docker's names.
+fn a_scope_by_dockers_name(docker: &Docker) {
+    let driver = docker.ok(&["info", "--format", "{{.CgroupDriver}}"]);
+    if !systemd() {
+        assert_eq!(driver, "cgroupfs");
+        return tiny_ce_test::skip("needs systemd");
+    }
+    assert_eq!(driver, "systemd");
+    // Where it puts them by itself.
+    docker.start("one", &["--cgroup-parent=system.slice"], "exec sleep 1000");
+    let scope = format!("docker-{}.scope", docker.inspect("one", "{{.Id}}"));
+    let pid = docker.inspect("one", "{{.State.Pid}}");
+    assert_eq!(units::cgroup_of(&pid), format!("/system.slice/{scope}"));
+    docker.ok(&["exec", "one", "true"]);
+    docker.ok(&["pause", "one"]);
+    assert_eq!(units::show(&scope, "FreezerState,ActiveState"), "active\nrunning");
+    docker.ok(&["unpause", "one"]);
+    docker.ok(&["rm", "--force", "one"]);
+    assert_eq!(units::show(&scope, "LoadState"), "not-found");
 }
 
 /// `--pid`, `--ipc`, `--uts`, `--network` and `--cgroupns` of other containers and of the host.

@@ -1,9 +1,12 @@
 //! What an engine under test stands on: namespaces of its own (mount, network, pid) whose `/run` is
 //! empty, an image made offline of busybox and the probe, and the runtimes to compare.
 //!
-//! Knows no engine. At its end it looks for processes, mounts, cgroups and state that a runtime has
-//! left, which is a failure; what engines are known to leave themselves it takes away.
+//! Where systemd is the first process, its sockets are in that `/run`, and pids are the machine's:
+//! systemd is told them. Knows no engine. At its end it looks for processes, mounts, cgroups, units
+//! and state that a runtime has left, which is a failure; what engines leave it takes away.
 
+use crate::limits::Limit;
+use crate::units::{self, systemd};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -51,7 +54,15 @@ pub const TENANT_IDS: u32 = 300_000;
 /// Who ignores SIGCHLD has its orphans reaped by the kernel.
 const KEEPER: &str = "
     set -e
-    mount -t tmpfs -o mode=755 run /run
+    mkdir $3
+    mount -t tmpfs -o mode=755 run $3
+    for dir in /run/systemd /run/dbus; do
+        if [ -e /run/systemd/system ]; then
+            mkdir $3/${dir##*/}
+            mount --rbind $dir $3/${dir##*/}
+        fi
+    done
+    mount --no-mtab --move $3 /run
     mkdir -p /run/lock /run/user/$1 /run/ground/etc /run/ground/work
     chown $1:$1 /run/user/$1
     chmod 700 /run/user/$1
@@ -108,12 +119,15 @@ impl Ground {
         }
         all.extend(needs);
         let case = Case::root(&all)?;
-        let namespaces = ["--fork", "--kill-child", "--mount", "--net", "--pid", "--mount-proc"];
         let mut command = Command::new("unshare");
-        command.args(namespaces).args(["sh", "-c", KEEPER, "keeper", TENANT]);
-        command.arg(TENANT_IDS.to_string()).env("TINY_CE_CASE", case.tag());
+        command.args(["--fork", "--kill-child", "--mount", "--net"]);
+        if !systemd() {
+            command.args(["--pid", "--mount-proc"]);
+        }
+        command.args(["sh", "-c", KEEPER, "keeper", TENANT]).arg(TENANT_IDS.to_string());
+        command.arg(case.dir().join("run")).env("TINY_CE_CASE", case.tag());
         let mut keeper = Running::start(&mut command, case.dir());
-        keeper.line("ready: 1");
+        keeper.line("ready:");
         let children = format!("/proc/{0}/task/{0}/children", keeper.pid());
         let pid = fs::read_to_string(children).expect("unshare's child");
         let pid = pid.trim().parse().expect("one child");
@@ -122,9 +136,14 @@ impl Ground {
         Some(Ground { case, runtime, keeper: Some(keeper), pid, mounts, leaves })
     }
 
-    /// A word that is in every name of this ground, and the parent cgroup to tell the engine of.
+    /// A word that is in every name of this ground.
     pub fn tag(&self) -> &str {
         self.case.tag()
+    }
+
+    /// The parent cgroup to tell the engine of: a slice, where systemd makes cgroups.
+    pub fn parent(&self) -> String {
+        if systemd() { units::slice(self.tag()) } else { format!("/{}", self.tag()) }
     }
 
     /// `name` in the ground's directory, which is the host's too.
@@ -238,35 +257,52 @@ impl Ground {
         image
     }
 
-    /// What a file of the one container's cgroup says, whose engine was told of [`Ground::tag`] as
-    /// the parent: `cgroup("memory", "memory.limit_in_bytes")`. `"unified"` is cgroup v2.
+    /// The v1 or v2 cgroup of the one container, whose engine was told of [`Ground::parent`], with
+    /// `id` in its name. `"unified"` is cgroup v2.
+    pub fn find_cgroup(&self, id: &str, controller: &str) -> Option<PathBuf> {
+        let parent = self.parent();
+        let is_container = |dir: &PathBuf| {
+            let above = dir.parent().and_then(Path::file_name);
+            let own = dir.to_string_lossy().contains(id)
+                && !PARENTS.iter().any(|p| dir.file_name().is_some_and(|n| named(n, p)));
+            own && above.is_some_and(|name| name == parent.trim_start_matches('/'))
+        };
+        let mount = match (cgroup_v2(), controller) {
+            (true, "unified") => Path::new("/sys/fs/cgroup").join(parent.trim_start_matches('/')),
+            _ => Path::new("/sys/fs/cgroup").join(controller),
+        };
+        let mut dirs = self.case.cgroups().into_iter().filter(is_container);
+        dirs.find(|dir| dir.starts_with(&mount))
+    }
+
+    /// The name of the scope with this id in its name.
     #[track_caller]
-    pub fn cgroup(&self, controller: &str, file: &str) -> String {
-        self.cgroup_of("", controller, file)
+    pub fn scope(&self, id: &str) -> String {
+        let dir = self.find_cgroup(id, "unified").expect("a scope");
+        dir.file_name().expect("a name").to_str().expect("UTF-8").to_owned()
+    }
+
+    /// That the one container has these limits, as the kernel and, where it made them, systemd know.
+    #[track_caller]
+    pub fn has(&self, limits: &[Limit]) {
+        self.of_has("", limits);
     }
 
     /// The same, of the container with this id in its cgroup's name.
     #[track_caller]
-    pub fn cgroup_of(&self, id: &str, controller: &str, file: &str) -> String {
-        let text = self.find_cgroup(id, controller, file);
-        text.unwrap_or_else(|| panic!("no {file} of {controller}"))
-    }
-
-    /// The same; none if there is no such file.
-    pub fn find_cgroup(&self, id: &str, controller: &str, file: &str) -> Option<String> {
-        let is_container = |dir: &PathBuf| {
-            let above = dir.parent().and_then(Path::file_name);
-            let own =
-                dir.to_string_lossy().contains(id) && !PARENTS.iter().any(|p| dir.ends_with(p));
-            own && above.is_some_and(|name| name == self.tag())
-        };
-        let mount = match (cgroup_v2(), controller) {
-            (true, "unified") => Path::new("/sys/fs/cgroup").join(self.tag()),
-            _ => Path::new("/sys/fs/cgroup").join(controller),
-        };
-        let mut dirs = self.case.cgroups().into_iter().filter(is_container);
-        let dir = dirs.find(|dir| dir.starts_with(&mount))?;
-        Some(fs::read_to_string(dir.join(file)).ok()?.trim().to_owned())
+    pub fn of_has(&self, id: &str, limits: &[Limit]) {
+        for limit in limits {
+            for (controller, file, expected) in limit.files(self.runtime.name) {
+                let dir = self.find_cgroup(id, controller);
+                let path = dir.unwrap_or_else(|| panic!("no cgroup of {controller}")).join(file);
+                let found = fs::read_to_string(&path);
+                let found = found.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                assert_eq!(found.trim(), expected, "{}", path.display());
+            }
+            if systemd() {
+                limit.is_property_of(&self.scope(id), self.runtime.name);
+            }
+        }
     }
 
     /// That the container whose state is there was made by the runtime and by no other, which an
@@ -281,12 +317,16 @@ impl Ground {
     /// What is left that a runtime should have taken away, one line each.
     fn left(&self) -> Vec<String> {
         let until = Instant::now() + DYING;
-        while !processes(self.pid).is_empty() && Instant::now() < until {
+        let own = || -> Vec<String> {
+            let processes = self.processes().into_iter().map(|line| format!("process {line}"));
+            let units = if systemd() { units::scopes(self.tag()) } else { Vec::new() };
+            processes.chain(units).collect()
+        };
+        while !own().is_empty() && Instant::now() < until {
             // Nobody here is their parent, so there is no end to wait for.
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(20));
         }
-        let mut left: Vec<String> =
-            processes(self.pid).iter().map(|line| format!("process {line}")).collect();
+        let mut left = own();
         let leaves = self.leaves.borrow();
         let expected = |line: &&String| leaves.iter().any(|part| line.contains(part.as_str()));
         let now = mounts(self.pid).unwrap_or_default();
@@ -299,8 +339,24 @@ impl Ground {
         left
     }
 
+    /// The command lines of the processes here.
+    fn processes(&self) -> Vec<String> {
+        if !systemd() {
+            return processes(self.pid);
+        }
+        let unshare = self.keeper.as_ref().map(Running::pid);
+        units::processes(self.tag())
+            .into_iter()
+            .filter(|pid| *pid != self.pid && Some(*pid) != unshare)
+            .filter_map(command_line)
+            .collect()
+    }
+
     /// Remove the parent cgroups, which engines leave; what is below them is a container's.
     fn remove_parents(&self) {
+        if systemd() {
+            units::stop(self.tag(), &self.case.cgroups());
+        }
         let mut dirs = self.case.cgroups();
         dirs.sort_by_key(|dir| std::cmp::Reverse(dir.as_os_str().len()));
         let leaves = self.leaves.borrow();
@@ -346,10 +402,21 @@ fn quote(word: &&str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// The lines of a process's mountinfo.
+/// Whether a file's name is that word, or begins with it or with Podman's prefix before it.
+fn named(name: &std::ffi::OsStr, word: &str) -> bool {
+    let name = name.to_string_lossy();
+    name == word || name.strip_prefix("libpod-").is_some_and(|rest| rest.starts_with(word))
+}
+
+/// The lines of a process's mountinfo. Options of cgroup2 itself are the whole machine's, and this
+/// runc takes `nsdelegate` away from it: not a mount's matter.
 fn mounts(pid: u32) -> std::io::Result<BTreeSet<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
-    Ok(text.lines().map(str::to_owned).collect())
+    let own = |line: &str| match line.find(" - cgroup2 ") {
+        Some(at) => line[..at].to_owned(),
+        None => line.to_owned(),
+    };
+    Ok(text.lines().map(own).collect())
 }
 
 /// The command lines of the processes in the pid namespace whose first process is `first`.

@@ -2,6 +2,7 @@
 
 use crate::docker::{Docker, ground};
 use crate::ground::on_each_runtime;
+use crate::limits::Limit;
 
 on_each_runtime!(containers_whose_root_is_nobody);
 
@@ -37,7 +38,7 @@ fn containers_whose_root_is_nobody(docker: &Docker) {
 
     let limits = ["--memory=32m", "--user=1000", "--network=none"];
     docker.start("one", &limits, "exec sleep 1000");
-    assert_eq!(docker.ground.cgroup("memory", "memory.limit_in_bytes"), "33554432");
+    docker.ground.has(&[Limit::Memory(32 << 20)]);
     let script = "id -u; touch /root/new && stat -c %u /root/new; exit 4";
     let done = docker.run(&["exec", "--user=0", "one", "sh", "-c", script]);
     assert_eq!(done.ends(4).stdout, "0\n0\n");

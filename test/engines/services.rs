@@ -4,6 +4,7 @@
 
 use crate::docker::{Docker, on};
 use crate::ground::{IMAGE, on_each_runtime, until};
+use crate::limits::Limit;
 
 on_each_runtime!(networks_ports_and_names, healthchecks, a_swarm_service_of_two);
 
@@ -64,7 +65,7 @@ fn a_swarm_service_of_two(docker: &Docker) {
     };
     let first = until("two replicas run", running);
     assert_eq!(docker.inspect(&first[0], "{{.HostConfig.Runtime}}"), docker.ground.runtime.name);
-    assert_eq!(docker.ground.cgroup("memory", "memory.limit_in_bytes"), "33554432");
+    docker.ground.has(&[Limit::Memory(32 << 20)]);
 
     let script = "until [ $(nslookup web | grep -c '^Name:') = 2 ]; do sleep 0.2; done
         wget -qO- http://web/; nslookup web | grep -c '^Name:'";

@@ -2,9 +2,10 @@
 
 use super::{Podman, on};
 use crate::ground::{TENANT_IDS, on_each_runtime};
+use crate::limits::Limit;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use tiny_ce_test::{Need, cgroup_v2};
+use tiny_ce_test::Need;
 
 on_each_runtime!(
     limits,
@@ -25,23 +26,13 @@ fn limits(podman: &Podman) {
     let options = ["--memory=64m", "--cpus=0.5", "--cpu-shares=512", "--pids-limit=50"];
     let options = [&options[..], &["--cpuset-cpus=0"]].concat();
     podman.detached("small", &options, &["sleep", "600"]);
-    let v1 = [
-        ("memory", "memory.limit_in_bytes", "67108864"),
-        ("cpu", "cpu.cfs_quota_us", "50000"),
-        ("cpu", "cpu.cfs_period_us", "100000"),
-        ("cpu", "cpu.shares", "512"),
-        ("pids", "pids.max", "50"),
-        ("cpuset", "cpuset.cpus", "0"),
-    ];
-    let v2 = [
-        ("unified", "memory.max", "67108864"),
-        ("unified", "cpu.max", "50000 100000"),
-        ("unified", "pids.max", "50"),
-        ("unified", "cpuset.cpus", "0"),
-    ];
-    for (controller, file, expected) in if cgroup_v2() { &v2[..] } else { &v1 } {
-        assert_eq!(podman.ground.cgroup(controller, file), *expected, "{file}");
-    }
+    podman.ground.has(&[
+        Limit::Memory(64 << 20),
+        Limit::Quota(50_000, 100_000),
+        Limit::Shares(512),
+        Limit::Pids(50),
+        Limit::Cpus("0"),
+    ]);
     let stats = ["stats", "--no-stream", "--format={{.MemUsage}} {{.PIDs}}", "small"];
     let done = podman.run(&stats);
     assert!(done.ok().contains("/ 67.11MB 1"), "{done}");

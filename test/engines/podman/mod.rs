@@ -6,6 +6,7 @@ mod rootless;
 mod together;
 
 use crate::ground::{Ground, IMAGE};
+use crate::units::systemd;
 use std::path::{Path, PathBuf};
 use tiny_ce_test::{Done, Need, Running};
 
@@ -44,7 +45,7 @@ impl Podman {
         ];
         // Podman makes its storage a mount, so that what is mounted there is private.
         ground.leaves.borrow_mut().push(format!("{at}/root/overlay "));
-        let parent = Some(format!("--cgroup-parent=/{}", ground.tag()));
+        let parent = Some(format!("--cgroup-parent={}", ground.parent()));
         let podman = Podman { ground, program: vec!["podman".into()], env, parent };
         podman.load();
         podman
@@ -129,13 +130,15 @@ impl Podman {
 /// wherever root has no CAP_SYS_RESOURCE.
 fn configuration(ground: &Ground, runtime: &Path, places: &str, networks: &str) -> PathBuf {
     let (name, path) = (ground.runtime.name, runtime.display());
+    // What Podman chooses by itself where systemd is.
+    let manager = if systemd() { "systemd" } else { "cgroupfs" };
     let text = format!(
         r#"
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 log_driver = "k8s-file"
 [engine]
-cgroup_manager = "cgroupfs"
+cgroup_manager = "{manager}"
 events_logger = "file"
 lock_type = "file"
 runtime = "{name}"

@@ -1,0 +1,67 @@
+//! systemd's side of a ground: the slice that its containers are in, the scopes there, their
+//! processes.
+//!
+//! Knows systemctl and what it prints; must not know engines or runtimes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use tiny_ce_test::Done;
+
+/// Whether systemd is this machine's first process: engines then have it make cgroups.
+pub fn systemd() -> bool {
+    Path::new("/run/systemd/system").exists()
+}
+
+/// The slice of the ground with that tag.
+pub fn slice(tag: &str) -> String {
+    format!("{tag}.slice")
+}
+
+#[track_caller]
+fn systemctl(words: &[&str]) -> Done {
+    let mut command = tiny_ce_test::command([&["systemctl"], words].concat());
+    tiny_ce_test::run(&mut command, Path::new("/"))
+}
+
+/// A property of a unit.
+#[track_caller]
+pub fn show(unit: &str, property: &str) -> String {
+    systemctl(&["show", "--value", "--property", property, unit]).ok().trim().to_owned()
+}
+
+/// The v2 cgroup of a process, below the mount point.
+#[track_caller]
+pub fn cgroup_of(pid: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("a process");
+    text.lines().find_map(|line| line.strip_prefix("0::")).expect("cgroup v2").to_owned()
+}
+
+/// The containers' scopes in the ground's slice, failed ones too, one line each.
+pub fn scopes(tag: &str) -> Vec<String> {
+    let done = systemctl(&["show", "--property=Id,Slice,ActiveState", "*.scope"]);
+    let of_ground = |unit: &&str| unit.lines().any(|l| l.starts_with("Slice=") && l.contains(tag));
+    // conmon's own is Podman's affair.
+    let units = done.ok().split("\n\n").filter(of_ground).filter(|u| !u.contains("-conmon-"));
+    units.map(|unit| format!("unit {}", unit.trim().replace('\n', " "))).collect()
+}
+
+/// The processes that are in the ground's slice, or were told its tag.
+pub fn processes(tag: &str) -> Vec<u32> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let names = |pid: &u32| {
+        ["environ", "cmdline", "cgroup"].iter().any(|file| {
+            let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            bytes.windows(tag.len()).any(|part| part == tag.as_bytes())
+        })
+    };
+    pids.filter(|pid| *pid != std::process::id() && names(pid)).collect()
+}
+
+/// End what is in the ground's slice, and the slice, which systemd keeps.
+pub fn stop(tag: &str, cgroups: &[PathBuf]) {
+    for dir in cgroups {
+        let _ = fs::write(dir.join("cgroup.kill"), "1");
+    }
+    systemctl(&["stop", &slice(tag), &format!("{tag}-*.slice")]);
+}
