@@ -3,6 +3,10 @@
 
 #[path = "systemd/faults.rs"]
 mod faults;
+#[path = "systemd/oom.rs"]
+mod oom;
+#[path = "systemd/restore.rs"]
+mod restore;
 #[path = "systemd/scope.rs"]
 mod scope;
 #[path = "systemd/user.rs"]

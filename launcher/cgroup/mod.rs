@@ -40,7 +40,7 @@ pub use compile::{Compiled, Setting, compile};
 pub use delegate::delegate;
 pub use devices::{Devices, compile_devices};
 use dir::Dir;
-pub use oom::OomWatch;
+pub use oom::{OomCount, OomWatch};
 pub use probe::{Hierarchies, Hierarchy, Mode, Version, probe};
 pub use remove::Processes;
 pub use room::Waiting;

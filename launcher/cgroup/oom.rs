@@ -2,8 +2,10 @@
 //!
 //! Knows the files of both versions. What a caller says about it is the caller's.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
 use super::processes::keyed;
 use super::{Cgroup, Group, Version};
@@ -55,6 +57,16 @@ impl Cgroup {
         Ok(OomWatch { group, fd, seen })
     }
 
+    /// Count along, in a cgroup of version 2 that somebody else may take away.
+    pub fn oom_count(&self) -> Option<OomCount> {
+        let group = self.with("memory").filter(|group| group.version == Version::V2)?;
+        let open = |file| group.dir().ok()?.watch(file).ok().map(File::from);
+        let (events, max) = (open("memory.events")?, open("memory.max")?);
+        let mut count = OomCount { events, max, kills: 0, limit: None, gone: false };
+        count.look();
+        Some(count)
+    }
+
     fn memory(&self) -> Result<&Group> {
         self.with("memory")
             .ok_or_else(|| Error::new("the container has no cgroup with the memory controller"))
@@ -100,5 +112,61 @@ impl OomWatch<'_> {
             Version::V1 => Some(told),
             Version::V2 => Some(more),
         }
+    }
+}
+
+/// What a cgroup has counted, remembered from one look to the next: its files cannot be read any
+/// more once it is gone, not even by whoever has them open.
+pub struct OomCount {
+    events: File,
+    max: File,
+    kills: u64,
+    limit: Option<u64>,
+    gone: bool,
+}
+
+impl OomCount {
+    /// Look now, if the cgroup is still there.
+    ///
+    /// The kernel counts before it kills, and wakes those who poll for POLLPRI as it counts.
+    pub fn look(&mut self) {
+        let read = |file: &File| {
+            let mut bytes = [0; 512];
+            let length = file.read_at(&mut bytes, 0).ok()?;
+            str::from_utf8(&bytes[..length]).ok().map(str::to_owned)
+        };
+        match read(&self.events) {
+            Some(text) => {
+                // Which is counted first, and means that there is no way but to kill one.
+                let seen = ["oom_kill", "oom"].map(|key| keyed(&text, key).unwrap_or(0));
+                self.kills = seen[0].max(seen[1]);
+            }
+            None => self.gone = true,
+        }
+        if let Some(text) = read(&self.max) {
+            self.limit = text.trim().parse().ok();
+        }
+    }
+
+    /// Whether there is nothing more to come: a file of a cgroup that is gone is always ready.
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// How many processes the kernel had killed for want of memory, or was about to, when it was
+    /// last looked.
+    pub fn kills(&self) -> u64 {
+        self.kills
+    }
+
+    /// The memory limit in bytes, as it was then.
+    pub fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+}
+
+impl AsFd for OomCount {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
     }
 }

@@ -237,6 +237,7 @@ fn restore(it: RestoreCommand, globals: &Globals) -> Result<u8> {
             pid_file: it.pid_file,
             console_socket: it.console_socket,
             network: it.network,
+            cgroup_driver: globals.cgroups()?,
             ..Options::default()
         },
         run: RunOptions { detach: it.detach, keep: it.keep, no_subreaper: it.no_subreaper },

@@ -1,5 +1,6 @@
 //! How a container's process ended, in words: an OOM kill is called one.
 
+use crate::cgroup::OomCount;
 use crate::error::Error;
 use crate::sys::process::Exit;
 
@@ -7,7 +8,7 @@ use super::record::Record;
 
 /// Init is gone where it should not be.
 pub fn unexpected(record: &Record, exit: Option<Exit>, what: &str) -> Error {
-    if let Some(text) = oom(record, exit) {
+    if let Some(text) = oom(record, exit, None) {
         return Error::new(format!(
             "container init was OOM-killed (memory limit too low?): {text}"
         ))
@@ -23,14 +24,19 @@ pub fn unexpected(record: &Record, exit: Option<Exit>, what: &str) -> Error {
 }
 
 /// If the kernel killed a process of the container for want of memory: the limit and its field.
-pub fn oom(record: &Record, exit: Option<Exit>) -> Option<String> {
+/// What was counted along counts where the cgroup is gone.
+pub fn oom(record: &Record, exit: Option<Exit>, count: Option<&OomCount>) -> Option<String> {
     if !matches!(exit, None | Some(Exit::Signal(libc::SIGKILL) | Exit::Status(137))) {
         return None;
     }
-    if record.cgroup.oom_kills().ok()? == 0 {
+    let (kills, limit) = match count {
+        Some(count) => (count.kills(), count.limit()),
+        None => (record.cgroup.oom_kills().ok()?, record.cgroup.memory_limit()),
+    };
+    if kills == 0 {
         return None;
     }
-    Some(match record.cgroup.memory_limit() {
+    Some(match limit {
         Some(limit) => format!(
             "the kernel's OOM killer, linux.resources.memory.limit {limit} bytes ({})",
             readable(limit)

@@ -82,7 +82,7 @@ fn go(
     let (child, terminal) = joining.join()?;
     let Some(signals) = signals else { return Ok(0) };
     let console = terminal.map(Console::new).transpose()?;
-    Ok(signals.wait(&child, console, None)?.code())
+    Ok(signals.wait(&child, console, None, None)?.code())
 }
 
 fn running(record: &Record, options: &ExecOptions) -> Result<Identity> {

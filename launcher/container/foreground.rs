@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::console::Console;
 use super::notify::Notify;
+use crate::cgroup::OomCount;
 use crate::error::{Error, Result};
 use crate::sys::process::{self, Child, Exit};
 use crate::sys::signal::{self, Interest};
@@ -21,12 +22,14 @@ impl Signals {
         signal::all().map(Signals).map_err(|e| Error::io("signals", "signalfd", &e))
     }
 
-    /// Until `child` has ended; what it says of itself is passed on meanwhile.
+    /// Until `child` has ended; what it says of itself is passed on meanwhile, and what the kernel
+    /// kills is counted.
     pub fn wait(
         &self,
         child: &Child,
         mut console: Option<Console>,
         notify: Option<&Notify>,
+        mut oom: Option<&mut OomCount>,
     ) -> Result<Exit> {
         let failed = |call| move |e: io::Error| Error::io("waiting", call, &e);
         loop {
@@ -38,16 +41,25 @@ impl Signals {
                 Interest::read(self.0.as_fd(), true),
                 Interest::read(own.as_fd(), stdin),
                 Interest::read(notify.map_or(own.as_fd(), Notify::fd), notify.is_some()),
+                match oom.as_ref().filter(|oom| !oom.is_gone()) {
+                    Some(oom) => Interest::urgent(oom.as_fd(), true),
+                    None => Interest::urgent(own.as_fd(), false),
+                },
             ];
             if let Some(console) = &console {
-                fds.push(Interest { fd: console.master(), read: stdout, write });
+                let fd = console.master();
+                fds.push(Interest { fd, read: stdout, write, urgent: false });
             }
             let ready = signal::wait(&fds, -1).map_err(failed("poll"))?;
+            // At once: whoever made the cgroup takes it away when the last process is dead.
+            if let Some(oom) = oom.as_mut().filter(|_| ready[4] || ready[0]) {
+                oom.look();
+            }
             if let Some(notify) = notify.filter(|_| ready[3]) {
                 notify.keep_passing_on();
             }
             if let Some(console) = &mut console {
-                console.turn(ready[2], ready[4]);
+                console.turn(ready[2], ready[5]);
             }
             if ready[0] {
                 let exit = process::wait(&child.pidfd, false).map_err(failed("waitid"))?;

@@ -79,8 +79,9 @@ fn go(root: &Path, id: &str, source: Source, restore: &Restore) -> Result<i32> {
     drop(directory);
     let (Some(signals), Some(child)) = (signals, child) else { return Ok(0) };
     let console = terminal.map(Console::new).transpose()?;
-    let exit = signals.wait(&child, console, None)?;
-    run::ended(root, &record, exit, restore.run.keep)
+    let mut oom = run::counting(&record);
+    let exit = signals.wait(&child, console, None, oom.as_mut())?;
+    run::ended(root, &record, exit, oom.as_ref(), restore.run.keep)
 }
 
 struct Restoring<'a, 'u> {

@@ -9,6 +9,7 @@ use super::prepare::{Options, Source, prepare};
 use super::record::Record;
 use super::start::Going;
 use super::{delete, end};
+use crate::cgroup::OomCount;
 use crate::compile::Then;
 use crate::error::Result;
 use crate::log;
@@ -52,6 +53,8 @@ fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions)
         false => Some(Signals::catch(!run.no_subreaper)?),
     };
     let ready = launch::launch(root, id, prepared, options)?;
+    // From before the program runs.
+    let mut oom = if run.detach { None } else { counting(&ready.record) };
     if let Err(e) = started(&ready) {
         let _ = process::kill(&ready.child.pidfd, libc::SIGKILL);
         let _ = process::wait(&ready.child.pidfd, false);
@@ -70,14 +73,25 @@ fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions)
         return Ok(0);
     };
     let console = terminal.map(Console::new).transpose()?;
-    let exit = signals.wait(&child, console, notify.as_ref())?;
-    ended(root, &record, exit, run.keep)
+    let exit = signals.wait(&child, console, notify.as_ref(), oom.as_mut())?;
+    ended(root, &record, exit, oom.as_ref(), run.keep)
+}
+
+/// What systemd takes away when the last process is dead is counted along with.
+pub fn counting(record: &Record) -> Option<OomCount> {
+    record.scope.as_ref().and_then(|_| record.cgroup.oom_count())
 }
 
 /// The program of a container in the foreground has ended.
-pub fn ended(root: &Path, record: &Record, exit: Exit, keep: bool) -> Result<i32> {
+pub fn ended(
+    root: &Path,
+    record: &Record,
+    exit: Exit,
+    oom: Option<&OomCount>,
+    keep: bool,
+) -> Result<i32> {
     let id = &record.id;
-    if let Some(text) = end::oom(record, Some(exit)) {
+    if let Some(text) = end::oom(record, Some(exit), oom) {
         log::warning(&format!("container {id:?}: a process was killed by {text}"));
     }
     if !keep {

@@ -42,12 +42,19 @@ pub struct Interest<'a> {
     pub read: bool,
     /// That it can be written.
     pub write: bool,
+    /// That something has happened to it, as a file of cgroupfs tells (POLLPRI).
+    pub urgent: bool,
 }
 
 impl<'a> Interest<'a> {
     /// Only reading, and only if `wanted`.
     pub fn read(fd: BorrowedFd<'a>, wanted: bool) -> Self {
-        Interest { fd, read: wanted, write: false }
+        Interest { fd, read: wanted, write: false, urgent: false }
+    }
+
+    /// Only what happens to it, and only if `wanted`.
+    pub fn urgent(fd: BorrowedFd<'a>, wanted: bool) -> Self {
+        Interest { fd, read: false, write: false, urgent: wanted }
     }
 }
 
@@ -59,9 +66,10 @@ pub fn wait(fds: &[Interest<'_>], timeout_ms: i32) -> io::Result<Vec<bool>> {
     let entry = |interest: &Interest<'_>| {
         let read = if interest.read { libc::POLLIN } else { 0 };
         let write = if interest.write { libc::POLLOUT } else { 0 };
+        let events = read | write | if interest.urgent { libc::POLLPRI } else { 0 };
         // The kernel passes over negative descriptors.
-        let fd = if interest.read || interest.write { interest.fd.as_raw_fd() } else { -1 };
-        libc::pollfd { fd, events: read | write, revents: 0 }
+        let fd = if events == 0 { -1 } else { interest.fd.as_raw_fd() };
+        libc::pollfd { fd, events, revents: 0 }
     };
     let mut set: Vec<libc::pollfd> = fds.iter().map(entry).collect();
     loop {
