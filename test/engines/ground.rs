@@ -56,12 +56,15 @@ const KEEPER: &str = "
     set -e
     mkdir $3
     mount -t tmpfs -o mode=755 run $3
-    for dir in /run/systemd /run/dbus; do
-        if [ -e /run/systemd/system ]; then
-            mkdir $3/${dir##*/}
-            mount --rbind $dir $3/${dir##*/}
+    if [ -e /run/systemd/system ]; then
+        mkdir -p $3/systemd $3/dbus $3/user/$1
+        mount --rbind /run/systemd $3/systemd
+        mount --rbind /run/dbus $3/dbus
+        if [ -e /run/user/$1/bus ]; then
+            touch $3/user/$1/bus
+            mount --bind /run/user/$1/bus $3/user/$1/bus
         fi
-    done
+    fi
     mount --no-mtab --move $3 /run
     mkdir -p /run/lock /run/user/$1 /run/ground/etc /run/ground/work
     chown $1:$1 /run/user/$1
@@ -282,7 +285,7 @@ impl Ground {
         dir.file_name().expect("a name").to_str().expect("UTF-8").to_owned()
     }
 
-    /// That the one container has these limits, as the kernel and, where it made them, systemd know.
+    /// That the one container has these limits, for the kernel and, if it is there, for systemd.
     #[track_caller]
     pub fn has(&self, limits: &[Limit]) {
         self.of_has("", limits);

@@ -3,6 +3,7 @@
 //!
 //! Knows systemctl and what it prints; must not know engines or runtimes.
 
+use crate::ground::until;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tiny_ce_test::Done;
@@ -21,6 +22,21 @@ pub fn slice(tag: &str) -> String {
 fn systemctl(words: &[&str]) -> Done {
     let mut command = tiny_ce_test::command([&["systemctl"], words].concat());
     tiny_ce_test::run(&mut command, Path::new("/"))
+}
+
+/// A user whom systemd has a manager for, as after a login; false, visibly skipped, where no user
+/// may be made.
+pub fn user(name: &str, uid: &str) -> bool {
+    if std::env::var_os("TINY_CE_VM").is_none() {
+        tiny_ce_test::skip("needs a virtual machine with systemd, in which to make a user");
+        return false;
+    }
+    let run = |words: &[&str]| tiny_ce_test::run(&mut tiny_ce_test::command(words), Path::new("/"));
+    // Tests run in parallel, and one of them is the first.
+    run(&["useradd", "--no-create-home", "--uid", uid, name]);
+    run(&["loginctl", "enable-linger", name]).ok();
+    until("the user's bus", || Path::new(&format!("/run/user/{uid}/bus")).exists().then_some(()));
+    true
 }
 
 /// A property of a unit.

@@ -1,17 +1,26 @@
 //! Podman for somebody who is not root: ids by newuidmap(1), storage and state below $HOME and
-//! $XDG_RUNTIME_DIR.
+//! $XDG_RUNTIME_DIR; cgroups by the user's own systemd, where there is one.
 
 use super::{Podman, configuration};
 use crate::ground::{Ground, IMAGE, TENANT, TENANT_IDS, on_each_runtime};
+use crate::units::{self, systemd};
 use std::fs;
 use std::os::unix::fs::chown;
 use tiny_ce_test::Need;
 
-on_each_runtime!(a_day_of_the_tenant, what_the_tenants_containers_find, the_tenants_network);
+on_each_runtime!(
+    a_day_of_the_tenant,
+    what_the_tenants_containers_find,
+    the_tenants_network,
+    limits_by_the_tenants_systemd,
+);
 
 /// Run `test` by the tenant under the runtime; the containers are removed after it, and the process
 /// that holds the tenant's namespaces is ended.
 fn on(runtime: &'static str, test: fn(&Podman)) {
+    if systemd() && !units::user("tenant", TENANT) {
+        return;
+    }
     let needs = ["podman", "conmon", "newuidmap", "setpriv"].map(Need::Program);
     let Some(ground) = Ground::new(runtime, &needs) else { return };
     let podman = Podman::of_tenant(ground);
@@ -19,8 +28,9 @@ fn on(runtime: &'static str, test: fn(&Podman)) {
     podman.remove_all();
     podman.run(&["system", "migrate"]).ok();
     let state = format!("/run/user/{TENANT}/{runtime}");
-    let entries = fs::read_dir(podman.ground.seen(&state)).expect("the tenant's state");
-    assert_eq!(entries.count(), 0, "state left in {state}");
+    // Not there, if nothing has been run.
+    let left = fs::read_dir(podman.ground.seen(&state)).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "state left in {state}");
 }
 
 impl Podman {
@@ -95,4 +105,30 @@ fn the_tenants_network(podman: &Podman) {
     let run = ["run", "--rm", "--network=slirp4netns", IMAGE];
     let done = podman.run(&[&run[..], &["ip", "-o", "-4", "address"]].concat());
     assert!(done.ok().contains("tap0    inet 10.0.2.100/24"), "{done}");
+}
+
+/// Without it a user has no cgroup, so no limits and no `pause`.
+fn limits_by_the_tenants_systemd(podman: &Podman) {
+    if !systemd() {
+        return tiny_ce_test::skip("needs systemd");
+    }
+    podman.detached("web", &["--memory=64m", "--pids-limit=50"], &["sleep", "600"]);
+    let cgroup = units::cgroup_of(&podman.inspect("web", "{{.State.Pid}}"));
+    let scope = format!("libpod-{}.scope", podman.inspect("web", "{{.Id}}"));
+    let slice = format!("/user.slice/user-{TENANT}.slice/user@{TENANT}.service/user.slice");
+    assert_eq!(cgroup, format!("{slice}/{scope}"));
+    let read = |file: &str| {
+        let text = fs::read_to_string(format!("/sys/fs/cgroup{cgroup}/{file}"));
+        text.expect("a limit").trim().to_owned()
+    };
+    assert_eq!((read("memory.max"), read("pids.max")), ("67108864".into(), "50".into()));
+    podman.run(&["exec", "web", "true"]).ok();
+    podman.run(&["pause", "web"]).ok();
+    assert_eq!(read("cgroup.freeze"), "1");
+    podman.run(&["unpause", "web"]).ok();
+    let stats = ["stats", "--no-stream", "--format={{.MemUsage}}", "web"];
+    let done = podman.run(&stats);
+    assert!(done.ok().contains("/ 67.11MB"), "{done}");
+    podman.run(&["rm", "--force", "--time=0", "web"]).ok();
+    assert!(!std::path::Path::new(&format!("/sys/fs/cgroup{cgroup}")).exists());
 }
