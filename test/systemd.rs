@@ -134,6 +134,14 @@ fn who_makes_cgroups_is_said_once() {
 }
 
 #[test]
+fn nothing_is_restored_into_no_cgroup() {
+    let case = Case::new();
+    let words = ["--cgroup-manager", "disabled", "restore", "--image-path", "images", "a"];
+    let done = case.tiny_ce(words);
+    assert!(done.fails().contains("--cgroup-manager disabled: criu restores into"), "{done}");
+}
+
+#[test]
 fn without_a_cgroup_a_container_stays_where_its_creator_is() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();

@@ -10,7 +10,8 @@ use super::table::{command, options};
 use super::value::{Directory, Id, Number, Value, choice, expected};
 use super::{Globals, life};
 use crate::container::{
-    self, CgroupMode, Checkpoint, CriuOptions, NetworkLock, Options, Restore, RunOptions, Source,
+    self, CgroupDriver, CgroupMode, Checkpoint, CriuOptions, NetworkLock, Options, Restore,
+    RunOptions, Source,
 };
 use crate::log;
 use crate::{Error, Result};
@@ -229,6 +230,11 @@ fn restore(it: RestoreCommand, globals: &Globals) -> Result<u8> {
     if it.no_pivot {
         log::warning("--no-pivot means nothing to restore: CRIU enters the rootfs in its own way");
     }
+    let cgroup_driver = globals.cgroups()?;
+    if cgroup_driver == CgroupDriver::Disabled {
+        let text = "--cgroup-manager disabled: criu restores into cgroups of the container's own";
+        return Err(Error::new(text).hint("choose cgroupfs or systemd"));
+    }
     let path = it.bundle.map_or_else(|| PathBuf::from("."), |Directory(path)| path);
     let source = Source::Bundle { path, config: life::CONFIG.to_owned(), lenient: false };
     let options = Restore {
@@ -237,7 +243,7 @@ fn restore(it: RestoreCommand, globals: &Globals) -> Result<u8> {
             pid_file: it.pid_file,
             console_socket: it.console_socket,
             network: it.network,
-            cgroup_driver: globals.cgroups()?,
+            cgroup_driver,
             ..Options::default()
         },
         run: RunOptions { detach: it.detach, keep: it.keep, no_subreaper: it.no_subreaper },
