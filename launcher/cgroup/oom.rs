@@ -62,7 +62,9 @@ impl Cgroup {
         let group = self.with("memory").filter(|group| group.version == Version::V2)?;
         let open = |file| group.dir().ok()?.watch(file).ok().map(File::from);
         let (events, max) = (open("memory.events")?, open("memory.max")?);
-        let mut count = OomCount { events, max, kills: 0, limit: None, gone: false };
+        let above = open("../memory.events").map(|file| (file, 0));
+        let mut count =
+            OomCount { events, max, above, limited: false, kills: 0, limit: None, gone: false };
         count.look();
         Some(count)
     }
@@ -120,6 +122,10 @@ impl OomWatch<'_> {
 pub struct OomCount {
     events: File,
     max: File,
+    /// The parent's, which counts along and stays, and what it had counted at the last look.
+    above: Option<(File, u64)>,
+    /// The program has met its limit.
+    limited: bool,
     kills: u64,
     limit: Option<u64>,
     gone: bool,
@@ -128,20 +134,31 @@ pub struct OomCount {
 impl OomCount {
     /// Look now, if the cgroup is still there.
     ///
-    /// The kernel counts before it kills, and wakes those who poll for POLLPRI as it counts.
+    /// The kernel counts before it kills, and wakes those who poll for POLLPRI as it counts, but
+    /// only once in 10 ms (kernel/cgroup/cgroup.c): of a kill so soon after the limit was met, what
+    /// the parent has counted since then tells.
     pub fn look(&mut self) {
-        let read = |file: &File| {
-            let mut bytes = [0; 512];
-            let length = file.read_at(&mut bytes, 0).ok()?;
-            str::from_utf8(&bytes[..length]).ok().map(str::to_owned)
-        };
+        if self.gone {
+            return;
+        }
+        let above = self.above.as_ref().and_then(|(file, _)| keyed(&read(file)?, "oom_kill"));
         match read(&self.events) {
             Some(text) => {
-                // Which is counted first, and means that there is no way but to kill one.
-                let seen = ["oom_kill", "oom"].map(|key| keyed(&text, key).unwrap_or(0));
-                self.kills = seen[0].max(seen[1]);
+                let seen = |key| keyed(&text, key).unwrap_or(0);
+                // oom is counted first, and means that there is no way but to kill one.
+                self.kills = seen("oom_kill").max(seen("oom"));
+                self.limited = seen("max") > 0;
             }
-            None => self.gone = true,
+            None => {
+                self.gone = true;
+                let last = self.above.as_ref().map(|(_, last)| *last);
+                if self.kills == 0 && self.limited && above > last {
+                    self.kills = 1;
+                }
+            }
+        }
+        if let (Some((_, last)), Some(now)) = (&mut self.above, above) {
+            *last = now;
         }
         if let Some(text) = read(&self.max) {
             self.limit = text.trim().parse().ok();
@@ -163,6 +180,13 @@ impl OomCount {
     pub fn limit(&self) -> Option<u64> {
         self.limit
     }
+}
+
+/// All of a small file, from its beginning; nothing if its cgroup is gone.
+fn read(file: &File) -> Option<String> {
+    let mut bytes = [0; 512];
+    let length = file.read_at(&mut bytes, 0).ok()?;
+    str::from_utf8(&bytes[..length]).ok().map(str::to_owned)
 }
 
 impl AsFd for OomCount {
