@@ -293,6 +293,10 @@ fn what_a_task_is_made_of(containerd: &Containerd) {
 fn a_checkpoint_works_or_says_why_not(containerd: &Containerd) {
     containerd.start("one", &[], "exec sleep 1000");
     let done = containerd.ctr(&["task", "checkpoint", "one"]);
+    let ours = containerd.ground.runtime.name == "tiny-ce";
+    if ours && tiny_ce_test::met(&[Need::Program("criu"), Need::Criu]) {
+        done.ok();
+    }
     if done.code() == 0 {
         assert!(done.stdout.contains("containerd.io/checkpoint/one"), "{done}");
     } else {
