@@ -1,7 +1,7 @@
 //! The machine: slots for descriptors, room to scribble on, and the one system call instruction.
 //!
 //! Runs one step at a time and says how it went. Knows no order and no purpose.
-#![allow(unsafe_code, reason = "this is init's system-call file")]
+#![expect(unsafe_code, reason = "this is init's system-call file")]
 
 use core::ffi::CStr;
 

@@ -3,7 +3,7 @@
 //! Freestanding: no C library, no heap, no strings. Without a plan it ends at once.
 #![no_std]
 #![no_main]
-#![allow(unsafe_code, reason = "the entry point, and the four functions that a compiler assumes")]
+#![expect(unsafe_code, reason = "the entry point, and the four functions that a compiler assumes")]
 
 use core::arch::{asm, naked_asm};
 

@@ -85,9 +85,7 @@ hints! {
         "the container's own /proc is needed: a procfs of its pid namespace, mounted there";
     "openat2" ENOENT about "selinuxLabel":
         "the container's own /proc is needed: a procfs of its pid namespace, mounted there";
-    "openat2" EXDEV about "apparmorProfile":
-        "something is mounted over this file of /proc: labels are written to the real one only";
-    "openat2" EXDEV about "selinuxLabel":
+    "openat2" EXDEV about "thread-self/attr/":
         "something is mounted over this file of /proc: labels are written to the real one only";
     // ---- the program
     "execve" EACCES: "neither the file's mode nor its mount (noexec) may forbid to execute it";

@@ -2,7 +2,6 @@
 //!
 //! Knows the call's structures (linux/bpf.h). What the instructions mean is in
 //! `crate::cgroup::program`.
-#![allow(unsafe_code, reason = "bpf(2) is not in std")]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};

@@ -2,7 +2,6 @@
 //!
 //! Knows descriptors, names and errnos. Must not know what a cgroup file means, nor which
 //! hierarchy it is in: that is `crate::cgroup`.
-#![allow(unsafe_code, reason = "openat, fstatfs, kill, poll are not in std")]
 
 use std::ffi::{CStr, CString};
 use std::io;

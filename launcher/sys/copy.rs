@@ -1,5 +1,4 @@
 //! Copying a tree below descriptors: no path of more than one component, no link followed.
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::ffi::{CStr, CString};
 use std::fs::File;

@@ -1,5 +1,4 @@
 //! Files: openat2(2), memfd_create(2) with seals, flock(2), ownership of descriptors.
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::ffi::{CStr, CString};
 use std::io;

@@ -1,5 +1,4 @@
 //! Waiting for a process and its pipes at once, poll(2); killing it with its whole group.
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

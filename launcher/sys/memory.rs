@@ -4,7 +4,6 @@
 //! a start costs. Only the command line uses this, not the library. Commands that stay (`run`,
 //! `exec`, `events`) allocate a little per event; the last allocation, and so a growing buffer, is
 //! given back.
-#![allow(unsafe_code, reason = "an allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

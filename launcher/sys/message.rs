@@ -1,5 +1,4 @@
 //! Messages of datagram and seqpacket sockets, with all the descriptors that come along.
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

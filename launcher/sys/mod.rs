@@ -1,6 +1,7 @@
 //! The launcher's system calls: thin, each as its man page has it, an errno where it fails.
 //!
 //! The only files of the launcher in which `unsafe` stands. They decide nothing.
+#![expect(unsafe_code, reason = "what std has no safe form of: each with its SAFETY line")]
 
 pub mod bpf;
 pub mod cgroupfs;

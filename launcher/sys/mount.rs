@@ -1,5 +1,4 @@
 //! Mounts that the launcher makes, detached: open_tree(2), mount_setattr(2).
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::ffi::CString;
 use std::io;

@@ -1,5 +1,4 @@
 //! Namespaces: opened, verified to be of the wanted kind, entered by a child.
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::fs::File;
 use std::io;

@@ -1,5 +1,4 @@
 //! New network namespaces, and the mounts that give them names.
-#![allow(unsafe_code)] // system calls
 
 use std::ffi::CStr;
 use std::io;

@@ -1,5 +1,4 @@
 //! What a pidfd tells about a process that is not a child: pidfd_open(2), ioctl_pidfd(2).
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -1,5 +1,4 @@
 //! Questions to the kernel whose answer is an errno: nothing stays changed.
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::io;
 

@@ -1,5 +1,4 @@
 //! Processes: clone3(2) straight into a program, pidfds, waiting.
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::ffi::{CStr, CString};
 use std::io;

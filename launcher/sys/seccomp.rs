@@ -1,5 +1,4 @@
 //! What this kernel's seccomp(2) takes, found out without setting a filter.
-#![allow(unsafe_code, reason = "system calls")]
 
 /// linux/seccomp.h.
 const SECCOMP_SET_MODE_FILTER: u32 = 1;

@@ -1,5 +1,4 @@
 //! Signals as descriptors: blocked, then read from a signalfd(2); poll(2).
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};

@@ -1,5 +1,4 @@
 //! Unix sockets: pairs, listening by descriptor of a directory, messages with descriptors.
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};

@@ -1,5 +1,4 @@
 //! Terminals: raw mode, window size, non-blocking copies.
-#![allow(unsafe_code, reason = "system calls")]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -2,7 +2,6 @@
 //!
 //! Knows the ids of this process; makes no decision.
 // SAFETY of the file as a whole: calls of the C library without pointers.
-#![allow(unsafe_code)]
 
 use std::os::unix::fs::MetadataExt;
 
