@@ -96,7 +96,8 @@ impl Containerd {
     /// `ctr run OPTIONS… IMAGE ID WORDS…`, to be run.
     fn run_words(&self, options: &[&str], words: &[&str]) -> Vec<String> {
         let run = ["run", "--runc-binary", self.ground.runtime.name];
-        let scope = format!("{}:ctr:{}", self.ground.parent(), words[0]);
+        // A unit's name is the whole machine's, not its slice's.
+        let scope = format!("{}:{}:{}", self.ground.parent(), self.ground.tag(), words[0]);
         let systemd: &[&str] = match systemd() {
             true => &["--runc-systemd-cgroup", "--cgroup", &scope],
             false => &[],
@@ -179,7 +180,8 @@ fn a_task_and_its_life(containerd: &Containerd) {
         Limit::Shares(512),
     ]);
     if systemd() {
-        assert_eq!(containerd.ground.scope("one"), "ctr-one.scope");
+        let scope = format!("{}-one.scope", containerd.ground.tag());
+        assert_eq!(containerd.ground.scope("one"), scope);
     }
     assert_eq!(containerd.ctr(&["containers", "list", "--quiet"]).ok(), "one\n");
     let metrics = containerd.ctr(&["task", "metrics", "--format=json", "one"]);
