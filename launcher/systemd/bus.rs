@@ -126,11 +126,14 @@ impl Bus {
     }
 
     /// EXTERNAL without an identity: it is the one that the socket has.
+    ///
+    /// All in one, as libsystemd has it: systemd waits for more to come if it reads BEGIN together
+    /// with the first call (bus_socket_start_running of src/libsystemd/sd-bus/bus-socket.c looks at
+    /// nothing that it has read already), and once it has said OK, it has read BEGIN.
     fn authenticate(&mut self) -> Result<()> {
-        self.send(b"\0AUTH EXTERNAL\r\n")?;
+        self.send(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
         let mut line = self.line()?;
         if line == "DATA" {
-            self.send(b"DATA\r\n")?;
             line = self.line()?;
         }
         if !line.starts_with("OK ") {
@@ -138,7 +141,7 @@ impl Bus {
                 .broken(&format!("answers {line:?} to AUTH EXTERNAL"))
                 .hint("it knows the caller by another user id: enter no user namespace before"));
         }
-        self.send(b"BEGIN\r\n")
+        Ok(())
     }
 
     fn line(&mut self) -> Result<String> {

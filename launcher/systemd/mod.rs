@@ -64,11 +64,16 @@ impl Systemd {
     /// # Errors
     /// None can be reached: what to do about it.
     pub fn connect(user: bool) -> Result<Systemd> {
-        let mut first = None;
+        let mut first: Option<Error> = None;
         for address in Address::of(user) {
             match Self::at(&address) {
                 Ok(manager) => return Ok(manager),
-                Err(e) => drop(first.get_or_insert(e)),
+                Err(e) => {
+                    first = Some(match first {
+                        Some(first) => first.detail(e.line()),
+                        None => e,
+                    });
+                }
             }
         }
         let why = first.unwrap_or_else(|| {
