@@ -63,8 +63,16 @@ impl Cgroup {
         let open = |file| group.dir().ok()?.watch(file).ok().map(File::from);
         let (events, max) = (open("memory.events")?, open("memory.max")?);
         let above = open("../memory.events").map(|file| (file, 0));
-        let mut count =
-            OomCount { events, max, above, limited: false, kills: 0, limit: None, gone: false };
+        let mut count = OomCount {
+            events,
+            max,
+            above,
+            limited: false,
+            above_grew: false,
+            kills: 0,
+            limit: None,
+            gone: false,
+        };
         count.look();
         Some(count)
     }
@@ -126,6 +134,8 @@ pub struct OomCount {
     above: Option<(File, u64)>,
     /// The program has met its limit.
     limited: bool,
+    /// The parent has counted a kill between the last look and the cgroup's end.
+    above_grew: bool,
     kills: u64,
     limit: Option<u64>,
     gone: bool,
@@ -136,32 +146,48 @@ impl OomCount {
     ///
     /// The kernel counts before it kills, and wakes those who poll for POLLPRI as it counts, but
     /// only once in 10 ms (kernel/cgroup/cgroup.c): of a kill so soon after the limit was met, what
-    /// the parent has counted since then tells.
+    /// the parent has counted since then tells. It counts its other children's too: whether this
+    /// one had reason to be killed is known by its limit.
     pub fn look(&mut self) {
         if self.gone {
             return;
         }
-        let above = self.above.as_ref().and_then(|(file, _)| keyed(&read(file)?, "oom_kill"));
+        let above = |count: &Self| {
+            count.above.as_ref().and_then(|(file, _)| keyed(&read(file)?, "oom_kill"))
+        };
+        let before = above(self);
         match read(&self.events) {
             Some(text) => {
                 let seen = |key| keyed(&text, key).unwrap_or(0);
                 // oom is counted first, and means that there is no way but to kill one.
                 self.kills = seen("oom_kill").max(seen("oom"));
                 self.limited = seen("max") > 0;
+                if let (Some((_, last)), Some(now)) = (&mut self.above, before) {
+                    *last = now;
+                }
             }
             None => {
                 self.gone = true;
+                // Once more: it may have happened meanwhile.
                 let last = self.above.as_ref().map(|(_, last)| *last);
-                if self.kills == 0 && self.limited && above > last {
-                    self.kills = 1;
-                }
+                self.above_grew = self.kills == 0 && above(self) > last;
+                self.judge(self.limited);
             }
-        }
-        if let (Some((_, last)), Some(now)) = (&mut self.above, above) {
-            *last = now;
         }
         if let Some(text) = read(&self.max) {
             self.limit = text.trim().parse().ok();
+        }
+    }
+
+    /// The most that the program had in memory, in bytes, told at its end: half of the limit and more
+    /// is a reason, where nobody was quick enough to see it met.
+    pub fn had_at_most(&mut self, bytes: u64) {
+        self.judge(self.limit.is_some_and(|limit| bytes >= limit / 2));
+    }
+
+    fn judge(&mut self, reason: bool) {
+        if self.above_grew && reason {
+            self.kills = 1;
         }
     }
 

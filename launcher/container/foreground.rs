@@ -62,7 +62,11 @@ impl Signals {
                 console.turn(ready[2], ready[5]);
             }
             if ready[0] {
-                let exit = process::wait(&child.pidfd, false).map_err(failed("waitid"))?;
+                let ended = process::wait_and_measure(&child.pidfd, false);
+                let (exit, most) = ended.map_err(failed("waitid"))?;
+                if let Some(oom) = oom {
+                    oom.had_at_most(most);
+                }
                 if let Some(console) = &mut console {
                     console.finish();
                 }

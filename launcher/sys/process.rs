@@ -310,14 +310,28 @@ impl Exit {
 
 /// waitid(2) of a child; `None` if it has not ended and `poll` asks not to wait.
 pub fn wait(pidfd: &OwnedFd, poll: bool) -> io::Result<Option<Exit>> {
+    wait_and_measure(pidfd, poll).map(|(exit, _)| exit)
+}
+
+/// As [`wait`], and how many bytes it, or a child that it has waited for, had in memory at most:
+/// the fifth argument, which the kernel has and the C library has not (getrusage(2), `ru_maxrss`).
+pub fn wait_and_measure(pidfd: &OwnedFd, poll: bool) -> io::Result<(Option<Exit>, u64)> {
     let options = libc::WEXITED | if poll { libc::WNOHANG } else { 0 };
     loop {
         let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
-        // SAFETY: the kernel writes at most a siginfo_t there.
+        let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+        // SAFETY: the kernel writes at most a siginfo_t and an rusage there.
         let result = unsafe {
-            libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as u32, info.as_mut_ptr(), options)
+            libc::syscall(
+                libc::SYS_waitid,
+                libc::P_PIDFD,
+                pidfd.as_raw_fd(),
+                info.as_mut_ptr(),
+                options,
+                usage.as_mut_ptr(),
+            )
         };
-        match check(result.into()) {
+        match check(result) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             result => result?,
         };
@@ -325,11 +339,14 @@ pub fn wait(pidfd: &OwnedFd, poll: bool) -> io::Result<Option<Exit>> {
         let info = unsafe { info.assume_init() };
         // SAFETY: for SIGCHLD, or all zero, these fields are what the kernel filled.
         let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-        return Ok(match (pid, info.si_code) {
+        // SAFETY: as `info`.
+        let kib = unsafe { usage.assume_init() }.ru_maxrss;
+        let exit = match (pid, info.si_code) {
             (0, _) => None,
             (_, libc::CLD_EXITED) => Some(Exit::Status(status)),
             _ => Some(Exit::Signal(status)),
-        });
+        };
+        return Ok((exit, (kib as u64) << 10));
     }
 }
 
