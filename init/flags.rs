@@ -390,7 +390,9 @@ choices! {
         LISTENER = 0x8000_0005,
         /// The user namespace's maps are to be written.
         MAPS = 0x8000_0006,
-        /// Comes with a tmpfs into which the image's files are to be copied.
+        /// Comes with the directory whose files are to be copied.
+        COPY_FROM = 0x8000_000c,
+        /// Comes with a tmpfs into which they are to be copied.
         COPY_UP = 0x8000_0009,
         /// Comes with a detached mount whose ids are to be mapped.
         MAP_IDS = 0x8000_000a,

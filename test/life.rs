@@ -5,6 +5,8 @@
 mod activation;
 #[path = "life/apparmor.rs"]
 mod apparmor;
+#[path = "life/at_random.rs"]
+mod at_random;
 #[path = "life/beside_runc.rs"]
 mod beside_runc;
 #[path = "life/embedded.rs"]

@@ -252,18 +252,19 @@ fn one(
         plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::MAP_IDS, fd: tree });
         plan.step(Op::Await { from: Slot::CHANNEL });
     }
+    let to = target(plan, context.root, mount, Wanted::Directory)?;
     if options.copy_up {
+        plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::COPY_FROM, fd: to });
         plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::COPY_UP, fd: tree });
         plan.step(Op::Await { from: Slot::CHANNEL });
     }
-    if late {
-        let to = target(plan, context.root, mount, Wanted::Directory)?;
-        attach(plan, tree, to);
-        plan.close(to);
-        deferred.readonly.push((origin(index, mount), tree));
-        return Ok(());
+    attach(plan, tree, to);
+    plan.close(to);
+    match late {
+        true => deferred.readonly.push((origin(index, mount), tree)),
+        false => plan.close(tree),
     }
-    place(plan, context.root, mount, tree, Wanted::Directory)
+    Ok(())
 }
 
 /// A clone of what is mounted on the host, which the launcher may have made already.

@@ -1,64 +1,152 @@
 //! `tmpcopyup`: what the image has below a mount point is copied into the new tmpfs.
 //!
-//! The tmpfs comes as a descriptor before anybody else can see it; the image's side is resolved
-//! inside the rootfs. Everything is done below descriptors, and links are never followed.
+//! Both come as descriptors: the tmpfs before anybody else can see it, the image's side as init has
+//! resolved it inside the rootfs, with what was mounted there before. Everything is done below
+//! descriptors, and links are never followed.
+//!
+//! A tmpfs of a user namespace has no other owners than those that are mapped there: what belongs to
+//! somebody else is nobody's, and is copied only if everybody may read it.
 
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
+use super::maps;
 use crate::error::{ErrnoName, Error, Result};
+use crate::spec::IdMapping;
+use crate::sys::user::{self, FilesAs};
 use crate::sys::{copy, file};
 
 /// Directories deeper than this are not copied: there is a loop, or an attack.
 const DEEPEST: usize = 128;
 
-/// Copy what `rootfs` has at `destination` into `tmpfs`. A missing directory is an empty one.
+/// Who nobody is, in a user namespace (/proc/sys/kernel/overflowuid).
+const NOBODY: u32 = 65_534;
+
+/// Copy what is in `image` into `tmpfs`, which was made in the user namespace of process `pid`.
 ///
 /// # Errors
 /// Say the errno, and not which of the many calls met it.
-pub fn copy_up(rootfs: &Path, destination: &str, tmpfs: &OwnedFd) -> Result<()> {
+pub fn copy_up(image: &OwnedFd, tmpfs: &OwnedFd, pid: i32) -> Result<()> {
     let failed = |call| move |e: io::Error| Error::io("tmpcopyup", call, &e);
-    let root = file::open_path(rootfs).map_err(failed("openat2"))?;
-    let from = match file::open_in_root(&root, Path::new(destination)) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        from => from.map_err(failed("openat2"))?,
-    };
-    let from = copy::readable(&from).map_err(failed("openat2"))?;
+    let from = copy::readable(image).map_err(failed("openat2"))?;
     // What fsmount(2) gives only names the mount.
     let to = copy::readable(tmpfs).map_err(failed("openat2"))?;
-    directory(&from, &to, DEEPEST).map_err(|e| match e.raw_os_error() {
+    let owners = Owners { uids: maps::read(pid, "uid_map")?, gids: maps::read(pid, "gid_map")? };
+    let copied = || {
+        directory(&owners, &from, &to, DEEPEST)?;
+        let status = file::stat(&from)?;
+        copy::set_owner_and_mode(to.as_fd(), c"", owners.of(&status, owners.root()), &status)
+    };
+    copied().map_err(|e: io::Error| match e.raw_os_error() {
         Some(errno) => Error::new(format!("tmpcopyup: {}", ErrnoName(errno))),
         None => Error::new(format!("tmpcopyup: {e}")),
     })
 }
 
-fn directory(from: &OwnedFd, to: &OwnedFd, left: usize) -> io::Result<()> {
+/// The ids that the tmpfs can have.
+struct Owners {
+    uids: Vec<IdMapping>,
+    gids: Vec<IdMapping>,
+}
+
+fn is_mapped(map: &[IdMapping], host_id: u32) -> bool {
+    map.iter().any(|m| host_id.checked_sub(m.host_id).is_some_and(|offset| offset < m.size))
+}
+
+/// The host's id of one that is counted inside.
+fn on_host(map: &[IdMapping], id: u32) -> Option<u32> {
+    let inside = |m: &&IdMapping| id.checked_sub(m.container_id).is_some_and(|it| it < m.size);
+    map.iter().find(inside).map(|m| m.host_id + (id - m.container_id))
+}
+
+impl Owners {
+    /// The container's root, who makes the files.
+    fn root(&self) -> (u32, u32) {
+        let id = |map: &[IdMapping], own| on_host(map, 0).unwrap_or(own);
+        (id(&self.uids, user::effective_uid()), id(&self.gids, user::effective_gid()))
+    }
+
+    /// Make files as the container's root, if that is somebody else.
+    fn make(&self) -> io::Result<Option<FilesAs>> {
+        let (uid, gid) = self.root();
+        let own = (uid, gid) == (user::effective_uid(), user::effective_gid());
+        (!own).then(|| user::files_as(uid, gid)).transpose()
+    }
+
+    /// Whose the copy is, or whose else if its owner is not mapped.
+    fn of(&self, status: &libc::stat, (uid, gid): (u32, u32)) -> (u32, u32) {
+        let id = |map: &[IdMapping], id, other| if is_mapped(map, id) { id } else { other };
+        (id(&self.uids, status.st_uid, uid), id(&self.gids, status.st_gid, gid))
+    }
+
+    /// Nobody, or the container's root where nobody is not mapped either.
+    fn nobody(&self) -> (u32, u32) {
+        let (uid, gid) = self.root();
+        let id = |map: &[IdMapping], root| on_host(map, NOBODY).unwrap_or(root);
+        (id(&self.uids, uid), id(&self.gids, gid))
+    }
+
+    /// EACCES if the container's root may not read it either: its rights end with its ids.
+    fn read(&self, status: &libc::stat) -> io::Result<()> {
+        if is_mapped(&self.uids, status.st_uid) && is_mapped(&self.gids, status.st_gid) {
+            return Ok(());
+        }
+        let class = match self.root() {
+            (uid, _) if uid == status.st_uid => 6,
+            (_, gid) if gid == status.st_gid => 3,
+            _ => 0,
+        };
+        let wanted = if status.st_mode & libc::S_IFMT == libc::S_IFDIR { 0o5 } else { 0o4 };
+        match status.st_mode >> class & wanted == wanted {
+            true => Ok(()),
+            false => Err(io::Error::from_raw_os_error(libc::EACCES)),
+        }
+    }
+}
+
+fn directory(owners: &Owners, from: &OwnedFd, to: &OwnedFd, left: usize) -> io::Result<()> {
     if left == 0 {
         return Err(io::Error::from_raw_os_error(libc::ELOOP));
     }
+    owners.read(&file::stat(from)?)?;
     for name in copy::names(from)? {
-        entry(from, to, &name, left)?;
+        entry(owners, from, to, &name, left)?;
     }
-    let status = file::stat(from)?;
-    copy::set_owner_and_mode(to.as_fd(), c"", &status)
+    Ok(())
 }
 
-fn entry(from: &OwnedFd, to: &OwnedFd, name: &CString, left: usize) -> io::Result<()> {
+fn entry(
+    owners: &Owners,
+    from: &OwnedFd,
+    to: &OwnedFd,
+    name: &CString,
+    left: usize,
+) -> io::Result<()> {
     let status = copy::status(from.as_fd(), name)?;
+    let (from, to) = (from.as_fd(), to.as_fd());
     match status.st_mode & libc::S_IFMT {
         libc::S_IFDIR => {
-            copy::make_directory(to.as_fd(), name)?;
-            let (inner, made) = (
-                copy::open_directory(from.as_fd(), name)?,
-                copy::open_directory(to.as_fd(), name)?,
-            );
-            return directory(&inner, &made, left - 1);
+            let made = owners.make()?;
+            copy::make_directory(to, name)?;
+            drop(made);
+            let inner = copy::open_directory(from, name)?;
+            directory(owners, &inner, &copy::open_directory(to, name)?, left - 1)?;
         }
-        libc::S_IFREG => copy::regular(from.as_fd(), to.as_fd(), name)?,
-        libc::S_IFLNK => copy::link(from.as_fd(), to.as_fd(), name)?,
-        _ => copy::node(to.as_fd(), name, &status)?,
+        libc::S_IFREG => {
+            let source = copy::open_regular(from, name)?;
+            owners.read(&file::stat(&source)?)?;
+            let _made = owners.make()?;
+            copy::regular(source, to, name)?;
+        }
+        libc::S_IFLNK => {
+            let _made = owners.make()?;
+            copy::link(from, to, name)?;
+        }
+        _ => {
+            let _made = owners.make()?;
+            copy::node(to, name, &status)?;
+        }
     }
-    copy::set_owner_and_mode(to.as_fd(), name, &status)
+    copy::set_owner_and_mode(to, name, owners.of(&status, owners.nobody()), &status)
 }

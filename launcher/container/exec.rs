@@ -15,7 +15,7 @@ use super::launch;
 use super::prepare::{self, filter};
 use super::record::{Identity, Record, Status};
 use super::start::{Going, config};
-use super::{end, program, scope};
+use super::{end, program, scope, vectors};
 use crate::cgroup::Version;
 use crate::compile::activation::{self, Listen};
 use crate::compile::exec as plan;
@@ -144,8 +144,8 @@ impl Joining<'_> {
         }
         let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
         launch::preserve(&mut descriptors, &self.options.listen, self.options.preserve_fds)?;
-        let root = PathBuf::from(format!("/proc/{}/root", self.init.pid));
-        let (argv, envp) = prepare::vectors(Some(&self.process), &root)?;
+        let passwd = vectors::passwd_of(self.init.pid);
+        let (argv, envp) = vectors::vectors(Some(&self.process), &passwd)?;
         let request = Clone {
             flags: 0,
             cgroup: cgroup.clone_fd()?,

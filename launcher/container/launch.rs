@@ -14,9 +14,10 @@ use tiny_ce_init::flags::Report;
 use super::channel::{self, Said};
 use super::directory::Directory;
 use super::notify::{self, Notify};
-use super::prepare::{Options, Prepared, ROOTFS, vectors};
+use super::prepare::{Options, Prepared, ROOTFS};
 use super::record::{self, Boot, Identity, Record, Status};
 use super::scope::{self, Wanted};
+use super::vectors;
 use crate::compile::activation::Listen;
 use crate::compile::mounts::asks_for_ids;
 use crate::compile::namespaces;
@@ -170,8 +171,17 @@ fn commit(
     clone(undo, prepared, &program, theirs, options)?;
     scope::around(undo, prepared, undo.pid())?;
     let (spec, plan) = (&prepared.spec, &prepared.plan);
-    let mut init =
-        Init { undo, program: &program, spec, plan, channel: &ours, options, copied: 0, mapped: 0 };
+    let mut init = Init {
+        undo,
+        program: &program,
+        spec,
+        plan,
+        channel: &ours,
+        options,
+        copied: 0,
+        image: None,
+        mapped: 0,
+    };
     // Who may not has the caller's processors.
     let _ = process::on_every_processor(init.pid());
     channel::send(&ours, &prepared.plan.bytes)?;
@@ -281,7 +291,8 @@ fn clone(
     }
     let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
     preserve(&mut descriptors, &options.listen, options.preserve_fds)?;
-    let (argv, envp) = vectors(spec.process.as_ref(), Path::new(&record.rootfs))?;
+    let passwd = vectors::passwd_to_be(prepared, Path::new(&record.rootfs));
+    let (argv, envp) = vectors::vectors(spec.process.as_ref(), &passwd)?;
     let request = Clone {
         flags: u64::from(namespaces::clone_flags(spec).0),
         cgroup: if scope { None } else { record.cgroup.clone_fd()? },
@@ -374,6 +385,8 @@ struct Init<'a, 'u> {
     channel: &'a UnixStream,
     options: &'a Options,
     copied: usize,
+    /// What the next tmpfs covers.
+    image: Option<OwnedFd>,
     mapped: usize,
 }
 
@@ -406,6 +419,7 @@ impl Init<'_, '_> {
                     Some(path) => super::console::hand_over(path, &master)?,
                     None => self.undo.terminal = Some(super::console::sized(master)),
                 },
+                Said::At(Report::COPY_FROM, Some(image)) => self.image = Some(image),
                 Said::At(Report::COPY_UP, Some(tmpfs)) => {
                     self.copy_up(&tmpfs)?;
                     channel::go_on(self.channel)?;
@@ -447,11 +461,10 @@ impl Init<'_, '_> {
         let mut mounts = self.spec.mounts.iter().enumerate().filter(|(_, mount)| wants(mount));
         let mount = mounts.nth(self.copied);
         self.copied += 1;
-        let Some((index, mount)) = mount else {
+        let (Some((index, mount)), Some(image)) = (mount, self.image.take()) else {
             return Err(Error::new("init reports out of turn"));
         };
-        let rootfs = Path::new(&self.undo.record.rootfs);
-        super::copy_up::copy_up(rootfs, &mount.destination, tmpfs)
+        super::copy_up::copy_up(&image, tmpfs, self.pid())
             .map_err(|e| e.within(format!("mounts[{index}] {:?}", mount.destination)))
     }
 

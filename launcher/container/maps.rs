@@ -31,6 +31,19 @@ pub fn write(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
     }
 }
 
+/// A map of the process's user namespace, `uid_map` or `gid_map`: the host's ids as they are here.
+pub fn read(pid: i32, file: &str) -> Result<Vec<IdMapping>> {
+    let path = format!("/proc/{pid}/{file}");
+    let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "open", &e))?;
+    let line = |line: &str| {
+        let mut numbers = line.split_whitespace().map(|word| word.parse::<u32>().ok());
+        let mut next = || numbers.next().flatten();
+        Some(IdMapping { container_id: next()?, host_id: next()?, size: next()? })
+    };
+    let map: Option<Vec<IdMapping>> = text.lines().map(line).collect();
+    map.ok_or_else(|| Error::new(format!("{path}: a line is not three numbers")))
+}
+
 fn lines(map: &[IdMapping]) -> String {
     let line = |m: &IdMapping| format!("{} {} {}\n", m.container_id, m.host_id, m.size);
     map.iter().map(line).collect()

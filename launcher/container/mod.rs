@@ -38,6 +38,7 @@ pub mod signals;
 mod start;
 mod trees;
 mod update;
+mod vectors;
 mod wait;
 
 use std::path::Path;

@@ -169,12 +169,16 @@ impl Joined {
         plan: &Finished,
         channel: &UnixStream,
     ) -> Result<()> {
+        let mut image = None;
         loop {
             match channel::listen_to(channel, &child.pidfd)? {
                 Said::At(Report::READY, _) => return Ok(()),
+                Said::At(Report::COPY_FROM, Some(fd)) => image = Some(fd),
                 Said::At(Report::COPY_UP, Some(tmpfs)) => {
-                    let root = PathBuf::from(format!("/proc/{}/root", self.init.pid));
-                    copy_up::copy_up(&root, &self.spec.mounts[index].destination, &tmpfs)?;
+                    let Some(image) = image.take() else {
+                        return Err(Error::new("init reports out of turn"));
+                    };
+                    copy_up::copy_up(&image, &tmpfs, self.init.pid)?;
                     channel::go_on(channel)?;
                 }
                 Said::At(Report::MAP_IDS, Some(tree)) => {

@@ -1,6 +1,5 @@
 //! From a bundle to everything that a launch needs, without a side effect: `explain` stops here.
 
-use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 use super::scope::{self, CgroupDriver, Wanted};
@@ -9,7 +8,7 @@ use crate::compile::activation::{self, Listen};
 use crate::compile::{self, Filter, Request, Then};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
-use crate::plan::{Finished, c_string};
+use crate::plan::Finished;
 use crate::spec::check::{Allow, check};
 use crate::spec::json::Violation;
 use crate::spec::{Namespace, NamespaceKind, Process, Spec, load};
@@ -272,63 +271,3 @@ fn join_network(spec: &mut Spec, host: &mut Host, request: &str, id: &str) -> Re
     host.joined_ours[index] = true;
     Ok(())
 }
-
-/// argv and envp of the program, which init is started with already.
-pub fn vectors(process: Option<&Process>, rootfs: &Path) -> Result<(Vec<CString>, Vec<CString>)> {
-    let Some(process) = process else {
-        return Ok((vec![c"tiny-ce".to_owned()], Vec::new()));
-    };
-    let argv = process.args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
-    let mut names = std::collections::BTreeSet::new();
-    // The last of several wins, in its place.
-    let mut envp: Vec<&String> = process
-        .env
-        .iter()
-        .rev()
-        .filter(|entry| names.insert(entry.split('=').next().unwrap_or_default()))
-        .collect();
-    envp.reverse();
-    let mut envp = envp.into_iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>>>()?;
-    if !names.contains("HOME") {
-        let uid = process.user.as_ref().map_or(0, |user| user.uid);
-        envp.push(c_string(&format!("HOME={}", home(uid, rootfs)?))?);
-    }
-    Ok((argv, envp))
-}
-
-/// Home directory of a user by the container's own /etc/passwd; `/` if it is not there.
-///
-/// What the image has in its place is its own affair; what the kernel cannot do now is told.
-fn home(uid: u32, rootfs: &Path) -> Result<String> {
-    let open = || {
-        let root = crate::sys::file::open_path(rootfs)?;
-        crate::sys::file::read_in_root(&root, Path::new("etc/passwd"), 1 << 20)
-    };
-    let passwd = match open() {
-        Err(e) if e.raw_os_error().is_some_and(|errno| !NO_PASSWD.contains(&errno)) => {
-            let path = rootfs.join("etc/passwd");
-            return Err(Error::io(path.display(), "openat2", &e));
-        }
-        passwd => passwd.unwrap_or_default(),
-    };
-    let passwd = String::from_utf8_lossy(&passwd);
-    let home = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':').skip(2);
-        let found = fields.next()?.parse() == Ok(uid);
-        fields.nth(2).filter(|home| found && home.starts_with('/')).map(str::to_owned)
-    });
-    Ok(home.unwrap_or_else(|| "/".to_owned()))
-}
-
-/// What opening and reading says where there is no such file, or another thing of that name.
-const NO_PASSWD: [i32; 9] = [
-    libc::ENOENT,
-    libc::ENOTDIR,
-    libc::ELOOP,
-    libc::EACCES,
-    libc::EPERM,
-    libc::EISDIR,
-    libc::ENXIO,
-    libc::EXDEV,
-    libc::EAGAIN,
-];

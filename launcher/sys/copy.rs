@@ -49,10 +49,14 @@ pub fn make_directory(at: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     check(unsafe { libc::mkdirat(at.as_raw_fd(), name.as_ptr(), 0o700) }.into()).map(drop)
 }
 
-/// The bytes of a regular file.
-pub fn regular(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK;
-    let mut source = File::from(openat2(from, name, flags, BELOW)?);
+/// A descriptor to read the regular file of that name.
+pub fn open_regular(at: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    openat2(at, name, libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK, BELOW)
+}
+
+/// A new regular file with the bytes of another.
+pub fn regular(from: OwnedFd, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    let mut source = File::from(from);
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: `name` is a C string.
     let made = unsafe { libc::openat(to.as_raw_fd(), name.as_ptr(), flags, 0o600) };
@@ -94,9 +98,13 @@ pub fn node(at: BorrowedFd<'_>, name: &CStr, status: &libc::stat) -> io::Result<
 }
 
 /// Owner and mode of an entry, or with an empty name of the descriptor itself.
-pub fn set_owner_and_mode(at: BorrowedFd<'_>, name: &CStr, status: &libc::stat) -> io::Result<()> {
+pub fn set_owner_and_mode(
+    at: BorrowedFd<'_>,
+    name: &CStr,
+    (uid, gid): (u32, u32),
+    status: &libc::stat,
+) -> io::Result<()> {
     let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
-    let (uid, gid) = (status.st_uid, status.st_gid);
     // SAFETY: `name` is a C string.
     let owned = unsafe { libc::fchownat(at.as_raw_fd(), name.as_ptr(), uid, gid, flags) };
     check(owned.into())?;

@@ -1,8 +1,9 @@
-//! Who the caller is.
+//! Who the caller is, and as whom it makes files.
 //!
 //! Knows the ids of this process; makes no decision.
 // SAFETY of the file as a whole: calls of the C library without pointers.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 
 /// The effective user id (geteuid(2), which cannot fail).
@@ -29,4 +30,36 @@ pub fn is_rootless() -> bool {
 pub fn effective_gid() -> u32 {
     // SAFETY: no arguments, no memory, no failure.
     unsafe { libc::getegid() }
+}
+
+/// Files are made as another user, as long as this lives.
+pub struct FilesAs(());
+
+/// setfsuid(2) and setfsgid(2), of this thread; root's capabilities over files go with its uid.
+///
+/// # Errors
+/// EPERM without CAP_SETUID and CAP_SETGID, which the calls themselves do not say.
+pub fn files_as(uid: u32, gid: u32) -> io::Result<FilesAs> {
+    let set = FilesAs(());
+    // SAFETY: no memory is involved; an id of -1 changes nothing and is answered with the current.
+    let now = unsafe {
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+        (libc::setfsuid(u32::MAX), libc::setfsgid(u32::MAX))
+    };
+    if now == (uid as i32, gid as i32) {
+        Ok(set)
+    } else {
+        Err(io::Error::from_raw_os_error(libc::EPERM))
+    }
+}
+
+impl Drop for FilesAs {
+    fn drop(&mut self) {
+        // SAFETY: as above; one may always become again who one is.
+        unsafe {
+            libc::setfsuid(effective_uid());
+            libc::setfsgid(effective_gid());
+        }
+    }
 }

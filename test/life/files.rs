@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
 use tiny_ce_test::{Case, Need};
 
 #[test]
@@ -145,6 +146,92 @@ fn a_tmpfs_is_as_large_as_asked_and_may_start_with_the_images_files() {
     assert!(line.contains("size=64k") && line.contains("nodev"), "{line}");
     let kept = fs::read(bundle.rootfs().join("var/cache/deep/file")).expect("the image's");
     assert_eq!(kept, b"of the image");
+}
+
+/// A tmpfs on /data, which was a volume before it.
+fn copied(bundle: &mut tiny_ce_test::Bundle, volume: &std::path::Path) {
+    bundle.bind(volume.to_str().expect("UTF-8"), "/data", &["bind"]).push(
+        "/mounts",
+        json!({"destination": "/data", "type": "tmpfs", "source": "tmpfs",
+               "options": ["tmpcopyup"]}),
+    );
+}
+
+#[test]
+fn a_tmpfs_starts_with_what_was_mounted_before() {
+    let Some(case) = Case::root(&[]) else { return };
+    let volume = case.dir().join("volume");
+    fs::create_dir_all(&volume).expect("a volume");
+    fs::write(volume.join("file"), "of the volume").expect("a file");
+    let mut bundle = case.bundle();
+    copied(&mut bundle, &volume);
+    bundle.probe("cat /data/file then say . then write /data/file x");
+    assert_eq!(case.run(&bundle).ok(), "of the volume.\nwrite /data/file: ok\n");
+    assert_eq!(fs::read(volume.join("file")).expect("the volume's"), b"of the volume");
+}
+
+/// Whoever is not mapped is nobody, and what nobody may read is not read for the container.
+#[test]
+fn a_tmpfs_of_a_user_namespace_starts_with_what_its_root_may_read() {
+    let Some(case) = Case::root(&[]) else { return };
+    let volume = case.dir().join("volume");
+    fs::create_dir_all(volume.join("dir")).expect("a volume");
+    for (name, uid, mode) in [("own", 100_005, 0o600), ("host", 0, 0o644), ("dir/in", 0, 0o755)] {
+        let path = volume.join(name);
+        fs::write(&path, name).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
+        chown(&path, Some(uid), Some(uid)).expect("an owner");
+    }
+    let mut bundle = case.bundle();
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+    bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    chown(bundle.rootfs(), Some(100_000), Some(100_000)).expect("an owner");
+    bundle.namespace("user", None);
+    copied(&mut bundle, &volume);
+    bundle.probe("stat /data/own then stat /data/host then stat /data/dir/in then stat /data");
+    let done = case.run(&bundle);
+    done.ok();
+    for (path, wanted) in [
+        ("own", "file mode=0600 uid=5 gid=5 size=3 "),
+        ("host", "file mode=0644 uid=65534 gid=65534 size=4 "),
+        ("dir/in", "file mode=0755 uid=65534 gid=65534 size=6 "),
+    ] {
+        let found = done.value(&format!("stat /data/{path}"));
+        assert!(found.starts_with(wanted), "{done}");
+    }
+    assert!(done.value("stat /data").starts_with("directory mode=0755 uid=0 gid=0 "), "{done}");
+
+    let secret = volume.join("host");
+    fs::set_permissions(secret, fs::Permissions::from_mode(0o640)).expect("a mode");
+    let done = case.run(&bundle);
+    let said = "mounts[8] \"/data\": tmpcopyup: EACCES (Permission denied)";
+    assert!(done.fails().contains(said), "{done}");
+}
+
+/// HOME is by the /etc/passwd that the program will see, wherever that is.
+#[test]
+fn the_home_is_by_the_passwd_that_is_seen() {
+    let Some(case) = Case::root(&[]) else { return };
+    let dir = case.dir().join("etc");
+    fs::create_dir_all(&dir).expect("a directory");
+    fs::write(dir.join("passwd"), "root:x:0:0::/of/the/volume:/bin/sh\n").expect("a file");
+    let (dir, file) = (dir.to_str().expect("UTF-8"), dir.join("passwd"));
+    let file = file.to_str().expect("UTF-8");
+    let home = |change: &dyn Fn(&mut tiny_ce_test::Bundle)| {
+        let mut bundle = case.bundle();
+        change(bundle.probe("env"));
+        let done = case.run(&bundle);
+        let home = done.ok().lines().find_map(|line| line.strip_prefix("env: HOME="));
+        home.map(str::to_owned).expect("HOME")
+    };
+    assert_eq!(home(&|_| {}), "/root");
+    assert_eq!(home(&|bundle| drop(bundle.bind(file, "/etc/passwd", &["bind"]))), "/of/the/volume");
+    assert_eq!(home(&|bundle| drop(bundle.bind(dir, "/etc", &["rbind"]))), "/of/the/volume");
+    assert_eq!(home(&|bundle| drop(bundle.bind(dir, "/etc/x", &["rbind"]))), "/root");
+    let tmpfs = |options: &[&str]| json!({"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": options});
+    assert_eq!(home(&|bundle| drop(bundle.push("/mounts", tmpfs(&["tmpcopyup"])))), "/root");
+    assert_eq!(home(&|bundle| drop(bundle.push("/mounts", tmpfs(&["nodev"])))), "/");
+    assert_eq!(home(&|bundle| drop(bundle.push("/linux/maskedPaths", "/etc/passwd"))), "/");
 }
 
 #[test]

@@ -1,0 +1,280 @@
+//! config.json thrown together from parts, under tiny-ce and under runc: a program finds the same.
+//!
+//! Knows parts that both take; what a program is asked is beside_runc's.
+
+use crate::beside_runc::{SEEN, differences};
+use serde_json::{Value, json};
+use tiny_ce_test::{Bundle, Case, Need, full};
+
+/// Numbers that look random and are the same in each run: xorshift64.
+struct Dice(u64);
+
+impl Dice {
+    /// Below `sides`.
+    fn throw(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) as usize % sides
+    }
+
+    fn one<'t, T>(&mut self, of: &'t [T]) -> &'t T {
+        &of[self.throw(of.len())]
+    }
+
+    /// Each of them or not.
+    fn some<T: Clone>(&mut self, of: &[T]) -> Vec<T> {
+        of.iter().filter(|_| self.throw(2) == 0).cloned().collect()
+    }
+}
+
+/// A part of config.json, which is changed in a way that the dice say.
+type Part = fn(&mut Dice, &mut Bundle);
+
+const PARTS: [Part; 20] = [
+    user,
+    umask,
+    cwd,
+    env,
+    capabilities,
+    no_new_privileges,
+    oom_score,
+    rlimits,
+    root,
+    tmpfs,
+    bind,
+    copied_up,
+    fewer_namespaces,
+    user_namespace,
+    sysctl,
+    paths,
+    seccomp,
+    devices,
+    propagation,
+    resources,
+];
+
+fn user(dice: &mut Dice, bundle: &mut Bundle) {
+    let (uid, gid) = (*dice.one(&[0, 1, 1000, 60_000]), *dice.one(&[0, 5, 1000]));
+    let groups = dice.some(&[0, 5, 7, 1000]);
+    bundle.set("/process/user", json!({"uid": uid, "gid": gid, "additionalGids": groups}));
+}
+
+fn umask(dice: &mut Dice, bundle: &mut Bundle) {
+    bundle.set("/process/user/umask", *dice.one(&[0, 0o002, 0o027, 0o777]));
+}
+
+fn cwd(dice: &mut Dice, bundle: &mut Bundle) {
+    let dir = *dice.one(&["/tmp", "/etc", "/dev", "/not/there", "/tmp/../etc/", "/proc/self"]);
+    bundle.set("/process/cwd", dir);
+}
+
+fn env(dice: &mut Dice, bundle: &mut Bundle) {
+    for word in dice.some(&["HOME=/tmp", "A=", "A=b", "A=c", "LISTEN_FDS=1", "X=\u{e9} y", "_=1"]) {
+        bundle.push("/process/env", word);
+    }
+}
+
+fn capabilities(dice: &mut Dice, bundle: &mut Bundle) {
+    const ALL: [&str; 5] =
+        ["CAP_CHOWN", "CAP_NET_RAW", "CAP_SYS_ADMIN", "CAP_SETPCAP", "CAP_AUDIT_READ"];
+    let bounding = dice.some(&ALL);
+    let permitted = dice.some(&bounding);
+    let (effective, inheritable) = (dice.some(&permitted), dice.some(&permitted));
+    let ambient = dice.some(&inheritable);
+    let sets = json!({
+        "bounding": bounding, "permitted": permitted, "effective": effective,
+        "inheritable": inheritable, "ambient": ambient,
+    });
+    bundle.set("/process/capabilities", sets);
+}
+
+fn no_new_privileges(dice: &mut Dice, bundle: &mut Bundle) {
+    bundle.set("/process/noNewPrivileges", dice.throw(2) == 0);
+}
+
+fn oom_score(dice: &mut Dice, bundle: &mut Bundle) {
+    bundle.set("/process/oomScoreAdj", *dice.one(&[0, 1, 500, 1000]));
+}
+
+fn rlimits(dice: &mut Dice, bundle: &mut Bundle) {
+    let all = [
+        ("RLIMIT_CORE", 0, 0),
+        ("RLIMIT_NOFILE", 64, 512),
+        ("RLIMIT_NPROC", 100, 200),
+        ("RLIMIT_MEMLOCK", 4096, 65_536),
+        ("RLIMIT_STACK", 1 << 20, 2 << 20),
+        ("RLIMIT_RTPRIO", 0, 0),
+    ];
+    let some = dice.some(&all).into_iter();
+    let some = some.map(|(kind, soft, hard)| json!({"type": kind, "soft": soft, "hard": hard}));
+    bundle.set("/process/rlimits", some.collect::<Value>());
+}
+
+fn root(dice: &mut Dice, bundle: &mut Bundle) {
+    bundle.set("/root/readonly", dice.throw(2) == 0);
+}
+
+fn tmpfs(dice: &mut Dice, bundle: &mut Bundle) {
+    const WORDS: [&str; 11] = [
+        "ro",
+        "nosuid",
+        "noexec",
+        "nodev",
+        "noatime",
+        "nodiratime",
+        "strictatime",
+        "sync",
+        "dirsync",
+        "size=64k",
+        "nr_inodes=99",
+    ];
+    let mut options = dice.some(&WORDS);
+    let destination = *dice.one(&["/mnt", "/tmp", "/dev/here", "/a/b/c"]);
+    // runc 1.1 gives it the mode of what is there, even if another one is asked for.
+    if destination != "/tmp" && dice.throw(2) == 0 {
+        options.push("mode=1750");
+    }
+    let mount = json!({
+        "destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options,
+    });
+    // The first of two stays writable there, since it is the second that is found at its place.
+    let all = bundle.config["mounts"].as_array().into_iter().flatten();
+    if all.filter(|mount| mount["destination"] == destination).count() == 0 {
+        bundle.push("/mounts", mount);
+    }
+}
+
+fn bind(dice: &mut Dice, bundle: &mut Bundle) {
+    const WORDS: [&str; 7] = ["ro", "nosuid", "noexec", "nodev", "noatime", "rw", "private"];
+    let mut options = dice.some(&WORDS);
+    options.insert(0, *dice.one(&["bind", "rbind"]));
+    let (source, destinations) = *dice.one(&[
+        ("/etc", ["/mnt/etc", "/etc", "/x"]),
+        ("/etc/passwd", ["/etc/passwd", "/etc/new", "/x/y/z"]),
+        ("/dev", ["/mnt/dev", "/tmp", "/host"]),
+        ("/dev/null", ["/etc/passwd", "/etc/nothing", "/dev/nothing"]),
+    ]);
+    bundle.bind(source, *dice.one(&destinations), &options);
+}
+
+fn copied_up(_: &mut Dice, bundle: &mut Bundle) {
+    let mount = json!({
+        "destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "nodev"],
+    });
+    bundle.push("/mounts", mount);
+}
+
+fn fewer_namespaces(dice: &mut Dice, bundle: &mut Bundle) {
+    // The host's name stays what it is.
+    for kind in dice.some(&["ipc", "network", "cgroup"]) {
+        bundle.without_namespace(kind);
+    }
+}
+
+fn user_namespace(dice: &mut Dice, bundle: &mut Bundle) {
+    let map = json!([{"containerID": 0, "hostID": *dice.one(&[0, 100_000]), "size": 65_536}]);
+    bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    bundle.namespace("user", None);
+}
+
+fn sysctl(dice: &mut Dice, bundle: &mut Bundle) {
+    let all = [("kernel.msgmax", "4242"), ("kernel.shmmni", "99"), ("fs.mqueue.msg_max", "11")];
+    let some: serde_json::Map<String, Value> =
+        dice.some(&all).into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    bundle.set("/linux/sysctl", some);
+}
+
+fn paths(dice: &mut Dice, bundle: &mut Bundle) {
+    let all = ["/proc/scsi", "/proc/bus", "/etc/passwd", "/not/there", "/sys/firmware", "/tmp"];
+    bundle.set("/linux/maskedPaths", dice.some(&[&all[..], &["/etc"]].concat()));
+    // What is mounted below is read-only here, too, and not there.
+    bundle.set("/linux/readonlyPaths", dice.some(&all));
+}
+
+fn seccomp(dice: &mut Dice, bundle: &mut Bundle) {
+    let errno = *dice.one(&[1, 22, 122]);
+    let rule =
+        json!({"names": ["mkdirat", "mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno});
+    let filter = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]});
+    bundle.set("/linux/seccomp", filter);
+}
+
+fn devices(dice: &mut Dice, bundle: &mut Bundle) {
+    let all = [
+        json!({"path": "/dev/own", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640, "gid": 5}),
+        json!({"path": "/dev/fifo", "type": "p", "uid": 1000}),
+        json!({"path": "/dev/deep/disk", "type": "b", "major": 7, "minor": 0}),
+        json!({"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o600}),
+    ];
+    bundle.set("/linux/devices", dice.some(&all));
+}
+
+fn propagation(dice: &mut Dice, bundle: &mut Bundle) {
+    bundle.set("/linux/rootfsPropagation", *dice.one(&["private", "slave", "rprivate", "rslave"]));
+}
+
+fn resources(dice: &mut Dice, bundle: &mut Bundle) {
+    let parts = [
+        ("memory", json!({"limit": 64 << 20, "reservation": 32 << 20})),
+        ("memory", json!({"limit": 64 << 20, "swap": 128 << 20, "swappiness": 10})),
+        ("cpu", json!({"shares": 512, "quota": 50_000, "period": 100_000})),
+        ("cpu", json!({"quota": -1})),
+        ("cpu", json!({"cpus": "0"})),
+        ("pids", json!({"limit": 77})),
+        ("pids", json!({"limit": -1})),
+        ("blockIO", json!({"weight": 100})),
+    ];
+    for (key, value) in dice.some(&parts) {
+        bundle.set(&format!("/linux/resources/{key}"), value);
+    }
+}
+
+/// What more a program is asked here: the limits of its cgroup, of either version.
+const LIMITS: [&str; 9] = [
+    "memory/memory.limit_in_bytes",
+    "memory/memory.memsw.limit_in_bytes",
+    "memory/memory.soft_limit_in_bytes",
+    "memory/memory.swappiness",
+    "cpu/cpu.shares",
+    "cpu/cpu.cfs_quota_us",
+    "cpuset/cpuset.cpus",
+    "pids/pids.max",
+    "devices/devices.list",
+];
+
+#[test]
+fn a_program_finds_what_it_finds_under_runc() {
+    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+    let mut commands = SEEN.to_owned();
+    for file in LIMITS {
+        commands += &format!(" then cat /sys/fs/cgroup/{file}");
+    }
+    for dir in ["/dev", "/etc", "/tmp", "/a/b", "/x", "/mnt"] {
+        commands += &format!(" then list {dir} then stat {dir}");
+    }
+    for file in
+        ["/dev/own", "/dev/fifo", "/dev/deep/disk", "/dev/null", "/etc/passwd", "/not/there"]
+    {
+        commands += &format!(" then stat {file}");
+    }
+    commands += " then mounts";
+    let mut told = String::new();
+    for seed in 1..=if full() { 2_000 } else { 100 } {
+        // Two alike: neither runtime finds what the other one made.
+        let bundles = [(); 2].map(|()| {
+            let mut dice = Dice(seed * 0x9e37_79b9);
+            let mut bundle = case.bundle();
+            for _ in 0..1 + dice.throw(6) {
+                dice.one(&PARTS)(&mut dice, &mut bundle);
+            }
+            bundle.probe(&commands);
+            bundle
+        });
+        let found = differences(&case, bundles.each_ref());
+        if !found.is_empty() {
+            told += &format!("seed {seed}:\n{found}\n");
+        }
+    }
+    assert!(told.is_empty(), "{told}");
+}
