@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::interpreter;
 use crate::compile::identity::candidates;
-use crate::error::{Error, Result};
+use crate::error::{ErrnoName, Error, Result};
 use crate::spec::Process;
 use crate::sys::file;
 
@@ -80,7 +80,8 @@ fn look(root: &impl AsFd, path: &str) -> std::result::Result<(), String> {
             Some(libc::ENOENT) => "no such file or directory".to_owned(),
             Some(libc::ENOTDIR) => "not a directory".to_owned(),
             Some(libc::ELOOP) => "too many levels of symbolic links".to_owned(),
-            _ => e.to_string(),
+            Some(errno) => ErrnoName(errno).to_string(),
+            None => e.to_string(),
         };
         format!("stat {path}: {words}")
     })?;

@@ -34,14 +34,24 @@ pub fn read_small(path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes[..got]).into_owned())
 }
 
+/// How often a resolution that raced with a rename or a mount anywhere is tried (openat2(2), EAGAIN).
+const RACES: usize = 128;
+
 /// openat2(2) with these flags and this way of resolving.
 pub fn openat2(at: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
     let how = [flags as u64, 0, resolve];
-    // SAFETY: `how` is three words, the kernel's struct open_how of 24 bytes; `path` is a C string.
-    let result = unsafe {
-        libc::syscall(libc::SYS_openat2, at.as_raw_fd(), path.as_ptr(), how.as_ptr(), 24usize)
-    };
-    owned(result)
+    let mut tries = RACES;
+    loop {
+        // SAFETY: `how` is three words, the kernel's struct open_how of 24 bytes; `path` is a C string.
+        let result = unsafe {
+            libc::syscall(libc::SYS_openat2, at.as_raw_fd(), path.as_ptr(), how.as_ptr(), 24usize)
+        };
+        tries -= 1;
+        match owned(result) {
+            Err(e) if e.raw_os_error() == Some(libc::EAGAIN) && tries > 0 => {}
+            opened => return opened,
+        }
+    }
 }
 
 /// Name a path inside a root, following links inside it only.
@@ -165,4 +175,35 @@ pub fn has_capabilities(path: &Path) -> bool {
     let name = c"security.capability";
     // SAFETY: both are C strings; with a size of 0 nothing is written.
     unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0) > 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// The kernel gives up a path with `..` in it as soon as anything is renamed, anywhere.
+    #[test]
+    fn renames_elsewhere_are_no_failure() {
+        let dir = std::env::temp_dir().join(format!("tiny-ce-renames-{}", std::process::id()));
+        fs::create_dir_all(dir.join("here/a")).expect("a directory");
+        fs::write(dir.join("one"), "").expect("a file");
+        let root = open_path(&dir.join("here")).expect("a root");
+        let done = AtomicBool::new(false);
+        let failures = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    fs::rename(dir.join("one"), dir.join("other")).expect("a rename");
+                    fs::rename(dir.join("other"), dir.join("one")).expect("a rename");
+                }
+            });
+            let path = Path::new("a/../a/../a/../a");
+            let failures = (0..20_000).filter(|_| open_in_root(&root, path).is_err()).count();
+            done.store(true, Ordering::Relaxed);
+            failures
+        });
+        fs::remove_dir_all(&dir).expect("the directory");
+        assert_eq!(failures, 0);
+    }
 }

@@ -155,7 +155,8 @@ fn bind(dice: &mut Dice, bundle: &mut Bundle) {
         ("/dev", ["/mnt/dev", "/tmp", "/host"]),
         ("/dev/null", ["/etc/passwd", "/etc/nothing", "/dev/nothing"]),
     ]);
-    bundle.bind(source, *dice.one(&destinations), &options);
+    let destination = *dice.one(&destinations);
+    bundle.bind(source, destination, &options);
 }
 
 fn copied_up(_: &mut Dice, bundle: &mut Bundle) {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use tiny_ce_test::{Case, Need};
+use tiny_ce_test::{Bundle, Case, Need};
 
 #[test]
 fn a_read_only_root_is_read_only() {
@@ -149,7 +149,7 @@ fn a_tmpfs_is_as_large_as_asked_and_may_start_with_the_images_files() {
 }
 
 /// A tmpfs on /data, which was a volume before it.
-fn copied(bundle: &mut tiny_ce_test::Bundle, volume: &std::path::Path) {
+fn copied(bundle: &mut Bundle, volume: &std::path::Path) {
     bundle.bind(volume.to_str().expect("UTF-8"), "/data", &["bind"]).push(
         "/mounts",
         json!({"destination": "/data", "type": "tmpfs", "source": "tmpfs",
@@ -217,21 +217,21 @@ fn the_home_is_by_the_passwd_that_is_seen() {
     fs::write(dir.join("passwd"), "root:x:0:0::/of/the/volume:/bin/sh\n").expect("a file");
     let (dir, file) = (dir.to_str().expect("UTF-8"), dir.join("passwd"));
     let file = file.to_str().expect("UTF-8");
-    let home = |change: &dyn Fn(&mut tiny_ce_test::Bundle)| {
+    let home = |change: &dyn Fn(&mut Bundle) -> &mut Bundle| {
         let mut bundle = case.bundle();
         change(bundle.probe("env"));
         let done = case.run(&bundle);
         let home = done.ok().lines().find_map(|line| line.strip_prefix("env: HOME="));
         home.map(str::to_owned).expect("HOME")
     };
-    assert_eq!(home(&|_| {}), "/root");
-    assert_eq!(home(&|bundle| drop(bundle.bind(file, "/etc/passwd", &["bind"]))), "/of/the/volume");
-    assert_eq!(home(&|bundle| drop(bundle.bind(dir, "/etc", &["rbind"]))), "/of/the/volume");
-    assert_eq!(home(&|bundle| drop(bundle.bind(dir, "/etc/x", &["rbind"]))), "/root");
+    assert_eq!(home(&|bundle| bundle), "/root");
+    assert_eq!(home(&|bundle| bundle.bind(file, "/etc/passwd", &["bind"])), "/of/the/volume");
+    assert_eq!(home(&|bundle| bundle.bind(dir, "/etc", &["rbind"])), "/of/the/volume");
+    assert_eq!(home(&|bundle| bundle.bind(dir, "/etc/x", &["rbind"])), "/root");
     let tmpfs = |options: &[&str]| json!({"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": options});
-    assert_eq!(home(&|bundle| drop(bundle.push("/mounts", tmpfs(&["tmpcopyup"])))), "/root");
-    assert_eq!(home(&|bundle| drop(bundle.push("/mounts", tmpfs(&["nodev"])))), "/");
-    assert_eq!(home(&|bundle| drop(bundle.push("/linux/maskedPaths", "/etc/passwd"))), "/");
+    assert_eq!(home(&|bundle| bundle.push("/mounts", tmpfs(&["tmpcopyup"]))), "/root");
+    assert_eq!(home(&|bundle| bundle.push("/mounts", tmpfs(&["nodev"]))), "/");
+    assert_eq!(home(&|bundle| bundle.push("/linux/maskedPaths", "/etc/passwd")), "/");
 }
 
 #[test]

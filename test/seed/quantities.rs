@@ -86,23 +86,20 @@ fn a_quota_alone_is_seen_as_its_cap() {
     let mut container = case.create(&bundle);
     container.start();
     container.line("ready");
-    let measure = || {
-        let (begin, before) = (Instant::now(), usage_us(&case, &container));
+    let (begin, before) = (Instant::now(), usage_us(&case, &container));
+    // From the beginning on, each time: what is taken in advance, or taken away by others, is less
+    // and less of it.
+    let mut seen = Vec::new();
+    for _ in 0..10 {
         std::thread::sleep(Duration::from_secs(3));
         let spent = usage_us(&case, &container) - before;
-        100.0 * spent as f64 / begin.elapsed().as_micros() as f64
-    };
-    // On a machine with more to do than it has CPUs, the cap may not be reached at once.
-    let mut seen = Vec::new();
-    for _ in 0..5 {
-        let percent = measure();
-        seen.push(percent);
+        let percent = 100.0 * spent as f64 / begin.elapsed().as_micros() as f64;
         if (9.5..=10.5).contains(&percent) {
             return;
         }
-        assert!(percent < 10.5, "more than the cap of 10 %: {seen:?}");
+        seen.push(percent);
     }
-    panic!("not within 5 % of the cap of 10 %: {seen:?}");
+    panic!("not within 5 % of the cap of 10 %: {seen:.1?}");
 }
 
 #[test]
