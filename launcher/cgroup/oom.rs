@@ -179,8 +179,8 @@ impl OomCount {
         }
     }
 
-    /// The most that the program had in memory, in bytes, told at its end: half of the limit and more
-    /// is a reason, where nobody was quick enough to see it met.
+    /// The most that the program had in memory, in bytes, told at its end: half of the limit and
+    /// more is a reason, where nobody was quick enough to see it met.
     pub fn had_at_most(&mut self, bytes: u64) {
         self.judge(self.limit.is_some_and(|limit| bytes >= limit / 2));
     }

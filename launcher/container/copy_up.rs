@@ -4,8 +4,8 @@
 //! resolved it inside the rootfs, with what was mounted there before. Everything is done below
 //! descriptors, and links are never followed.
 //!
-//! A tmpfs of a user namespace has no other owners than those that are mapped there: what belongs to
-//! somebody else is nobody's, and is copied only if everybody may read it.
+//! A tmpfs of a user namespace has no other owners than those that are mapped there: what belongs
+//! to somebody else is nobody's, and is copied only if the container's root may read it.
 
 use std::ffi::CString;
 use std::io;
