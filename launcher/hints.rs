@@ -60,8 +60,8 @@ hints! {
     "open_tree" ENOENT about "linux.devices":
         "in a user namespace a device is the host's own, bound: the host has none at this path";
     "mkdirat" | "openat" EACCES about "mounts[":
-        "the rootfs is not the container's root's to write to: make there what is missing, or chown \
-         it to the ids that linux.uidMappings and linux.gidMappings give to root";
+        "the rootfs is not the container's root's to write to: make there what is missing, or \
+         chown it to the ids that linux.uidMappings and linux.gidMappings give to root";
     "symlinkat" EEXIST: "something else is there already, and a link does not take its place";
     "mknodat" EPERM: "nodes of devices can be made in the host's user namespace only";
     "pivot_root" EINVAL: "the root is not a mount that can be left: try --no-pivot";

@@ -34,7 +34,7 @@ pub fn read_small(path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes[..got]).into_owned())
 }
 
-/// How often a resolution that raced with a rename or a mount anywhere is tried (openat2(2), EAGAIN).
+/// How often a resolution that raced with a rename or a mount is tried (openat2(2), EAGAIN).
 const RACES: usize = 128;
 
 /// openat2(2) with these flags and this way of resolving.
@@ -42,7 +42,8 @@ pub fn openat2(at: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> io:
     let how = [flags as u64, 0, resolve];
     let mut tries = RACES;
     loop {
-        // SAFETY: `how` is three words, the kernel's struct open_how of 24 bytes; `path` is a C string.
+        // SAFETY: `how` is three words, the kernel's struct open_how of 24 bytes; `path` is a C
+        // string.
         let result = unsafe {
             libc::syscall(libc::SYS_openat2, at.as_raw_fd(), path.as_ptr(), how.as_ptr(), 24usize)
         };

@@ -161,7 +161,8 @@ fn bind(dice: &mut Dice, bundle: &mut Bundle) {
 
 fn copied_up(_: &mut Dice, bundle: &mut Bundle) {
     let mount = json!({
-        "destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "nodev"],
+        "destination": "/etc", "type": "tmpfs", "source": "tmpfs",
+        "options": ["tmpcopyup", "nodev"],
     });
     bundle.push("/mounts", mount);
 }
@@ -203,7 +204,8 @@ fn seccomp(dice: &mut Dice, bundle: &mut Bundle) {
 
 fn devices(dice: &mut Dice, bundle: &mut Bundle) {
     let all = [
-        json!({"path": "/dev/own", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640, "gid": 5}),
+        json!({"path": "/dev/own", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640,
+               "gid": 5}),
         json!({"path": "/dev/fifo", "type": "p", "uid": 1000}),
         json!({"path": "/dev/deep/disk", "type": "b", "major": 7, "minor": 0}),
         json!({"path": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 0o600}),

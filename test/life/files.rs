@@ -228,7 +228,10 @@ fn the_home_is_by_the_passwd_that_is_seen() {
     assert_eq!(home(&|bundle| bundle.bind(file, "/etc/passwd", &["bind"])), "/of/the/volume");
     assert_eq!(home(&|bundle| bundle.bind(dir, "/etc", &["rbind"])), "/of/the/volume");
     assert_eq!(home(&|bundle| bundle.bind(dir, "/etc/x", &["rbind"])), "/root");
-    let tmpfs = |options: &[&str]| json!({"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": options});
+    let tmpfs = |options: &[&str]| {
+        json!({"destination": "/etc", "type": "tmpfs", "source": "tmpfs",
+               "options": options})
+    };
     assert_eq!(home(&|bundle| bundle.push("/mounts", tmpfs(&["tmpcopyup"]))), "/root");
     assert_eq!(home(&|bundle| bundle.push("/mounts", tmpfs(&["nodev"]))), "/");
     assert_eq!(home(&|bundle| bundle.push("/linux/maskedPaths", "/etc/passwd")), "/");
