@@ -7,12 +7,12 @@ use tiny_ce_test::{Bundle, Case, Need};
 /// What a program sees of itself and of its surroundings. Not of signals: runc leaves those ignored
 /// that its caller ignored.
 pub(crate) const SEEN: &str = "ids then pid then caps then no_new_privs then seccomp then umask \
-    then cwd then env then args then limits then hostname then personality then scheduler then ioprio then affinity \
-    then oom then dumpable then thp then mempolicy then interfaces then list / then list \
-    /dev then list /proc/self/fd then stat /dev/pts/ptmx then stat /dev/null then stat \
-    /dev/shm then stat /tmp then readlink /dev/ptmx then readlink /dev/core then write \
-    /proc/sys/kernel/hostname x then cat /proc/sys/kernel/msgmax then mkdir /made then list \
-    /sys/firmware then list /proc/scsi then list /proc/acpi then processes";
+    then cwd then env then args then limits then hostname then personality then scheduler then \
+    ioprio then affinity then oom then dumpable then thp then mempolicy then interfaces then \
+    list / then list /dev then list /proc/self/fd then stat /dev/pts/ptmx then stat /dev/null then \
+    stat /dev/shm then stat /tmp then readlink /dev/ptmx then readlink /dev/core then \
+    write /proc/sys/kernel/hostname x then cat /proc/sys/kernel/msgmax then mkdir /made then \
+    list /sys/firmware then list /proc/scsi then list /proc/acpi then processes";
 
 /// Where ours is another on purpose, beside what is masked: cgroups of v1 are below a tmpfs that is
 /// read-only, as asked. Masks are the host's null device, which is verified, and not what the
