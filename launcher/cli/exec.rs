@@ -97,7 +97,7 @@ super::table::options! {
         "-u, --user UID[:GID]" user: Option<User>,
         /// Another supplementary group.
         "-g, --additional-gids GID" gids: Vec<Number<0, 4_294_967_294>>,
-        /// Another capability: bounding, effective and permitted.
+        /// Another capability: bounding, effective and permitted; ambient if it is inheritable.
         "-c, --cap CAPABILITY" cap: Vec<Capability>,
         /// With no_new_privs, even if the container is without.
         "--no-new-privs" no_new_privs: bool,
@@ -184,13 +184,15 @@ impl Changes {
         Ok(process)
     }
 
-    /// Not inheritable, and so not ambient: CVE-2022-29162.
+    /// Not inheritable (CVE-2022-29162), and ambient only if it is inheritable already.
     fn add_capabilities(&self, sets: &mut Capabilities) {
-        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
-            for Capability(name) in &self.cap {
-                if !set.contains(name) {
-                    set.push(name.clone());
-                }
+        for Capability(name) in &self.cap {
+            let mut all = vec![&mut sets.bounding, &mut sets.effective, &mut sets.permitted];
+            if sets.inheritable.contains(name) {
+                all.push(&mut sets.ambient);
+            }
+            for set in all.into_iter().filter(|set| !set.contains(name)) {
+                set.push(name.clone());
             }
         }
     }
@@ -247,6 +249,11 @@ mod tests {
         assert_eq!(sets.bounding, ["CAP_KILL", "CAP_CHOWN"]);
         assert_eq!(sets.effective, ["CAP_KILL", "CAP_CHOWN"]);
         assert!(sets.inheritable.is_empty() && sets.ambient.is_empty());
+        let mut heir = own();
+        let inheritable = vec!["CAP_CHOWN".to_owned()];
+        heir.capabilities = Some(Capabilities { inheritable, ..Default::default() });
+        let sets = applied("exec -c kill -c CHOWN web sh", Some(heir)).capabilities;
+        assert_eq!(sets.expect("sets").ambient, ["CAP_CHOWN"]);
         let user = applied("exec -u 7:9 web sh", Some(own())).user.expect("a user");
         assert_eq!((user.uid, user.gid), (7, 9));
     }

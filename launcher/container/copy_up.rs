@@ -35,8 +35,8 @@ pub fn copy_up(image: &OwnedFd, tmpfs: &OwnedFd, pid: i32) -> Result<()> {
     let owners = Owners { uids: maps::read(pid, "uid_map")?, gids: maps::read(pid, "gid_map")? };
     let copied = || {
         directory(&owners, &from, &to, DEEPEST)?;
-        let status = file::stat(&from)?;
-        copy::set_owner_and_mode(to.as_fd(), c"", owners.of(&status, owners.root()), &status)
+        // Its own mode is an option of the mount.
+        copy::set_owner(to.as_fd(), c"", owners.of(&file::stat(&from)?, owners.root()))
     };
     copied().map_err(|e: io::Error| match e.raw_os_error() {
         Some(errno) => Error::new(format!("tmpcopyup: {}", ErrnoName(errno))),

@@ -73,6 +73,9 @@ fn go(
     let init = running(&record, options)?;
     let spec = config(&directory)?;
     let mut process = process(spec.process.as_ref())?;
+    // Without a word about it, the kernel shall like it as much as the container's own.
+    process.oom_score_adj =
+        process.oom_score_adj.or(spec.process.as_ref().and_then(|own| own.oom_score_adj));
     activation::listen(&mut process.env, &options.listen);
     prepare::judge_process(&process)?;
     crate::host::security_of(&process)?;

@@ -97,17 +97,22 @@ pub fn node(at: BorrowedFd<'_>, name: &CStr, status: &libc::stat) -> io::Result<
     check(made.into()).map(drop)
 }
 
+/// The owner of an entry, or with an empty name of the descriptor itself.
+pub fn set_owner(at: BorrowedFd<'_>, name: &CStr, (uid, gid): (u32, u32)) -> io::Result<()> {
+    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
+    // SAFETY: `name` is a C string.
+    let owned = unsafe { libc::fchownat(at.as_raw_fd(), name.as_ptr(), uid, gid, flags) };
+    check(owned.into()).map(drop)
+}
+
 /// Owner and mode of an entry, or with an empty name of the descriptor itself.
 pub fn set_owner_and_mode(
     at: BorrowedFd<'_>,
     name: &CStr,
-    (uid, gid): (u32, u32),
+    owner: (u32, u32),
     status: &libc::stat,
 ) -> io::Result<()> {
-    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
-    // SAFETY: `name` is a C string.
-    let owned = unsafe { libc::fchownat(at.as_raw_fd(), name.as_ptr(), uid, gid, flags) };
-    check(owned.into())?;
+    set_owner(at, name, owner)?;
     if status.st_mode & libc::S_IFMT == libc::S_IFLNK {
         return Ok(());
     }

@@ -4,7 +4,7 @@
 
 use crate::beside_runc::{SEEN, differences};
 use serde_json::{Value, json};
-use tiny_ce_test::{Bundle, Case, Need, full};
+use tiny_ce_test::{Bundle, Case, Done, Need, full};
 
 /// Numbers that look random and are the same in each run: xorshift64.
 struct Dice(u64);
@@ -278,6 +278,128 @@ fn a_program_finds_what_it_finds_under_runc() {
         if !found.is_empty() {
             told += &format!("seed {seed}:\n{found}\n");
         }
+    }
+    assert!(told.is_empty(), "{told}");
+}
+
+/// Those of the parts that are a process's.
+const OF_PROCESSES: [Part; 6] = [user, cwd, env, capabilities, no_new_privileges, rlimits];
+
+/// What a process that joins is asked. Not its umask, which runc forgets.
+const JOINED: &str = "ids then caps then no_new_privs then seccomp then cwd then env then args \
+    then limits then hostname then oom then fds then dumpable then affinity then scheduler then \
+    thp then tty then mkdir /dev/shm/x then processes";
+
+/// Words of `exec` before the id, and the command after it.
+fn exec_words(dice: &mut Dice, bundle: &Bundle, other: &mut Bundle) -> [Vec<String>; 2] {
+    let mut options = vec!["exec".to_owned()];
+    let mut command = vec!["/probe".to_owned()];
+    if dice.throw(3) == 0 {
+        other.probe(JOINED);
+        for _ in 0..dice.throw(4) {
+            dice.one(&OF_PROCESSES)(dice, other);
+        }
+        let file = bundle.path().join("process.json");
+        std::fs::write(&file, other.config["process"].to_string()).expect("process.json");
+        options.extend(["--process".to_owned(), file.to_str().expect("UTF-8").to_owned()]);
+        return [options, Vec::new()];
+    }
+    command.extend(JOINED.split_whitespace().map(str::to_owned));
+    for (name, values) in [
+        ("--user", &["0", "1", "5:6", "1000:0", "60000"][..]),
+        ("--cwd", &["/etc", "/tmp", "/proc"]),
+        ("--env", &["A=b", "HOME=/x", "PATH=/", "E="]),
+        ("--env", &["A=c", "B=", "TERM=xterm"]),
+        ("--additional-gids", &["9", "0"]),
+        ("--additional-gids", &["7"]),
+        ("--cap", &["CAP_CHOWN", "CAP_SYS_ADMIN"]),
+        ("--cap", &["CAP_NET_RAW", "CAP_SETPCAP"]),
+    ] {
+        if dice.throw(3) == 0 {
+            let value = *dice.one(values);
+            options.extend([name.to_owned(), value.to_owned()]);
+        }
+    }
+    if dice.throw(4) == 0 {
+        options.push("--no-new-privs".to_owned());
+    }
+    [options, command]
+}
+
+/// Lines without what is by chance: descriptors' files, processes' numbers, the environment's
+/// order, and the soft limit of files, which a Go program raises for itself.
+fn joined(done: &Done) -> Vec<String> {
+    let shown = |line: &str| match line.split_once(": ") {
+        Some(("fd", fd)) => format!("fd: {}", fd.split(' ').next().unwrap_or_default()),
+        Some(("process", process)) => {
+            format!("process: {}", process.split(' ').next_back().unwrap_or_default())
+        }
+        Some(("limit.RLIMIT_NOFILE", both)) => {
+            format!("files: {}", both.split(' ').next_back().unwrap_or_default())
+        }
+        Some(("cwd", cwd)) if cwd.starts_with("/proc/") => "cwd: /proc/self".to_owned(),
+        _ => line.to_owned(),
+    };
+    let mut lines: Vec<String> = done.stdout.lines().map(shown).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_process_that_joins_finds_what_it_finds_under_runc() {
+    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+    let root = case.dir().join("runc");
+    let mut told = String::new();
+    for seed in 1..=if full() { 1_000 } else { 30 } {
+        let mut dice = Dice(0);
+        let bundles = [(); 2].map(|()| {
+            dice = Dice(seed * 0x9e37_79b9);
+            let mut bundle = case.bundle();
+            for _ in 0..1 + dice.throw(4) {
+                dice.one(&PARTS)(&mut dice, &mut bundle);
+            }
+            bundle.probe("pause");
+            bundle
+        });
+        let [path, other_path] =
+            bundles.each_ref().map(|it| it.path().to_str().expect("UTF-8").to_owned());
+        let id = case.id();
+        let runc = |words: &[&str]| {
+            let first = ["runc", "--root", root.to_str().expect("UTF-8")];
+            case.program(first.iter().chain(words))
+        };
+        let ours = |words: &[&str]| case.tiny_ce(words);
+        let other_id = case.id();
+        let run = ["run", "--detach", "--bundle"];
+        let made = [
+            ours(&[&run[..], &[&path, &id]].concat()),
+            runc(&[&run[..], &[&other_path, &other_id]].concat()),
+        ];
+        if made.iter().all(|done| done.code() == 0) {
+            for _ in 0..3 {
+                let words = exec_words(&mut dice, &bundles[0], &mut case.bundle());
+                let all = |id: &str| {
+                    let [options, command] = &words;
+                    let all = options.iter().map(String::as_str).chain([id]);
+                    all.chain(command.iter().map(String::as_str)).map(str::to_owned).collect()
+                };
+                let of = |id: &str| -> Vec<String> { all(id) };
+                let (own, other) = (of(&id), of(&other_id));
+                let own = ours(&own.iter().map(String::as_str).collect::<Vec<_>>());
+                let other = runc(&other.iter().map(String::as_str).collect::<Vec<_>>());
+                let (seen, there) = (joined(&own), joined(&other));
+                if (own.code(), &seen) != (other.code(), &there) {
+                    let more: Vec<_> = seen.iter().filter(|line| !there.contains(line)).collect();
+                    let less: Vec<_> = there.iter().filter(|line| !seen.contains(line)).collect();
+                    told += &format!(
+                        "seed {seed}: {words:?}\nours: {more:?} {}\nrunc: {less:?} {}\n",
+                        own.stderr, other.stderr
+                    );
+                }
+            }
+        }
+        ours(&["delete", "--force", &id]);
+        runc(&["delete", "--force", &other_id]);
     }
     assert!(told.is_empty(), "{told}");
 }
