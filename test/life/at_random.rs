@@ -4,7 +4,7 @@
 
 use crate::beside_runc::{SEEN, differences};
 use serde_json::{Value, json};
-use tiny_ce_test::{Bundle, Case, Done, Need, full};
+use tiny_ce_test::{Bundle, Case, Done, Need, full, slowness};
 
 /// Numbers that look random and are the same in each run: xorshift64.
 struct Dice(u64);
@@ -263,7 +263,7 @@ fn a_program_finds_what_it_finds_under_runc() {
     }
     commands += " then mounts";
     let mut told = String::new();
-    for seed in 1..=if full() { 2_000 } else { 100 } {
+    for seed in 1..=if full() { 2_000 } else { 100 / u64::from(slowness()) } {
         // Two alike: neither runtime finds what the other one made.
         let bundles = [(); 2].map(|()| {
             let mut dice = Dice(seed * 0x9e37_79b9);
@@ -350,7 +350,7 @@ fn a_process_that_joins_finds_what_it_finds_under_runc() {
     let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
     let root = case.dir().join("runc");
     let mut told = String::new();
-    for seed in 1..=if full() { 1_000 } else { 30 } {
+    for seed in 1..=if full() { 1_000 } else { 30 / u64::from(slowness()) } {
         let mut dice = Dice(0);
         let bundles = [(); 2].map(|()| {
             dice = Dice(seed * 0x9e37_79b9);
