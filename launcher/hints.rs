@@ -72,7 +72,9 @@ hints! {
         "without root's rights, groups can be set only where newgidmap has written the map";
     "prlimit64" EPERM:
         "a hard limit is raised with CAP_SYS_RESOURCE only: the caller's (ulimit -H) is the most";
-    "sched_setattr" EPERM: "real-time policies and lower nice values need CAP_SYS_NICE";
+    "sched_setattr" EPERM:
+        "real-time policies and lower nice values need CAP_SYS_NICE; in a cpu cgroup of version 1, \
+         real-time policies need linux.resources.cpu.realtimeRuntime too";
     "ioprio_set" EPERM: "the real-time class needs CAP_SYS_ADMIN or CAP_SYS_NICE";
     "write" EACCES about "oomScoreAdj": "a lower value than the caller's needs CAP_SYS_RESOURCE";
     "capset" | "prctl" EPERM:
