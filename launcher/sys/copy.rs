@@ -49,14 +49,21 @@ pub fn make_directory(at: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     check(unsafe { libc::mkdirat(at.as_raw_fd(), name.as_ptr(), 0o700) }.into()).map(drop)
 }
 
-/// A descriptor to read the regular file of that name.
-pub fn open_regular(at: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
-    openat2(at, name, libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK, BELOW)
+/// A regular file of that name, to be read. It is named first and then opened: opening a device
+/// that somebody has put in its place meanwhile may do something.
+///
+/// # Errors
+/// ESTALE if it is another thing.
+pub fn open_regular(at: BorrowedFd<'_>, name: &CStr) -> io::Result<File> {
+    let named = openat2(at, name, libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC, BELOW)?;
+    if super::file::mode(&named)? & libc::S_IFMT != libc::S_IFREG {
+        return Err(io::Error::from_raw_os_error(libc::ESTALE));
+    }
+    File::open(format!("/proc/self/fd/{}", named.as_raw_fd()))
 }
 
 /// A new regular file with the bytes of another.
-pub fn regular(from: OwnedFd, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    let mut source = File::from(from);
+pub fn regular(mut source: File, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     // SAFETY: `name` is a C string.
     let made = unsafe { libc::openat(to.as_raw_fd(), name.as_ptr(), flags, 0o600) };
