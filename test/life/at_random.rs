@@ -149,9 +149,17 @@ fn bind(dice: &mut Dice, bundle: &mut Bundle) {
     const WORDS: [&str; 7] = ["ro", "nosuid", "noexec", "nodev", "noatime", "rw", "private"];
     let mut options = dice.some(&WORDS);
     options.insert(0, *dice.one(&["bind", "rbind"]));
+    // Places of later mounts are made in what is bound: it is nobody else's.
+    let volume = bundle.path().join("volume");
+    std::fs::create_dir_all(volume.join("deep")).expect("a volume");
+    std::fs::write(volume.join("deep/file"), "text").expect("a file");
+    let passwd = "root:x:0:0::/of/the/volume:/bin/sh\nother:x:1:1::/of/another:/bin/sh\n";
+    std::fs::write(volume.join("passwd"), passwd).expect("a file");
+    let volume = volume.to_str().expect("UTF-8").to_owned();
+    let file = format!("{volume}/passwd");
     let (source, destinations) = *dice.one(&[
-        ("/etc", ["/mnt/etc", "/etc", "/x"]),
-        ("/etc/passwd", ["/etc/passwd", "/etc/new", "/x/y/z"]),
+        (volume.as_str(), ["/mnt/etc", "/etc", "/x"]),
+        (file.as_str(), ["/etc/passwd", "/etc/new", "/x/y/z"]),
         ("/dev", ["/mnt/dev", "/tmp", "/host"]),
         ("/dev/null", ["/etc/passwd", "/etc/nothing", "/dev/nothing"]),
     ]);
