@@ -348,7 +348,9 @@ fn joined(done: &Done) -> Vec<String> {
         Some(("cwd", cwd)) if cwd.starts_with("/proc/") => "cwd: /proc/self".to_owned(),
         _ => line.to_owned(),
     };
-    let mut lines: Vec<String> = done.stdout.lines().map(shown).collect();
+    // runc's first process need not be the program yet.
+    let lines = done.stdout.lines().filter(|line| !line.contains("runc:["));
+    let mut lines: Vec<String> = lines.map(shown).collect();
     lines.sort();
     lines
 }
