@@ -28,7 +28,9 @@ pub fn passwd_to_be(prepared: &Prepared, rootfs: &Path) -> Passwd {
     for (mount, source) in prepared.spec.mounts.iter().zip(&prepared.host.sources) {
         // Names only: a link on the way to it is the image's own affair.
         let Ok(below) = Path::new(FILE).strip_prefix(&mount.destination) else { continue };
+        let has = |option: &str| mount.options.iter().any(|word| word == option);
         found = match source {
+            _ if has("remount") => found,
             // Without the link's target, a link is nowhere.
             Some(source) => std::fs::canonicalize(&source.path).ok().and_then(|source| {
                 if below.as_os_str().is_empty() {
@@ -36,7 +38,7 @@ pub fn passwd_to_be(prepared: &Prepared, rootfs: &Path) -> Passwd {
                 }
                 Some((source, below.to_owned()))
             }),
-            None if mount.options.iter().any(|word| word == "tmpcopyup") => found,
+            None if has("tmpcopyup") => found,
             None => None,
         };
     }

@@ -235,6 +235,9 @@ fn the_home_is_by_the_passwd_that_is_seen() {
     };
     assert_eq!(home(&|bundle| bundle.push("/mounts", tmpfs(&["tmpcopyup"]))), "/root");
     assert_eq!(home(&|bundle| bundle.push("/mounts", tmpfs(&["nodev"]))), "/");
+    let again = json!({"destination": "/etc", "options": ["remount", "ro"]});
+    let twice = home(&|bundle| bundle.bind(dir, "/etc", &["bind"]).push("/mounts", again.clone()));
+    assert_eq!(twice, "/of/the/volume");
     assert_eq!(home(&|bundle| bundle.push("/linux/maskedPaths", "/etc/passwd")), "/");
 }
 
