@@ -135,8 +135,9 @@ fn life(case: &Case, bundle: &Bundle, seed: u64) {
         if hit {
             allowed.insert(state);
             allowed.extend(to);
+            // Between its state and its commit, init ends, and the state is there.
             if words == ["create"] && state == Absent {
-                allowed.extend([Broken, Damaged]);
+                allowed.extend([Broken, Damaged, Stopped]);
             }
             // It stops first, and takes away file by file then.
             if words[0] == "delete" && to.is_some() {
