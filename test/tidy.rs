@@ -125,8 +125,10 @@ fn unsafe_is_in_the_system_call_files() {
 fn a_lint_is_switched_off_for_a_reason() {
     let mut broken = Vec::new();
     for file in sources(&[".rs"]) {
-        for opening in ["#[allow(", "#![allow(", "#[expect(", "#![expect("] {
-            for (at, _) in file.text.match_indices(opening).filter(|_| file.path != OWN) {
+        // Put together, or it would find itself here.
+        for opening in ["allow", "expect"].map(|word| [format!("#[{word}("), format!("#![{word}(")])
+        {
+            for (at, _) in opening.iter().flat_map(|text| file.text.match_indices(text.as_str())) {
                 let attribute = file.text[at..].split(")]").next().unwrap_or_default();
                 if !attribute.contains("reason =") {
                     broken.push(format!("{}: {}", file.path, attribute.trim()));

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tiny_ce_test::{Bundle, Case, Fault, Whose, full, run, sweep};
+use tiny_ce_test::{Bundle, Case, Dice, Fault, Whose, full, run, sweep};
 
 use crate::verdict::{make, one_line};
 
@@ -54,18 +54,6 @@ const VERBS: &[Verb] = &[
     ),
 ];
 
-/// xorshift64*, Vigna 2016.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % below
-    }
-}
-
 /// What is there, asked of nobody but `state`.
 #[track_caller]
 fn look(case: &Case, id: &str) -> State {
@@ -104,14 +92,14 @@ fn settles(case: &Case, id: &str, allowed: &BTreeSet<State>, what: &str) -> Stat
 
 /// One life of a dozen verbs.
 fn life(case: &Case, bundle: &Bundle, seed: u64) {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let id = case.id();
     let mut state = Absent;
     let mut story = vec![format!("TINY_CE_SEED={seed}")];
     // A container that was paused before its start is created again, not running.
     let mut started = false;
     for _ in 0..14 {
-        let (words, leads) = VERBS[dice.roll(VERBS.len())];
+        let (words, leads) = VERBS[dice.throw(VERBS.len())];
         let mut command = match words {
             ["create"] => make(case, words, bundle, &id),
             ["exec"] => case.command(["exec", &id, "/probe", "exit", "0"]),
@@ -119,7 +107,7 @@ fn life(case: &Case, bundle: &Bundle, seed: u64) {
             ["kill", signal] => case.command(["kill", &id, signal]),
             words => case.command([words, &[id.as_str()]].concat()),
         };
-        let killed = (dice.roll(3) == 0).then(|| 1 + dice.roll(500));
+        let killed = (dice.throw(3) == 0).then(|| 1 + dice.throw(500));
         let to = leads.iter().find(|(from, _)| *from == state).map(|(_, to)| *to);
         let to = if words == ["resume"] && !started { to.and(Some(Created)) } else { to };
         story.push(format!("{state:?} {} {killed:?}", words.join(" ")));

@@ -2,31 +2,9 @@
 //!
 //! Knows parts that both take; what a program is asked is beside_runc's.
 
-use crate::beside_runc::{SEEN, differences};
+use crate::beside_runc::{SEEN, differences, joined};
 use serde_json::{Value, json};
-use tiny_ce_test::{Bundle, Case, Done, Need, full, slowness};
-
-/// Numbers that look random and are the same in each run: xorshift64.
-struct Dice(u64);
-
-impl Dice {
-    /// Below `sides`.
-    fn throw(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 20) as usize % sides
-    }
-
-    fn one<'t, T>(&mut self, of: &'t [T]) -> &'t T {
-        &of[self.throw(of.len())]
-    }
-
-    /// Each of them or not.
-    fn some<T: Clone>(&mut self, of: &[T]) -> Vec<T> {
-        of.iter().filter(|_| self.throw(2) == 0).cloned().collect()
-    }
-}
+use tiny_ce_test::{Bundle, Case, Dice, Need, full, slowness};
 
 /// A part of config.json, which is changed in a way that the dice say.
 type Part = fn(&mut Dice, &mut Bundle);
@@ -132,15 +110,18 @@ fn tmpfs(dice: &mut Dice, bundle: &mut Bundle) {
     let mut options = dice.some(&WORDS);
     let destination = *dice.one(&["/mnt", "/tmp", "/dev/here", "/a/b/c"]);
     // runc 1.1 gives it the mode of what is there, even if another one is asked for.
-    if destination != "/tmp" && dice.throw(2) == 0 {
+    if ["/dev/here", "/a/b/c"].contains(&destination) && dice.throw(2) == 0 {
         options.push("mode=1750");
     }
     let mount = json!({
         "destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options,
     });
-    // The first of two stays writable there, since it is the second that is found at its place.
-    let all = bundle.config["mounts"].as_array().into_iter().flatten();
-    if all.filter(|mount| mount["destination"] == destination).count() == 0 {
+    // What comes later at a place, or above it, is not the same there: the first of two stays
+    // writable, and the mode is that of a directory that was only made to mount on.
+    let below = |mount: &Value| {
+        mount["destination"].as_str().is_some_and(|place| place.starts_with(destination))
+    };
+    if !bundle.config["mounts"].as_array().into_iter().flatten().any(below) {
         bundle.push("/mounts", mount);
     }
 }
@@ -274,7 +255,7 @@ fn a_program_finds_what_it_finds_under_runc() {
     for seed in 1..=if full() { 2_000 } else { 100 / u64::from(slowness()) } {
         // Two alike: neither runtime finds what the other one made.
         let bundles = [(); 2].map(|()| {
-            let mut dice = Dice(seed * 0x9e37_79b9);
+            let mut dice = Dice::new(seed * 0x9e37_79b9);
             let mut bundle = case.bundle();
             for _ in 0..1 + dice.throw(6) {
                 dice.one(&PARTS)(&mut dice, &mut bundle);
@@ -334,36 +315,15 @@ fn exec_words(dice: &mut Dice, bundle: &Bundle, other: &mut Bundle) -> [Vec<Stri
     [options, command]
 }
 
-/// Lines without what is by chance: descriptors' files, processes' numbers, the environment's
-/// order, and the soft limit of files, which a Go program raises for itself.
-fn joined(done: &Done) -> Vec<String> {
-    let shown = |line: &str| match line.split_once(": ") {
-        Some(("fd", fd)) => format!("fd: {}", fd.split(' ').next().unwrap_or_default()),
-        Some(("process", process)) => {
-            format!("process: {}", process.split(' ').next_back().unwrap_or_default())
-        }
-        Some(("limit.RLIMIT_NOFILE", both)) => {
-            format!("files: {}", both.split(' ').next_back().unwrap_or_default())
-        }
-        Some(("cwd", cwd)) if cwd.starts_with("/proc/") => "cwd: /proc/self".to_owned(),
-        _ => line.to_owned(),
-    };
-    // runc's first process need not be the program yet.
-    let lines = done.stdout.lines().filter(|line| !line.contains("runc:["));
-    let mut lines: Vec<String> = lines.map(shown).collect();
-    lines.sort();
-    lines
-}
-
 #[test]
 fn a_process_that_joins_finds_what_it_finds_under_runc() {
     let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
     let root = case.dir().join("runc");
     let mut told = String::new();
     for seed in 1..=if full() { 1_000 } else { 30 / u64::from(slowness()) } {
-        let mut dice = Dice(0);
+        let mut dice = Dice::new(0);
         let bundles = [(); 2].map(|()| {
-            dice = Dice(seed * 0x9e37_79b9);
+            dice = Dice::new(seed * 0x9e37_79b9);
             let mut bundle = case.bundle();
             for _ in 0..1 + dice.throw(4) {
                 dice.one(&PARTS)(&mut dice, &mut bundle);

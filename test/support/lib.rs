@@ -6,6 +6,7 @@
 
 mod bundle;
 mod case;
+mod dice;
 mod fault;
 mod leak;
 mod needs;
@@ -15,6 +16,7 @@ mod sweep;
 
 pub use bundle::{Bundle, default_config};
 pub use case::{Case, Container};
+pub use dice::Dice;
 pub use fault::{Call, Fault, Faulted, Whose};
 pub use needs::{Need, cgroup_v2, met, skip};
 pub use probe::{floor, probe};

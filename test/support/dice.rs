@@ -1,0 +1,29 @@
+//! Numbers that look random and are the same for the same seed.
+
+/// xorshift64*, Vigna 2016.
+pub struct Dice(u64);
+
+impl Dice {
+    /// Of this seed; 0, from which nothing comes, is taken for another.
+    pub fn new(seed: u64) -> Dice {
+        Dice(seed.max(1))
+    }
+
+    /// A number below `sides`.
+    pub fn throw(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % sides
+    }
+
+    /// One of them.
+    pub fn one<'t, T>(&mut self, of: &'t [T]) -> &'t T {
+        &of[self.throw(of.len())]
+    }
+
+    /// Each of them or not.
+    pub fn some<T: Clone>(&mut self, of: &[T]) -> Vec<T> {
+        of.iter().filter(|_| self.throw(2) == 0).cloned().collect()
+    }
+}
