@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use crate::errno::ErrnoName;
+
 /// A failure, told once, in the words of the user's own file and of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -94,19 +96,3 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// An errno by name, then in the kernel's words: `EPERM (Operation not permitted)`.
-pub struct ErrnoName(
-    /// The kernel's number, positive.
-    pub i32,
-);
-
-impl fmt::Display for ErrnoName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let errno = syscalls::Errno::new(self.0);
-        match (errno.name(), errno.description()) {
-            (Some(name), Some(words)) => write!(f, "{name} ({words})"),
-            _ => write!(f, "errno {}", self.0),
-        }
-    }
-}

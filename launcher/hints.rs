@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::error::ErrnoName;
+use crate::errno::ErrnoName;
 
 /// One row of the catalogue.
 pub struct Hint {

@@ -7,6 +7,7 @@ pub mod compile;
 pub mod container;
 mod criu;
 pub mod doctor;
+pub mod errno;
 pub mod error;
 pub mod features;
 pub mod hints;

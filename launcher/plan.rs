@@ -9,7 +9,8 @@ use tiny_ce_init::step::{Header, Plan as Steps};
 use tiny_ce_init::wire::Sink;
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
-use crate::error::{ErrnoName, Error, Result};
+use crate::errno::ErrnoName;
+use crate::error::{Error, Result};
 
 /// What the launcher opens and init finds in a slot before its first step.
 #[derive(Debug, Clone, PartialEq, Eq)]

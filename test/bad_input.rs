@@ -330,7 +330,8 @@ fn what_is_written_is_read_the_same() {
         let text = spec::to_json(&spec).expect("JSON");
         assert_eq!(json::read::<Spec>(text.as_bytes()).expect("our own"), spec);
         let allow = Allow { host_root: true, ..Allow::default() };
-        assert_eq!(check(&spec, allow).violations, [], "{text}");
+        let found = check(&spec, allow);
+        assert_eq!((found.violations, found.warnings), Default::default(), "{text}");
     }
 }
 
@@ -344,6 +345,10 @@ fn written(name: &str, words: &[&str]) -> serde_json::Value {
     // Each runtime has a version of its own, and calls the container by its own name.
     value["ociVersion"] = spec::default::VERSION.into();
     value["hostname"] = "tiny-ce".into();
+    // Before 1.2 runc wrote ambient capabilities, which have no effect without inheritable ones.
+    if let Some(sets) = value["process"]["capabilities"].as_object_mut() {
+        sets.remove("ambient");
+    }
     value
 }
 

@@ -270,6 +270,10 @@ fn what_spec_writes_is_valid() {
         let written = std::fs::read_to_string(&file).expect("config.json");
         let printed = stdout(&[&["spec", "-f", "-"], &words[1..]].concat());
         assert_eq!(written, printed, "{words:?}");
+        // Without a warning; the bundle of another root file system than the host's.
+        let bundle_s_own = written.replace("\"path\": \"/\"", "\"path\": \"rootfs\"");
+        scratch.file("own.json", &bundle_s_own);
+        stdout(&["validate", dir, "-f", "own.json"]);
 
         let output = tiny_ce(&bundle);
         let errors = String::from_utf8_lossy(&output.stderr);

@@ -12,7 +12,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::maps;
-use crate::error::{ErrnoName, Error, Result};
+use crate::errno::ErrnoName;
+use crate::error::{Error, Result};
 use crate::spec::IdMapping;
 use crate::sys::user::{self, FilesAs};
 use crate::sys::{copy, file};

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::interpreter;
 use crate::compile::identity::candidates;
-use crate::error::{ErrnoName, Error, Result};
+use crate::errno::ErrnoName;
+use crate::error::{Error, Result};
 use crate::spec::Process;
 use crate::sys::file;
 

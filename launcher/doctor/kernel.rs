@@ -5,7 +5,7 @@ use std::io;
 use super::user::Caller;
 use super::{Finding, text};
 use crate::compile::namespaces::flag;
-use crate::error::ErrnoName;
+use crate::errno::ErrnoName;
 use crate::spec::NamespaceKind;
 use crate::sys::{cgroupfs, mount, probe, seccomp};
 

@@ -18,7 +18,8 @@ use netlink_packet_route::route::RouteMessage;
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use crate::error::{ErrnoName, Error};
+use crate::errno::ErrnoName;
+use crate::error::Error;
 
 /// The kernel fills at most this much of a buffer with one part of a dump (netlink_dump).
 const PART_BYTES: usize = 32 << 10;

@@ -9,7 +9,7 @@ use super::arch::Arch;
 use super::ranges::{Range, lookup};
 use super::rules::{Condition, Decision, Verdict};
 use super::{Filter, Tables, names, verdict};
-use crate::error::ErrnoName;
+use crate::errno::ErrnoName;
 use crate::spec::SeccompOperator;
 
 /// Columns of a line.

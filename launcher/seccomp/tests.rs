@@ -161,20 +161,20 @@ fn the_listing_tells_every_rule() {
     let expected = "\
 x86_64:
   allow: execve
-  errno ENOSYS (Invalid system call number): clone3
+  errno ENOSYS (Function not implemented): clone3
   socket if arg0 != 0x28 and arg1 & 0xf == 0x2: log
   socket otherwise: errno EPERM (Operation not permitted)
   any other: errno EPERM (Operation not permitted)
-  any newer than clone3 (435): errno ENOSYS (Invalid system call number)
+  any newer than clone3 (435): errno ENOSYS (Function not implemented)
 x86:
   allow: execve
-  errno ENOSYS (Invalid system call number): clone3
+  errno ENOSYS (Function not implemented): clone3
   socket if arg0 != 0x28 and arg1 & 0xf == 0x2: log
   socket otherwise: errno EPERM (Operation not permitted)
   socketcall if arg0 == 0x1 and arg1 & 0xf == 0x2: log
   socketcall otherwise: errno EPERM (Operation not permitted)
   any other: errno EPERM (Operation not permitted)
-  any newer than clone3 (435): errno ENOSYS (Invalid system call number)
+  any newer than clone3 (435): errno ENOSYS (Function not implemented)
 any other architecture: kill thread
 ";
     assert_eq!(disassemble(&x86_64(&text)), expected);

@@ -93,8 +93,9 @@ fn process() -> Process {
             bounding: names.clone(),
             effective: names.clone(),
             inheritable: Vec::new(),
-            permitted: names.clone(),
-            ambient: names,
+            permitted: names,
+            // Without inheritable ones there are no ambient ones (capabilities(7)).
+            ambient: Vec::new(),
         }),
         rlimits: vec![Rlimit {
             kind: "RLIMIT_NOFILE".to_owned(),
