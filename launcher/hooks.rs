@@ -4,9 +4,12 @@
 //! launched, given the state, listened to, and killed with all of its group when its time is up.
 //! Knows neither when hooks are run nor what follows from a failure.
 
+use std::borrow::Cow;
+use std::ffi::CString;
 use std::fmt::Write as _;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,7 +33,7 @@ pub struct Scene<'a> {
     pub program: BorrowedFd<'a>,
     /// The state in JSON: all that they find on standard input.
     pub state: &'a [u8],
-    /// Their working directory.
+    /// Where relative paths begin, and the working directory where the place has no other.
     pub bundle: &'a Path,
 }
 
@@ -43,6 +46,8 @@ pub enum Place<'a> {
     Container {
         /// Init.
         pid: i32,
+        /// The working directory: the root that is to be, with all that is mounted on it.
+        rootfs: &'a Path,
     },
     /// As the container's process: in its namespaces, its root and its cgroups, as its user, with
     /// its capabilities and its filter. The program is one of the image's and trusted no more.
@@ -59,6 +64,8 @@ pub struct Confined<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The `tasks` files of its groups in cgroup v1.
     pub tasks: &'a [OwnedFd],
+    /// The environment of the process, for a hook that has none of its own.
+    pub environment: &'a [CString],
     /// Takes the pid of each hook and the listener of its filter, if the filter notifies.
     pub listener: &'a dyn Fn(i32, OwnedFd) -> Result<()>,
 }
@@ -68,7 +75,8 @@ pub struct Confined<'a> {
 /// `kind` is the list's name in config.json. The error names the hook, how it ended, and what it
 /// said last.
 pub fn run(kind: &str, hooks: &[Hook], scene: &Scene<'_>, place: Place<'_>) -> Result<()> {
-    hooks.iter().enumerate().try_for_each(|(index, hook)| one(kind, index, hook, scene, place))
+    let one = |(index, hook)| one(kind, index, hook, scene, place);
+    hooks.iter().enumerate().try_for_each(one)
 }
 
 /// Run all hooks in the launcher's namespaces; those that fail are warned of.
@@ -82,6 +90,12 @@ pub fn run_all(kind: &str, hooks: &[Hook], scene: &Scene<'_>) {
 
 fn one(kind: &str, index: usize, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> Result<()> {
     let field = format!("hooks.{kind}[{index}]");
+    // runc's words, by which engines know that a hook is what failed.
+    let failed = |e: Error| e.within(format_args!("error running {kind} hook #{index}"));
+    to_its_end(&field, hook, scene, place).map_err(failed)
+}
+
+fn to_its_end(field: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> Result<()> {
     let name = format!("{field} {:?}", hook.path);
     let seconds = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok());
     let deadline = seconds.and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));
@@ -110,10 +124,10 @@ struct Entry {
 }
 
 impl Entry {
-    fn find(name: &str, hook: &Hook, place: Place<'_>) -> Result<Entry> {
+    fn find(name: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> Result<Entry> {
         let pid = match place {
             Place::Runtime => return Ok(Entry::default()),
-            Place::Container { pid } => pid,
+            Place::Container { pid, .. } => pid,
             Place::Process(confined) => confined.pid,
         };
         let namespaces = join::namespaces(pid).map_err(|e| e.within(name))?;
@@ -122,7 +136,7 @@ impl Entry {
         }
         let process = process::pidfd_open(pid).map_err(|e| Error::io(name, "pidfd_open", &e))?;
         let program = match place {
-            Place::Container { .. } => unseen_program(name, &hook.path, pid)?,
+            Place::Container { .. } => unseen_program(name, &path(hook, scene, place), pid)?,
             _ => None,
         };
         Ok(Entry { process: Some(process), namespaces, program })
@@ -144,16 +158,20 @@ fn unseen_program(name: &str, path: &str, pid: i32) -> Result<Option<OwnedFd>> {
 /// Clone init, which becomes the hook.
 fn launch<'a>(name: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> Result<Running<'a>> {
     let failed = |call| move |e: io::Error| Error::io(name, call, &e);
-    let entry = Entry::find(name, hook, place)?;
+    let entry = Entry::find(name, hook, scene, place)?;
     let confined = match place {
         Place::Process(confined) => Some(confined),
         _ => None,
     };
     let tasks = confined.map_or(&[][..], |confined| confined.tasks);
+    let cwd = match place {
+        Place::Container { rootfs, .. } => rootfs,
+        _ => scene.bundle,
+    };
     let plan = hook::compile(&Request {
         name,
-        path: &hook.path,
-        cwd: &scene.bundle.to_string_lossy(),
+        path: &path(hook, scene, place),
+        cwd: &cwd.to_string_lossy(),
         namespaces: &entry.namespaces,
         preloaded: entry.program.is_some(),
         confined: confined
@@ -172,7 +190,7 @@ fn launch<'a>(name: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> R
         cgroup: confined.and_then(|confined| confined.cgroup),
         program: scene.program,
         argv: &args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?,
-        envp: &hook.env.iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>>>()?,
+        envp: &environment(hook, place)?,
         descriptors: &opened.map(|fd| fd.as_raw_fd()).collect::<Vec<RawFd>>(),
         die_with_parent: true,
     })
@@ -183,6 +201,33 @@ fn launch<'a>(name: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> R
     channel::send(&ours, &plan.bytes)?;
     running.until_executed((name, hook), &plan, &ours, confined)?;
     Ok(running)
+}
+
+/// The program. A relative path begins at the bundle; that of a program of the image, wherever the
+/// container's process is.
+fn path<'a>(hook: &'a Hook, scene: &Scene<'_>, place: Place<'_>) -> Cow<'a, str> {
+    match place {
+        Place::Process(_) => Cow::Borrowed(&hook.path),
+        _ if hook.path.starts_with('/') => Cow::Borrowed(&hook.path),
+        _ => Cow::Owned(scene.bundle.join(&hook.path).to_string_lossy().into_owned()),
+    }
+}
+
+/// What the hook says; if it says nothing, what the launcher or the container's process has.
+fn environment(hook: &Hook, place: Place<'_>) -> Result<Vec<CString>> {
+    match (&hook.env, place) {
+        (Some(env), _) => env.iter().map(|entry| c_string(entry)).collect(),
+        (None, Place::Process(confined)) => Ok(confined.environment.to_vec()),
+        (None, _) => {
+            let entries = std::env::vars_os().map(|(mut entry, value)| {
+                entry.push("=");
+                entry.push(value);
+                CString::new(entry.into_vec())
+            });
+            // There is no NUL in what the kernel handed over.
+            Ok(entries.flatten().collect())
+        }
+    }
 }
 
 /// A hook, or init on the way to becoming one. Dropped, it is killed with its group, and reaped.

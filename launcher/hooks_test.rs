@@ -19,6 +19,9 @@ fn program() -> &'static OwnedFd {
     PROGRAM.get_or_init(|| sys::file::sealed_executable(c"tiny-ce-init", INIT).unwrap())
 }
 
+/// How the error of the first hook begins, as runc's does.
+const FIRST: &str = "error running createRuntime hook #0: ";
+
 /// A directory with hooks in it, gone with the test.
 struct Ground(PathBuf);
 
@@ -66,6 +69,11 @@ impl Ground {
         Hook { path: "/bin/dd".into(), args, ..Hook::default() }
     }
 
+    /// Runs in the container of `init`, with this directory for its root.
+    fn inside(&self, init: &Init) -> Place<'_> {
+        Place::Container { pid: init.0.pid, rootfs: &self.0 }
+    }
+
     fn run_with(&self, hooks: &[Hook], state: &[u8], place: Place<'_>) -> Result<()> {
         let scene = Scene { program: program().as_fd(), state, bundle: &self.0 };
         run("createRuntime", hooks, &scene, place)
@@ -76,7 +84,7 @@ impl Ground {
     }
 
     fn error(&self, hook: Hook) -> (String, String) {
-        let name = format!("hooks.createRuntime[0] {:?}", hook.path);
+        let name = format!("{FIRST}hooks.createRuntime[0] {:?}", hook.path);
         let error = self.run(&[hook]).unwrap_err();
         let text = error.line().strip_prefix(&name).expect("the hook's name comes first");
         (text.to_owned(), error.to_string())
@@ -110,7 +118,10 @@ fn the_first_failure_stops_and_tells_its_output() {
     let hooks = [ground.hook("echo 1 >>log"), ground.hook(body), ground.hook("echo 3 >>log")];
     let error = ground.run(&hooks).unwrap_err();
     let path = &hooks[1].path;
-    let text = format!("hooks.createRuntime[1] {path:?}: exit status 3: no \\u{{1b}}[31mGPU");
+    let text = format!(
+        "error running createRuntime hook #1: hooks.createRuntime[1] {path:?}: exit status 3: \
+         no \\u{{1b}}[31mGPU"
+    );
     assert_eq!(error.line(), text);
     let shown: String = (12..=30).map(|n| format!("  | {n}\n")).collect();
     assert_eq!(error.to_string(), format!("{text}\n{shown}  | no \\u{{1b}}[31mGPU"));
@@ -203,7 +214,7 @@ fn a_daemon_that_holds_the_output_does_not_block() {
 fn environment_and_arguments_are_exact() {
     let ground = Ground::new();
     let copy = |out, file| Hook {
-        env: ["B=2", "A=1", "A=again", "odd"].map(str::to_owned).to_vec(),
+        env: Some(["B=2", "A=1", "A=again", "odd"].map(str::to_owned).to_vec()),
         ..ground.copy(out, file)
     };
     ground.run(&[copy("env", "environ"), copy("args", "cmdline")]).unwrap();
@@ -215,9 +226,33 @@ fn environment_and_arguments_are_exact() {
 #[test]
 fn without_args_the_path_is_the_name() {
     let ground = Ground::new();
-    let hook = ground.hook("echo $0 $# ${HOME-none} >name");
+    let hook = ground.hook("echo $0 $# >name");
     ground.run(std::slice::from_ref(&hook)).unwrap();
-    assert_eq!(ground.read("name"), format!("{} 0 none\n", hook.path));
+    assert_eq!(ground.read("name"), format!("{} 0\n", hook.path));
+}
+
+#[test]
+fn without_env_the_environment_is_the_launchers() {
+    let ground = Ground::new();
+    let empty = Hook { env: Some(Vec::new()), ..ground.copy("empty", "environ") };
+    ground.run(&[ground.copy("absent", "environ"), empty]).unwrap();
+    let own = fs::read_to_string("/proc/self/environ").unwrap();
+    assert!(own.contains("CARGO"), "cargo sets some variables: {own:?}");
+    let lines = |text: &str| {
+        let mut lines: Vec<_> = text.split_terminator('\0').map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(lines(&ground.read("absent")), lines(&own));
+    assert_eq!(ground.read("empty"), "");
+}
+
+#[test]
+fn a_relative_path_begins_at_the_bundle() {
+    let ground = Ground::new();
+    ground.file("hook", "#!/bin/sh\necho $0 >name\n", 0o755);
+    ground.run(&[Hook { path: "./hook".into(), ..Hook::default() }]).unwrap();
+    assert!(ground.read("name").ends_with("/hook\n"), "{}", ground.read("name"));
 }
 
 #[test]
@@ -317,13 +352,13 @@ impl Drop for Init {
 }
 
 /// The namespaces that a hook with this body finds itself in, and its ids.
-fn observed(init: &Init, place: Place<'_>) {
+fn observed(init: &Init) {
     let ground = Ground::new();
     fs::set_permissions(&ground.0, PermissionsExt::from_mode(0o777)).unwrap();
     let names = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"];
     let body = "for n in user mnt pid net ipc uts cgroup time; do readlink /proc/self/ns/$n; done";
     let hook = ground.hook(&format!("({body}; id -u; id -g; pwd) >out; umask 0; ls /proc/self/fd"));
-    ground.run_with(&[hook], b"{}", place).unwrap();
+    ground.run_with(&[hook], b"{}", ground.inside(init)).unwrap();
     let expected: String = names.map(|name| init.namespace(name) + "\n").concat();
     let here = ground.0.canonicalize().unwrap();
     assert_eq!(ground.read("out"), format!("{expected}0\n0\n{}\n", here.display()));
@@ -336,7 +371,7 @@ fn hooks_of_the_container_enter_all_its_namespaces() {
     }
     for flags in [NAMESPACES, NAMESPACES | libc::CLONE_NEWUSER, libc::CLONE_NEWUTS] {
         let init = Init::new(flags);
-        observed(&init, Place::Container { pid: init.0.pid });
+        observed(&init);
     }
 }
 
@@ -347,8 +382,7 @@ fn a_timeout_reaches_into_the_pid_namespace() {
     }
     let (ground, init) = (Ground::new(), Init::new(NAMESPACES));
     let hook = Hook { timeout: Some(1), ..ground.hook("echo $$; exec sleep 1000") };
-    let place = Place::Container { pid: init.0.pid };
-    let error = ground.run_with(&[hook], b"{}", place).unwrap_err();
+    let error = ground.run_with(&[hook], b"{}", ground.inside(&init)).unwrap_err();
     // Its pid there: small, and not that of the launcher's namespace.
     let said = error.line().rsplit(": ").next().unwrap().parse::<u32>().unwrap();
     assert!(error.line().contains("timed out after 1 s"), "{error}");
@@ -364,18 +398,18 @@ fn what_the_container_cannot_see_is_executed_by_descriptor() {
     // In the container's mount namespace something else lies over the directory of the hook.
     let over = Ground::new();
     let body = format!("mount -t tmpfs none {}", ground.0.display());
-    let pid = Place::Container { pid: init.0.pid };
-    over.run_with(&[over.hook(&format!("mount --make-rprivate /; {body}"))], b"{}", pid).unwrap();
+    let place = over.inside(&init);
+    over.run_with(&[over.hook(&format!("mount --make-rprivate /; {body}"))], b"{}", place).unwrap();
     let args = ["touch".to_owned(), over.path("binary")].to_vec();
     let binary = ground.path("binary");
     fs::copy("/bin/touch", &binary).unwrap();
     let script = ground.hook(&format!("echo $0 >{}", over.path("script")));
     let hooks = [Hook { path: binary, args, ..Hook::default() }, script];
-    ground.run_with(&hooks, b"{}", pid).unwrap();
+    ground.run_with(&hooks, b"{}", place).unwrap();
     assert!(over.0.join("binary").exists());
     assert_eq!(over.read("script"), "/dev/fd/3\n");
     let absent = Hook { path: ground.path("absent"), ..Hook::default() };
-    let error = ground.run_with(&[absent], b"{}", pid).unwrap_err();
+    let error = ground.run_with(&[absent], b"{}", place).unwrap_err();
     assert!(error.line().ends_with(": open(2): ENOENT (No such file or directory)"), "{error}");
 }
 
@@ -403,10 +437,12 @@ fn programs_of_the_image_are_confined_as_its_process_is() {
         identity: &identity,
         cgroup: None,
         tasks: &[],
+        environment: &[c"A=process".to_owned()],
         listener: &|_, _| Err(Error::new("a filter, where there is none")),
     };
     let place = Place::Process(&confined);
-    let hooks = ["status", "limits", "oom_score_adj"].map(|file| ground.copy(file, file));
+    let files = ["status", "limits", "oom_score_adj", "environ"];
+    let hooks = files.map(|file| ground.copy(file, file));
     ground.run_with(&hooks, b"{}", place).unwrap();
     let status = ground.read("status");
     let ids = ["Uid:\t1234\t1234\t1234\t1234", "Gid:\t1235\t1235\t1235\t1235", "Groups:\t7 "];
@@ -419,6 +455,7 @@ fn programs_of_the_image_are_confined_as_its_process_is() {
     let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(files.split_whitespace().collect::<Vec<_>>()[3..5], ["4", "5"]);
     assert_eq!(ground.read("oom_score_adj"), "100\n");
+    assert_eq!(ground.read("environ"), "A=process\0");
     // It says where it is, and fails for want of the third.
     let args = ["readlink", "/proc/self/cwd", "/proc/self/ns/mnt", "/no"].map(str::to_owned);
     let path = "/bin/readlink".to_owned();
@@ -429,5 +466,5 @@ fn programs_of_the_image_are_confined_as_its_process_is() {
     let absent = Hook { path: "/no/such".into(), ..Hook::default() };
     let error = ground.run_with(&[absent], b"{}", place).unwrap_err();
     let text = "hooks.createRuntime[0] \"/no/such\": execve(2): ENOENT (No such file or directory)";
-    assert_eq!(error.line(), text);
+    assert_eq!(error.line(), format!("{FIRST}{text}"));
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tiny_ce_test::{Bundle, Case, Need};
+use tiny_ce_test::{Bundle, Case, Need, Running};
 
 const KINDS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
@@ -189,9 +189,74 @@ fn a_start_container_hook_is_confined_as_the_process_is() {
     assert_eq!(of(&lines, "fd").len(), 3, "{done}");
     // In a cgroup namespace whose root is the container's own group.
     assert!(of(&lines, "cgroup").iter().all(|line| line.ends_with(":/")), "{done}");
-    assert!(error.contains("hooks.startContainer[0] \"/probe\": exit status 9"), "{done}");
+    let line =
+        "error running startContainer hook #0: hooks.startContainer[0] \"/probe\": exit status";
+    assert!(error.contains(&format!("{line} 9")), "{done}");
     drop(container);
     assert_eq!(kinds(&case), ["poststop"]);
+}
+
+#[test]
+fn without_env_a_hook_has_the_runtimes_or_the_programs() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/env", json!(["A=program", "B=2"]));
+    for kind in KINDS.into_iter().filter(|kind| *kind != "startContainer") {
+        let body = format!("echo {kind} ${{CALLER-none}} ${{A-none}} >>{}", log(&case).display());
+        let mut hook = script(&case, &format!("env-{kind}"), &body);
+        hook.as_object_mut().expect("a hook").remove("env");
+        with(&mut bundle, kind, hook);
+    }
+    with(&mut bundle, "startContainer", probe("env then exit 9"));
+    bundle.probe("await 15");
+    let (id, path) = (case.id(), bundle.path().to_str().expect("UTF-8").to_owned());
+    let by = |caller: &str, line: &[&str]| {
+        let mut command = case.command(line.iter().copied());
+        command.env("CALLER", caller);
+        Running::start(&mut command, case.dir()).exited()
+    };
+    by("create", &["create", "--bundle", &path, &id]).ok();
+    let done = by("start", &["start", &id]);
+    let lines: Vec<&str> =
+        done.fails().lines().filter_map(|line| line.strip_prefix("  | ")).collect();
+    assert_eq!(lines, ["env: A=program", "env: B=2", "env: HOME=/root"], "{done}");
+    by("delete", &["delete", "--force", &id]).ok();
+    let told = fs::read_to_string(log(&case)).expect("a log");
+    let created = KINDS[..3].iter().map(|kind| format!("{kind} create none\n"));
+    assert_eq!(told, created.collect::<String>() + "poststop delete none\n");
+}
+
+#[test]
+fn a_create_container_hook_runs_in_the_root_that_is_to_be() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    // By relative paths, as hooks that were written for runc do it.
+    let body = "pwd; echo from a hook >tmp/file; test -c dev/null && test -d proc/1 && echo whole";
+    let body = format!("{{ {body}; }} >{}/told", case.dir().display());
+    with(&mut bundle, "createContainer", script(&case, "there", &body));
+    bundle.set("/root/readonly", false).probe("cat /tmp/file");
+    assert_eq!(case.run(&bundle).ok(), "from a hook\n");
+    let rootfs = bundle.rootfs().canonicalize().expect("a rootfs");
+    let told = fs::read_to_string(case.dir().join("told")).expect("told");
+    assert_eq!(told, format!("{}\nwhole\n", rootfs.display()));
+}
+
+#[test]
+fn a_relative_path_of_a_hook_is_a_warning() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    fs::copy("/bin/true", bundle.path().join("hook")).expect("a hook");
+    for kind in KINDS.into_iter().filter(|kind| *kind != "startContainer") {
+        with(&mut bundle, kind, json!({"path": "./hook"}));
+    }
+    with(&mut bundle, "startContainer", json!({"path": "./probe", "args": ["probe", "pid"]}));
+    bundle.probe("pid");
+    let done = case.run(&bundle);
+    assert_eq!(done.value("pid"), "1");
+    for kind in KINDS {
+        let line = format!("hooks.{kind}[0].path: \"./");
+        assert_eq!(done.stderr.matches(&line).count(), 1, "{kind}: {done}");
+    }
 }
 
 #[test]
@@ -206,7 +271,9 @@ fn a_hook_that_fails_undoes_the_container() {
         let path = bundle.path().to_str().expect("UTF-8").to_owned();
         let done = case.tiny_ce(["create", "--bundle", &path, &id]);
         let hook = case.dir().join("fails");
-        let line = format!("hooks.{kind}[0] {hook:?}: exit status 4: no device");
+        let line = format!(
+            "error running {kind} hook #0: hooks.{kind}[0] {hook:?}: exit status 4: no device"
+        );
         assert!(done.fails().contains(&line), "{done}");
         assert_eq!(case.leftovers(), Vec::<String>::new(), "{kind}");
         bundle.remove("/hooks");
@@ -223,7 +290,8 @@ fn a_poststart_hook_that_fails_stops_the_container() {
     bundle.probe("await 15");
     let mut container = case.create(&bundle);
     let done = container.tiny_ce("start", []);
-    assert!(done.fails().contains("hooks.poststart[0]"), "{done}");
+    let line = "error running poststart hook #0: hooks.poststart[0]";
+    assert!(done.fails().contains(line), "{done}");
     container.ended();
     assert_eq!(container.status(), "stopped");
 }
@@ -237,7 +305,9 @@ fn a_poststop_hook_that_fails_is_a_warning() {
     let done = case.run(&bundle);
     done.ok();
     let hook = case.dir().join("fails");
-    let line = format!("hooks.poststop[0] {hook:?}: exit status 6: of no use");
+    let line = format!(
+        "error running poststop hook #0: hooks.poststop[0] {hook:?}: exit status 6: of no use"
+    );
     assert!(done.stderr.contains(&line), "{done}");
     assert_eq!(kinds(&case), ["second"]);
 }

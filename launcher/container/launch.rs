@@ -509,7 +509,7 @@ impl Init<'_, '_> {
         let scene = Scene { program: self.program.as_fd(), state: &state, bundle };
         hooks::run("prestart", &all.prestart, &scene, Place::Runtime)?;
         hooks::run("createRuntime", &all.create_runtime, &scene, Place::Runtime)?;
-        let place = Place::Container { pid: self.pid() };
+        let place = Place::Container { pid: self.pid(), rootfs: Path::new(&record.rootfs) };
         hooks::run("createContainer", &all.create_container, &scene, place)
     }
 

@@ -11,7 +11,7 @@ use super::channel::{self, Said};
 use super::directory::Directory;
 use super::notify::{self, Notify};
 use super::record::{self, Record, Status};
-use super::{delete, end, join, launch, load_plan, prepare};
+use super::{delete, end, join, launch, load_plan, prepare, vectors};
 use crate::compile::identity::Identity;
 use crate::error::{Error, Result};
 use crate::hooks::{self, Confined, Place, Scene};
@@ -154,11 +154,13 @@ impl Going<'_> {
             stdio: [user != 0; 3],
         };
         let cgroup = &self.record.cgroup;
+        let (_, environment) = vectors::vectors(Some(process), &vectors::passwd_of(self.pid))?;
         let confined = Confined {
             pid: self.pid,
             identity: &identity,
             cgroup: cgroup.clone_fd()?,
             tasks: &cgroup.join_files()?,
+            environment: &environment,
             listener: &|pid, fd| self.listener_of(pid, fd),
         };
         let bundle = Path::new(&self.record.bundle);

@@ -293,12 +293,12 @@ record! {
     /// `hooks.*[]`.
     #[derive(Default)]
     pub struct Hook {
-        /// Absolute path of the program.
+        /// Path of the program; one that is relative begins at the bundle.
         "path" path: String,
         /// Its argv, argv[0] included; the path alone if absent.
         "args" args: Vec<String>,
-        /// Its whole environment.
-        "env" env: Vec<String>,
+        /// Its whole environment; if absent, it inherits one.
+        "env" env: Option<Vec<String>>,
         /// Seconds until it is killed, at least 1.
         "timeout" timeout: Option<i64>,
     }

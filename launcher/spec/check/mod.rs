@@ -188,12 +188,24 @@ fn hooks(f: &mut Findings, hooks: Option<&Hooks>) {
     for (kind, list) in kinds {
         for (index, hook) in list.iter().enumerate() {
             let base = format!("hooks.{kind}[{index}]");
-            paths::absolute(f, format_args!("{base}.path"), &hook.path);
+            hook_path(f, kind, format_args!("{base}.path"), &hook.path);
             if let Some(timeout @ ..=0) = hook.timeout {
                 let text = format!("{timeout} is out of range; at least 1 (seconds)");
                 f.wrong(format_args!("{base}.timeout"), text);
             }
         }
+    }
+}
+
+/// The specification asks for an absolute path. Both peers take a relative one too, but a name
+/// without a slash: runc looks for it in the bundle, crun in PATH.
+fn hook_path(f: &mut Findings, kind: &str, field: At<'_>, path: &str) {
+    if path.starts_with('/') || !path.contains('/') {
+        paths::absolute(f, field, path);
+    } else if paths::length(f, field, path) {
+        let from = if kind == "startContainer" { "process.cwd" } else { "the bundle" };
+        let text = "is not an absolute path, which the specification asks for; taken as one below";
+        f.warn(field, format!("{} {text} {from}", quote(path)));
     }
 }
 
