@@ -340,6 +340,18 @@ choices! {
         PR_SET_NO_NEW_PRIVS = 38,
     }
 
+    /// signal(7): those by which people end programs.
+    pub enum Signal {
+        /// The terminal is gone.
+        SIGHUP = 1,
+        /// From the keyboard.
+        SIGINT = 2,
+        /// From the keyboard.
+        SIGQUIT = 3,
+        /// From kill(1).
+        SIGTERM = 15,
+    }
+
     /// getrlimit(2).
     pub enum Resource {
         /// Seconds of processor time.

@@ -8,7 +8,9 @@ use core::ffi::CStr;
 use core::fmt;
 
 use crate::flags::*;
-use crate::machine::{Above, Arg, Argv, At, Below, Envp, Filter, Machine, Message, Scratch, Send};
+use crate::machine::{
+    Above, Arg, Argv, At, Below, End, Envp, Filter, Machine, Message, Scratch, Send,
+};
 use crate::wire::{Field, Malformed, Reader, Sink, Slot};
 
 /// A row of the table, for the reference and the tests.
@@ -320,6 +322,9 @@ ops! { 'p;
     // ---- identity and limits
     /// A prctl with one value.
     Prctl = PRCTL { option: Prctl, value: u64 } (option, value, 0usize, 0usize, 0usize);
+    /// End on a signal, until execve.
+    EndOn = RT_SIGACTION { signal: Signal } (signal, End, 0usize, 8usize)
+        says "handler=exit_group";
     /// Raise one ambient capability.
     RaiseAmbient = PRCTL { capability: u32 }
         (47usize, 2usize, capability, 0usize, 0usize)

@@ -31,6 +31,8 @@ mod process;
 mod security;
 #[path = "life/selinux.rs"]
 mod selinux;
+#[path = "life/signals.rs"]
+mod signals;
 #[path = "life/status.rs"]
 mod status;
 #[path = "life/terminal.rs"]

@@ -73,6 +73,7 @@ fn example(kind: &str, chance: &mut Chance) -> Vec<u8> {
         "Kind" => encoded(&chance.of(Kind::ALL).1),
         "Magic" => encoded(&chance.of(Magic::ALL).1),
         "Report" => encoded(&chance.of(Report::ALL).1),
+        "Signal" => encoded(&chance.of(Signal::ALL).1),
         "Resource" => encoded(&chance.of(Resource::ALL).1),
         "u32" | "CloneFlags" | "AtFlags" | "OpenTreeFlags" | "FsopenFlags" | "FspickFlags"
         | "FsmountFlags" | "MoveMountFlags" | "UmountFlags" | "CloseRangeFlags" | "FilterFlags"

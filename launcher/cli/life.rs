@@ -163,11 +163,15 @@ command! {
 
 command! {
     /// Send a signal to a container's program.
+    ///
+    /// KILL ends every process of the container, also one that its program has left behind in a
+    /// pid namespace that it shares with others. A created container ends by TERM, INT, HUP and
+    /// QUIT.
     pub struct Kill = "kill" {
         args {
             /// The container.
             "CONTAINER" target: Target,
-            /// Its name or number; default: TERM.
+            /// Its name or number; default: TERM; 0: only see whether there is a process.
             "[SIGNAL]" signal: Option<Signal>,
         }
         options {

@@ -20,7 +20,7 @@ pub mod terminal;
 
 use tiny_ce_init::flags::{
     AtFlags, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Prctl,
-    Propagation, Report, UmountFlags,
+    Propagation, Report, Signal, UmountFlags,
 };
 use tiny_ce_init::{Op, Slot};
 
@@ -142,6 +142,8 @@ fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
     }
     // Modes are as the config says; the program's own mask is set last.
     plan.step(Op::Umask { mask: Mode(0) });
+    // Before the filter, which need not know the call.
+    end_on_signals(plan, request);
     plan.step(Op::Setsid {});
     if !request.no_new_keyring {
         if let Some(process) = &request.spec.process {
@@ -151,6 +153,17 @@ fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
         plan.step(Op::JoinSessionKeyring {});
     }
     Ok(())
+}
+
+/// A created container ends by the usual signals, as runc's does. The kernel passes over those that
+/// the first process of a pid namespace has no handler for (pid_namespaces(7)).
+fn end_on_signals(plan: &mut Plan, request: &Request<'_>) {
+    let first = namespace(request.spec, NamespaceKind::Pid).is_some_and(|pid| pid.path.is_none());
+    if request.then == Then::AwaitStart && first {
+        for (_, signal) in Signal::ALL {
+            plan.step(Op::EndOn { signal: *signal });
+        }
+    }
 }
 
 /// The loopback interface of a network namespace of its own, as runc brings it up.

@@ -43,14 +43,18 @@ pub const NAMES: [(&str, i32); 34] = [
 /// First and last real-time signal as the C library counts them.
 const REAL_TIME: (i32, i32) = (34, 64);
 
-/// A number, or a name with or without SIG, in any case; `RTMIN+n` and `RTMAX-n` too.
+/// A number, or a name with or without SIG, in any case; `RTMIN+n` and `RTMAX-n` too. An empty word
+/// is TERM, as runc has it.
 pub fn parse(text: &str) -> Result<i32> {
     let wrong = || {
         Error::new(format!("unknown signal {text:?}"))
-            .hint("a number from 1 to 64, or a name such as TERM or SIGTERM")
+            .hint("a number from 0 to 64, or a name such as TERM or SIGTERM")
     };
+    if text.is_empty() {
+        return Ok(libc::SIGTERM);
+    }
     if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err(wrong()) };
+        return if (0..=64).contains(&number) { Ok(number) } else { Err(wrong()) };
     }
     let name = text.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
@@ -75,12 +79,18 @@ mod tests {
 
     #[test]
     fn names_and_numbers() {
-        for (text, number) in
-            [("9", 9), ("KILL", 9), ("sigkill", 9), ("SIGRTMIN+1", 35), ("rtmax-1", 63)]
-        {
+        for (text, number) in [
+            ("9", 9),
+            ("KILL", 9),
+            ("sigkill", 9),
+            ("SIGRTMIN+1", 35),
+            ("rtmax-1", 63),
+            ("0", 0),
+            ("", 15),
+        ] {
             assert_eq!(parse(text), Ok(number), "{text}");
         }
-        for text in ["0", "65", "-1", "", "SIG", "NOPE", "RTMIN+31", "RTMAX+1", "1.5"] {
+        for text in ["65", "-1", "SIG", "NOPE", "RTMIN+31", "RTMAX+1", "1.5"] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -239,7 +239,14 @@ impl Container<'_> {
     /// Wait until its program is gone, and return what it wrote; the status is `create`'s.
     #[track_caller]
     pub fn ended(&mut self) -> Done {
-        self.running.take().expect("not ended").done()
+        let done = self.running.take().expect("not ended").done();
+        // Its output ends a moment before it does.
+        let running = || self.tiny_ce("state", []).stdout.contains("\"running\"");
+        let end = std::time::Instant::now() + crate::PATIENCE;
+        while running() && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        done
     }
 
     /// It is no more, and need not be deleted.
