@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use tiny_ce::spec::{self, Allow, Embedded, Spec, check, json, load};
-use tiny_ce_test::{Need, command, met, tree};
+use tiny_ce_test::{Need, Peer, command, met, tree};
 
 /// What a user reads about one file.
 fn verdict(bundle: &Path, file: &str, allow: Allow) -> String {
@@ -354,21 +354,23 @@ fn written(name: &str, words: &[&str]) -> serde_json::Value {
 
 #[test]
 fn the_default_is_runc_s() {
-    if !met(&[Need::Program("runc")]) {
+    if !met(&[Need::Peer(Peer::Runc)]) {
         return;
     }
+    let runc = Peer::Runc.path().expect("Need::Peer");
+    let runc = runc.to_str().expect("UTF-8");
     let cgroup2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     let json = |spec: &Spec| -> serde_json::Value {
         serde_json::from_str(&spec::to_json(spec).expect("JSON")).expect("JSON")
     };
-    assert_eq!(written("plain", &["runc", "spec"]), json(&spec::default(cgroup2)));
+    assert_eq!(written("plain", &[runc, "spec"]), json(&spec::default(cgroup2)));
     let ids = command(["id", "-u"]).output().expect("id").stdout;
     let groups = command(["id", "-g"]).output().expect("id").stdout;
     let number = |text: Vec<u8>| -> u32 {
         String::from_utf8(text).expect("UTF-8").trim().parse().expect("a number")
     };
     let rootless = spec::rootless(number(ids), number(groups), cgroup2);
-    assert_eq!(written("rootless", &["runc", "spec", "--rootless"]), json(&rootless));
+    assert_eq!(written("rootless", &[runc, "spec", "--rootless"]), json(&rootless));
 }
 
 /// The page that says what each property means has each property: the last part of its path, as

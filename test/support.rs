@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use std::process::Command;
-use tiny_ce_test::{Bundle, Case, Need, Running, cgroup_v2, floor, probe, run};
+use tiny_ce_test::{Bundle, Case, Need, Peer, Running, cgroup_v2, floor, probe, run};
 
 #[test]
 fn the_probe_says_who_it_is() {
@@ -107,14 +107,14 @@ fn a_leaked_mount_and_cgroup_are_found() {
 
 /// The default config.json is one that today's runtimes take: its meaning is not of our making.
 #[test]
-fn the_default_bundle_runs_under_runc() {
-    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+fn the_default_bundle_runs_under_its_peers() {
+    let Some(case) = Case::root(&Peer::ALL.map(Need::Peer)) else { return };
     let mut bundle: Bundle = case.bundle();
     bundle.probe("pid then hostname then exit 3");
-    let state = case.state();
-    let (state, dir) = (state.to_str().expect("UTF-8"), bundle.path());
-    let dir = dir.to_str().expect("UTF-8");
-    let done = case.program(["runc", "--root", state, "run", "--bundle", dir, &case.id()]);
-    assert_eq!(done.ends(3).value("pid"), "1");
-    assert_eq!(done.value("hostname"), "runc");
+    for peer in Peer::ALL {
+        let dir = bundle.path().to_str().expect("UTF-8").to_owned();
+        let done = case.peer(peer, ["run", "--bundle", &dir, &case.id()]);
+        assert_eq!(done.ends(3).value("pid"), "1");
+        assert_eq!(done.value("hostname"), "runc");
+    }
 }

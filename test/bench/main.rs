@@ -1,4 +1,5 @@
-//! How long a container takes: the floor, tiny-ce, crun and runc, turn by turn.
+//! How long a container takes: the floor, tiny-ce, crun and runc, turn by turn; both of today, and
+//! those that this machine has.
 //!
 //!     cargo bench                       # 300 turns
 //!     cargo bench -- --turns 60 --at-least 3
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 use table::{Row, print};
-use tiny_ce_test::{Bundle, Case, Need, floor, met, tiny_ce, tree};
+use tiny_ce_test::{Bundle, Case, Need, Peer, floor, met, tiny_ce, tree};
 
 /// Set once the benchmark is in mount and cgroup circumstances of its own.
 const INSIDE: &str = "TINY_CE_BENCH_INSIDE";
@@ -103,13 +104,17 @@ fn programs() -> Vec<Program> {
     } else if musl.exists() {
         eprintln!("skipped: the musl binary is of another commit: .ci/musl builds it");
     }
-    for name in ["crun", "runc"] {
-        let Some(text) = version(Path::new(name)) else {
-            eprintln!("skipped: {name} is not installed");
-            continue;
+    for peer in [Peer::Crun, Peer::Runc] {
+        let mut add = |path: Option<PathBuf>, lack: &str| {
+            let name = peer.name();
+            let Some((text, path)) = path.and_then(|path| Some((version(&path)?, path))) else {
+                return eprintln!("skipped: {name} {lack}");
+            };
+            let number = text.lines().next().and_then(|line| line.split_whitespace().last());
+            programs.push(named(&format!("{name} {}", number.unwrap_or("?")), path));
         };
-        let number = text.lines().next().and_then(|line| line.split_whitespace().last());
-        programs.push(named(&format!("{name} {}", number.unwrap_or("?")), PathBuf::from(name)));
+        add(peer.path(), "of today is not in target/peers: .ci/peers fetches it");
+        add(peer.installed(), "is not installed");
     }
     programs
 }

@@ -15,7 +15,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use tiny_ce_test::{Case, Done, Need, PATIENCE, Running, cgroup_v2, probe, run, tiny_ce};
+use tiny_ce_test::{Case, Done, Need, PATIENCE, Peer, Running, cgroup_v2, probe, run, tiny_ce};
 
 /// One that engines are told to use.
 pub struct Runtime {
@@ -28,7 +28,9 @@ pub struct Runtime {
 impl Runtime {
     /// The runtime under test, or the one to compare with: `"tiny-ce"`, `"runc"`.
     pub fn named(name: &'static str) -> Runtime {
-        let path = if name == "tiny-ce" { tiny_ce() } else { "/usr/sbin/runc".into() };
+        // Of today, or where the engines' own machine brings its own.
+        let runc = || Peer::Runc.path().unwrap_or_else(|| "/usr/sbin/runc".into());
+        let path = if name == "tiny-ce" { tiny_ce() } else { runc() };
         Runtime { name, path }
     }
 }
@@ -117,7 +119,7 @@ impl Ground {
     pub fn new(runtime: &'static str, needs: &[Need]) -> Option<Ground> {
         let mut all = vec![Need::File("/bin/busybox")];
         all.extend(["unshare", "nsenter", "ip", "bash", "script"].map(Need::Program));
-        if runtime == "runc" {
+        if runtime == "runc" && Peer::Runc.path().is_none() {
             all.push(Need::File("/usr/sbin/runc"));
         }
         all.extend(needs);

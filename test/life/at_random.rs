@@ -4,7 +4,7 @@
 
 use crate::beside_runc::{SEEN, differences, joined};
 use serde_json::{Value, json};
-use tiny_ce_test::{Bundle, Case, Dice, Need, full, slowness};
+use tiny_ce_test::{Bundle, Case, Dice, Need, Peer, full, slowness};
 
 /// A part of config.json, which is changed in a way that the dice say.
 type Part = fn(&mut Dice, &mut Bundle);
@@ -237,7 +237,7 @@ const LIMITS: [&str; 9] = [
 
 #[test]
 fn a_program_finds_what_it_finds_under_runc() {
-    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+    let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     let mut commands = SEEN.to_owned();
     for file in LIMITS {
         commands += &format!(" then cat /sys/fs/cgroup/{file}");
@@ -253,8 +253,8 @@ fn a_program_finds_what_it_finds_under_runc() {
     commands += " then mounts";
     let mut told = String::new();
     for seed in 1..=if full() { 2_000 } else { 100 / u64::from(slowness()) } {
-        // Two alike: neither runtime finds what the other one made.
-        let bundles = [(); 2].map(|()| {
+        // Three alike: no runtime finds what another one made.
+        let bundles = [(); 3].map(|()| {
             let mut dice = Dice::new(seed * 0x9e37_79b9);
             let mut bundle = case.bundle();
             for _ in 0..1 + dice.throw(6) {
@@ -317,8 +317,7 @@ fn exec_words(dice: &mut Dice, bundle: &Bundle, other: &mut Bundle) -> [Vec<Stri
 
 #[test]
 fn a_process_that_joins_finds_what_it_finds_under_runc() {
-    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
-    let root = case.dir().join("runc");
+    let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     let mut told = String::new();
     for seed in 1..=if full() { 1_000 } else { 30 / u64::from(slowness()) } {
         let mut dice = Dice::new(0);
@@ -334,10 +333,7 @@ fn a_process_that_joins_finds_what_it_finds_under_runc() {
         let [path, other_path] =
             bundles.each_ref().map(|it| it.path().to_str().expect("UTF-8").to_owned());
         let id = case.id();
-        let runc = |words: &[&str]| {
-            let first = ["runc", "--root", root.to_str().expect("UTF-8")];
-            case.program(first.iter().chain(words))
-        };
+        let runc = |words: &[&str]| case.peer(Peer::Runc, words);
         let ours = |words: &[&str]| case.tiny_ce(words);
         let other_id = case.id();
         let run = ["run", "--detach", "--bundle"];

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use tiny_ce_test::{Bundle, Case, Done, Need};
+use tiny_ce_test::{Bundle, Case, Done, Need, Peer};
 
 /// What a program sees of itself and of its surroundings. Not of signals: runc leaves those ignored
 /// that its caller ignored.
@@ -18,10 +18,6 @@ pub(crate) const SEEN: &str = "ids then pid then caps then no_new_privs then sec
 /// read-only, as asked. Masks are the host's null device, which is verified, and not what the
 /// container calls /dev/null.
 const OURS: &str = "/sys/fs/cgroup";
-
-/// What runc cannot do: a bind with other flags than those that are locked in a user namespace, a
-/// /dev that has no devices, and a device that tmpcopyup finds.
-const THEIRS: [&str; 3] = [", flags: 0x", "reopening /dev/null inside container", ": lchown "];
 
 /// Lines of mountinfo without numbers: where, flags, type, whether it is shared.
 fn mounts(lines: &[&str], masked: &Value) -> BTreeSet<String> {
@@ -42,51 +38,59 @@ fn mounts(lines: &[&str], masked: &Value) -> BTreeSet<String> {
     all
 }
 
-/// Run the one here and the other, which is alike, under runc: what differs, in words; nothing, if
+/// What a runtime showed: lines of the probe, and of mountinfo.
+fn shown(done: &Done, masked: &Value) -> BTreeSet<String> {
+    let lines = done.stdout.lines().filter(|line| !line.starts_with("mount: "));
+    // What covers a masked directory cannot be written to here, and says so.
+    let lines = lines.map(|line| line.replace(" mode=0555 uid=0 ", " mode=01777 uid=0 "));
+    let mounts = mounts(&done.values("mount"), masked).into_iter();
+    lines.chain(mounts.map(|line| format!("mount: {line}"))).collect()
+}
+
+/// Run three that are alike, here, under runc and under crun: what differs, in words; nothing, if
 /// nothing does.
-pub(crate) fn differences(case: &Case, [own, other]: [&Bundle; 2]) -> String {
+///
+/// What both of the others run has to run. What both see is seen here too, and nothing is seen here
+/// that neither of them sees: where they differ, either is right.
+pub(crate) fn differences(case: &Case, [own, of_runc, of_crun]: [&Bundle; 3]) -> String {
+    let run = |peer, bundle: &Bundle| {
+        let path = bundle.path().to_str().expect("UTF-8").to_owned();
+        case.peer(peer, ["run", "--bundle", &path, &case.id()])
+    };
+    let (runc, crun) = (run(Peer::Runc, of_runc), run(Peer::Crun, of_crun));
     let ours = case.run(own);
-    let root = case.dir().join("runc");
-    let (root, path) = (root.to_str().expect("UTF-8"), other.path().to_owned());
-    let path = path.to_str().expect("UTF-8");
-    let theirs = case.program(["runc", "--root", root, "run", "--bundle", path, &case.id()]);
-    match (ours.code(), theirs.code()) {
-        (0, 0) => {}
-        (1, 1) => return String::new(),
-        (0, 1) if THEIRS.iter().any(|text| theirs.stderr.contains(text)) => return String::new(),
-        _ => return format!("runc: {theirs}\nours: {ours}"),
+    case.sweep();
+    match (ours.code(), runc.code(), crun.code()) {
+        (0, 0, 0) => {}
+        // Without two that see something, there is nothing to compare.
+        (_, 1.., _) | (_, _, 1..) => return String::new(),
+        _ => return format!("runc: {runc}\nours: {ours}"),
     }
-    let lines = |text: &str| -> BTreeSet<String> {
-        let lines = text.lines().filter(|line| !line.starts_with("mount: "));
-        // What covers a masked directory cannot be written to here, and says so.
-        lines.map(|line| line.replace(" mode=0555 uid=0 ", " mode=01777 uid=0 ")).collect()
-    };
-    let told = |own: BTreeSet<String>, other: BTreeSet<String>| {
-        let of_runc = other.difference(&own).map(|line| format!("runc: {line}\n"));
-        of_runc.chain(own.difference(&other).map(|line| format!("ours: {line}\n"))).collect()
-    };
-    let seen: String = told(lines(&ours.stdout), lines(&theirs.stdout));
     let masked = &own.config["linux"]["maskedPaths"];
-    seen + &told(mounts(&ours.values("mount"), masked), mounts(&theirs.values("mount"), masked))
+    let [ours, runc, crun] = [&ours, &runc, &crun].map(|done| shown(done, masked));
+    let missing = runc.iter().filter(|line| crun.contains(*line) && !ours.contains(*line));
+    let missing = missing.map(|line| format!("both: {line}\n"));
+    let added = ours.iter().filter(|line| !runc.contains(*line) && !crun.contains(*line));
+    missing.chain(added.map(|line| format!("ours: {line}\n"))).collect()
 }
 
 /// Run it under both; nothing differs.
 #[track_caller]
 fn compare(case: &Case, bundle: &mut Bundle) {
     bundle.probe(&format!("{SEEN} then mounts"));
-    let found = differences(case, [bundle, bundle]);
+    let found = differences(case, [bundle, bundle, bundle]);
     assert!(found.is_empty(), "{found}");
 }
 
 #[test]
 fn the_default_is_the_same() {
-    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+    let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     compare(&case, &mut case.bundle());
 }
 
 #[test]
 fn somebody_with_everything_is_the_same() {
-    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+    let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     let mut bundle = case.bundle();
     bundle.set("/process/user", json!({"uid": 1000, "gid": 1000, "additionalGids": [7, 9]}));
     bundle.set("/process/user/umask", 0o027).set("/process/cwd", "/tmp");
@@ -103,7 +107,7 @@ fn somebody_with_everything_is_the_same() {
 
 #[test]
 fn a_user_namespace_is_the_same() {
-    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+    let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     let mut bundle = case.bundle();
     let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
     bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
@@ -113,7 +117,7 @@ fn a_user_namespace_is_the_same() {
 
 #[test]
 fn the_hosts_namespaces_are_the_same() {
-    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+    let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     let mut bundle = case.bundle();
     bundle.without_namespace("network").without_namespace("ipc").without_namespace("cgroup");
     bundle.remove("/process/capabilities").set("/process/terminal", false);
@@ -123,16 +127,12 @@ fn the_hosts_namespaces_are_the_same() {
 /// `state` and `list` have runc's properties, and those that hold for both say the same.
 #[test]
 fn its_json_is_the_same() {
-    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+    let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("pause").set("/annotations/a.b", "c");
     let container = case.create(&bundle);
-    let root = case.dir().join("runc");
     let (path, id) = (bundle.path().to_str().expect("UTF-8").to_owned(), case.id());
-    let runc = |words: &[&str]| {
-        let first = ["runc", "--root", root.to_str().expect("UTF-8")];
-        case.program(first.iter().chain(words))
-    };
+    let runc = |words: &[&str]| case.peer(Peer::Runc, words);
     runc(&["create", "--bundle", &path, &id]).ok();
     let (state, list) = (runc(&["state", &id]), runc(&["list", "--format", "json"]));
     runc(&["delete", "--force", &id]).ok();
@@ -165,6 +165,10 @@ pub(crate) fn joined(done: &Done) -> Vec<String> {
         Some(("limit.RLIMIT_NOFILE", both)) => {
             format!("files: {}", both.split(' ').next_back().unwrap_or_default())
         }
+        // runc adds a group of `exec --additional-gids` twice.
+        Some(("groups", groups)) => {
+            format!("groups: {:?}", groups.split(' ').collect::<BTreeSet<_>>())
+        }
         Some(("cwd", cwd)) if cwd.starts_with("/proc/") => "cwd: /proc/self".to_owned(),
         _ => line.to_owned(),
     };
@@ -179,7 +183,7 @@ pub(crate) fn joined(done: &Done) -> Vec<String> {
 /// umask is the container's, which runc forgets.
 #[test]
 fn exec_is_the_same() {
-    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+    let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     let mut bundle = case.bundle();
     bundle.set("/process/user", json!({"uid": 1000, "gid": 1000, "additionalGids": [7]}));
     bundle.set("/process/user/umask", 0o027).set("/process/cwd", "/tmp");
@@ -192,12 +196,8 @@ fn exec_is_the_same() {
     let mut container = case.create(&bundle);
     container.start();
     container.line("ready:");
-    let root = case.dir().join("runc");
     let (path, id) = (bundle.path().to_str().expect("UTF-8").to_owned(), case.id());
-    let runc = |words: &[&str]| {
-        let first = ["runc", "--root", root.to_str().expect("UTF-8")];
-        case.program(first.iter().chain(words))
-    };
+    let runc = |words: &[&str]| case.peer(Peer::Runc, words);
     runc(&["run", "--detach", "--bundle", &path, &id]);
     let commands = "ids then caps then no_new_privs then seccomp then cwd then env \
         then limits then hostname then oom then fds then dumpable then mkdir /tmp/x then processes";

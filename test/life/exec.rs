@@ -27,7 +27,6 @@ fn particular(bundle: &mut Bundle) {
     for set in ["bounding", "permitted", "effective"] {
         bundle.set(&format!("/process/capabilities/{set}"), sets.clone());
     }
-    bundle.remove("/process/capabilities/ambient");
     bundle.set("/process/user/additionalGids", json!([7, 9])).set("/process/user/umask", 0o027);
     bundle.set("/process/cwd", "/tmp").set("/process/oomScoreAdj", 17);
     bundle.set("/process/rlimits", json!([{"type": "RLIMIT_CORE", "soft": 4096, "hard": 8192}]));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::io::Write;
-use tiny_ce_test::{Case, Container, Need, cgroup_v2};
+use tiny_ce_test::{Case, Container, Need, Peer, cgroup_v2};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -217,17 +217,14 @@ fn stats_are_runc_s() {
 /// The same keys as runc, whatever their values.
 #[test]
 fn stats_have_the_keys_of_runc() {
-    let Some(case) = Case::root(&[Need::Program("runc")]) else { return };
+    let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("pause");
     let container = started(case.create(&bundle));
     let ours: Value =
         serde_json::from_str(container.tiny_ce("events", ["--stats"]).ok()).expect("JSON");
-    let (root, id) = (case.dir().join("runc"), case.id());
-    let runc = |words: &[&str]| {
-        let root = ["runc", "--root", root.to_str().expect("UTF-8")];
-        case.program(root.iter().chain(words))
-    };
+    let id = case.id();
+    let runc = |words: &[&str]| case.peer(Peer::Runc, words);
     bundle.set("/process/terminal", false);
     let dir = bundle.path().to_str().expect("UTF-8").to_owned();
     runc(&["create", "--bundle", &dir, &id]).ok();

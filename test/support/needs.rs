@@ -3,6 +3,7 @@
 //! A skip is always visible: one line on the real standard error, past libtest's capture. With
 //! `TINY_CE_CI=1` it is a failure, so that CI cannot turn green by running nothing.
 
+use crate::Peer;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ pub enum Need {
     Root,
     /// A program on PATH.
     Program(&'static str),
+    /// A runtime of today to compare with, which `.ci/peers` fetches.
+    Peer(Peer),
     /// A file or directory of the machine.
     File(&'static str),
     /// Any cgroup v1 hierarchy with this controller.
@@ -60,6 +63,10 @@ fn missing(need: Need) -> Option<String> {
     let (there, reason) = match need {
         Need::Root => (is_root(), "needs root".to_owned()),
         Need::Program(name) => (program(name).is_some(), format!("needs the program {name}")),
+        Need::Peer(peer) => (
+            peer.path().is_some(),
+            format!("needs target/peers/bin/{}, which .ci/peers fetches", peer.name()),
+        ),
         Need::File(path) => (Path::new(path).exists(), format!("needs {path}")),
         Need::CgroupV1(name) => {
             let dir = Path::new("/sys/fs/cgroup").join(name).join("tasks");
