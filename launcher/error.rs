@@ -96,3 +96,12 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What failed of several things that were all tried: the first error, the others below it.
+pub fn all(results: impl IntoIterator<Item = Result<()>>) -> Result<()> {
+    let mut errors = results.into_iter().filter_map(Result::err);
+    match errors.next() {
+        None => Ok(()),
+        Some(first) => Err(errors.fold(first, |first, other| first.detail(other.text))),
+    }
+}

@@ -139,7 +139,7 @@ const RAM: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 /// Whether the root is a mount without a parent, which proc_pid_mountinfo(5) shows as its own.
 fn initramfs() -> bool {
     // Asked first, since a table of mounts can be long.
-    if !sys::cgroupfs::fs_type_of(c"/").is_ok_and(|kind| RAM.contains(&kind)) {
+    if !sys::cgroupfs::fs_type_of("/").is_ok_and(|kind| RAM.contains(&kind)) {
         return false;
     }
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

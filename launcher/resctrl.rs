@@ -17,6 +17,8 @@ use crate::spec::IntelRdt;
 
 const FIELD: &str = "linux.intelRdt";
 const SCHEMATA: &str = "schemata";
+/// The class of this process; `res:` alone if resctrl is mounted nowhere (Linux 5.6).
+const GROUPS: &str = "/proc/self/cpu_resctrl_groups";
 
 /// A container's class of service, as it is kept in the state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +110,10 @@ impl Class {
 
     /// Take away what was made; a class that others are in stays.
     pub fn remove(&self) -> Result<()> {
+        let ours = self.made || self.monitoring.is_some();
+        if ours && !self.directory.exists() {
+            return self.gone_or_hidden();
+        }
         if let Some(group) = &self.monitoring {
             gone(fs::remove_dir(group))
                 .map_err(|e| Error::io(format!("{FIELD}: {}", group.display()), "rmdir", &e))?;
@@ -117,6 +123,26 @@ impl Class {
             return Ok(());
         }
         gone(fs::remove_dir(&self.directory)).map_err(|e| self.failed("rmdir", &e))
+    }
+
+    /// It is not found: removed, gone with the last mount of resctrl, or only not visible here.
+    fn gone_or_hidden(&self) -> Result<()> {
+        let read = |file: &str| fs::read_to_string(file).map_err(|e| Error::io(file, "read", &e));
+        if mounted(&read("/proc/self/mountinfo")?).is_some() {
+            return Ok(());
+        }
+        match read(GROUPS) {
+            Ok(groups) if groups.lines().any(|line| line == "res:") => Ok(()),
+            Err(e) if e.errno() == Some(libc::ENOENT) => Ok(()),
+            _ => {
+                let shown = self.directory.display();
+                let text = format!("{FIELD}: {shown} is not visible here: resctrl is not mounted");
+                Err(Error::new(text).hint(
+                    "call tiny-ce in a mount namespace that has it, or mount it here: \
+                     mount -t resctrl resctrl /sys/fs/resctrl",
+                ))
+            }
+        }
     }
 
     /// What the class has now.

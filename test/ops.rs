@@ -8,6 +8,8 @@ mod control;
 mod doctor;
 #[path = "ops/faults.rs"]
 mod faults;
+#[path = "ops/hidden.rs"]
+mod hidden;
 #[path = "ops/limits.rs"]
 mod limits;
 #[path = "ops/mounts.rs"]

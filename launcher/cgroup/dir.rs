@@ -22,12 +22,8 @@ impl Dir {
     pub fn open(path: &str, version: Version) -> Result<Dir> {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let fd = sys::openat(sys::cwd(), path, flags).map_err(|e| Error::io(path, "open", &e))?;
-        let wanted = match version {
-            Version::V1 => sys::CGROUP_SUPER_MAGIC,
-            Version::V2 => sys::CGROUP2_SUPER_MAGIC,
-        };
         let found = sys::fs_type(fd.as_fd()).map_err(|e| Error::io(path, "fstatfs", &e))?;
-        if found != wanted {
+        if found != version.magic() {
             let kind = if version == Version::V1 { "cgroup" } else { "cgroup2" };
             return Err(Error::new(format!("{path}: not on a {kind} file system")));
         }

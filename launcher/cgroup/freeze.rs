@@ -46,8 +46,18 @@ impl Cgroup {
     }
 
     /// Whether the processes are stopped, or about to be. Not without a freezer.
-    pub fn frozen(&self) -> bool {
-        self.freezers().any(|group| group.dir().is_ok_and(is_frozen))
+    ///
+    /// # Errors
+    /// A freezer cannot be seen from here.
+    pub fn frozen(&self) -> Result<bool> {
+        for group in self.freezers() {
+            match group.dir() {
+                Ok(dir) if is_frozen(dir) => return Ok(true),
+                Err(e) if e.errno() != Some(libc::ENOENT) => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(false)
     }
 
     /// SIGKILL to every process, a frozen one too, without a gap for one that forks.
@@ -66,6 +76,7 @@ impl Cgroup {
         match self.v1("freezer").map(Group::dir) {
             Some(Ok(freezer)) if is_frozen(freezer) => thaw_one(freezer, Version::V1)
                 .map_err(|e| Error::io(format!("{}/freezer.state", freezer.path()), "write", &e)),
+            Some(Err(e)) if e.errno() != Some(libc::ENOENT) => Err(e),
             _ => Ok(()),
         }
     }
@@ -82,8 +93,10 @@ impl Cgroup {
     }
 
     /// The directory of the freezer that CRIU is to use, if there is one.
-    pub fn freezer_path(&self) -> Option<&str> {
-        self.v1("freezer").or(self.v2()).map(|group| group.path.as_str())
+    pub fn freezer_path(&self) -> Result<Option<&str>> {
+        let Some(group) = self.v1("freezer").or(self.v2()) else { return Ok(None) };
+        group.dir()?;
+        Ok(Some(&group.path))
     }
 
     fn freezers(&self) -> impl Iterator<Item = &Group> {

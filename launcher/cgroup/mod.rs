@@ -17,6 +17,7 @@ mod delegate;
 pub mod devices;
 mod dir;
 mod freeze;
+mod hidden;
 mod managed;
 mod oom;
 pub mod probe;
@@ -68,6 +69,9 @@ pub struct Group {
     pub controllers: Vec<String>,
     /// Where the hierarchy is mounted.
     pub mount: String,
+    /// Which cgroup of the hierarchy is at the mount point, as in [`Hierarchy`].
+    #[serde(default = "whole", skip_serializing_if = "is_whole")]
+    pub root: String,
     /// Absolute path of the directory.
     pub path: String,
     /// How many directories right above it were missing, and are therefore ours to remove.
@@ -104,7 +108,7 @@ impl Cgroup {
         Ok(Cgroup { groups: groups.collect(), waiting: Vec::new() })
     }
 
-    /// The groups that a living process is in.
+    /// The groups that a living process is in, of the hierarchies in which they are visible.
     ///
     /// For a process to be run where the container's init is now (it may have moved), and for
     /// a scope that systemd has made.
@@ -117,10 +121,9 @@ impl Cgroup {
                 Version::V1 => controllers.split(',').any(|c| hierarchy.controllers[0] == c),
                 Version::V2 => controllers.is_empty(),
             });
-            let Some((_, own)) = line else { continue };
-            let there = Hierarchy { own: own.to_owned(), ..hierarchy.clone() };
-            let below = there.own_below_mount().trim_end_matches('/');
-            let path = format!("{}{below}", hierarchy.mount);
+            let below = line.and_then(|(_, own)| hierarchy.below_mount(own));
+            let Some(below) = below else { continue };
+            let path = format!("{}{}", hierarchy.mount, below.trim_end_matches('/'));
             groups.push(Group { existed: false, ..Group::new(hierarchy, path) });
         }
         Ok(Cgroup { groups, waiting: Vec::new() })
@@ -152,6 +155,7 @@ impl Cgroup {
                 version: group.version,
                 controllers: group.controllers.clone(),
                 mount: group.mount.clone(),
+                root: group.root.clone(),
                 path,
                 made_parents: 0,
                 existed: false,
@@ -212,6 +216,7 @@ impl Group {
             version: hierarchy.version,
             controllers: hierarchy.controllers.clone(),
             mount: hierarchy.mount.clone(),
+            root: hierarchy.root.clone(),
             path,
             made_parents,
             existed,
@@ -219,12 +224,12 @@ impl Group {
         }
     }
 
-    /// The directory, opened once.
+    /// The directory, opened once. ENOENT means that it has been removed.
     fn dir(&self) -> Result<&Dir> {
         if let Some(dir) = self.dir.get() {
             return Ok(dir);
         }
-        let dir = Dir::open(&self.path, self.version)?;
+        let dir = Dir::open(&self.path, self.version).map_err(|e| self.why_not(e))?;
         Ok(self.dir.get_or_init(|| dir))
     }
 
@@ -235,6 +240,15 @@ impl Group {
             Version::V2 => "unified".into(),
         }
     }
+}
+
+/// A hierarchy is mounted as a whole, mostly.
+fn whole() -> String {
+    "/".to_owned()
+}
+
+fn is_whole(root: &str) -> bool {
+    root == "/"
 }
 
 fn parent_of(path: &str) -> &str {

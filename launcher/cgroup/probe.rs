@@ -1,12 +1,12 @@
 //! What cgroups this machine has: hierarchies, their controllers, mounts, and our place in each.
 //!
-//! Only reads: one statfs(2), /proc/self/cgroup, and, unless the machine has the v2 hierarchy
-//! alone, /proc/self/mountinfo. Must not know what a container wants.
+//! Only reads: statfs(2) of the mounts, /proc/self/cgroup, and, unless the machine has the v2
+//! hierarchy alone, /proc/self/mountinfo. Must not know what a container wants.
 
 use std::os::unix::fs::MetadataExt;
 
 use super::dir::read_path;
-use crate::sys::cgroupfs::{CGROUP2_SUPER_MAGIC, fs_type_of};
+use crate::sys::cgroupfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fs_type_of};
 use crate::{Error, Result};
 
 /// Where every distribution mounts cgroups, cgroups(7).
@@ -21,6 +21,16 @@ pub enum Version {
     /// The unified hierarchy.
     #[serde(rename = "v2")]
     V2,
+}
+
+impl Version {
+    /// `f_type` of its file system.
+    pub(super) fn magic(self) -> i64 {
+        match self {
+            Version::V1 => CGROUP_SUPER_MAGIC,
+            Version::V2 => CGROUP2_SUPER_MAGIC,
+        }
+    }
 }
 
 /// What the machine as a whole looks like.
@@ -55,12 +65,18 @@ impl Hierarchy {
     /// Our own cgroup below the mount point: `/` or `/a/b`. The mount point itself, if ours is
     /// not below it (we were moved out of our cgroup namespace's root).
     pub fn own_below_mount(&self) -> &str {
+        self.below_mount(&self.own).unwrap_or("/")
+    }
+
+    /// A cgroup of /proc/PID/cgroup below the mount point: `/` or `/a/b`; nothing if the mount
+    /// does not show it.
+    pub fn below_mount<'a>(&self, cgroup: &'a str) -> Option<&'a str> {
         if self.root == "/" {
-            return if self.own.starts_with("/..") { "/" } else { &self.own };
+            return (cgroup != "/.." && !cgroup.starts_with("/../")).then_some(cgroup);
         }
-        match self.own.strip_prefix(&self.root) {
-            Some(rest) if rest.starts_with('/') => rest,
-            _ => "/",
+        match cgroup.strip_prefix(&self.root)? {
+            "" => Some("/"),
+            rest => rest.starts_with('/').then_some(rest),
         }
     }
 
@@ -113,12 +129,10 @@ pub fn probe() -> Result<Hierarchies> {
         read_path("/proc/self/cgroup").map_err(|e| Error::io("/proc/self/cgroup", "read", &e))?;
     let mut found = match only_v2() {
         Some(hierarchy) => vec![hierarchy],
-        None => {
-            let mountinfo = read_path("/proc/self/mountinfo")
-                .map_err(|e| Error::io("/proc/self/mountinfo", "read", &e))?;
-            mounted(&mountinfo)
-        }
+        None => mounted(&mountinfo()?),
     };
+    // Something may be mounted over the directory above; mountinfo has no order that tells.
+    found.retain(|h| fs_type_of(&h.mount).is_ok_and(|found| found == h.version.magic()));
     place(&mut found, &own);
     for hierarchy in found.iter_mut().filter(|h| h.version == Version::V2) {
         let file = format!("{}/cgroup.controllers", hierarchy.mount);
@@ -128,14 +142,36 @@ pub fn probe() -> Result<Hierarchies> {
     Ok(Hierarchies { all: found })
 }
 
+fn mountinfo() -> Result<String> {
+    const FILE: &str = "/proc/self/mountinfo";
+    read_path(FILE).map_err(|e| Error::io(FILE, "read", &e))
+}
+
+/// The hierarchy whose mount is the last one at `mount`; its own cgroup is not filled in.
+pub(super) fn shown_at(mount: &str) -> Result<Option<Hierarchy>> {
+    let mountinfo = mountinfo()?;
+    let last = mountinfo.lines().rev().filter_map(mount_line).find(|h| h.mount == mount);
+    Ok(last.map(|mut hierarchy| {
+        // As `only_v2` has it: from another cgroup namespace the root is called `/..`.
+        if hierarchy.version == Version::V2 && is_root(mount) {
+            "/".clone_into(&mut hierarchy.root);
+        }
+        hierarchy
+    }))
+}
+
+/// Whether the root of a hierarchy is there: inode 1 of kernfs.
+fn is_root(mount: &str) -> bool {
+    std::fs::metadata(mount).is_ok_and(|metadata| metadata.ino() == 1)
+}
+
 /// The v2 hierarchy, if it is mounted where it always is, and whole: then mountinfo, which
-/// grows with the machine's mounts, need not be read. Inode 1 is a kernfs root.
+/// grows with the machine's mounts, need not be read.
 fn only_v2() -> Option<Hierarchy> {
-    if fs_type_of(c"/sys/fs/cgroup").ok()? != CGROUP2_SUPER_MAGIC {
+    if fs_type_of(MOUNT_POINT).ok()? != CGROUP2_SUPER_MAGIC {
         return None;
     }
-    let whole = std::fs::metadata(MOUNT_POINT).ok()?.ino() == 1;
-    whole.then(|| Hierarchy {
+    is_root(MOUNT_POINT).then(|| Hierarchy {
         version: Version::V2,
         controllers: Vec::new(),
         mount: MOUNT_POINT.into(),
@@ -348,6 +384,20 @@ mod tests {
         assert_eq!(found[0].own_below_mount(), "/");
         place(&mut found, "4:memory:/docker/12\n");
         assert_eq!(found[0].own_below_mount(), "/");
+        assert_eq!(found[0].below_mount("/docker/1/sub"), Some("/sub"));
+        assert_eq!(found[0].below_mount("/docker/12"), None);
+    }
+
+    /// Another process may be in a cgroup that our mounts do not show: not at the mount point.
+    #[test]
+    fn what_a_mount_does_not_show_is_not_below_it() {
+        let h = v2("/");
+        let shown = |cgroup| h.all[0].below_mount(cgroup);
+        assert_eq!(
+            (shown("/"), shown("/..a"), shown("/a/b")),
+            (Some("/"), Some("/..a"), Some("/a/b"))
+        );
+        assert_eq!((shown("/.."), shown("/../a"), shown("/../../a")), (None, None, None));
     }
 
     #[test]

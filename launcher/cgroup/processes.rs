@@ -107,8 +107,12 @@ pub(super) fn is_gone(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
 }
 
-/// SIGKILL to one process; one that is gone is well.
+/// SIGKILL to one process; one that is gone is well. 0 stands for a process that our pid namespace
+/// does not show; to kill(2) it means our own process group.
 pub(super) fn kill(pid: i32) -> io::Result<()> {
+    if pid <= 0 {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
     match sys::kill(pid, libc::SIGKILL) {
         Err(e) if e.raw_os_error() != Some(libc::ESRCH) => Err(e),
         _ => Ok(()),

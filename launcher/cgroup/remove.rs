@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::dir::Dir;
 use super::processes::{is_gone, keyed, kill, pids_below};
 use super::{Cgroup, Group, Version, parent_of};
+use crate::error::{self, Error, Result};
 use crate::sys::cgroupfs as sys;
-use crate::{Error, Result};
 
 /// How long the last processes may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,12 +26,12 @@ pub enum Processes {
 }
 
 impl Cgroup {
-    /// Remove every group. Groups that are gone already are well; all are tried, and the first
-    /// refusal is told.
+    /// Remove every group. Groups that are gone already are well; all are tried, and told if they
+    /// are left.
     pub fn remove(&self, processes: Processes) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         let mut killed = false;
-        let mut first = Ok(());
+        let mut done = Vec::with_capacity(self.groups.len());
         // One that was there before is another's: an intent that came to nothing does not touch it.
         for group in self.groups.iter().rev().filter(|group| !group.existed) {
             let mut pause = Duration::from_micros(200);
@@ -49,9 +49,9 @@ impl Cgroup {
                 group.wait_empty(pause);
                 pause = (pause * 2).min(Duration::from_millis(50));
             };
-            first = first.and(result.map_err(|e| group.who_is_left(e)));
+            done.push(result.map_err(|e| group.who_is_left(e)));
         }
-        first
+        error::all(done)
     }
 
     /// Whether a kill of all could hit processes that are not the container's.
@@ -64,15 +64,19 @@ impl Cgroup {
 impl Group {
     /// rmdir, deepest first; EBUSY while there are processes.
     pub(super) fn remove_empty(&self) -> Result<()> {
-        let removed = match rmdir(&self.path) {
-            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => match self.dir() {
-                Ok(dir) => remove_children(dir)
-                    .and_then(|()| rmdir(&self.path))
-                    .map_err(|e| Error::io(&self.path, "rmdir", &e)),
-                Err(e) if e.errno() == Some(libc::ENOENT) => Ok(()),
-                Err(e) => Err(e),
+        let failed = |e: io::Error| Error::io(&self.path, "rmdir", &e);
+        let removed = match sys::rmdirat(sys::cwd(), &self.path) {
+            Ok(()) => Ok(()),
+            // Removed already, or not visible: looked up by name again.
+            Err(e) if is_gone(&e) => match Dir::open(&self.path, self.version) {
+                Ok(_) => rmdir(&self.path).map_err(failed),
+                Err(e) => gone(self.why_not(e)),
             },
-            other => other.map_err(|e| Error::io(&self.path, "rmdir", &e)),
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) => match self.dir() {
+                Ok(dir) => remove_children(dir).and_then(|()| rmdir(&self.path)).map_err(failed),
+                Err(e) => gone(e),
+            },
+            Err(e) => Err(failed(e)),
         };
         removed.and_then(|()| self.remove_parents())
     }
@@ -125,6 +129,11 @@ impl Group {
         let list: Vec<String> = pids.iter().take(8).map(i32::to_string).collect();
         e.detail(format!("processes in it: {}", list.join(" ")))
     }
+}
+
+/// A group that has been removed is well.
+fn gone(e: Error) -> Result<()> {
+    if e.errno() == Some(libc::ENOENT) { Ok(()) } else { Err(e) }
 }
 
 fn rmdir(path: &str) -> io::Result<()> {

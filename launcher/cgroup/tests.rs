@@ -227,13 +227,13 @@ const FORKS: &str = "echo up; while :; do (:) & (:); done";
 fn freeze_and_kill(own: &Cgroup) {
     let mut process = inside(own, FORKS, &[]);
     assert_eq!(process.line(), "up");
-    assert!(!own.frozen());
+    assert!(!own.frozen().expect("frozen"));
     own.freeze().expect("freeze");
-    assert!(own.frozen());
+    assert!(own.frozen().expect("frozen"));
     let (before, after) = (own.pids().expect("pids"), own.pids().expect("pids"));
     assert_eq!(before, after);
     own.thaw().expect("thaw");
-    assert!(!own.frozen());
+    assert!(!own.frozen().expect("frozen"));
     own.kill().expect("kill");
     assert!(!process.ended_well());
     let mut process = inside(own, FORKS, &[]);

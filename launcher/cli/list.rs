@@ -54,12 +54,9 @@ command! {
 pub fn id(listed: &Listed) -> &str {
     match listed {
         Listed::Whole(state) => &state.id,
-        Listed::Damaged { id, .. } => id,
+        Listed::Untold { id, .. } => id,
     }
 }
-
-/// The status of a container whose state cannot be read.
-const DAMAGED: &str = "damaged";
 
 /// One element of `list --format json`.
 #[derive(Serialize)]
@@ -67,7 +64,7 @@ const DAMAGED: &str = "damaged";
 enum Element<'a> {
     Whole(&'a State),
     #[serde(rename_all = "camelCase")]
-    Damaged {
+    Untold {
         oci_version: &'static str,
         id: &'a str,
         pid: i32,
@@ -80,9 +77,9 @@ impl<'a> Element<'a> {
     fn of(listed: &'a Listed) -> Self {
         match listed {
             Listed::Whole(state) => Element::Whole(state),
-            Listed::Damaged { id, error } => {
+            Listed::Untold { id, status, error } => {
                 let (oci_version, error) = (crate::spec::default::VERSION, error.line());
-                Element::Damaged { oci_version, id, pid: 0, status: DAMAGED, error }
+                Element::Untold { oci_version, id, pid: 0, status, error }
             }
         }
     }
@@ -110,7 +107,9 @@ fn table(all: &[Listed]) -> String {
             it.created.clone(),
             it.owner.clone(),
         ],
-        Listed::Damaged { id, .. } => [id.as_str(), "0", DAMAGED, "-", "-", "-"].map(str::to_owned),
+        Listed::Untold { id, status, .. } => {
+            [id.as_str(), "0", status, "-", "-", "-"].map(str::to_owned)
+        }
     }));
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: Vec<usize> = (0..6).map(|column| width(column).unwrap_or(0)).collect();
@@ -142,7 +141,8 @@ mod tests {
             owner: "root".to_owned(),
         };
         let error = Error::new("/run/tiny-ce/old/state.json: missing");
-        vec![Listed::Damaged { id: "old".to_owned(), error }, Listed::Whole(Box::new(state))]
+        let old = Listed::Untold { id: "old".to_owned(), status: "damaged", error };
+        vec![old, Listed::Whole(Box::new(state))]
     }
 
     #[test]

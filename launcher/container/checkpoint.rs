@@ -68,7 +68,7 @@ fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
     ask_for(&mut opts, &options)?;
     opts.pid = Some(pid);
     opts.root = Some(record.rootfs.clone());
-    opts.freeze_cgroup = record.cgroup.freezer_path().map(str::to_owned);
+    opts.freeze_cgroup = record.cgroup.freezer_path()?.map(str::to_owned);
     if !options.pre_dump {
         leave_out(&mut opts, &images, &spec, &record, pid)?;
     }
@@ -104,7 +104,7 @@ fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
 }
 
 fn running(record: &Record) -> Result<i32> {
-    match (record.status(), record.living_init()) {
+    match (record.status()?, record.living_init()) {
         (Status::Running | Status::Paused, Some(init)) => Ok(init.pid),
         (status, _) => {
             let text = format!("the container is {}, expected running", status.word());

@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use super::directory::Directory;
-use super::record::{Record, Status};
+use super::record::{Record, Status, processes_are_visible};
 use super::{launch, scope, start};
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use crate::sys::process;
 use crate::{log, network, spec};
 
@@ -30,37 +30,41 @@ fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
     match Record::load(&directory) {
         Ok(record) => locked(root, &directory, &record, force),
         Err(e) if !force => Err(e),
-        Err(e) => match Record::rescue(&directory) {
-            Some(record) => locked(root, &directory, &record, force),
-            None => {
-                log::warning(&format!("{}: removing what can be found", e.line()));
-                network::detach_container(root, id)?;
-                directory.remove()
+        Err(e) => {
+            processes_are_visible()?;
+            match Record::rescue(&directory) {
+                Some(record) => locked(root, &directory, &record, force),
+                None => {
+                    log::warning(&format!("{}: removing what can be found", e.line()));
+                    network::detach_container(root, id)?;
+                    directory.remove()
+                }
             }
-        },
+        }
     }
 }
 
 /// As `delete`, for whoever holds the lock.
 pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) -> Result<()> {
     match record.status() {
-        Status::Stopped | Status::Created | Status::Creating => {}
+        Ok(Status::Stopped | Status::Created | Status::Creating) => {}
         _ if force => {}
-        status => {
+        Ok(status) => {
             return Err(Error::new(format!("the container is not stopped: {}", status.word()))
                 .hint("\"tiny-ce kill\" it first, or delete it with --force"));
         }
+        Err(e) => return Err(e),
     }
     end(record)?;
-    scope::remove(record, None)?;
-    if let Some(class) = &record.resctrl {
-        class.remove()?;
-    }
-    match &record.network {
-        Some(attachment) => network::detach(root, attachment)?,
+    let cgroup = scope::remove(record, None);
+    let class = record.resctrl.as_ref().map_or(Ok(()), |class| class.remove());
+    let network = match &record.network {
+        Some(attachment) => network::detach(root, attachment),
         // Killed between attaching and recording it, the launcher left a lease and no more.
-        None => network::detach_container(root, &record.id)?,
-    }
+        None => network::detach_container(root, &record.id),
+    };
+    // What is left is remembered, so that it can be deleted from where it is visible.
+    error::all([cgroup, class, network])?;
     if let Ok(spec) = start::config(directory) {
         launch::poststop(directory, record, &spec);
     }
@@ -82,11 +86,17 @@ pub fn end(record: &Record) -> Result<()> {
         }
         _ => {}
     }
-    if record.status() == Status::Paused {
-        record.cgroup.thaw()?;
+    let thawed = match record.cgroup.frozen() {
+        Ok(true) => record.cgroup.thaw(),
+        Ok(false) => Ok(()),
+        Err(e) => Err(e),
+    };
+    match (process::wait_gone(&pidfd, PATIENCE_MS), thawed) {
+        (Ok(()), _) => Ok(()),
+        // Whether it was frozen could not be seen, and it still lives: that is why.
+        (Err(_), Err(e)) => Err(e),
+        (Err(e), Ok(())) => Err(Error::io(format!("pid {}", init.pid), "poll", &e)),
     }
-    process::wait_gone(&pidfd, PATIENCE_MS)
-        .map_err(|e| Error::io(format!("pid {}", init.pid), "poll", &e))
 }
 
 /// How long a killed init may take to be gone, in milliseconds.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::directory::Directory;
 use super::join;
-use super::record::{Identity, Record, Status};
+use super::record::{Identity, Record};
 use crate::cgroup::stats::{NetworkInterface, Stats};
 use crate::error::{Error, Result};
 use crate::spec::{NamespaceKind, id};
@@ -73,6 +73,7 @@ fn stream(
     if !init.alive() {
         return Ok(());
     }
+    record.cgroup.visible()?;
     let mut watch = match record.cgroup.oom_watch() {
         Ok(watch) => Some(watch),
         Err(e) => {
@@ -116,11 +117,12 @@ const ENDING_MS: i32 = 1000;
 fn running(root: &Path, id: &str) -> Result<(Record, Identity)> {
     id::check(id)?;
     let record = Record::load(&Directory::open(root, id)?)?;
-    let status = record.status();
     match record.living_init() {
-        Some(init) if status != Status::Stopped => Ok((record, init)),
-        _ => Err(Error::new("container not running")
-            .hint(format!("it is {}; only one that runs can be watched", status.word()))),
+        Some(init) => Ok((record, init)),
+        None => Err(Error::new("container not running").hint(format!(
+            "it is {}; only one that runs can be watched",
+            record.without_init().word()
+        ))),
     }
 }
 

@@ -16,7 +16,7 @@ use super::prepare::{self, filter};
 use super::record::{Identity, Record, Status};
 use super::start::{Going, config};
 use super::{end, program, scope, vectors};
-use crate::cgroup::Version;
+use crate::cgroup::{self, Cgroup, Version};
 use crate::compile::activation::{self, Listen};
 use crate::compile::exec as plan;
 use crate::error::{Error, Result};
@@ -70,7 +70,7 @@ fn go(
     id::check(id)?;
     let directory = Directory::open(root, id)?;
     let record = Record::load(&directory)?;
-    let init = running(&record, options)?;
+    let (init, status) = running(&record, options)?;
     let spec = config(&directory)?;
     let mut process = process(spec.process.as_ref())?;
     // Without a word about it, the kernel shall like it as much as the container's own.
@@ -81,15 +81,16 @@ fn go(
     crate::host::security_of(&process)?;
     console::check(process.terminal, options.detach, options.console_socket.as_deref())?;
     let signals = if options.detach { None } else { Some(Signals::catch(false)?) };
-    let mut joining = Joining { record, spec, process, init, options, directory };
+    let mut joining = Joining { record, spec, process, init, status, options, directory };
     let (child, terminal) = joining.join()?;
     let Some(signals) = signals else { return Ok(0) };
     let console = terminal.map(Console::new).transpose()?;
     Ok(signals.wait(&child, console, None, None)?.code())
 }
 
-fn running(record: &Record, options: &ExecOptions) -> Result<Identity> {
-    match record.status() {
+fn running(record: &Record, options: &ExecOptions) -> Result<(Identity, Status)> {
+    let status = record.status()?;
+    match status {
         Status::Created | Status::Running => {}
         Status::Paused if options.ignore_paused => {}
         Status::Paused => {
@@ -101,7 +102,8 @@ fn running(record: &Record, options: &ExecOptions) -> Result<Identity> {
             return Err(Error::new(text).hint("\"tiny-ce start\" or create it again"));
         }
     }
-    record.living_init().ok_or_else(|| Error::new("container not running"))
+    let init = record.living_init().ok_or_else(|| Error::new("container not running"))?;
+    Ok((init, status))
 }
 
 struct Joining<'a> {
@@ -110,6 +112,7 @@ struct Joining<'a> {
     spec: Spec,
     process: Process,
     init: Identity,
+    status: Status,
     options: &'a ExecOptions,
 }
 
@@ -223,16 +226,15 @@ impl Joining<'_> {
 
     fn going<'a>(&'a self, plan: &'a Finished, pid: i32) -> Going<'a> {
         let (directory, spec, record) = (&self.directory, &self.spec, &self.record);
-        Going { directory, spec, record, plan, pid, status: record.status() }
+        Going { directory, spec, record, plan, pid, status: self.status }
     }
 
     /// The container's groups; those that its init has moved to if it has; those below, if asked.
-    fn cgroup(&self) -> Result<crate::cgroup::Cgroup> {
-        let hierarchies = crate::cgroup::probe()?;
-        let mut cgroup = crate::cgroup::Cgroup::of_process(self.init.pid, &hierarchies)?;
-        if self.record.cgroup.is_none() {
-            cgroup.groups.clear();
-        }
+    fn cgroup(&self) -> Result<Cgroup> {
+        let mut cgroup = match self.record.cgroup.is_none() {
+            true => Cgroup::default(),
+            false => self.record.cgroup.joined_by(self.init.pid, &cgroup::probe()?)?,
+        };
         for wanted in &self.options.cgroups {
             let (controllers, path) = match wanted.split_once(':') {
                 Some((controllers, path)) => (Some(controllers), path),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::directory::Directory;
-use super::record::{Identity, Record, Status};
+use super::record::{Identity, Record};
 use crate::compile::namespace;
 use crate::error::{Error, Result};
 use crate::spec::{NamespaceKind, id};
@@ -88,15 +88,23 @@ fn signal_init(record: &Record, init: Identity, signal: i32) -> Result<bool> {
         Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(false),
         result => result.map_err(failed("pidfd_send_signal"))?,
     }
-    // A frozen process dies only once it is thawed (cgroup v1).
-    if signal == libc::SIGKILL && record.status() == Status::Paused {
-        record.cgroup.thaw()?;
+    if signal == libc::SIGKILL {
+        // A frozen process dies only once it is thawed (cgroup v1).
+        match record.cgroup.frozen() {
+            Ok(true) => record.cgroup.thaw()?,
+            // Whether it is frozen cannot be seen; one that dies is not.
+            Err(e) if process::wait_gone(&pidfd, DYING_MS).is_err() => return Err(e),
+            _ => {}
+        }
     }
     Ok(true)
 }
 
+/// How long a process that is not frozen may take to die, in milliseconds.
+const DYING_MS: i32 = 2000;
+
 fn not_running(record: &Record) -> Error {
-    let status = record.status().word();
+    let status = record.without_init().word();
     Error::new("container not running")
         .hint(format!("it is {status}; \"tiny-ce delete\" removes it"))
 }

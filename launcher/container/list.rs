@@ -12,10 +12,12 @@ use crate::spec::id;
 pub enum Listed {
     /// As it is.
     Whole(Box<State>),
-    /// What is remembered of it cannot be read.
-    Damaged {
+    /// Its state cannot be told.
+    Untold {
         /// The container.
         id: String,
+        /// `damaged` if what is remembered cannot be read, `unknown` if its cgroup is not visible.
+        status: &'static str,
         /// Why.
         error: Error,
     },
@@ -41,13 +43,17 @@ pub fn list(root: &Path) -> Result<Vec<Listed>> {
     ids.sort();
     let mut all = Vec::with_capacity(ids.len());
     for id in ids {
-        let read = Directory::open(root, &id)
-            .and_then(|directory| Ok(Record::load(&directory)?.state(&directory)));
+        let mut status = "damaged";
+        let read = Directory::open(root, &id).and_then(|directory| {
+            let record = Record::load(&directory)?;
+            status = "unknown";
+            record.state(&directory)
+        });
         match read {
             Ok(state) => all.push(Listed::Whole(Box::new(state))),
             // Deleted in this very moment.
             Err(_) if !root.join(&id).exists() => {}
-            Err(error) => all.push(Listed::Damaged { id, error }),
+            Err(error) => all.push(Listed::Untold { id, status, error }),
         }
     }
     Ok(all)

@@ -16,7 +16,7 @@ pub fn matching(root: &Path, pattern: &str) -> Result<Vec<String>> {
     })?;
     let ids = list(root)?.into_iter().map(|listed| match listed {
         Listed::Whole(state) => state.id,
-        Listed::Damaged { id, .. } => id,
+        Listed::Untold { id, .. } => id,
     });
     Ok(ids.filter(|id| wanted.is_match(id)).collect())
 }

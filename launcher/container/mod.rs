@@ -92,7 +92,7 @@ pub fn state(root: &Path, id: &str) -> Result<State> {
     let read = || {
         id::check(id)?;
         let directory = Directory::open(root, id)?;
-        Ok(Record::load(&directory)?.state(&directory))
+        Record::load(&directory)?.state(&directory)
     };
     read().map_err(|e: crate::Error| e.within(format!("cannot tell the state of {id:?}")))
 }

@@ -14,7 +14,7 @@ use crate::spec::id;
 pub fn pause(root: &Path, id: &str) -> Result<()> {
     let freeze = || {
         let (_directory, record) = locked(root, id)?;
-        match record.status() {
+        match record.status()? {
             Status::Running | Status::Created => record.cgroup.freeze(),
             // runc's words, which callers look for.
             status => Err(Error::new("container not running").hint(match status {
@@ -34,7 +34,7 @@ pub fn pause(root: &Path, id: &str) -> Result<()> {
 pub fn resume(root: &Path, id: &str) -> Result<()> {
     let thaw = || {
         let (_directory, record) = locked(root, id)?;
-        match record.status() {
+        match record.status()? {
             Status::Paused => record.cgroup.thaw(),
             status => Err(Error::new("container not paused").hint(match status {
                 Status::Running | Status::Created => "it runs; there is nothing to do",

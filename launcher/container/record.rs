@@ -141,8 +141,12 @@ impl Record {
                 None => return Err(damaged(directory, INTENT, "missing")),
             },
         };
-        serde_json::from_slice(&bytes)
-            .map_err(|e| damaged(directory, name, &format!("not what tiny-ce writes ({e})")))
+        let record: Record = serde_json::from_slice(&bytes)
+            .map_err(|e| damaged(directory, name, &format!("not what tiny-ce writes ({e})")))?;
+        match record.living_init() {
+            Some(_) => Ok(record),
+            None => processes_are_visible().map(|()| record),
+        }
     }
 
     /// As `load`, but the intent will do where the state is damaged.
@@ -166,18 +170,22 @@ impl Record {
     }
 
     /// What the container is doing.
-    pub fn status(&self) -> Status {
-        if self.init.is_none() {
-            let creating = self.boot.is_now() && self.launcher.alive();
-            return if creating { Status::Creating } else { Status::Stopped };
+    ///
+    /// # Errors
+    /// It lives, and whether it is paused cannot be seen from here.
+    pub fn status(&self) -> Result<Status> {
+        let Some(init) = self.living_init() else { return Ok(self.without_init()) };
+        // A created container can be paused, too, and as runc has it that is what it is then.
+        if self.cgroup.frozen()? {
+            return Ok(Status::Paused);
         }
-        match self.living_init() {
-            None => Status::Stopped,
-            // A created container can be paused, too, and as runc has it that is what it is then.
-            Some(_) if self.cgroup.frozen() => Status::Paused,
-            Some(init) if self.awaits_start(init) => Status::Created,
-            Some(_) => Status::Running,
-        }
+        Ok(if self.awaits_start(init) { Status::Created } else { Status::Running })
+    }
+
+    /// What a container does that has no living init.
+    pub fn without_init(&self) -> Status {
+        let creating = self.init.is_none() && self.boot.is_now() && self.launcher.alive();
+        if creating { Status::Creating } else { Status::Stopped }
     }
 
     /// Whether init still is init: its program is ours, and not yet the container's.
@@ -190,6 +198,20 @@ impl Record {
             Err(e) => e.raw_os_error() == Some(libc::EACCES),
         }
     }
+}
+
+/// A process that is not found is dead, unless /proc is not mounted, or is another pid namespace's.
+pub fn processes_are_visible() -> Result<()> {
+    let own = std::fs::read_link("/proc/self").map_err(|e| {
+        Error::io("/proc/self", "readlink", &e).hint("mount /proc: mount -t proc proc /proc")
+    })?;
+    if own.as_os_str() == std::process::id().to_string().as_str() {
+        return Ok(());
+    }
+    Err(Error::new(
+        "/proc is that of another pid namespace: the container's processes are not visible here",
+    )
+    .hint("mount one of this pid namespace: mount -t proc proc /proc"))
 }
 
 fn damaged(directory: &Directory, name: &str, how: &str) -> Error {
@@ -231,13 +253,13 @@ pub const OCI_VERSION: &str = "1.3.0";
 
 impl Record {
     /// The state, as of now.
-    pub fn state(&self, directory: &Directory) -> State {
-        let status = self.status();
+    pub fn state(&self, directory: &Directory) -> Result<State> {
+        let status = self.status()?;
         let pid = match (status, self.init) {
             (Status::Stopped | Status::Creating, _) | (_, None) => 0,
             (_, Some((init, ..))) => init.pid,
         };
-        self.state_as(status, pid, owner(directory))
+        Ok(self.state_as(status, pid, owner(directory)))
     }
 
     /// The state with a status that only the caller knows, for hooks.

@@ -123,6 +123,17 @@ pub fn around(undo: &mut Undo<'_>, prepared: &Prepared, pid: i32) -> Result<()> 
 /// Where systemd cannot be reached any more, it has still been told to forget the scope once it is
 /// empty.
 pub fn remove(record: &Record, manager: Option<&mut Systemd>) -> Result<()> {
+    match take_away(record, manager) {
+        // No cgroup outlives its boot; what is there now is another's.
+        Err(e) if !record.boot.is_now() => {
+            log::debug(|| e.line().to_owned());
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+fn take_away(record: &Record, manager: Option<&mut Systemd>) -> Result<()> {
     let Some(scope) = &record.scope else { return record.cgroup.remove(Processes::Kill) };
     let mut own;
     let manager = match manager {
@@ -143,9 +154,10 @@ pub fn remove(record: &Record, manager: Option<&mut Systemd>) -> Result<()> {
         // The intent came to nothing: what is there is another's.
         Owner::Another => Ok(()),
         Owner::Ours => {
-            record.cgroup.kill()?;
+            // Systemd ends those of its scope, where they are not visible to us.
+            let killed = record.cgroup.kill();
             manager.stop(scope)?;
-            record.cgroup.remove(Processes::Kill)
+            record.cgroup.remove(Processes::Kill).and(killed)
         }
     }
 }

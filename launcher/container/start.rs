@@ -34,7 +34,7 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     id::check(id)?;
     let directory = Directory::open_locked(root, id)?;
     let record = Record::load(&directory)?;
-    match record.status() {
+    match record.status()? {
         Status::Created => {}
         status => {
             let text = format!("the container is {}, expected created", status.word());

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::directory::Directory;
-use super::record::{self, Record, Status};
+use super::record::{self, Record};
 use super::{merge, scope, start};
 use crate::cgroup::{self, Setting};
 use crate::error::{Error, Result};
@@ -41,8 +41,9 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
     id::check(id)?;
     let directory = Directory::open_locked(root, id)?;
     let record = Record::load(&directory)?;
-    if let status @ (Status::Stopped | Status::Creating) = record.status() {
-        return Err(Error::new("container not running").hint(format!("it is {}", status.word())));
+    if record.living_init().is_none() {
+        let status = record.without_init().word();
+        return Err(Error::new("container not running").hint(format!("it is {status}")));
     }
     let mut spec = start::config(&directory)?;
     let minor = spec.minor_version();
@@ -54,8 +55,10 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
         // The document of a caller for which 0 is a limit that nobody has set.
         wanted.pids = wanted.pids.filter(|pids| pids.limit != Some(0));
     }
-    let settings = settings(update, wanted.clone(), &old)?;
     let cgroup = &record.cgroup;
+    // A controller that is not found may only be hidden from us.
+    let settings =
+        settings(update, wanted.clone(), &old).or_else(|e| cgroup.visible().and(Err(e)))?;
     if cgroup.is_none() && !settings.is_empty() {
         return Err(Error::new("the container has no cgroup, and so no limits"));
     }

@@ -47,7 +47,7 @@ fn numbers(release: &str) -> Option<(u32, u32)> {
 
 pub fn procfs() -> Finding {
     const WHAT: &str = "/proc";
-    if cgroupfs::fs_type_of(c"/proc").ok() != Some(libc::PROC_SUPER_MAGIC) {
+    if cgroupfs::fs_type_of("/proc").ok() != Some(libc::PROC_SUPER_MAGIC) {
         return Finding::missing(WHAT, "is not a procfs").hint("mount -t proc proc /proc").vital();
     }
     let mounts = text("/proc/self/mountinfo").unwrap_or_default();

@@ -3,7 +3,7 @@
 //! Knows descriptors, names and errnos. Must not know what a cgroup file means, nor which
 //! hierarchy it is in: that is `crate::cgroup`.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
@@ -104,7 +104,8 @@ pub fn write_once(fd: BorrowedFd<'_>, value: &[u8]) -> io::Result<()> {
 }
 
 /// `f_type` of the file system that a path is on, statfs(2).
-pub fn fs_type_of(path: &CStr) -> io::Result<i64> {
+pub fn fs_type_of(path: &str) -> io::Result<i64> {
+    let path = c(path)?;
     // SAFETY: all-zero bytes are a valid statfs.
     let mut buffer: libc::statfs = unsafe { std::mem::zeroed() };
     // SAFETY: `path` is NUL-terminated; `buffer` is a writable statfs.
