@@ -2,13 +2,18 @@
 //!
 //! Only reads; every fact is taken once, here, so that `compile` can be pure.
 
+mod mounts;
+pub mod view;
+
+pub use mounts::destination_in;
+
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::cgroup::{Cgroup, Hierarchies, Mode, Version};
 use crate::error::{Error, Result};
-use crate::spec::{Linux, Mount, NamespaceKind, Process, Spec};
+use crate::spec::{Linux, NamespaceKind, Process, Spec};
 use crate::sys;
 
 /// Facts.
@@ -28,8 +33,15 @@ pub struct Host {
     pub rootfs: String,
     /// What the source of each bind is, by index in `mounts`; `None` where it is not a bind.
     pub sources: Vec<Option<Source>>,
-    /// Mode of the image's directory under each tmpfs that is given none, by index in `mounts`.
+    /// Mode of the directory under each tmpfs that is given none, by index in `mounts`.
     pub tmpfs_modes: Vec<Option<u32>>,
+    /// Where a destination leads that is not there yet, without links and `..` and relative to the
+    /// root, by index in `mounts`; `None` where it leads where it says.
+    pub destinations: Vec<Option<String>>,
+    /// As `destinations`: the directories of `linux.devices`.
+    pub device_directories: Vec<Option<String>>,
+    /// As `destinations`: `process.cwd`.
+    pub cwd: Option<String>,
     /// Whether this kernel has /proc/kcore.
     pub kcore: bool,
     /// How a `cgroup` mount is made here.
@@ -52,6 +64,8 @@ pub struct Source {
     pub path: String,
     /// A directory, or else anything that is not one.
     pub directory: bool,
+    /// It is in the rootfs, and an earlier mount of the same config makes it: only init sees it.
+    pub made: bool,
     /// It is a symbolic link that is to be copied.
     pub link: Option<Link>,
 }
@@ -91,6 +105,18 @@ pub struct V1Mount {
     pub directory: String,
 }
 
+impl Host {
+    /// Where the destination of a mount leads, if that is another place than it says.
+    pub fn destination(&self, index: usize) -> Option<&str> {
+        self.destinations.get(index)?.as_deref()
+    }
+
+    /// The source of a bind.
+    pub fn source(&self, index: usize) -> Option<&Source> {
+        self.sources.get(index)?.as_ref()
+    }
+}
+
 /// Find out what `compile` needs to know about `spec`'s paths.
 pub fn probe(
     spec: &Spec,
@@ -107,7 +133,6 @@ pub fn probe(
         groups_denied: groups_denied(spec),
         initramfs: initramfs(),
         kcore: Path::new("/proc/kcore").exists(),
-        sources: sources(spec, bundle, &rootfs)?,
         joined_ours: joined(spec)?,
         cgroups: cgroup_mounts(cgroup, hierarchies),
         cgroup_joins: cgroup.groups.iter().filter(|g| g.version == Version::V1).count(),
@@ -115,7 +140,7 @@ pub fn probe(
         last_capability: sys::process::last_capability(),
         ..Host::default()
     };
-    host.tmpfs_modes = tmpfs_modes(spec, &rootfs);
+    mounts::probe(&mut host, spec, bundle, &rootfs)?;
     host.rootfs = utf8(rootfs, "root.path")?;
     Ok(host)
 }
@@ -219,67 +244,6 @@ fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
         return Err(Error::new(text).hint("root.path names the directory that holds the image"));
     }
     Ok(resolved)
-}
-
-fn sources(spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<Vec<Option<Source>>> {
-    let mut sources = Vec::with_capacity(spec.mounts.len());
-    for (index, mount) in spec.mounts.iter().enumerate() {
-        if !mount.is_bind() {
-            sources.push(None);
-            continue;
-        }
-        let place = format!("mounts[{index}] {:?}", mount.destination);
-        let Some(source) = &mount.source else {
-            return Err(Error::new(format!("{place}: a bind needs a source")));
-        };
-        let path = bundle.join(source);
-        let has = |option: &str| mount.options.iter().any(|word| word == option);
-        let nofollow = has("src-nofollow");
-        let link = if has("copy-symlink") { link(&path, rootfs, mount, &place)? } else { None };
-        if link.is_some() {
-            sources.push(Some(Source { path: utf8(path, &place)?, directory: false, link }));
-            continue;
-        }
-        let metadata = if nofollow { path.symlink_metadata() } else { path.metadata() };
-        let metadata = metadata.map_err(|e| {
-            Error::io(format!("{place}: source {}", path.display()), "stat", &e)
-                .hint("the source of a bind must exist on the host")
-        })?;
-        let path = utf8(path, &place)?;
-        sources.push(Some(Source { path, directory: metadata.is_dir(), link: None }));
-    }
-    Ok(sources)
-}
-
-/// What the source says if it is a symbolic link, and whether the image says the same.
-fn link(source: &Path, rootfs: &Path, mount: &Mount, place: &str) -> Result<Option<Link>> {
-    let Ok(target) = std::fs::read_link(source) else { return Ok(None) };
-    let destination = Path::new(&mount.destination);
-    let there = || {
-        let root = sys::file::open_path(rootfs).ok()?;
-        let parent = sys::file::open_in_root(&root, destination.parent()?).ok()?;
-        sys::copy::said_by(&parent, destination.file_name()?).ok()
-    };
-    let there = there().is_some_and(|said| said == target);
-    Ok(Some(Link { target: utf8(target, place)?, there }))
-}
-
-/// runc and crun give a tmpfs without `mode=` the mode of the directory that it covers.
-fn tmpfs_modes(spec: &Spec, rootfs: &Path) -> Vec<Option<u32>> {
-    let wanted = |mount: &crate::spec::Mount| {
-        mount.kind.as_deref() == Some("tmpfs")
-            && !mount.options.iter().any(|word| word.starts_with("mode="))
-    };
-    if !spec.mounts.iter().any(wanted) {
-        return vec![None; spec.mounts.len()];
-    }
-    let root = sys::file::open_path(rootfs);
-    let mode = |mount: &crate::spec::Mount| {
-        let root = root.as_ref().ok()?;
-        let file = sys::file::open_in_root(root, Path::new(&mount.destination)).ok()?;
-        sys::file::mode(&file).ok().map(|mode| mode & 0o7777)
-    };
-    spec.mounts.iter().map(|m| wanted(m).then(|| mode(m)).flatten()).collect()
 }
 
 /// What a mount of type `cgroup` shows: on a hybrid machine the v1 hierarchies. Where a rootless

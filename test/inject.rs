@@ -9,7 +9,7 @@ mod bundles;
 #[path = "inject/points.rs"]
 mod points;
 
-use bundles::{least, mounted, process, standard};
+use bundles::{least, mounted, placed, process, standard};
 use points::{Point, points};
 use std::collections::HashSet;
 use std::process::Command;
@@ -188,6 +188,16 @@ fn every_kind_of_mount() {
     let all = Listed::of(&case, mounted);
     assert!(all.before.len() > 250 && all.after.len() > 5, "{:?}", all.after);
     all.fail(&case, mounted);
+}
+
+/// Links, `..`, a mount on the root, what an earlier mount makes.
+#[test]
+fn places_that_are_found_out() {
+    let Some(case) = Case::root(&[]) else { return };
+    let known = Listed::of(&case, standard).kinds();
+    let new = Listed::of(&case, placed).but(&known);
+    assert!(new.before.len() > 50, "{}", new.before.len());
+    new.fail(&case, placed);
 }
 
 /// What these have no steps for: fields of the process, hooks, sysctl, clocks.

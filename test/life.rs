@@ -9,6 +9,8 @@ mod apparmor;
 mod at_random;
 #[path = "life/beside_runc.rs"]
 mod beside_runc;
+#[path = "life/destinations.rs"]
+mod destinations;
 #[path = "life/embedded.rs"]
 mod embedded;
 #[path = "life/exec.rs"]

@@ -9,7 +9,7 @@ mod bundles;
 #[path = "trace/explained.rs"]
 mod explained;
 
-use bundles::{least, mounted, process, standard};
+use bundles::{least, mounted, placed, process, standard};
 use explained::{Guard, Step};
 use serde_json::Value;
 use std::path::Path;
@@ -126,6 +126,12 @@ fn the_default_config() {
 fn every_kind_of_mount() {
     let Some(case) = Case::root(STRACE) else { return };
     trace(&case, &mounted(&case));
+}
+
+#[test]
+fn places_that_are_found_out() {
+    let Some(case) = Case::root(STRACE) else { return };
+    trace(&case, &placed(&case));
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub fn notify(spec: &mut Spec, host: &mut Host, directory: &str) {
         options: ["bind", "ro", "nosuid", "nodev", "noexec"].map(str::to_owned).to_vec(),
         ..Mount::default()
     });
-    host.sources.push(Some(Source { path: directory.to_owned(), directory: true, link: None }));
+    let path = directory.to_owned();
+    host.sources.push(Some(Source { path, directory: true, made: false, link: None }));
     host.tmpfs_modes.push(None);
     if let Some(process) = &mut spec.process {
         process.env.push(format!("NOTIFY_SOCKET={NOTIFY_DIRECTORY}/{NOTIFY_SOCKET}"));

@@ -81,22 +81,22 @@ fn ground(plan: &mut Plan, restore: &Restore<'_>) -> Result<()> {
     let scratch = rootfs(plan, restore, restore.scratch)?;
     let trees = vec![None; restore.spec.mounts.len()];
     let (spec, host) = (restore.spec, restore.host);
-    let context = Context { spec, host, root: scratch, trees: &trees };
+    let mut context = Context { spec, host, root: scratch, trees: &trees };
     for (index, mount) in spec.mounts.iter().enumerate() {
         if comes_with_its_place(spec, mount) {
             continue;
         }
         if mount.is_bind() {
             // It may hold mount points of the next ones.
-            mounts::single(plan, &context, index)?;
+            mounts::single(plan, &mut context, index)?;
             continue;
         }
         plan.origin(mounts::origin(index, mount));
-        let to = mounts::target(plan, scratch, mount, Wanted::Directory)?;
+        let to = mounts::target(plan, &context, index, Wanted::Directory)?;
         plan.close(to);
     }
     plan.origin("root.path");
-    plan.close(scratch);
+    plan.close(context.root);
     let root = rootfs(plan, restore, restore.root)?;
     plan.close(root);
     plan.origin("--image-path, --work-path");

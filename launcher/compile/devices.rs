@@ -8,7 +8,7 @@ use tiny_ce_init::flags::{AtFlags, Device, Kind, Mode, OpenFlags};
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::mounts::{Context, attach, clone};
-use super::root::{self, Links, Wanted, make_file, path_only};
+use super::root::{self, Inside, Links, Wanted, make_file, path_only};
 use crate::error::{Error, Result};
 use crate::plan::{Plan, c_string};
 use crate::spec::{DeviceKind, NamespaceKind};
@@ -21,6 +21,8 @@ struct Node<'a> {
     minor: u32,
     mode: u32,
     owner: Option<(u32, u32)>,
+    /// Where its directory leads, if that is another place than it says.
+    directory: Option<&'a str>,
 }
 
 /// What every container has (runtime-spec config-linux.md, "Default Devices").
@@ -44,7 +46,7 @@ const LINKS: [(&str, &str); 4] = [
 
 /// Nodes and links. Nothing if `/dev` is a bind: then it is somebody else's.
 pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
-    let dev = |m: &&crate::spec::Mount| root::components(&m.destination) == ["dev"];
+    let dev = |m: &&crate::spec::Mount| root::lexical(&m.destination) == ["dev"];
     let mount = context.spec.mounts.iter().rfind(dev);
     if mount.is_some_and(crate::spec::Mount::is_bind) {
         return Ok(());
@@ -57,7 +59,8 @@ pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
     let paths: Vec<&str> = configured.clone().map(|device| device.path.as_str()).collect();
     for (path, major, minor) in DEFAULTS {
         if !paths.contains(&path) {
-            let node = Node { path, kind: Kind::S_IFCHR, major, minor, mode: 0o666, owner: None };
+            let (kind, mode, owner, directory) = (Kind::S_IFCHR, 0o666, None, None);
+            let node = Node { path, kind, major, minor, mode, owner, directory };
             node.steps(plan, context, dev, fresh && !covered(context, path))?;
         }
     }
@@ -85,6 +88,7 @@ pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
             minor: number(device.minor),
             mode: device.file_mode.unwrap_or(0o666) & 0o7777,
             owner: Some((device.uid.unwrap_or(0), device.gid.unwrap_or(0))),
+            directory: context.host.device_directories.get(index).and_then(Option::as_deref),
         };
         node.steps(plan, context, dev, false)?;
     }
@@ -95,7 +99,7 @@ pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
 /// Whether a mount of the config stands where this node would.
 fn covered(context: &Context<'_>, path: &str) -> bool {
     let parts = root::components(path);
-    context.spec.mounts.iter().any(|mount| root::components(&mount.destination) == parts)
+    context.spec.mounts.iter().any(|mount| root::lexical(&mount.destination) == parts)
 }
 
 fn link(plan: &mut Plan, dev: Slot, name: &str, to: &str) -> Result<()> {
@@ -121,8 +125,8 @@ impl Node<'_> {
             ["dev"] => (dev, None),
             _ => {
                 let path = parents.join("/");
-                let slot =
-                    root::target(plan, context.root, &path, Wanted::Directory, Links::Follow)?;
+                let to = Inside { path: &path, leads_to: self.directory };
+                let slot = root::target(plan, context.root, to, Wanted::Directory, Links::Follow)?;
                 (slot, Some(slot))
             }
         };

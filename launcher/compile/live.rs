@@ -34,13 +34,19 @@ pub fn add(request: &Request<'_>) -> Result<Finished> {
     let plan = &mut plan;
     let process = plan.preload(Preload::Process)?;
     let mut trees = vec![None; request.spec.mounts.len()];
-    let source = request.host.sources.get(request.index).and_then(Option::as_ref);
+    let source = request.host.source(request.index);
     if source.is_some_and(|source| source.link.is_none()) {
         trees[request.index] = Some(plan.preload(Preload::Tree { mount: request.index })?);
     }
+    let there = mount(request)?;
+    let remounts = there.options.iter().any(|word| word == "remount");
+    if mounts::place(request.spec, request.host, request.index).is_empty() && !remounts {
+        let text = "the processes of a container keep the root that they have";
+        return Err(Error::new(text).within(mounts::origin(request.index, there)));
+    }
     let root = enter(plan, request, process)?;
-    let context = Context { spec: request.spec, host: request.host, root, trees: &trees };
-    mounts::single(plan, &context, request.index)?;
+    let mut context = Context { spec: request.spec, host: request.host, root, trees: &trees };
+    mounts::single(plan, &mut context, request.index)?;
     Ok(end(plan))
 }
 
@@ -52,7 +58,7 @@ pub fn remove(request: &Request<'_>) -> Result<Finished> {
     let root = enter(plan, request, process)?;
     let mount = mount(request)?;
     plan.origin(mounts::origin(request.index, mount));
-    let parts = root::components(&mount.destination);
+    let parts = mounts::place(request.spec, request.host, request.index);
     let Some((name, parents)) = parts.split_last() else {
         return Err(Error::new("the root file system cannot be taken away"));
     };

@@ -102,14 +102,15 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
         mounts::shared(plan, spec, host, &mut trees)?;
     }
     let root = rootfs(plan, request)?;
-    let context = mounts::Context { spec, host, root, trees: &trees };
-    let deferred = mounts::all(plan, &context)?;
+    let mut context = mounts::Context { spec, host, root, trees: &trees };
+    let deferred = mounts::all(plan, &mut context)?;
+    let root = context.root;
     devices::all(plan, &context)?;
     let slave = match &spec.process {
         Some(process) => terminal::open(plan, process, terminal::Place::Rootfs(root))?,
         None => None,
     };
-    working_directory(plan, spec, root)?;
+    working_directory(plan, request, root)?;
     deferred.finish(plan);
     hooks(plan, spec);
     if let Some(linux) = &spec.linux {
@@ -304,13 +305,14 @@ fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<
 }
 
 /// The working directory is made if the image lacks it, as runc and crun do.
-fn working_directory(plan: &mut Plan, spec: &Spec, root: Slot) -> Result<()> {
-    let Some(process) = &spec.process else { return Ok(()) };
+fn working_directory(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
+    let Some(process) = &request.spec.process else { return Ok(()) };
     if root::components(&process.cwd).is_empty() {
         return Ok(());
     }
     plan.origin("process.cwd");
-    let cwd = root::target(plan, root, &process.cwd, root::Wanted::Directory, root::Links::Follow)?;
+    let to = root::Inside { path: &process.cwd, leads_to: request.host.cwd.as_deref() };
+    let cwd = root::target(plan, root, to, root::Wanted::Directory, root::Links::Follow)?;
     plan.close(cwd);
     Ok(())
 }

@@ -10,10 +10,11 @@ use tiny_ce_init::flags::{
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::options::{Attrs, Options};
-use super::root::{self, Links, Wanted};
+use super::root::{self, Inside, Links, Wanted};
 use crate::error::{Error, Result};
 use crate::host::{CgroupMounts, Host, Link, Source, V1Mount};
 use crate::plan::{EMPTY, Plan, Preload, c_string};
+use crate::spec::check::BELOW_PROC;
 use crate::spec::{Mount, NamespaceKind, Spec};
 
 /// Attach `tree` onto what `to` is.
@@ -168,7 +169,7 @@ pub fn shared(plan: &mut Plan, spec: &Spec, host: &Host, trees: &mut [Option<Slo
     for (index, (mount, tree)) in spec.mounts.iter().zip(trees).enumerate() {
         let options = Options::new(&mount.options);
         let shared = options.propagation.last().is_some_and(|it| it.0 == Propagation::MS_SHARED);
-        let Some(source) = host.sources.get(index).and_then(Option::as_ref) else { continue };
+        let Some(source) = host.source(index).filter(|source| !source.made) else { continue };
         if shared && tree.is_none() {
             plan.origin(format!("mounts[{index}] {:?}", mount.destination));
             let recursive = options.bind == Some(true);
@@ -179,7 +180,9 @@ pub fn shared(plan: &mut Plan, spec: &Spec, host: &Host, trees: &mut [Option<Slo
 }
 
 /// Steps for every mount, in the order given.
-pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<Deferred> {
+///
+/// What covers the root becomes the root of `context`.
+pub fn all(plan: &mut Plan, context: &mut Context<'_>) -> Result<Deferred> {
     let mut deferred = Deferred::default();
     for (index, mount) in context.spec.mounts.iter().enumerate() {
         let origin = origin(index, mount);
@@ -195,7 +198,7 @@ pub fn origin(index: usize, mount: &Mount) -> String {
 }
 
 /// Steps for one of the mounts, with nothing to come after it.
-pub fn single(plan: &mut Plan, context: &Context<'_>, index: usize) -> Result<()> {
+pub fn single(plan: &mut Plan, context: &mut Context<'_>, index: usize) -> Result<()> {
     let mount = &context.spec.mounts[index];
     let origin = origin(index, mount);
     let mut deferred = Deferred::default();
@@ -207,7 +210,7 @@ pub fn single(plan: &mut Plan, context: &Context<'_>, index: usize) -> Result<()
 
 fn one(
     plan: &mut Plan,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     index: usize,
     mount: &Mount,
     deferred: &mut Deferred,
@@ -216,19 +219,19 @@ fn one(
     if options.remount {
         return remount(plan, context.root, mount, &options);
     }
-    let source = context.host.sources.get(index).and_then(Option::as_ref);
+    let source = context.host.source(index);
     if let Some(Source { link: Some(link), .. }) = source {
-        return copy_link(plan, context.root, mount, link);
+        return copy_link(plan, context, index, link);
     }
     if let Some(source) = source {
         return bind(plan, context, index, mount, &options, source);
     }
     let kind = mount.kind.as_deref().unwrap_or_default();
     if kind == "cgroup" || kind == "cgroup2" {
-        return cgroup(plan, context, mount, &options);
+        return cgroup(plan, context, index, &options);
     }
     if kind == "sysfs" && context.in_user_namespace() {
-        return sysfs(plan, context, mount, &options);
+        return sysfs(plan, context, index, &options);
     }
     // Kernel file systems label their own files.
     let labelled = !matches!(kind, "proc" | "sysfs" | "mqueue");
@@ -248,11 +251,10 @@ fn one(
         label_root(plan, context.spec, tree)?;
     }
     finish_tree(plan, tree, &options, Attrs::default());
-    if asks_for_ids(mount) {
-        plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::MAP_IDS, fd: tree });
-        plan.step(Op::Await { from: Slot::CHANNEL });
+    if asks_for_ids(mount, source) {
+        map_ids(plan, tree);
     }
-    let to = target(plan, context.root, mount, Wanted::Directory)?;
+    let to = target(plan, context, index, Wanted::Directory)?;
     if options.copy_up {
         plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::COPY_FROM, fd: to });
         plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::COPY_UP, fd: tree });
@@ -260,6 +262,7 @@ fn one(
     }
     attach(plan, tree, to);
     plan.close(to);
+    covered(plan, context, index, tree)?;
     match late {
         true => deferred.readonly.push((origin(index, mount), tree)),
         false => plan.close(tree),
@@ -270,7 +273,7 @@ fn one(
 /// A clone of what is mounted on the host, which the launcher may have made already.
 fn bind(
     plan: &mut Plan,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     index: usize,
     mount: &Mount,
     options: &Options<'_>,
@@ -283,13 +286,16 @@ fn bind(
             clone(plan, &source.path, recursive, options.source_nofollow)?
         }
     };
-    if root::components(&mount.destination) == ["proc"] {
+    if source.made && asks_for_ids(mount, Some(source)) {
+        map_ids(plan, tree);
+    }
+    if root::lexical(&mount.destination) == ["proc"] {
         // Only a procfs may stand where a procfs is expected (CVE-2019-16884).
         plan.step(Op::Fstatfs { fd: tree, magic: Magic::PROC_SUPER_MAGIC });
     }
     finish_tree(plan, tree, options, options.attrs);
     let wanted = if source.directory { Wanted::Directory } else { Wanted::File };
-    place(plan, context.root, mount, tree, wanted)
+    attach_at(plan, context, index, tree, wanted)
 }
 
 /// The option that gives all files of a mount the label of `linux.mountLabel`.
@@ -314,9 +320,14 @@ fn label_root(plan: &mut Plan, spec: &Spec, tree: Slot) -> Result<()> {
 }
 
 /// Whether init hands this mount to the launcher, which maps its ids.
-pub fn asks_for_ids(mount: &Mount) -> bool {
-    let made = !mount.is_bind() && !mount.options.iter().any(|word| word == "remount");
-    made && mount.is_id_mapped()
+pub fn asks_for_ids(mount: &Mount, source: Option<&Source>) -> bool {
+    let made = source.map_or(!mount.is_bind(), |source| source.made);
+    made && mount.is_id_mapped() && !mount.options.iter().any(|word| word == "remount")
+}
+
+fn map_ids(plan: &mut Plan, tree: Slot) {
+    plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::MAP_IDS, fd: tree });
+    plan.step(Op::Await { from: Slot::CHANNEL });
 }
 
 /// Attributes and propagation of a tree that is not attached yet.
@@ -329,36 +340,79 @@ fn finish_tree(plan: &mut Plan, tree: Slot, options: &Options<'_>, attrs: Attrs)
 }
 
 /// The place of a mount inside the rootfs, made if it is missing.
-pub fn target(plan: &mut Plan, root: Slot, mount: &Mount, wanted: Wanted) -> Result<Slot> {
-    let parts = root::components(&mount.destination);
-    let links = match parts.as_slice() {
-        ["proc"] | ["sys"] | ["dev"] => Links::Refuse,
-        _ if mount.options.iter().any(|word| word == "dest-nofollow") => Links::Keep,
-        _ => Links::Follow,
-    };
-    let to = root::target(plan, root, &mount.destination, wanted, links)?;
-    if !matches!(parts.first(), None | Some(&("proc" | "sys" | "dev"))) {
+pub fn target(
+    plan: &mut Plan,
+    context: &Context<'_>,
+    index: usize,
+    wanted: Wanted,
+) -> Result<Slot> {
+    let mount = &context.spec.mounts[index];
+    let leads_to = context.host.destination(index);
+    if let Some(file) = leads_to.filter(|place| may_cover_proc(place)) {
+        // By the place: a link that leads elsewhere by then must not choose another file of /proc.
+        return root::target(plan, context.root, file, wanted, Links::Refuse);
+    }
+    let inside = Inside { path: &mount.destination, leads_to };
+    let to = root::target(plan, context.root, inside, wanted, links(mount))?;
+    if !context.is_plain(index) {
         // A link of the image's may lead there, and procfs is not to be covered (CVE-2019-16884).
         plan.step(Op::FstatfsNot { fd: to, not: Magic::PROC_SUPER_MAGIC });
     }
     Ok(to)
 }
 
-fn place(plan: &mut Plan, root: Slot, mount: &Mount, tree: Slot, wanted: Wanted) -> Result<()> {
-    let to = target(plan, root, mount, wanted)?;
+/// The components of the place that a mount is to have; none for the root.
+pub fn place<'a>(spec: &'a Spec, host: &'a Host, index: usize) -> Vec<&'a str> {
+    root::components(host.destination(index).unwrap_or(&spec.mounts[index].destination))
+}
+
+/// Whether a place is a file of /proc that may be covered.
+fn may_cover_proc(place: &str) -> bool {
+    place.strip_prefix("proc/").is_some_and(|file| BELOW_PROC.contains(&file))
+}
+
+/// How the destination of a mount may be reached.
+fn links(mount: &Mount) -> Links {
+    match root::lexical(&mount.destination).as_slice() {
+        ["proc" | "sys" | "dev"] => Links::Refuse,
+        _ if mount.options.iter().any(|word| word == "dest-nofollow") => Links::Keep,
+        _ => Links::Follow,
+    }
+}
+
+/// If a mount has covered the root, what it shows is the root from here on.
+fn covered(plan: &mut Plan, context: &mut Context<'_>, index: usize, tree: Slot) -> Result<()> {
+    if !place(context.spec, context.host, index).is_empty() {
+        return Ok(());
+    }
+    let into = plan.slot()?;
+    let how = root::path_only(OpenFlags::O_DIRECTORY, root::BELOW);
+    plan.step(Op::Openat2 { into, at: tree, path: c".", how });
+    plan.close(context.root);
+    context.root = into;
+    Ok(())
+}
+
+fn attach_at(
+    plan: &mut Plan,
+    context: &mut Context<'_>,
+    index: usize,
+    tree: Slot,
+    wanted: Wanted,
+) -> Result<()> {
+    let to = target(plan, context, index, wanted)?;
     attach(plan, tree, to);
     plan.close(to);
+    covered(plan, context, index, tree)?;
     plan.close(tree);
     Ok(())
 }
 
 /// `remount`: other attributes for what is mounted there, other parameters for its file system.
 fn remount(plan: &mut Plan, root: Slot, mount: &Mount, options: &Options<'_>) -> Result<()> {
-    let parts = root::components(&mount.destination);
-    let links = if parts.len() == 1 { Links::Refuse } else { Links::Follow };
-    let path = c_string(&parts.join("/"))?;
+    let path = root::relative(&mount.destination)?;
     let tree = plan.slot()?;
-    let how = links.whole(Wanted::File);
+    let how = links(mount).whole(Wanted::File);
     plan.step(Op::Openat2 { into: tree, at: root, path: &path, how });
     if !options.flags.is_empty() || !options.data.is_empty() {
         let fs = plan.slot()?;
@@ -374,14 +428,15 @@ fn remount(plan: &mut Plan, root: Slot, mount: &Mount, options: &Options<'_>) ->
 }
 
 /// `copy-symlink`: the link of the host's, made anew; one that says the same may be there.
-fn copy_link(plan: &mut Plan, root: Slot, mount: &Mount, link: &Link) -> Result<()> {
+fn copy_link(plan: &mut Plan, context: &Context<'_>, index: usize, link: &Link) -> Result<()> {
     if link.there {
         return Ok(());
     }
-    let parts = root::components(&mount.destination);
-    let Some((name, parents)) = parts.split_last() else { return Ok(()) };
+    let place = place(context.spec, context.host, index);
+    let Some((name, parents)) = place.split_last() else { return Ok(()) };
     let (name, said) = (c_string(name)?, c_string(&link.target)?);
-    let at = root::target(plan, root, &parents.join("/"), Wanted::Directory, Links::Follow)?;
+    let parents = parents.join("/");
+    let at = root::target(plan, context.root, parents.as_str(), Wanted::Directory, Links::Follow)?;
     plan.step(Op::FstatfsNot { fd: at, not: Magic::PROC_SUPER_MAGIC });
     plan.step(Op::Symlinkat { target: &said, at, path: &name });
     plan.close(at);
@@ -392,8 +447,8 @@ fn copy_link(plan: &mut Plan, root: Slot, mount: &Mount, link: &Link) -> Result<
 /// shown in its place, as much of it as the options allow.
 fn sysfs(
     plan: &mut Plan,
-    context: &Context<'_>,
-    mount: &Mount,
+    context: &mut Context<'_>,
+    index: usize,
     options: &Options<'_>,
 ) -> Result<()> {
     let (fs, tree) = (plan.slot()?, plan.slot()?);
@@ -413,18 +468,18 @@ fn sysfs(
     plan.push(Step { guard: Guard::Absent(tree), unless: Unless::NOTHING, op });
     set(plan, tree, Attrs { set: options.attrs.set, ..Attrs::default() }, Propagation(0), true);
     finish_tree(plan, tree, options, Attrs::default());
-    place(plan, context.root, mount, tree, Wanted::Directory)
+    attach_at(plan, context, index, tree, Wanted::Directory)
 }
 
 /// A mount of type `cgroup`, which is what this host has: read-only unless `rw` is asked for.
 fn cgroup(
     plan: &mut Plan,
-    context: &Context<'_>,
-    mount: &Mount,
+    context: &mut Context<'_>,
+    index: usize,
     options: &Options<'_>,
 ) -> Result<()> {
     let mut attrs = options.attrs;
-    if !mount.options.iter().any(|word| word == "rw") {
+    if !context.spec.mounts[index].options.iter().any(|word| word == "rw") {
         attrs.set |= MountAttrs::MOUNT_ATTR_RDONLY;
     }
     let private = context.has_new(NamespaceKind::Cgroup);
@@ -443,10 +498,10 @@ fn cgroup(
                 tree
             };
             finish_tree(plan, tree, options, Attrs::default());
-            place(plan, context.root, mount, tree, Wanted::Directory)
+            attach_at(plan, context, index, tree, Wanted::Directory)
         }
         CgroupMounts::V1(hierarchies) => {
-            cgroup_v1(plan, context, mount, options, attrs, hierarchies)
+            cgroup_v1(plan, context, index, options, attrs, hierarchies)
         }
     }
 }
@@ -454,8 +509,8 @@ fn cgroup(
 /// A tmpfs with one mount for each hierarchy, and links for the second names of joint ones.
 fn cgroup_v1(
     plan: &mut Plan,
-    context: &Context<'_>,
-    mount: &Mount,
+    context: &mut Context<'_>,
+    index: usize,
     options: &Options<'_>,
     attrs: Attrs,
     hierarchies: &[V1Mount],
@@ -465,9 +520,10 @@ fn cgroup_v1(
     data.data.extend(label.as_deref());
     let writable = MountAttrs(attrs.set.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
     let tmpfs = make(plan, "tmpfs", Some("tmpfs"), &data, writable)?;
-    let to = target(plan, context.root, mount, Wanted::Directory)?;
+    let to = target(plan, context, index, Wanted::Directory)?;
     attach(plan, tmpfs, to);
     plan.close(to);
+    covered(plan, context, index, tmpfs)?;
     for hierarchy in hierarchies {
         let tree = if context.has_new(NamespaceKind::Cgroup) {
             let words = hierarchy.options.iter().map(String::as_str).collect();
@@ -506,6 +562,20 @@ impl Context<'_> {
         super::namespace(self.spec, kind).is_some_and(|namespace| namespace.path.is_none())
     }
 
+    /// Whether no link of the image's can be on the way to a destination: it is the root, one that
+    /// may have none, or in a file system that the config makes.
+    fn is_plain(&self, index: usize) -> bool {
+        let given = root::components(&self.spec.mounts[index].destination);
+        let earlier = || self.spec.mounts.iter().take(index);
+        match given.as_slice() {
+            parts if parts.contains(&"..") => false,
+            [] | ["proc", ..] | ["sys" | "dev"] => true,
+            [first @ ("sys" | "dev"), ..] => earlier()
+                .any(|mount| !mount.is_bind() && root::components(&mount.destination) == [*first]),
+            _ => false,
+        }
+    }
+
     /// Whether the mounts are made in a user namespace that may not own what they show.
     fn in_user_namespace(&self) -> bool {
         let user = super::namespace(self.spec, NamespaceKind::User).is_some();
@@ -519,10 +589,9 @@ pub fn preloads(plan: &mut Plan, spec: &Spec, host: &Host) -> Result<Vec<Option<
     let user = super::namespace(spec, NamespaceKind::User).is_some();
     let mut trees = Vec::with_capacity(spec.mounts.len());
     for (index, mount) in spec.mounts.iter().enumerate() {
-        let bind = host.sources.get(index).is_some_and(Option::is_some);
-        let link =
-            host.sources.get(index).and_then(Option::as_ref).is_some_and(|it| it.link.is_some());
-        let launcher = bind && !link && (mount.is_id_mapped() || user && host.euid == 0);
+        let outside =
+            host.source(index).is_some_and(|source| source.link.is_none() && !source.made);
+        let launcher = outside && (mount.is_id_mapped() || user && host.euid == 0);
         let tree = launcher.then(|| plan.preload(Preload::Tree { mount: index }));
         trees.push(tree.transpose()?);
     }

@@ -79,25 +79,60 @@ pub fn components(path: &str) -> Vec<&str> {
     path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
 }
 
+/// As `components`, where `..` takes the component before it away. To compare, never to open.
+pub fn lexical(path: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    for part in components(path) {
+        match part {
+            ".." => drop(parts.pop()),
+            _ => parts.push(part),
+        }
+    }
+    parts
+}
+
+/// The whole path, relative to the root.
+pub fn relative(path: &str) -> Result<CString> {
+    let parts = components(path);
+    prefix(&parts, parts.len())
+}
+
 /// The first `n` components as a path relative to the root.
 fn prefix(parts: &[&str], n: usize) -> Result<CString> {
     if n == 0 { Ok(c".".to_owned()) } else { c_string(&parts[..n].join("/")) }
 }
 
-/// Steps that leave a descriptor of `path` inside `root` in a slot, making what is missing.
+/// A path inside the root.
+#[derive(Debug, Clone, Copy)]
+pub struct Inside<'a> {
+    /// As it was given.
+    pub path: &'a str,
+    /// Where it leads as long as it does not exist, if that is another place; see `host::view`.
+    pub leads_to: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Inside<'a> {
+    fn from(path: &'a str) -> Self {
+        Inside { path, leads_to: None }
+    }
+}
+
+/// Steps that leave a descriptor of `to` inside `root` in a slot, making what is missing.
 ///
-/// What exists costs one step; what does not costs two for each component.
-pub fn target(
+/// What exists costs one step; what does not costs two for each component. What is made is opened
+/// by the place where it was made: a link that leads elsewhere by then leads nowhere.
+pub fn target<'a>(
     plan: &mut Plan,
     root: Slot,
-    path: &str,
+    to: impl Into<Inside<'a>>,
     wanted: Wanted,
     links: Links,
 ) -> Result<Slot> {
-    let parts = components(path);
-    let whole = prefix(&parts, parts.len())?;
+    let to: Inside<'_> = to.into();
+    let whole = relative(to.path)?;
     let into = plan.slot()?;
     let open = Op::Openat2 { into, at: root, path: &whole, how: links.whole(wanted) };
+    let parts = components(to.leads_to.unwrap_or(to.path));
     if parts.is_empty() {
         plan.step(open);
         return Ok(into);

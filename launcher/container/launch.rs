@@ -23,8 +23,9 @@ use crate::compile::mounts::asks_for_ids;
 use crate::compile::namespaces;
 use crate::error::{Error, Result};
 use crate::hooks::{self, Place, Scene};
+use crate::host::Host;
 use crate::plan::{Finished, Preload};
-use crate::spec::Spec;
+use crate::spec::{Mount, Spec};
 use crate::sys::process::{self, Child, Clone};
 use crate::{log, network, resctrl, sys};
 
@@ -170,11 +171,12 @@ fn commit(
         UnixStream::pair().map_err(|e| Error::io("init's channel", "socketpair", &e))?;
     clone(undo, prepared, &program, theirs, options)?;
     scope::around(undo, prepared, undo.pid())?;
-    let (spec, plan) = (&prepared.spec, &prepared.plan);
+    let (spec, host, plan) = (&prepared.spec, &prepared.host, &prepared.plan);
     let mut init = Init {
         undo,
         program: &program,
         spec,
+        host,
         plan,
         channel: &ours,
         options,
@@ -381,6 +383,7 @@ struct Init<'a, 'u> {
     undo: &'a mut Undo<'u>,
     program: &'a OwnedFd,
     spec: &'a Spec,
+    host: &'a Host,
     plan: &'a Finished,
     channel: &'a UnixStream,
     options: &'a Options,
@@ -426,7 +429,10 @@ impl Init<'_, '_> {
                 }
                 Said::At(Report::MAP_IDS, Some(tree)) => {
                     let mounts = self.spec.mounts.iter().enumerate();
-                    let mut asking = mounts.filter(|(_, mount)| asks_for_ids(mount));
+                    let asks = |(index, mount): &(usize, &Mount)| {
+                        asks_for_ids(mount, self.host.source(*index))
+                    };
+                    let mut asking = mounts.filter(asks);
                     let Some((index, _)) = asking.nth(self.mapped) else {
                         return Err(Error::new("init reports out of turn"));
                     };
@@ -456,8 +462,7 @@ impl Init<'_, '_> {
 
     /// The tmpfs mounts that want it come in their order.
     fn copy_up(&mut self, tmpfs: &OwnedFd) -> Result<()> {
-        let wants =
-            |mount: &crate::spec::Mount| mount.options.iter().any(|word| word == "tmpcopyup");
+        let wants = |mount: &Mount| mount.options.iter().any(|word| word == "tmpcopyup");
         let mut mounts = self.spec.mounts.iter().enumerate().filter(|(_, mount)| wants(mount));
         let mount = mounts.nth(self.copied);
         self.copied += 1;

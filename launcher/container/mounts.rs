@@ -15,6 +15,8 @@ use super::record::{Identity, Record};
 use super::{copy_up, join, launch, start, trees};
 use crate::cgroup;
 use crate::compile::live::{self, Request};
+use crate::compile::mounts::place;
+use crate::compile::root::lexical;
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::plan::{Finished, Preload};
@@ -39,8 +41,9 @@ pub struct Mounts {
 /// of them stays.
 pub fn mount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
     let work = || {
-        let joined = Joined::open(root, id, mounts)?;
+        let mut joined = Joined::open(root, id, mounts)?;
         for index in 0..mounts.list.len() {
+            joined.look(index);
             let plan = live::add(&joined.request(index))?;
             let before = joined.mount_at(index);
             if let Err(e) = joined.run(index, &plan) {
@@ -62,7 +65,10 @@ pub fn mount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
 /// all the same.
 pub fn unmount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
     let work = || {
-        let joined = Joined::open(root, id, mounts)?;
+        let mut joined = Joined::open(root, id, mounts)?;
+        // No link is followed: the container could make it lead to a mount that confines it.
+        let names = mounts.list.iter().map(|mount| Some(lexical(&mount.destination).join("/")));
+        joined.host.destinations = names.collect();
         (0..mounts.list.len()).try_for_each(|index| {
             joined.run(index, &live::remove(&joined.request(index))?).map_err(|e| match e.errno() {
                 Some(libc::EINVAL) => e.hint("nothing is mounted there, or it is a symbolic link"),
@@ -100,7 +106,9 @@ impl Joined {
         }
         let spec = asked(start::config(&directory)?, mounts)?;
         let bundle = PathBuf::from(&record.bundle);
-        let host = host::probe(&spec, &bundle, &record.cgroup, &cgroup::probe()?)?;
+        let mut host = host::probe(&spec, &bundle, &record.cgroup, &cgroup::probe()?)?;
+        // The launcher opens them all: what the container has mounted is not seen from here.
+        host.sources.iter_mut().flatten().for_each(|source| source.made = false);
         let namespaces = join::namespaces(init.pid)?;
         Ok(Joined { directory, record, init, pidfd, spec, host, namespaces })
     }
@@ -109,10 +117,18 @@ impl Joined {
         Request { spec: &self.spec, host: &self.host, namespaces: &self.namespaces, index }
     }
 
+    /// Find out where a destination leads in what the container has now.
+    fn look(&mut self, index: usize) {
+        let root = format!("/proc/{}/root", self.init.pid);
+        let lead = host::destination_in(Path::new(&root), &self.spec.mounts[index]);
+        self.host.destinations[index] = lead;
+    }
+
     /// Which mount a destination is on, or would be on if it is still to be made.
     fn mount_at(&self, index: usize) -> Option<u64> {
         let root = file::open_path(Path::new(&format!("/proc/{}/root", self.init.pid))).ok()?;
-        let destination = Path::new(&self.spec.mounts[index].destination);
+        let place = place(&self.spec, &self.host, index).join("/");
+        let destination = Path::new(&place);
         let there =
             destination.ancestors().find_map(|path| file::open_beneath(&root, path).ok())?;
         let info = format!("/proc/self/fdinfo/{}", there.as_raw_fd());

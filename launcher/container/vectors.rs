@@ -25,9 +25,12 @@ pub fn passwd_of(pid: i32) -> Passwd {
 pub fn passwd_to_be(prepared: &Prepared, rootfs: &Path) -> Passwd {
     const FILE: &str = "/etc/passwd";
     let mut found = Some((rootfs.to_owned(), PathBuf::from("etc/passwd")));
-    for (mount, source) in prepared.spec.mounts.iter().zip(&prepared.host.sources) {
+    for (index, mount) in prepared.spec.mounts.iter().enumerate() {
         // Names only: a link on the way to it is the image's own affair.
-        let Ok(below) = Path::new(FILE).strip_prefix(&mount.destination) else { continue };
+        let place =
+            Path::new("/").join(prepared.host.destination(index).unwrap_or(&mount.destination));
+        let source = prepared.host.source(index);
+        let Ok(below) = Path::new(FILE).strip_prefix(&place) else { continue };
         let has = |option: &str| mount.options.iter().any(|word| word == option);
         found = match source {
             _ if has("remount") => found,

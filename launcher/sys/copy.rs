@@ -85,7 +85,8 @@ pub fn link(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result
     check(made.into()).map(drop)
 }
 
-fn read_link(from: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
+/// What a symbolic link says; with an empty name, one that the descriptor names.
+pub fn read_link(from: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
     let mut target = vec![0u8; libc::PATH_MAX as usize];
     // SAFETY: the kernel writes at most as many bytes as `target` has.
     let length = unsafe {

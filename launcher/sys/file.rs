@@ -68,6 +68,14 @@ pub fn open_beneath(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     openat2(root.as_fd(), &path, libc::O_PATH | libc::O_CLOEXEC, libc::RESOLVE_IN_ROOT)
 }
 
+/// Name a path below a directory without following any link: one that is its last component is
+/// named itself.
+pub fn name_below(directory: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    openat2(directory.as_fd(), &path, flags, libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS)
+}
+
 /// The bytes of a regular file inside a root, at most `most`.
 pub fn read_in_root(root: &OwnedFd, path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let path = c_path(path)?;

@@ -137,6 +137,8 @@ fn exchanged_at_each_call(whose: Whose, name: &str) {
         bundle.set("/root/readonly", false).set("/process/cwd", format!("/{name}"));
         if name != "proc" {
             tmpfs(&mut bundle, &format!("/{name}/made/here"));
+            symlink(format!("{name}/by/link"), bundle.rootfs().join("dangling")).expect("a link");
+            tmpfs(&mut bundle, "/dangling/here");
         }
         bundle.bind(victim.path("file").to_str().expect("UTF-8"), "/mnt/file", &["bind", "ro"]);
         bundle.probe("write x y");

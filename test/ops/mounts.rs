@@ -148,16 +148,31 @@ fn a_link_of_the_container_s_stays_inside() {
     std::fs::create_dir(&victim).expect("a directory");
     let (bundle, container) = running(&case, |_| {});
     std::os::unix::fs::symlink(&victim, bundle.rootfs().join("out")).expect("a link");
-    let list = json!([{"destination": "/out/new", "type": "tmpfs", "source": "tmpfs"}]);
-    mounts(&case, "add", &container, &list).fails();
-    assert_eq!(std::fs::read_dir(&victim).expect("the directory").count(), 0);
-    // Inside, the link's target can be made, and is found.
+    let tmpfs = |destination: &str| json!({"destination": destination, "type": "tmpfs"});
     let inner = bundle.rootfs().join(victim.strip_prefix("/").expect("absolute"));
-    std::fs::create_dir_all(&inner).expect("directories");
-    mounts(&case, "add", &container, &list).ok();
-    assert!(inner.join("new").is_dir());
+    // Inside, the link's target is made, and is found when it is there.
+    for _ in 0..2 {
+        mounts(&case, "add", &container, &json!([tmpfs("/out/new")])).ok();
+        assert!(inner.join("new").is_dir());
+        mounts(&case, "remove", &container, &json!([tmpfs("/x/../out/new")])).ok();
+    }
+    // A link that is the last component is followed to mount, and to take that back, but not to
+    // unmount: it could lead to a mask.
+    let before = table(&container);
+    let list = json!([tmpfs("/out"), {"destination": "/tmp", "type": "nopefs"}]);
+    mounts(&case, "add", &container, &list).fails();
+    assert_eq!(table(&container), before);
+    mounts(&case, "add", &container, &json!([tmpfs("out")])).ok();
+    let text = mounts(&case, "remove", &container, &json!([tmpfs("/out")])).fails().to_owned();
+    assert!(text.contains("EINVAL") && text.contains("symbolic link"), "{text}");
+    let place = format!("/{}", inner.strip_prefix(bundle.rootfs()).expect("inside").display());
+    mounts(&case, "remove", &container, &json!([tmpfs(&place)])).ok();
+    assert_eq!(table(&container), before);
     assert_eq!(std::fs::read_dir(&victim).expect("the directory").count(), 0);
-    mounts(&case, "remove", &container, &list).ok();
+    // Its processes have a root already.
+    let text = mounts(&case, "add", &container, &json!([tmpfs("/")])).fails().to_owned();
+    assert!(text.contains("keep the root"), "{text}");
+    assert_eq!(table(&container), before);
 }
 
 #[test]

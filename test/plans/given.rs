@@ -45,6 +45,7 @@ pub const CASES: &[Case] = &[
     ("mount-options", "mount-options", usual),
     ("mount-idmap", "mount-idmap", usual),
     ("mount-more", "mount-more", usual),
+    ("mount-places", "mount-places", usual),
     ("cgroup-private", "cgroup-private", usual),
     ("cgroup-private-v1", "cgroup-private", on_v1),
     ("cgroup-host", "cgroup-host", usual),
@@ -139,7 +140,14 @@ impl Given {
         let bind = |mount: &tiny_ce::spec::Mount| {
             let source = mount.source.as_ref().filter(|_| mount.is_bind())?;
             let directory = !source.contains('.') && !source.ends_with("hosts");
-            Some(Source { path: absolute(source), directory, link: None })
+            let made = source.starts_with("/bundle/rootfs/");
+            Some(Source { path: absolute(source), directory, made, link: None })
+        };
+        // The image has a link that dangles, and one to /proc.
+        let leads = |path: &str| match path.strip_prefix("/link") {
+            Some(file @ "/meminfo") => Some(format!("proc{file}")),
+            Some(rest) => Some(format!("run/target{rest}")),
+            None => path.strip_suffix("/../up").map(|_| "up".to_owned()),
         };
         let tmpfs = |mount: &tiny_ce::spec::Mount| {
             let plain = !mount.options.iter().any(|option| option.starts_with("mode="));
@@ -149,6 +157,8 @@ impl Given {
             rootfs: "/bundle/rootfs".to_owned(),
             sources: spec.mounts.iter().map(bind).collect(),
             tmpfs_modes: spec.mounts.iter().map(tmpfs).collect(),
+            destinations: spec.mounts.iter().map(|mount| leads(&mount.destination)).collect(),
+            cwd: spec.process.as_ref().and_then(|process| leads(&process.cwd)),
             kcore: true,
             cgroups: CgroupMounts::V2 { directory: "/sys/fs/cgroup/web".to_owned() },
             last_capability,

@@ -187,11 +187,11 @@ fn nothing_is_attached_over_the_root() {
         let Some(enter) = first(&lines, "pivot_root").or(first(&lines, "chroot")) else { continue };
         let root = lines[..enter].iter().rfind(|l| l.starts_with("fchdir")).expect("fchdir");
         let onto = format!("to={}", field(root, "fd").expect("a slot"));
-        let over = lines.iter().find(|l| l.starts_with("move_mount") && l.contains(&onto));
-        // The slot may have had another descriptor before the rootfs was in it.
-        let attached = lines.iter().position(|l| l.contains(&format!("into={}", &onto[3..])));
-        let late = over.filter(|l| lines.iter().position(|x| x == *l) > attached);
-        assert_eq!(late, None, "{name}");
+        // The slot may have had another descriptor before the root was in it.
+        let filled = |l: &String| l.contains(&format!("into={},", &onto[3..]));
+        let since = lines[..enter].iter().rposition(filled).expect("a root");
+        let over = |l: &&String| l.starts_with("move_mount") && l.contains(&onto);
+        assert_eq!(lines[since..].iter().find(over), None, "{name}");
     }
 }
 

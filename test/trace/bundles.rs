@@ -61,6 +61,30 @@ pub fn mounted(case: &Case) -> Bundle {
     bundle
 }
 
+/// Destinations and sources that are not what they say: links, `..`, the root, earlier mounts.
+pub fn placed(case: &Case) -> Bundle {
+    let mut bundle = standard(case);
+    let other = case.bundle();
+    let tree = bundle.path().join("tree");
+    std::fs::create_dir(&tree).expect("a directory of the host");
+    let link = |name: &str, target: &str| {
+        std::os::unix::fs::symlink(target, other.rootfs().join(name)).expect("a link");
+    };
+    link("data", "/var/lib/data");
+    link("work", "srv/work");
+    let text = |path: std::path::PathBuf| path.into_os_string().into_string().expect("UTF-8");
+    let (tree, root, made) = (text(tree), text(other.rootfs()), bundle.rootfs().join("made"));
+    let mut mounts = vec![mount("/", "bind", &root, &["rbind"])];
+    mounts.extend(bundle.config["mounts"].as_array().expect("mounts").iter().cloned());
+    mounts.extend([
+        mount("/data/below", "bind", &tree, &["bind", "ro"]),
+        mount("missing/../made", "tmpfs", "tmpfs", &["mode=700"]),
+        mount("/of/made", "bind", &text(made), &["bind"]),
+    ]);
+    bundle.set("/mounts", mounts).set("/process/cwd", "/work/here").set("/root/readonly", false);
+    bundle
+}
+
 /// Every field of the process, and of the container as a whole, that a plan has steps for.
 pub fn process(case: &Case) -> Bundle {
     let mut bundle = standard(case);

@@ -17,6 +17,7 @@ use std::fmt::{Arguments, Display};
 use super::json::{Violation, quote};
 use super::{Hook, Hooks, Process, Resources, Root, Spec};
 
+pub use mounts::BELOW_PROC;
 pub use sysctl::file as sysctl_file;
 
 /// Versions of the specification that are understood.

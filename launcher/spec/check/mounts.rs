@@ -50,7 +50,7 @@ pub fn check(f: &mut Findings, spec: &Spec) {
 
 fn mount(f: &mut Findings, base: At<'_>, mount: &Mount, spec: &Spec) {
     let field = format_args!("{base}.destination");
-    if paths::inside(f, field, &mount.destination) {
+    if paths::length(f, field, &mount.destination) {
         destination(f, field, mount);
     }
     what(f, base, mount);
@@ -60,9 +60,14 @@ fn mount(f: &mut Findings, base: At<'_>, mount: &Mount, spec: &Spec) {
 fn destination(f: &mut Findings, field: At<'_>, mount: &Mount) {
     let clean = paths::clean(&mount.destination);
     let shown = quote(&mount.destination);
-    if clean == "/" {
-        let text = format!("{shown} is the root file system itself; that is root.path's place");
-        return f.wrong(field, text);
+    if mount.destination.is_empty() {
+        return f.wrong(field, "empty; a path inside the container is needed");
+    }
+    if !mount.destination.starts_with('/') {
+        f.warn(field, format!("{shown} is relative, which is deprecated: it is taken from /"));
+    }
+    if clean == "/" && !mount.has("remount") {
+        f.warn(field, format!("{shown} covers root.path, and every mount before this one"));
     }
     match paths::within(&clean, "/proc") {
         Some("") => {

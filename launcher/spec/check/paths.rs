@@ -5,6 +5,7 @@
 use std::fmt::Display;
 
 use super::Findings;
+use crate::compile::root::lexical;
 use crate::spec::json::quote;
 
 /// Longest path that a system call takes, in bytes, without the NUL (PATH_MAX).
@@ -46,10 +47,9 @@ pub fn inside(f: &mut Findings, field: impl Display + Copy, path: &str) -> bool 
     absolute(f, field, path) && no_parent(f, field, path)
 }
 
-/// The path without empty components and `.`, absolute.
+/// The path without empty components, `.` and `..`, absolute.
 pub fn clean(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    format!("/{}", parts.join("/"))
+    format!("/{}", lexical(path).join("/"))
 }
 
 /// What is left of a cleaned path below `base`; empty if it is `base` itself.
@@ -66,6 +66,7 @@ mod tests {
     fn cleaning_and_comparing() {
         assert_eq!(clean("//proc/./sys/"), "/proc/sys");
         assert_eq!(clean("/."), "/");
+        assert_eq!(clean("../a/../proc"), "/proc");
         assert_eq!(within("/proc", "/proc"), Some(""));
         assert_eq!(within("/proc/sys", "/proc"), Some("sys"));
         assert_eq!(within("/process", "/proc"), None);
