@@ -104,13 +104,21 @@ fn files_that_are_none() {
     );
     let config = dir.0.join("config.json");
     std::fs::create_dir(&config).expect("a directory");
-    assert_eq!(read(&path), "DIR/config.json: not a regular file\n");
+    assert_eq!(read(&path), "DIR/config.json: read(2): EISDIR (Is a directory)\n");
     std::fs::remove_dir(&config).expect("it is empty");
-    // Opened for reading, a FIFO without a writer would be waited for.
+    // What comes through a pipe is a document as any other.
     let made = command(["mkfifo".as_ref(), config.as_os_str()]).status().expect("mkfifo");
     assert!(made.success());
-    assert_eq!(read(&path), "DIR/config.json: not a regular file\n");
+    let writer = std::thread::spawn({
+        let config = config.clone();
+        move || std::fs::write(config, "[]").expect("a reader")
+    });
+    assert_eq!(read(&path), "DIR/config.json:1:1: expected an object, found an array\n");
+    writer.join().expect("a writer");
     std::fs::remove_file(&config).expect("the FIFO");
+    std::os::unix::fs::symlink("/dev/zero", &config).expect("a link");
+    assert_eq!(read(&path), "DIR/config.json: larger than 16 MiB\n");
+    std::fs::remove_file(&config).expect("the link");
     let file = std::fs::File::create(&config).expect("a file");
     file.set_len((16 << 20) + 1).expect("a sparse file");
     assert_eq!(read(&path), "DIR/config.json: larger than 16 MiB\n");

@@ -27,6 +27,8 @@ mod namespaces;
 mod options;
 #[path = "life/parallel.rs"]
 mod parallel;
+#[path = "life/pipes.rs"]
+mod pipes;
 #[path = "life/process.rs"]
 mod process;
 #[path = "life/security.rs"]

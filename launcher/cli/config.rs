@@ -13,7 +13,7 @@ use super::value::{AfterDashes, Directory};
 use super::{Globals, print};
 use crate::spec::check::{Allow, check};
 use crate::spec::default::{default, rootless, to_json};
-use crate::spec::load;
+use crate::spec::load::{load, place};
 use crate::{Error, Result, log, seccomp, sys};
 
 command! {
@@ -93,7 +93,7 @@ command! {
             "[BUNDLE]" bundle: Option<Directory>,
         }
         options {
-            /// Name of the file in the bundle; default: config.json.
+            /// Name of the file in the bundle; -: standard input; default: config.json.
             "-f, --config FILE" config: Option<String>,
         }
         examples {
@@ -106,7 +106,7 @@ command! {
 fn validate(it: Validate, _: &Globals) -> Result<u8> {
     let bundle = it.bundle.map_or_else(PathBuf::new, |Directory(path)| path);
     let file = it.config.as_deref().unwrap_or("config.json");
-    let path = bundle.join(file);
+    let path = place(&bundle, file);
     let (spec, source) = load(&bundle, file)?;
     let mut findings = check(&spec, Allow::default());
     let filter = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());

@@ -6,12 +6,12 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use super::Globals;
 use super::activation;
 use super::embedded::{User, Variable, utf8};
 use super::life::status;
 use super::table::command;
 use super::value::{CommandLine, Id, Number, Value, expected};
+use super::{Globals, read_document};
 use crate::container::{self, ExecOptions};
 use crate::spec::names;
 use crate::spec::{Capabilities, Process};
@@ -49,7 +49,8 @@ command! {
             "[COMMAND [ARGUMENT...]]" command: CommandLine,
         }
         options {
-            /// The whole process, as "process" is in config.json; in place of COMMAND.
+            /// The whole process, as "process" is in config.json; in place of COMMAND; -: standard
+            /// input.
             "-p, --process FILE" process: Option<PathBuf>,
             /// Do not wait for its end.
             "-d, --detach" detach: bool,
@@ -132,8 +133,8 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
     }
     let process = |own: Option<&Process>| match &file {
         // conmon gives --tty beside a file that has it too.
-        Some(path) => container::process_file(path)
-            .map(|file| Process { terminal: file.terminal || changes.tty, ..file }),
+        Some(path) => read_document::<Process>(path)
+            .map(|(file, _)| Process { terminal: file.terminal || changes.tty, ..file }),
         None => changes.applied(own.cloned(), &command),
     };
     container::exec(&globals.state_root()?, &it.id.0, process, &options).map(status)

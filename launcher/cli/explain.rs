@@ -28,7 +28,7 @@ command! {
             "[-- COMMAND...]" command: AfterDashes,
         }
         options {
-            /// Name of the file in the bundle; default: config.json.
+            /// Name of the file in the bundle; -: standard input; default: config.json.
             "-f, --config FILE" config: Option<String>,
             /// Attach the container to a network, with this address or a free one.
             "--network NAME[:ADDRESS]" network: Option<String>,

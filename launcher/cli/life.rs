@@ -39,7 +39,7 @@ options! {
     pub struct CreateOptions {
         /// Where config.json is; default: the working directory.
         "-b, --bundle DIRECTORY" bundle: Option<Directory>,
-        /// Name of the file in the bundle; default: config.json.
+        /// Name of the file in the bundle; -: standard input; default: config.json.
         "-f, --config FILE" config: Option<String>,
         /// Write the pid of the container's program to this file.
         "--pid-file FILE" pid_file: Option<PathBuf>,

@@ -2,6 +2,9 @@
 //!
 //! Knows columns and JSON shapes; the states are `container`'s.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::table::command;
@@ -26,6 +29,8 @@ command! {
 
 command! {
     /// List containers.
+    ///
+    /// It is an error if --root names a directory that is not there.
     pub struct List = "list" {
         options {
             /// How to print it; default: table.
@@ -37,7 +42,9 @@ command! {
             "list --quiet": "to be read by a script",
         }
         run = |it, globals: &Globals| {
-            let all = container::list(&globals.state_root()?)?;
+            let root = globals.state_root()?;
+            there(&root, globals)?;
+            let all = container::list(&root)?;
             match (it.quiet, it.format) {
                 (true, _) => {
                     let ids: Vec<String> = all.iter().map(|it| format!("{}\n", id(it))).collect();
@@ -47,6 +54,18 @@ command! {
                 (false, _) => print(&table(&all)),
             }
         };
+    }
+}
+
+/// A root that somebody names and that is not there is a mistake, as with runc; where there never
+/// was a container, the default one is not there either.
+fn there(root: &Path, globals: &Globals) -> Result<()> {
+    match std::fs::metadata(root) {
+        Err(e) if globals.root.is_some() && e.kind() == ErrorKind::NotFound => {
+            Err(Error::io(format_args!("--root {root:?}"), "open", &e)
+                .hint("the first container that is created there makes it"))
+        }
+        _ => Ok(()),
     }
 }
 

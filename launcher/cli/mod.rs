@@ -32,7 +32,7 @@ pub mod value;
 mod watch;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 pub use commands::COMMANDS;
@@ -112,15 +112,7 @@ pub fn print(text: &str) -> Result<u8> {
 /// A JSON document of a file, or for - of standard input: its value, what messages call it, and its
 /// text.
 pub fn read_document<T: spec::json::Field>(path: &Path) -> Result<(T, (String, Vec<u8>))> {
-    if path != Path::new("-") {
-        let (value, bytes) = spec::load::read_file(path)?;
-        return Ok((value, (path.display().to_string(), bytes)));
-    }
-    let (name, mut bytes) = ("standard input", Vec::new());
-    let stdin = io::stdin().lock();
-    let got = stdin.take(spec::json::MAX_BYTES as u64 + 1).read_to_end(&mut bytes);
-    got.map_err(|e| Error::io(name, "read", &e))?;
-    let refuse = |violations| spec::load::refuse(Path::new(name), &bytes, violations);
-    let value = spec::json::read(&bytes).map_err(refuse)?;
-    Ok((value, (name.to_owned(), bytes)))
+    let path = spec::load::named(path);
+    let (value, bytes) = spec::load::read_file(path)?;
+    Ok((value, (path.display().to_string(), bytes)))
 }

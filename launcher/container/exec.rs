@@ -265,8 +265,3 @@ impl Joined {
         Ok(())
     }
 }
-
-/// A process.json, as `exec --process` has it.
-pub fn process_file(path: &Path) -> Result<Process> {
-    crate::spec::load::read_file(path).map(|(process, _)| process)
-}

@@ -351,12 +351,16 @@ fn start_socket(directory: &Directory) -> Result<UnixListener> {
         .map_err(|e| Error::io(directory.path().join(record::SOCKET).display(), "bind", &e))
 }
 
-/// Written whole, under another name first: readers wait for it to appear.
+/// Written whole, under another name first: readers wait for it to appear. A pipe or a device is
+/// written to.
 pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{pid}"));
     let temporary = Path::new(&temporary);
     let place = || format!("--pid-file {}", path.display());
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+        return std::fs::write(path, pid.to_string()).map_err(|e| Error::io(place(), "write", &e));
+    }
     std::fs::write(temporary, pid.to_string()).map_err(|e| Error::io(place(), "open", &e))?;
     std::fs::rename(temporary, path).map_err(|e| {
         let _ = std::fs::remove_file(temporary);

@@ -47,7 +47,7 @@ pub use checkpoint::{Checkpoint, checkpoint, status_fd};
 pub use delete::delete;
 pub use directory::Directory;
 pub use events::{Event, events, stats};
-pub use exec::{ExecOptions, exec, process_file};
+pub use exec::{ExecOptions, exec};
 pub use images::{CgroupMode, CriuOptions, NetworkLock};
 pub use kill::kill;
 pub use list::{Listed, list};

@@ -163,7 +163,7 @@ fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> 
         Source::Bundle { path, config, lenient } => {
             let (spec, bytes) = load(&path, &config)?;
             let allow = Allow { missing_version: lenient, ..Allow::default() };
-            judge(&spec, &bytes, &path.join(&config), allow)?;
+            judge(&spec, &bytes, &load::place(&path, &config), allow)?;
             let bundle =
                 path.canonicalize().map_err(|e| Error::io(path.display(), "realpath", &e))?;
             Ok((spec, bytes, bundle, false))

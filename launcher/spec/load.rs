@@ -3,10 +3,9 @@
 //! Reads the file once: what is checked is what is used (hardening rule 15). Knows files, and how
 //! violations read; not what any field means.
 
-use std::fs::OpenOptions;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use super::Spec;
 use super::json::{self, Field, MAX_BYTES, Violation};
@@ -18,14 +17,27 @@ use crate::error::{Error, Result};
 /// # Errors
 /// The file cannot be read, is larger than 16 MiB, or has violations of JSON or of types.
 pub fn load(bundle: &Path, file: &str) -> Result<(Spec, Vec<u8>)> {
-    let path = bundle.join(file);
-    read_file(&path).map_err(|e| match e.errno() {
+    read_file(&place(bundle, file)).map_err(|e| match e.errno() {
         Some(libc::ENOENT) => e.hint(
             "a bundle is a directory with config.json and a root file \
             system; \"tiny-ce spec\" writes a config.json",
         ),
         _ => e,
     })
+}
+
+/// Where `file` of a bundle is: below it, unless it is absolute or `-`.
+pub fn place(bundle: &Path, file: &str) -> PathBuf {
+    // An absolute path takes the place of the bundle's.
+    bundle.join(named(Path::new(file)))
+}
+
+/// Standard input, which need not have a name in the file system.
+const STDIN: &str = "/dev/stdin";
+
+/// What a caller means by the name of a file: `-` is standard input.
+pub fn named(file: &Path) -> &Path {
+    if file == Path::new("-") { Path::new(STDIN) } else { file }
 }
 
 /// Read a document of type `T`, such as the process of `exec --process`.
@@ -40,19 +52,21 @@ pub fn read_file<T: Field>(path: &Path) -> Result<(T, Vec<u8>)> {
     }
 }
 
-/// The bytes of a regular file, bounded.
+/// The bytes of a file, bounded: of a pipe or a device too, up to its end.
 fn slurp(path: &Path) -> Result<Vec<u8>> {
     let failed = |call| move |e| Error::io(path.display(), call, &e);
-    // O_NONBLOCK: opening a FIFO must not wait for a writer before it can be refused.
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file =
-        OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed("open"))?;
-    let status = file.metadata().map_err(failed("fstat"))?;
-    if !status.is_file() {
-        return Err(Error::new(format!("{}: not a regular file", path.display())));
-    }
-    let mut bytes = Vec::with_capacity(status.len().min(MAX_BYTES as u64) as usize + 1);
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed("read"))?;
+    let most = MAX_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    let got = if path == Path::new(STDIN) {
+        // A socket cannot be opened by that name (ENXIO).
+        io::stdin().lock().take(most).read_to_end(&mut bytes)
+    } else {
+        let file = File::open(path).map_err(failed("open"))?;
+        let length = file.metadata().map_err(failed("fstat"))?.len();
+        bytes.reserve(length.min(MAX_BYTES as u64) as usize + 1);
+        file.take(most).read_to_end(&mut bytes)
+    };
+    got.map_err(failed("read"))?;
     Ok(bytes)
 }
 

@@ -1,7 +1,7 @@
 //! From created to deleted: what each command makes of each state, and what is told about it.
 
 use serde_json::Value;
-use tiny_ce_test::{Bundle, Case};
+use tiny_ce_test::{Bundle, Case, Need, tiny_ce};
 
 #[track_caller]
 fn listed(case: &Case) -> Vec<(String, String)> {
@@ -14,7 +14,6 @@ fn listed(case: &Case) -> Vec<(String, String)> {
 #[test]
 fn states_follow_each_other() {
     let Some(case) = Case::root(&[]) else { return };
-    assert_eq!(listed(&case), []);
     let mut bundle = case.bundle();
     bundle.set("/annotations/a.b", "c").probe("await 15");
     let mut container = case.create(&bundle);
@@ -43,6 +42,23 @@ fn states_follow_each_other() {
     container.delete();
     let done = case.tiny_ce(["state", &id]);
     assert!(done.fails().contains("container does not exist"), "{done}");
+    assert_eq!(listed(&case), []);
+}
+
+/// A mistake in its name is not taken for a place without containers.
+#[test]
+fn a_root_that_is_not_there_is_told_by_list() {
+    let needs = [Need::Program("unshare"), Need::Program("mount")];
+    let Some(case) = Case::root(&needs) else { return };
+    for words in [&["list"][..], &["list", "--quiet"], &["list", "--format", "json"]] {
+        let done = case.tiny_ce(words);
+        let line = format!("--root {:?}: open(2): ENOENT", case.state());
+        assert!(done.fails().contains(&line) && done.stdout.is_empty(), "{done}");
+    }
+    // The default is made by the first container that is created.
+    let script = format!("mount -t tmpfs none /run && {} list --quiet", tiny_ce().display());
+    assert_eq!(case.program(["unshare", "--mount", "sh", "-c", &script]).ok(), "");
+    std::fs::create_dir(case.state()).expect("a directory");
     assert_eq!(listed(&case), []);
 }
 
