@@ -253,6 +253,17 @@ fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
     Ok(())
 }
 
+/// Load a filter that notifies before the commit, for `create` tells its listener. What init does
+/// from here on is subject to it. There is none left to load.
+pub fn notify(plan: &mut Plan, identity: &mut Identity<'_>) -> Result<()> {
+    let filter = identity.filter.take_if(|filter| filter.notify);
+    // Without no_new_privs it has been loaded.
+    match filter.filter(|_| identity.process.no_new_privileges) {
+        Some(filter) => seccomp(plan, filter, Slot::CHANNEL),
+        None => Ok(()),
+    }
+}
+
 /// What would be in the way of anything before it: the filter if it is not in yet, and limits.
 pub fn last(plan: &mut Plan, identity: &Identity<'_>, channel: Slot) -> Result<()> {
     let process = identity.process;

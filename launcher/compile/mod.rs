@@ -429,17 +429,18 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
     personality(plan, spec);
     memory_policy(plan, spec);
     let process = spec.process.as_ref();
-    let identity = process.map(|process| identity::Identity {
+    let mut identity = process.map(|process| identity::Identity {
         process,
         groups_denied: namespaces::groups_denied(spec, request.host),
         filter: request.filter,
         last_capability: request.host.last_capability,
         stdio: request.host.stdio,
     });
-    if let Some(identity) = &identity {
+    if let Some(identity) = &mut identity {
         identity::limits(plan, identity.process)?;
         terminal::take(plan, slave);
         identity::change(plan, identity, labels)?;
+        identity::notify(plan, identity)?;
     }
     plan.origin("the commit");
     plan.step(Op::Report { to: Slot::CHANNEL, what: Report::READY });
