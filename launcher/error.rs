@@ -59,6 +59,13 @@ impl Error {
         self
     }
 
+    /// Change the words of the line and of the details.
+    pub(crate) fn map(mut self, change: impl Fn(&str) -> String) -> Self {
+        self.text = change(&self.text);
+        self.details.iter_mut().for_each(|detail| *detail = change(detail));
+        self
+    }
+
     /// Add an indented line below.
     pub fn detail(mut self, line: impl Into<String>) -> Self {
         self.details.push(line.into());

@@ -15,6 +15,7 @@ pub mod hooks;
 pub mod host;
 pub mod log;
 pub mod network;
+pub mod origin;
 pub mod plan;
 pub mod resctrl;
 pub mod rfc3339;

@@ -320,7 +320,7 @@ fn what_is_written_is_read_the_same() {
         cpu_quota_us: Some(50_000),
         pids: Some(5),
         env: vec!["TERM=dumb".to_owned(), "A=b".to_owned()],
-        user: (1000, 100),
+        user: spec::User { uid: 1000, gid: 100, ..Default::default() },
         volumes: vec![volume],
         read_only: true,
         ..Embedded::default()

@@ -6,24 +6,30 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::environment::{Variable, variables};
 use super::read_document;
 use super::table::options;
-use super::value::{Directory, Number, Value, expected};
-use crate::spec::Spec;
+use super::value::{Directory, Number, Switch, Value};
+use crate::container::Users;
+use crate::origin::Origins;
 use crate::spec::embedded::{Embedded, embedded};
-use crate::spec::text;
-use crate::{Error, Result, sys};
+use crate::spec::text::{self, Who};
+use crate::spec::{Mount, Spec};
+use crate::{Error, Result, log, sys};
 
-/// A size in bytes.
+/// A size in bytes, or -1 for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(
-    /// As `text::bytes` reads it.
+    /// As `text::bytes` reads it; or -1.
     pub i64,
 );
 
 impl Value for Bytes {
     fn parse(word: &OsStr) -> Result<Self> {
-        text::bytes(&word.to_string_lossy()).map(Bytes)
+        match word.to_string_lossy().as_ref() {
+            "-1" => Ok(Bytes(-1)),
+            word => text::bytes(word).map(Bytes),
+        }
     }
 }
 
@@ -40,34 +46,18 @@ impl Value for Cpus {
     }
 }
 
-/// A user and perhaps a group, by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A user and perhaps a group, by number or by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User(
-    /// User id.
-    pub u32,
-    /// Group id.
-    pub Option<u32>,
+    /// As `text::user` reads it.
+    pub Who,
+    /// Group.
+    pub Option<Who>,
 );
 
 impl Value for User {
     fn parse(word: &OsStr) -> Result<Self> {
-        text::user(&word.to_string_lossy()).map(|(uid, gid)| User(uid, gid))
-    }
-}
-
-/// `NAME=VALUE`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variable(
-    /// As given.
-    pub String,
-);
-
-impl Value for Variable {
-    fn parse(word: &OsStr) -> Result<Self> {
-        match word.to_str() {
-            Some(text) if text.find('=').is_some_and(|at| at > 0) => Ok(Variable(text.to_owned())),
-            _ => Err(expected(word, "NAME=VALUE")),
-        }
+        text::user(&word.to_string_lossy()).map(|(user, group)| User(user, group))
     }
 }
 
@@ -90,24 +80,29 @@ options! {
     pub struct EmbeddedOptions {
         /// Root file system; default: the host's /, seen through an overlay whose changes vanish.
         "--rootfs DIRECTORY" rootfs: Option<Directory>,
-        /// Most memory, such as 512m; more is an OOM kill.
+        /// Most memory, such as 512m or 1.5g; more is an OOM kill. 0 or -1: no limit.
         "-m, --memory SIZE" memory: Option<Bytes>,
-        /// Most CPU time, in CPUs, such as 1.5.
+        /// Most CPU time, in CPUs, such as 1.5; 0: no limit.
         "--cpus NUMBER" cpus: Option<Cpus>,
-        /// Most tasks.
-        "--pids NUMBER" pids: Option<Number<1, 4_194_304>>,
+        /// Most tasks; 0 or -1: no limit.
+        "--pids NUMBER" | "--pids-limit" pids: Option<Number<-1, 4_194_304>>,
         /// Host name; default: tiny-ce.
-        "--hostname NAME" hostname: Option<String>,
-        /// Variable of the environment.
-        "-e, --env NAME=VALUE" env: Vec<Variable>,
+        "-h, --hostname NAME" hostname: Option<String>,
+        /// Variable of the environment; without a value: the caller's, if it has one.
+        "-e, --env NAME[=VALUE]" env: Vec<Variable>,
+        /// Variables of a file, as --env has them, one a line; # begins a comment.
+        "--env-file FILE" env_file: Vec<PathBuf>,
         /// Working directory; default: /.
-        "--cwd DIRECTORY" cwd: Option<String>,
-        /// User, and group (default: 0), by number; default: 0.
-        "-u, --user UID[:GID]" user: Option<User>,
+        "-w, --cwd DIRECTORY" | "--workdir" cwd: Option<String>,
+        /// User, and perhaps group, by number or by a name of the container's /etc/passwd and
+        /// /etc/group; default: 0. Without a group, the user's own there, or 0.
+        "-u, --user USER[:GROUP]" user: Option<User>,
         /// Make a file or directory of the host visible in the container.
-        "--volume SOURCE:TARGET[:ro]" volume: Vec<Volume>,
+        "-v, --volume SOURCE:TARGET[:ro]" volume: Vec<Volume>,
         /// Mount the root file system read-only.
         "--read-only" read_only: bool,
+        /// With a terminal; =false: without one. Default: if standard input and output are one.
+        "-t, --tty" tty: Switch,
         /// System calls that are refused, as linux.seccomp in JSON; "unconfined" refuses none.
         /// Default: those that reach beyond the container.
         "--seccomp FILE" seccomp: Option<PathBuf>,
@@ -124,45 +119,60 @@ impl EmbeddedOptions {
             ("--pids", self.pids.is_some()),
             ("--hostname", self.hostname.is_some()),
             ("--env", !self.env.is_empty()),
+            ("--env-file", !self.env_file.is_empty()),
             ("--cwd", self.cwd.is_some()),
             ("--user", self.user.is_some()),
             ("--volume", !self.volume.is_empty()),
             ("--read-only", self.read_only),
+            ("--tty", self.tty.0.is_some()),
             ("--seccomp", self.seccomp.is_some()),
         ];
         rows.iter().find(|(_, given)| *given).map(|(name, _)| *name)
     }
 
-    /// The config.json that these options and the command mean.
+    /// The config.json that these options and the command mean; `terminal`, if they do not say
+    /// whether there is one.
     ///
     /// # Errors
     /// A path or a word of the command is not UTF-8, which config.json must be; a volume is
-    /// malformed; there is no working directory.
-    pub fn spec(self, command: &[OsString], terminal: bool, rootless: bool) -> Result<Spec> {
+    /// malformed; there is no working directory, or no such user.
+    pub fn spec(
+        &self,
+        command: &[OsString],
+        terminal: bool,
+        rootless: bool,
+    ) -> Result<(Spec, Origins)> {
         let here =
             std::env::current_dir().map_err(|e| Error::io("working directory", "getcwd", &e))?;
         let rootfs = match &self.rootfs {
             Some(Directory(path)) => utf8("--rootfs", here.join(path).into())?,
             None => "/".to_owned(),
         };
-        let volume = |word: &Volume| text::volume(&word.0, &here);
+        let volumes = self.volume.iter().map(|word| mount(&word.0, &here));
+        let volumes: Vec<Mount> = volumes.collect::<Result<_>>()?;
         let default = Embedded::default();
-        let User(uid, gid) = self.user.unwrap_or(User(default.user.0, None));
-        Ok(embedded(&Embedded {
-            rootfs,
+        let user = match &self.user {
+            None => default.user,
+            Some(User(user, group)) => Users::to_be(Path::new(&rootfs), &volumes)
+                .find(user, group.as_ref())
+                .map_err(|e| e.within("--user"))?,
+        };
+        let spec = embedded(&Embedded {
             args: command
                 .iter()
                 .map(|word| utf8("command", word.clone()))
                 .collect::<Result<_>>()?,
-            terminal,
+            terminal: self.tty.0.unwrap_or(terminal),
             memory_bytes: self.memory.map(|it| it.0),
             cpu_quota_us: self.cpus.map(|it| it.0),
-            pids: self.pids.map(|it| it.0),
-            hostname: self.hostname.unwrap_or(default.hostname),
-            env: self.env.into_iter().map(|it| it.0).collect(),
-            cwd: self.cwd.unwrap_or(default.cwd),
-            user: (uid, gid.unwrap_or(default.user.1)),
-            volumes: self.volume.iter().map(volume).collect::<Result<_>>()?,
+            // As with Docker and Podman; config.json has a number of its own for it.
+            pids: self.pids.map(|it| if it.0 == 0 { -1 } else { it.0 }),
+            hostname: self.hostname.clone().filter(|it| !it.is_empty()).unwrap_or(default.hostname),
+            env: variables(&self.env_file, &self.env)?,
+            cwd: self.cwd.clone().unwrap_or(default.cwd),
+            user,
+            rootfs,
+            volumes,
             read_only: self.read_only,
             seccomp: match self.seccomp.as_deref() {
                 None => default.seccomp,
@@ -171,8 +181,49 @@ impl EmbeddedOptions {
             },
             rootless: rootless.then(|| (sys::user::effective_uid(), sys::user::effective_gid())),
             cgroup2: cgroup2(),
-        }))
+        });
+        let origins = self.origins(&spec);
+        Ok((spec, origins))
     }
+
+    /// Which option each field of that config.json came from.
+    fn origins(&self, spec: &Spec) -> Origins {
+        let mut origins = Origins::default();
+        let seccomp = self.seccomp.as_ref().map(|file| format!("--seccomp {file:?}: "));
+        for (field, option) in [
+            ("hostname", self.hostname.is_some().then_some("--hostname")),
+            ("root.path", self.rootfs.is_some().then_some("--rootfs")),
+            ("process.args", Some("the command")),
+            ("process.cwd", self.cwd.is_some().then_some("--cwd")),
+            ("process.env", Some("--env")),
+            ("process.user", self.user.is_some().then_some("--user")),
+            ("linux.resources.memory", self.memory.is_some().then_some("--memory")),
+            ("linux.resources.cpu", self.cpus.is_some().then_some("--cpus")),
+            ("linux.resources.pids", self.pids.is_some().then_some("--pids")),
+            ("linux.seccomp.", seccomp.as_deref()),
+        ] {
+            let Some(option) = option else { continue };
+            origins.add(field, option);
+            origins.add(format!("config.json: {field}"), option);
+        }
+        let first = spec.mounts.len() - self.volume.len();
+        for (index, Volume(word)) in self.volume.iter().enumerate() {
+            origins.add(format!("mounts[{}]", first + index), format!("--volume {word:?}"));
+        }
+        origins
+    }
+}
+
+/// A volume as a bind mount. `z` and `Z`, which others take for a label, are told and left out:
+/// the files of the host keep theirs.
+fn mount(word: &str, here: &Path) -> Result<Mount> {
+    let mut mount = text::volume(word, here)?;
+    let count = mount.options.len();
+    mount.options.retain(|option| !matches!(option.as_str(), "z" | "Z"));
+    if mount.options.len() < count {
+        log::warning(&format!("--volume {word:?}: its files keep their SELinux labels"));
+    }
+    Ok(mount)
 }
 
 /// Whether /sys/fs/cgroup is of cgroup version 2 alone (cgroups(7)).

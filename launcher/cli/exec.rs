@@ -7,13 +7,16 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::activation;
-use super::embedded::{User, Variable, utf8};
-use super::life::status;
+use super::embedded::{User, utf8};
+use super::environment::{Variable, variables};
+use super::life::{NEVER_ALONE, status};
 use super::table::command;
-use super::value::{CommandLine, Id, Number, Value, expected};
+use super::value::{CommandLine, Id, Number, Switch, Value, expected};
 use super::{Globals, read_document};
-use crate::container::{self, ExecOptions};
+use crate::container::{self, ExecOptions, Users};
+use crate::origin::Origins;
 use crate::spec::names;
+use crate::spec::text::Who;
 use crate::spec::{Capabilities, Process};
 use crate::{Error, Result, log};
 
@@ -52,6 +55,8 @@ command! {
             /// The whole process, as "process" is in config.json; in place of COMMAND; -: standard
             /// input.
             "-p, --process FILE" process: Option<PathBuf>,
+            /// With the caller's standard input, which it always has.
+            "-i, --interactive" interactive: Switch,
             /// Do not wait for its end.
             "-d, --detach" detach: bool,
             /// Write its pid to this file.
@@ -91,11 +96,14 @@ super::table::options! {
         /// With a terminal.
         "-t, --tty" tty: bool,
         /// Working directory in the container.
-        "--cwd DIRECTORY" cwd: Option<String>,
-        /// Another variable of the environment.
-        "-e, --env NAME=VALUE" env: Vec<Variable>,
-        /// User, and perhaps group, by number.
-        "-u, --user UID[:GID]" user: Option<User>,
+        "-w, --cwd DIRECTORY" | "--workdir" cwd: Option<String>,
+        /// Another variable of the environment; without a value: the caller's, if it has one.
+        "-e, --env NAME[=VALUE]" env: Vec<Variable>,
+        /// Variables of a file, as --env has them, one a line; # begins a comment.
+        "--env-file FILE" env_file: Vec<PathBuf>,
+        /// User, and perhaps group, by number or by a name of the container's /etc/passwd and
+        /// /etc/group. A name has its own groups, a number those of the container's process.
+        "-u, --user USER[:GROUP]" user: Option<User>,
         /// Another supplementary group.
         "-g, --additional-gids GID" gids: Vec<Number<0, 4_294_967_294>>,
         /// Another capability: bounding, effective and permitted; ambient if it is inheritable.
@@ -120,6 +128,9 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
         ignore_paused: it.ignore_paused,
         cgroups: it.cgroup,
     };
+    if it.interactive.0 == Some(false) {
+        return Err(Error::new(NEVER_ALONE).within("exec"));
+    }
     let CommandLine(command) = it.command;
     let (file, changes) = (it.process, it.changes);
     let extra = changes.given().or((!command.is_empty()).then_some("a command"));
@@ -131,13 +142,15 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
         let usage = Exec::COMMAND.usage();
         return Err(Error::new(format!("exec: COMMAND or --process is missing; usage: {usage}")));
     }
-    let process = |own: Option<&Process>| match &file {
+    let process = |own: Option<&Process>, users: &Users| match &file {
         // conmon gives --tty beside a file that has it too.
         Some(path) => read_document::<Process>(path)
             .map(|(file, _)| Process { terminal: file.terminal || changes.tty, ..file }),
-        None => changes.applied(own.cloned(), &command),
+        None => changes.applied(own.cloned(), &command, users),
     };
-    container::exec(&globals.state_root()?, &it.id.0, process, &options).map(status)
+    let origins = changes.origins();
+    let done = container::exec(&globals.state_root()?, &it.id.0, process, &options);
+    done.map(status).map_err(|e| origins.apply(e))
 }
 
 impl Changes {
@@ -146,6 +159,7 @@ impl Changes {
         let rows = [
             ("--cwd", self.cwd.is_some()),
             ("--env", !self.env.is_empty()),
+            ("--env-file", !self.env_file.is_empty()),
             ("--user", self.user.is_some()),
             ("--additional-gids", !self.gids.is_empty()),
             ("--cap", !self.cap.is_empty()),
@@ -156,8 +170,34 @@ impl Changes {
         rows.iter().find(|(_, given)| *given).map(|(name, _)| *name)
     }
 
+    /// Which fields of a process are these options'.
+    fn origins(&self) -> Origins {
+        let mut origins = Origins::default();
+        for (field, option, given) in [
+            ("args", "the command", true),
+            ("cwd", "--cwd", self.cwd.is_some()),
+            ("env", "--env", !self.env.is_empty()),
+            ("user", "--user", self.user.is_some()),
+            ("user.additionalGids", "--additional-gids", !self.gids.is_empty()),
+            ("capabilities", "--cap", !self.cap.is_empty()),
+            ("selinuxLabel", "--process-label", self.label.is_some()),
+            ("apparmorProfile", "--apparmor", self.apparmor.is_some()),
+        ] {
+            if given {
+                origins.add(format!("process.{field}"), option);
+                origins.add(format!("process: {field}"), option);
+            }
+        }
+        origins
+    }
+
     /// The container's own process, or a bare one, with these changes.
-    fn applied(&self, own: Option<Process>, command: &[OsString]) -> Result<Process> {
+    fn applied(
+        &self,
+        own: Option<Process>,
+        command: &[OsString],
+        users: &Users,
+    ) -> Result<Process> {
         let mut process =
             own.unwrap_or_else(|| Process { cwd: "/".to_owned(), ..Process::default() });
         let word = |word: &OsString| utf8("command", word.clone());
@@ -167,15 +207,24 @@ impl Changes {
         process.no_new_privileges |= self.no_new_privs;
         process.selinux_label = self.label.clone().or(process.selinux_label);
         process.apparmor_profile = self.apparmor.clone().or(process.apparmor_profile);
-        for Variable(variable) in &self.env {
+        for variable in variables(&self.env_file, &self.env)? {
             let name = |variable: &str| variable.split('=').next().map(str::to_owned);
-            process.env.retain(|other| name(other) != name(variable));
-            process.env.push(variable.clone());
+            process.env.retain(|other| name(other) != name(&variable));
+            process.env.push(variable);
         }
         if self.user.is_some() || !self.gids.is_empty() {
             let user = process.user.get_or_insert_default();
-            if let Some(User(uid, gid)) = self.user {
-                (user.uid, user.gid) = (uid, gid.unwrap_or(user.gid));
+            match &self.user {
+                // runc's: what is not said stays.
+                Some(User(Who::Id(uid), None)) => user.uid = *uid,
+                Some(User(Who::Id(uid), Some(Who::Id(gid)))) => {
+                    (user.uid, user.gid) = (*uid, *gid);
+                }
+                Some(User(who, group)) => {
+                    let found = users.find(who, group.as_ref()).map_err(|e| e.within("--user"))?;
+                    *user = crate::spec::User { umask: user.umask, ..found };
+                }
+                None => {}
             }
             user.additional_gids.extend(self.gids.iter().map(|gid| gid.0 as u32));
         }
@@ -209,7 +258,7 @@ mod tests {
         let (read, result) = parse(line.split(' ').map(OsString::from));
         assert_eq!(result, Ok(()), "{line}");
         let changes = Changes::take(&read.input).expect(line);
-        changes.applied(own, &["sh".into()]).expect(line)
+        changes.applied(own, &["sh".into()], &Users::of(0)).expect(line)
     }
 
     fn own() -> Process {

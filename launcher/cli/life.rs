@@ -12,7 +12,7 @@ use super::activation;
 use super::embedded::EmbeddedOptions;
 use super::table::{command, options};
 use super::targets::{Target, together};
-use super::value::{AfterDashes, Completes, Directory, Id, Number, Value};
+use super::value::{AfterDashes, Completes, Directory, Id, Number, Switch, Value};
 use super::{Globals, print};
 use crate::container::{self, Options, RunOptions, Source, signals};
 use crate::{Error, Result};
@@ -50,7 +50,7 @@ options! {
         /// Pass on this many of the caller's descriptors, from 3 on; default: 0.
         "--preserve-fds NUMBER" preserve_fds: Option<Number<0, 1_048_576>>,
         /// Attach the container to a network, with this address or a free one.
-        "--network NAME[:ADDRESS]" network: Option<String>,
+        "--network NAME[:ADDRESS]" | "--net" network: Option<String>,
         /// Move the root instead of pivoting to it, where it is a ramdisk; less safe.
         "--no-pivot" no_pivot: bool,
         /// Keep the caller's session keyring.
@@ -136,8 +136,9 @@ command! {
     pub struct Run = "run" {
         args {
             /// What it is to be called; default: a name of its own.
-            "[CONTAINER]" id: Option<Id>,
-            /// What runs in a container without a bundle; default: a shell.
+            "[CONTAINER]" id: Option<String>,
+            /// What runs in a container without a bundle; default: a shell, whose container is
+            /// named by --name if it is to have a name.
             "[-- COMMAND...]" command: AfterDashes,
         }
         options {
@@ -145,6 +146,13 @@ command! {
             "-d, --detach" detach: bool,
             /// Leave the container there when its program has ended.
             "--keep" keep: bool,
+            /// Delete the container when its program has ended, which is the default; =false is
+            /// --keep.
+            "--rm" rm: Switch,
+            /// What it is to be called, as CONTAINER.
+            "--name CONTAINER" name: Option<Id>,
+            /// With the caller's standard input, which it always has.
+            "-i, --interactive" interactive: Switch,
             /// Do not adopt processes that the container leaves behind.
             "--no-subreaper" no_subreaper: bool,
         }
@@ -155,6 +163,7 @@ command! {
         examples {
             "run": "a shell that can break nothing",
             "run --memory 512m --cpus 1 -- make": "a command, with limits",
+            "run --rootfs alpine --volume .:/src -it": "a shell in an unpacked image",
             "run --bundle /srv/web web": "from /srv/web/config.json",
         }
         run = run;
@@ -224,18 +233,75 @@ fn run(it: Run, globals: &Globals) -> Result<u8> {
     // As a shell would have it: where somebody sits, the program has a terminal.
     let terminal = it.create.console_socket.is_some()
         || !it.detach && io::stdin().is_terminal() && io::stdout().is_terminal();
-    let how = (it.id.is_some(), terminal);
-    let source = choose(&it.create, it.embedded, command, how, globals)?;
-    let named = it.id.map(|Id(id)| id);
+    let named = name(&it, command)?;
+    let source = choose(&it.create, it.embedded, command, (named.is_some(), terminal), globals)?;
     let unnamed = named.is_none();
     let id = named.unwrap_or_else(generated_id);
-    let run = RunOptions { detach: it.detach, keep: it.keep, no_subreaper: it.no_subreaper };
+    let keep = it.keep || it.rm.0 == Some(false);
+    let run = RunOptions { detach: it.detach, keep, no_subreaper: it.no_subreaper };
     let code = container::run(&root, &id, source, &it.create.options(globals)?, run)?;
     if it.detach && unnamed {
         // Otherwise nobody would know what to delete.
         print(&format!("{id}\n"))?;
     }
     Ok(status(code))
+}
+
+/// What `--interactive=false` is told.
+pub const NEVER_ALONE: &str =
+    "--interactive: standard input is always passed on; close it by </dev/null";
+
+/// The name that is given, if the words together mean something here.
+fn name(it: &Run, command: &[OsString]) -> Result<Option<String>> {
+    let wrong = |text: &str| Err(Error::new(format!("run: {text}")));
+    match (it.rm.0, it.keep, it.detach) {
+        (Some(true), true, _) => return wrong("--rm and --keep are opposites; give one of them"),
+        (Some(true), _, true) => {
+            return wrong(
+                "--rm: with --detach nobody waits for its end; delete it then (tiny-ce delete)",
+            );
+        }
+        _ => {}
+    }
+    if it.interactive.0 == Some(false) {
+        return wrong(NEVER_ALONE);
+    }
+    let Some(word) = &it.id else { return Ok(it.name.as_ref().map(|Id(id)| id.clone())) };
+    let bundled = it.create.bundle.is_some() || it.create.config.is_some();
+    let meant = bundled || Path::new(CONFIG).exists();
+    if !meant && looks_like_a_path_or_an_image(word) {
+        return Err(what_is_meant(word));
+    }
+    let Id(id) = Id::parse(OsStr::new(word)).map_err(|e| e.within("run"))?;
+    if it.name.as_ref().is_some_and(|Id(name)| *name != id) {
+        return wrong(&format!("{id:?} and --name are two names; give one of them"));
+    }
+    // Other tools would take the word for an image, or for a root file system.
+    let bare = command.is_empty() && it.name.is_none() && it.embedded.rootfs.is_none();
+    if !meant && bare { Err(what_is_meant(word)) } else { Ok(Some(id)) }
+}
+
+fn looks_like_a_path_or_an_image(word: &str) -> bool {
+    matches!(word, "." | "..") || word.contains(['/', ':'])
+}
+
+/// The error of a word that could be a directory, an image or a name: it asks which.
+fn what_is_meant(word: &str) -> Error {
+    let path = Path::new(word);
+    let name = Id::parse(OsStr::new(word)).is_ok();
+    let text = match name {
+        true => "has no config.json here, and no command behind --",
+        false => "is no name of a container",
+    };
+    let mut asked = match (path.join(CONFIG).exists(), path.is_dir()) {
+        (true, _) => format!("a bundle? run --bundle {word}"),
+        (_, true) => format!("a root file system? run --rootfs {word}"),
+        _ => "an image? none is fetched: run --rootfs DIRECTORY, where it is unpacked".to_owned(),
+    };
+    if name {
+        asked += &format!("; a name for a shell? run --name {word}");
+    }
+    Error::new(format!("run: {word:?} {text}")).hint(asked)
 }
 
 /// A bundle, or a container without one: whichever the words mean.
@@ -273,8 +339,8 @@ pub fn unbundled(
     globals: &Globals,
 ) -> Result<Source> {
     let ephemeral = embedded.rootfs.is_none();
-    let spec = embedded.spec(command, terminal, globals.rootless()?)?;
-    Ok(Source::Embedded { spec: Box::new(spec), ephemeral })
+    let (spec, origins) = embedded.spec(command, terminal, globals.rootless()?)?;
+    Ok(Source::Embedded { spec: Box::new(spec), ephemeral, origins })
 }
 
 /// Usual name of the file in a bundle.

@@ -10,7 +10,7 @@ use lexopt::{Arg as Word, Parser};
 use super::nearest::did_you_mean;
 use super::table::{Command, Opt, Options};
 use super::value::{Place, PlaceKind, Slot};
-use super::{Globals, commands};
+use super::{Globals, commands, elsewhere};
 use crate::{Error, Result, log};
 
 /// What was given on a command line, not typed yet.
@@ -62,7 +62,7 @@ impl Line {
                 None => return Ok(()),
                 Some(Word::Long(name)) => {
                     let name = name.to_owned();
-                    let found = self.find(|opt| opt.long() == name);
+                    let found = self.find(|opt| opt.is_called(&name));
                     let opt = found.ok_or_else(|| self.unknown_option(&name))?;
                     let value = match opt.value {
                         Some(_) => Some(parser.value().map_err(|_| requires(opt, &name))?),
@@ -71,10 +71,14 @@ impl Line {
                     self.input.options.push((opt, value));
                 }
                 Some(Word::Short(letter)) => {
-                    let found = self.find(|opt| opt.short() == Some(letter));
-                    let opt = found.ok_or_else(|| self.unknown_letter(letter))?;
-                    let value = match opt.value {
-                        Some(_) => Some(parser.value().map_err(|_| requires(opt, opt.long()))?),
+                    let opt = self.letter(letter).ok_or_else(|| self.unknown_letter(letter))?;
+                    let value = match opt.value.map(|_| parser.value()) {
+                        // Docker's and Podman's -h is a host name; at the end it can be none.
+                        Some(Err(_)) if letter == 'h' => {
+                            self.input.ask_for_help();
+                            return Ok(());
+                        }
+                        Some(value) => Some(value.map_err(|_| requires(opt, opt.long()))?),
                         None => None,
                     };
                     self.input.options.push((opt, value));
@@ -106,7 +110,7 @@ impl Line {
             Some((name, value)) => (name.to_owned(), Some(OsString::from(value))),
             None => (body.to_owned(), None),
         };
-        let found = self.find(|opt| name.len() > 1 && opt.long() == name);
+        let found = self.find(|opt| name.len() > 1 && opt.is_called(&name));
         let Some(opt) = found else { return Ok(false) };
         raw.next();
         let value = match (opt.value, value) {
@@ -157,6 +161,12 @@ impl Line {
         own.or_else(|| Globals::ROWS.iter().find(|opt| wanted(opt)))
     }
 
+    /// The version is asked for before a command only: behind one, other tools have volumes at -v.
+    fn letter(&self, letter: char) -> Option<&'static Opt> {
+        let found = self.find(|opt| opt.short() == Some(letter));
+        found.filter(|opt| self.command.is_none() || opt.long() != "version")
+    }
+
     /// Give each argument its words, once all are known.
     fn distribute(&mut self) -> Result<()> {
         if self.input.asks("help") || self.input.asks("version") {
@@ -195,7 +205,12 @@ impl Line {
             None => Ok(()),
             Some(word) => {
                 let word = word.to_string_lossy().into_owned();
-                Err(Error::new(format!("unexpected {word:?}; usage: {}", command.usage())))
+                let advice = match self.tail_at(PlaceKind::Dashes) {
+                    Some(_) => "a command stands behind --; ",
+                    None => "",
+                };
+                let usage = command.usage();
+                Err(Error::new(format!("unexpected {word:?}; {advice}usage: {usage}")))
             }
         }
     }
@@ -205,13 +220,25 @@ impl Line {
         let known = own.chain(Globals::ROWS).map(|opt| format!("--{}", opt.long()));
         let known: Vec<String> = known.collect();
         let name = format!("--{name}");
+        if let Some(advice) = self.elsewhere(&name) {
+            return Error::new(format!("unknown option {name}; {advice}"));
+        }
         let advice = did_you_mean(&name, known.iter().map(String::as_str));
         let advice = advice.unwrap_or_else(|| self.usage());
         Error::new(format!("unknown option {name}; {advice}"))
     }
 
     fn unknown_letter(&self, letter: char) -> Error {
-        Error::new(format!("unknown option -{letter}; {}", self.usage()))
+        let advice = self.elsewhere(&format!("-{letter}")).unwrap_or_else(|| self.usage());
+        Error::new(format!("unknown option -{letter}; {advice}"))
+    }
+
+    /// What to do instead of an option that other tools have for this command.
+    fn elsewhere(&self, name: &str) -> Option<String> {
+        let places = |command: &&Command| {
+            command.args.iter().any(|arg| matches!(arg.kind, PlaceKind::Dashes))
+        };
+        self.command.filter(places).and_then(|_| elsewhere::option(name))
     }
 
     fn usage(&self) -> String {
@@ -239,6 +266,12 @@ impl Input {
         let given = self.places.iter().find(|(row, _)| *row == spec);
         let words = given.map_or(&[][..], |(_, words)| words);
         T::fold(words).map_err(|e| Error::new(log::one_line(&e)))
+    }
+
+    /// As by --help.
+    fn ask_for_help(&mut self) {
+        let help = Globals::ROWS.iter().find(|opt| opt.long() == "help");
+        self.options.extend(help.map(|opt| (opt, None)));
     }
 
     fn asks(&self, long: &str) -> bool {
@@ -354,7 +387,7 @@ mod tests {
 
     #[test]
     fn each_occurrence_of_a_list_counts() {
-        let all = good("spec -e A=b --env C=d -eE=f").option("-e, --env NAME=VALUE");
+        let all = good("spec -e A=b --env C=d -eE=f").option("-e, --env NAME[=VALUE]");
         assert_eq!(all, Ok(["A=b", "C=d", "E=f"].map(str::to_owned).to_vec()));
     }
 

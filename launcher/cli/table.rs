@@ -59,6 +59,8 @@ pub struct Opt {
     pub value: Option<Completes>,
     /// Whether each occurrence counts; otherwise the last one does.
     pub repeatable: bool,
+    /// Other long names, with their dashes, that other tools have for it.
+    pub aliases: &'static [&'static str],
 }
 
 impl Opt {
@@ -66,6 +68,12 @@ impl Opt {
     pub fn long(&self) -> &'static str {
         let name = self.spec.split_once("--").map_or("", |(_, name)| name);
         name.split([' ', '[']).next().unwrap_or(name)
+    }
+
+    /// Whether this is its long name, or another one; without dashes.
+    pub fn is_called(&self, name: &str) -> bool {
+        let also = self.aliases.iter().filter_map(|alias| alias.strip_prefix("--"));
+        self.long() == name || also.into_iter().any(|alias| alias == name)
     }
 
     /// The short name, if it has one.
@@ -136,8 +144,12 @@ pub trait Options: Sized {
 }
 
 /// The row of an option whose value goes into a `T`.
-pub const fn opt<T: Slot>(spec: &'static str, doc: &'static str) -> Opt {
-    Opt { spec, doc, value: T::VALUE, repeatable: T::REPEATABLE }
+pub const fn opt<T: Slot>(
+    spec: &'static str,
+    doc: &'static str,
+    aliases: &'static [&'static str],
+) -> Opt {
+    Opt { spec, doc, value: T::VALUE, repeatable: T::REPEATABLE, aliases }
 }
 
 /// The row of a positional argument whose words go into a `T`.
@@ -148,7 +160,7 @@ pub const fn arg<T: Place>(spec: &'static str, doc: &'static str) -> Arg {
 /// Rows of options → a struct with a typed field for each.
 macro_rules! options {
     ($(#[doc = $about:literal])* pub struct $name:ident {
-        $($(#[doc = $doc:literal])* $spec:literal $field:ident: $type:ty,)*
+        $($(#[doc = $doc:literal])* $spec:literal $(| $alias:literal)* $field:ident: $type:ty,)*
     }) => {
         $(#[doc = $about])*
         #[derive(Debug)]
@@ -156,7 +168,11 @@ macro_rules! options {
 
         impl $crate::cli::table::Options for $name {
             const ROWS: &'static [$crate::cli::table::Opt] = &[$(
-                $crate::cli::table::opt::<$type>($spec, concat!($($doc, "\n"),*))
+                $crate::cli::table::opt::<$type>(
+                    $spec,
+                    concat!($($doc, "\n",)* $("Also called ", $alias, ".\n"),*),
+                    &[$($alias),*],
+                )
             ),*];
 
             fn take(input: &$crate::cli::parse::Input) -> $crate::Result<Self> {
@@ -194,7 +210,11 @@ macro_rules! command {
                 ),*)?],
                 groups: &[
                     $($crate::cli::table::Group { title: "Options", rows: &[$(
-                        $crate::cli::table::opt::<$otype>($ospec, concat!($($odoc, "\n"),*))
+                        $crate::cli::table::opt::<$otype>(
+                            $ospec,
+                            concat!($($odoc, "\n"),*),
+                            &[],
+                        )
                     ),*] },)?
                     $($($crate::cli::table::Group {
                         title: $title,

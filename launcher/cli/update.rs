@@ -3,31 +3,16 @@
 //! Types words and puts them where config.json has them; what a limit does is `container`'s. Names
 //! of options are runc's.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::embedded::Bytes;
 use super::table::{command, options};
-use super::value::{Id, Number, Value};
+use super::value::{Id, Number};
 use super::{Globals, read_document};
 use crate::container::{self, Update};
-use crate::spec::{Resources, text};
+use crate::origin::Origins;
+use crate::spec::Resources;
 use crate::{Error, Result};
-
-/// A size, or -1 for no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit(
-    /// In bytes.
-    pub i64,
-);
-
-impl Value for Limit {
-    fn parse(word: &OsStr) -> Result<Self> {
-        match word.to_string_lossy().as_ref() {
-            "-1" => Ok(Limit(-1)),
-            word => text::bytes(word).map(Limit),
-        }
-    }
-}
 
 type Count = Number<0, { i64::MAX }>;
 type Signed = Number<-1, { i64::MAX }>;
@@ -36,15 +21,15 @@ options! {
     /// Limits, each by an option.
     pub struct Limits {
         /// Memory, such as 512m; -1: unlimited.
-        "--memory BYTES" memory: Option<Limit>,
+        "--memory BYTES" memory: Option<Bytes>,
         /// Memory that is left to it when memory is short; -1: none in particular.
-        "--memory-reservation BYTES" reservation: Option<Limit>,
+        "--memory-reservation BYTES" reservation: Option<Bytes>,
         /// Memory and swap together; -1: unlimited.
-        "--memory-swap BYTES" swap: Option<Limit>,
+        "--memory-swap BYTES" swap: Option<Bytes>,
         /// Obsolete: the kernel has no such limit any more, and a warning says so.
-        "--kernel-memory BYTES" kernel: Option<Limit>,
+        "--kernel-memory BYTES" kernel: Option<Bytes>,
         /// Obsolete: the kernel has no such limit any more, and a warning says so.
-        "--kernel-memory-tcp BYTES" kernel_tcp: Option<Limit>,
+        "--kernel-memory-tcp BYTES" kernel_tcp: Option<Bytes>,
         /// Relative weight of its processor time, 2 to 262144.
         "--cpu-share WEIGHT" shares: Option<Number<0, 262_144>>,
         /// Processor time per period; -1: unlimited.
@@ -103,11 +88,12 @@ command! {
 
 fn update(it: UpdateCommand, globals: &Globals) -> Result<u8> {
     let mut update = match &it.resources {
-        None => Update { source: ("the options".to_owned(), Vec::new()), ..Update::default() },
+        None => Update::default(),
         Some(path) => document(path)?,
     };
     let before = update.resources.clone();
     it.limits.put(&mut update.resources);
+    update.origins = it.limits.origins();
     update.l3_cache_schema = it.limits.l3_cache_schema;
     update.mem_bw_schema = it.limits.mem_bw_schema;
     let rdt = update.l3_cache_schema.is_some() || update.mem_bw_schema.is_some();
@@ -123,9 +109,37 @@ fn document(path: &Path) -> Result<Update> {
 }
 
 impl Limits {
+    /// Which fields are these options'.
+    fn origins(&self) -> Origins {
+        let mut origins = Origins::default();
+        for (field, option, given) in [
+            ("memory.limit", "--memory", self.memory.is_some()),
+            ("memory.reservation", "--memory-reservation", self.reservation.is_some()),
+            ("memory.swap", "--memory-swap", self.swap.is_some()),
+            ("memory.kernel", "--kernel-memory", self.kernel.is_some()),
+            ("memory.kernelTCP", "--kernel-memory-tcp", self.kernel_tcp.is_some()),
+            ("cpu.shares", "--cpu-share", self.shares.is_some()),
+            ("cpu.quota", "--cpu-quota", self.quota.is_some()),
+            ("cpu.period", "--cpu-period", self.period.is_some()),
+            ("cpu.burst", "--cpu-burst", self.burst.is_some()),
+            ("cpu.idle", "--cpu-idle", self.idle.is_some()),
+            ("cpu.realtimeRuntime", "--cpu-rt-runtime", self.rt_runtime.is_some()),
+            ("cpu.realtimePeriod", "--cpu-rt-period", self.rt_period.is_some()),
+            ("cpu.cpus", "--cpuset-cpus", self.cpus.is_some()),
+            ("cpu.mems", "--cpuset-mems", self.mems.is_some()),
+            ("blockIO.weight", "--blkio-weight", self.blkio_weight.is_some()),
+            ("pids.limit", "--pids-limit", self.pids.is_some()),
+        ] {
+            if given {
+                origins.add(field, option);
+            }
+        }
+        origins
+    }
+
     /// Each where config.json has it.
     fn put(&self, to: &mut Resources) {
-        let bytes = |limit: Option<Limit>| limit.map(|it| it.0);
+        let bytes = |limit: Option<Bytes>| limit.map(|it| it.0);
         let count = |number: Option<Count>| number.map(|it| it.0.unsigned_abs());
         let sizes = [self.memory, self.reservation, self.swap, self.kernel, self.kernel_tcp];
         if sizes.iter().any(Option::is_some) {

@@ -63,6 +63,23 @@ impl Slot for bool {
     }
 }
 
+/// A switch that can be turned off as well: `--tty=false`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Switch(
+    /// None: not given.
+    pub Option<bool>,
+);
+
+impl Slot for Switch {
+    const VALUE: Option<Completes> = None;
+    const REPEATABLE: bool = false;
+
+    fn fold(given: &[Option<&OsStr>]) -> Result<Self> {
+        let on = bool::fold(given)?;
+        Ok(Switch((!given.is_empty()).then_some(on)))
+    }
+}
+
 impl<T: Value> Slot for Option<T> {
     const VALUE: Option<Completes> = Some(T::COMPLETES);
     const REPEATABLE: bool = false;

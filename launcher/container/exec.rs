@@ -15,6 +15,7 @@ use super::launch;
 use super::prepare::{self, filter};
 use super::record::{Identity, Record, Status};
 use super::start::{Going, config};
+use super::users::Users;
 use super::{end, program, scope, vectors};
 use crate::cgroup::{self, Cgroup, Version};
 use crate::compile::activation::{self, Listen};
@@ -55,7 +56,7 @@ pub struct ExecOptions {
 pub fn exec(
     root: &Path,
     id: &str,
-    process: impl FnOnce(Option<&Process>) -> Result<Process>,
+    process: impl FnOnce(Option<&Process>, &Users) -> Result<Process>,
     options: &ExecOptions,
 ) -> Result<i32> {
     go(root, id, process, options).map_err(|e| e.within(format!("cannot exec in {id:?}")))
@@ -64,7 +65,7 @@ pub fn exec(
 fn go(
     root: &Path,
     id: &str,
-    process: impl FnOnce(Option<&Process>) -> Result<Process>,
+    process: impl FnOnce(Option<&Process>, &Users) -> Result<Process>,
     options: &ExecOptions,
 ) -> Result<i32> {
     id::check(id)?;
@@ -72,7 +73,7 @@ fn go(
     let record = Record::load(&directory)?;
     let (init, status) = running(&record, options)?;
     let spec = config(&directory)?;
-    let mut process = process(spec.process.as_ref())?;
+    let mut process = process(spec.process.as_ref(), &Users::of(init.pid))?;
     // Without a word about it, the kernel shall like it as much as the container's own.
     process.oom_score_adj =
         process.oom_score_adj.or(spec.process.as_ref().and_then(|own| own.oom_score_adj));

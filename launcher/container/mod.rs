@@ -38,6 +38,7 @@ pub mod signals;
 mod start;
 mod trees;
 mod update;
+mod users;
 mod vectors;
 mod wait;
 
@@ -62,6 +63,7 @@ pub use run::{RunOptions, run};
 pub use scope::CgroupDriver;
 pub use start::start;
 pub use update::{Update, update};
+pub use users::Users;
 pub use wait::Waiting;
 
 use crate::compile::Then;

@@ -8,6 +8,7 @@ use crate::compile::activation::{self, Listen};
 use crate::compile::{self, Filter, Request, Then};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
+use crate::origin::Origins;
 use crate::plan::Finished;
 use crate::spec::check::{Allow, check};
 use crate::spec::json::Violation;
@@ -32,7 +33,19 @@ pub enum Source {
         spec: Box<Spec>,
         /// Changes to the rootfs vanish.
         ephemeral: bool,
+        /// Which options it is made of: nobody has seen the configuration.
+        origins: Origins,
     },
+}
+
+impl Source {
+    /// Which option each field came from, where there is no file.
+    pub(super) fn origins(&self) -> Origins {
+        match self {
+            Source::Bundle { .. } => Origins::default(),
+            Source::Embedded { origins, .. } => origins.clone(),
+        }
+    }
 }
 
 /// What the caller asks for beside the configuration.
@@ -101,6 +114,17 @@ pub fn prepare(
     options: &Options,
     then: Then,
 ) -> Result<Prepared> {
+    let origins = source.origins();
+    read_and_compile(id, state, source, options, then).map_err(|e| origins.apply(e))
+}
+
+fn read_and_compile(
+    id: &str,
+    state: &Path,
+    source: Source,
+    options: &Options,
+    then: Then,
+) -> Result<Prepared> {
     let (mut spec, config, bundle, ephemeral) = read(source, state)?;
     let hierarchies = cgroup::probe()?;
     let by = options.cgroup_driver;
@@ -163,33 +187,36 @@ fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> 
         Source::Bundle { path, config, lenient } => {
             let (spec, bytes) = load(&path, &config)?;
             let allow = Allow { missing_version: lenient, ..Allow::default() };
-            judge(&spec, &bytes, &load::place(&path, &config), allow)?;
+            judge(&spec, &bytes, &load::place(&path, &config), allow, &Origins::default())?;
             let bundle =
                 path.canonicalize().map_err(|e| Error::io(path.display(), "realpath", &e))?;
             Ok((spec, bytes, bundle, false))
         }
-        Source::Embedded { spec, ephemeral } => {
+        Source::Embedded { spec, ephemeral, origins } => {
             let bytes = crate::spec::default::to_json(&spec)?.into_bytes();
             let allow = Allow { host_root: ephemeral, ..Allow::default() };
-            judge(&spec, &bytes, Path::new("the options given"), allow)?;
+            judge(&spec, b"", Path::new(""), allow, &origins)?;
             Ok((*spec, bytes, state.to_owned(), ephemeral))
         }
     }
 }
 
 /// Every broken rule at once; warnings are logged.
-fn judge(spec: &Spec, bytes: &[u8], path: &Path, allow: Allow) -> Result<()> {
+fn judge(spec: &Spec, bytes: &[u8], path: &Path, allow: Allow, origins: &Origins) -> Result<()> {
     let findings = check(spec, allow);
-    warn(path, &findings.warnings);
+    warn(path, &findings.warnings, origins);
     if findings.violations.is_empty() {
         return Ok(());
     }
     Err(load::refuse(path, bytes, findings.violations))
 }
 
-fn warn(path: &Path, warnings: &[Violation]) {
+fn warn(path: &Path, warnings: &[Violation], origins: &Origins) {
     for warning in warnings {
-        let text = format!("{}: {}", path.display(), load::line(warning));
+        let text = match path == Path::new("") {
+            true => origins.name(&load::line(warning)),
+            false => format!("{}: {}", path.display(), load::line(warning)),
+        };
         // runc's own default config has it, and it does no harm: "validate" tells.
         match warning.path.ends_with("capabilities.ambient") {
             true => log::debug(|| text),
@@ -201,7 +228,7 @@ fn warn(path: &Path, warnings: &[Violation]) {
 /// Every broken rule of a process alone.
 pub fn judge_process(process: &Process) -> Result<()> {
     let findings = crate::spec::check::check_process(process);
-    warn(Path::new("process"), &findings.warnings);
+    warn(Path::new("process"), &findings.warnings, &Origins::default());
     if findings.violations.is_empty() {
         return Ok(());
     }

@@ -41,7 +41,9 @@ pub fn run(
     options: &Options,
     run: RunOptions,
 ) -> Result<i32> {
-    go(root, id, source, options, run).map_err(|e| e.within(format!("cannot run {id:?}")))
+    let origins = source.origins();
+    let told = |e| origins.apply(e).within(format!("cannot run {id:?}"));
+    go(root, id, source, options, run).map_err(told)
 }
 
 fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions) -> Result<i32> {

@@ -10,6 +10,7 @@ use super::record::{self, Record};
 use super::{merge, scope, start};
 use crate::cgroup::{self, Setting};
 use crate::error::{Error, Result};
+use crate::origin::Origins;
 use crate::resctrl::{Class, Lines};
 use crate::spec::check::check_resources;
 use crate::spec::json::Violation;
@@ -21,12 +22,14 @@ use crate::{log, spec};
 pub struct Update {
     /// What is not given stays as it is.
     pub resources: Resources,
-    /// What messages call the document, and its text, where there is one.
+    /// What messages call the document, and its text; both empty, where there is none.
     pub source: (String, Vec<u8>),
     /// The line L3 of the schemata file of resctrl.
     pub l3_cache_schema: Option<String>,
     /// The line MB of the schemata file of resctrl.
     pub mem_bw_schema: Option<String>,
+    /// Which fields came from options.
+    pub origins: Origins,
 }
 
 /// Change the limits of a container; if one is refused, all are set back.
@@ -34,7 +37,8 @@ pub struct Update {
 /// # Errors
 /// There is no such container, it has stopped, or a limit is wrong or refused.
 pub fn update(root: &Path, id: &str, update: &Update) -> Result<()> {
-    change(root, id, update).map_err(|e| e.within(format!("cannot update {id:?}")))
+    let told = |e| update.origins.apply(e).within(format!("cannot update {id:?}"));
+    change(root, id, update).map_err(told)
 }
 
 fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
@@ -122,12 +126,13 @@ fn settings(update: &Update, mut wanted: Resources, old: &Resources) -> Result<V
         load::refuse(Path::new(&update.source.0), &update.source.1, violations)
     };
     let findings = check_resources(&wanted);
-    findings.warnings.iter().for_each(|warning| log::warning(&load::line(warning)));
+    let warn = |text: &str| log::warning(&update.origins.name(text));
+    findings.warnings.iter().for_each(|warning| warn(&load::line(warning)));
     if !findings.violations.is_empty() {
         return Err(refuse(findings.violations));
     }
     let compiled = cgroup::compile("", &wanted, &cgroup::probe()?).map_err(refuse)?;
-    compiled.warnings.iter().for_each(|warning| log::warning(warning));
+    compiled.warnings.iter().for_each(|warning| warn(warning));
     Ok(compiled.settings)
 }
 

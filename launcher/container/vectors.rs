@@ -9,33 +9,54 @@ use std::path::{Path, PathBuf};
 use super::prepare::Prepared;
 use crate::error::{Error, Result};
 use crate::plan::c_string;
-use crate::spec::Process;
+use crate::spec::{Mount, Process};
 use crate::sys::file;
 
 /// A file below a root, both as they are seen from here; none, if the program will see none.
-pub type Passwd = Option<(PathBuf, PathBuf)>;
+pub type Seen = Option<(PathBuf, PathBuf)>;
+
+const PASSWD: &str = "/etc/passwd";
 
 /// The /etc/passwd of a living container's process.
-pub fn passwd_of(pid: i32) -> Passwd {
-    Some((PathBuf::from(format!("/proc/{pid}/root")), PathBuf::from("etc/passwd")))
+pub fn passwd_of(pid: i32) -> Seen {
+    file_of(pid, PASSWD)
 }
 
-/// The /etc/passwd of a container whose mounts are yet to be made: the last mount that covers it
-/// counts, and what is masked is gone.
-pub fn passwd_to_be(prepared: &Prepared, rootfs: &Path) -> Passwd {
-    const FILE: &str = "/etc/passwd";
-    let mut found = Some((rootfs.to_owned(), PathBuf::from("etc/passwd")));
-    for (index, mount) in prepared.spec.mounts.iter().enumerate() {
+/// A file, by its absolute path in there, of a living container's process.
+pub fn file_of(pid: i32, file: &str) -> Seen {
+    Some((PathBuf::from(format!("/proc/{pid}/root")), below_root(file)))
+}
+
+/// The /etc/passwd of a container whose mounts are yet to be made.
+pub fn passwd_to_be(prepared: &Prepared, rootfs: &Path) -> Seen {
+    let host = &prepared.host;
+    let mounts = prepared.spec.mounts.iter().enumerate().map(|(index, mount)| {
+        let place = host.destination(index).unwrap_or(&mount.destination);
+        (place, mount, host.source(index).map(|source| source.path.as_str()))
+    });
+    let masked = prepared.spec.linux.as_ref().map_or(&[][..], |linux| &linux.masked_paths);
+    file_to_be(PASSWD, rootfs, mounts, masked)
+}
+
+/// A file, by its absolute path, of a container whose mounts are yet to be made, each with the
+/// place where it will be and the source of a bind: the last one that covers the file counts, and
+/// what is masked is gone.
+pub fn file_to_be<'a>(
+    file: &str,
+    rootfs: &Path,
+    mounts: impl Iterator<Item = (&'a str, &'a Mount, Option<&'a str>)>,
+    masked: &[String],
+) -> Seen {
+    let mut found = Some((rootfs.to_owned(), below_root(file)));
+    for (place, mount, source) in mounts {
         // Names only: a link on the way to it is the image's own affair.
-        let place =
-            Path::new("/").join(prepared.host.destination(index).unwrap_or(&mount.destination));
-        let source = prepared.host.source(index);
-        let Ok(below) = Path::new(FILE).strip_prefix(&place) else { continue };
+        let place = Path::new("/").join(place);
+        let Ok(below) = Path::new(file).strip_prefix(&place) else { continue };
         let has = |option: &str| mount.options.iter().any(|word| word == option);
         found = match source {
             _ if has("remount") => found,
             // Without the link's target, a link is nowhere.
-            Some(source) => std::fs::canonicalize(&source.path).ok().and_then(|source| {
+            Some(source) => std::fs::canonicalize(source).ok().and_then(|source| {
                 if below.as_os_str().is_empty() {
                     return Some((source.parent()?.to_owned(), source.file_name()?.into()));
                 }
@@ -45,13 +66,16 @@ pub fn passwd_to_be(prepared: &Prepared, rootfs: &Path) -> Passwd {
             None => None,
         };
     }
-    let masked = prepared.spec.linux.iter().flat_map(|linux| &linux.masked_paths);
-    let covers = |path: &String| Path::new(FILE).starts_with(path);
-    if masked.into_iter().any(covers) { None } else { found }
+    let covers = |path: &String| Path::new(file).starts_with(path);
+    if masked.iter().any(covers) { None } else { found }
+}
+
+fn below_root(file: &str) -> PathBuf {
+    PathBuf::from(file.trim_start_matches('/'))
 }
 
 /// argv and envp of the program.
-pub fn vectors(process: Option<&Process>, passwd: &Passwd) -> Result<(Vec<CString>, Vec<CString>)> {
+pub fn vectors(process: Option<&Process>, passwd: &Seen) -> Result<(Vec<CString>, Vec<CString>)> {
     let Some(process) = process else {
         return Ok((vec![c"tiny-ce".to_owned()], Vec::new()));
     };
@@ -74,19 +98,8 @@ pub fn vectors(process: Option<&Process>, passwd: &Passwd) -> Result<(Vec<CStrin
 }
 
 /// Home directory of a user; `/` if it is not there.
-///
-/// What the image has in its place is its own affair; what the kernel cannot do now is told.
-fn home(uid: u32, passwd: &Passwd) -> Result<String> {
-    let read = |(root, path): &(PathBuf, PathBuf)| match file::open_path(root)
-        .and_then(|root| file::read_in_root(&root, path, 1 << 20))
-    {
-        Err(e) if e.raw_os_error().is_some_and(|errno| !NO_PASSWD.contains(&errno)) => {
-            Err(Error::io(root.join(path).display(), "openat2", &e))
-        }
-        bytes => Ok(bytes.unwrap_or_default()),
-    };
-    let bytes = passwd.as_ref().map(read).transpose()?.unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
+fn home(uid: u32, passwd: &Seen) -> Result<String> {
+    let text = read(passwd)?;
     let home = text.lines().find_map(|line| {
         let mut fields = line.split(':').skip(2);
         let found = fields.next()?.parse() == Ok(uid);
@@ -95,8 +108,23 @@ fn home(uid: u32, passwd: &Passwd) -> Result<String> {
     Ok(home.unwrap_or_else(|| "/".to_owned()))
 }
 
+/// The text of a file; empty if there is none. What the image has in its place is its own affair;
+/// what the kernel cannot do now is told.
+pub fn read(seen: &Seen) -> Result<String> {
+    let read = |(root, path): &(PathBuf, PathBuf)| match file::open_path(root)
+        .and_then(|root| file::read_in_root(&root, path, 1 << 20))
+    {
+        Err(e) if e.raw_os_error().is_some_and(|errno| !NO_FILE.contains(&errno)) => {
+            Err(Error::io(root.join(path).display(), "openat2", &e))
+        }
+        bytes => Ok(bytes.unwrap_or_default()),
+    };
+    let bytes = seen.as_ref().map(read).transpose()?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// What opening and reading says where there is no such file, or another thing of that name.
-const NO_PASSWD: [i32; 9] = [
+const NO_FILE: [i32; 9] = [
     libc::ENOENT,
     libc::ENOTDIR,
     libc::ELOOP,

@@ -260,10 +260,17 @@ impl Lease {
 
 /// No network of this name.
 pub fn missing(network: &str) -> Error {
-    Error::new(format!("network \"{network}\": does not exist")).hint(format!(
-        "make it with \"tiny-ce network create {network} --subnet 10.0.0.0/24\"; \
-         \"tiny-ce network list\" shows what there is"
-    ))
+    let hint = match network {
+        "none" => "without --network a container has no interface but lo".to_owned(),
+        "host" => "the host's network is that of a config.json whose linux.namespaces have no \
+                   {\"type\": \"network\"}"
+            .to_owned(),
+        _ => format!(
+            "make it with \"tiny-ce network create {network} --subnet 10.0.0.0/24\"; \
+             \"tiny-ce network list\" shows what there is"
+        ),
+    };
+    Error::new(format!("network \"{network}\": does not exist")).hint(hint)
 }
 
 /// A create or rm that was interrupted.

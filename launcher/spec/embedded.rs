@@ -29,8 +29,8 @@ pub struct Embedded {
     pub env: Vec<String>,
     /// Working directory.
     pub cwd: String,
-    /// User id and group id in the container.
-    pub user: (u32, u32),
+    /// User and groups in the container.
+    pub user: User,
     /// Bind mounts, as `text::volume` reads them.
     pub volumes: Vec<Mount>,
     /// The root file system cannot be written to.
@@ -55,7 +55,7 @@ impl Default for Embedded {
             hostname: "tiny-ce".to_owned(),
             env: Vec::new(),
             cwd: "/".to_owned(),
-            user: (0, 0),
+            user: User::default(),
             volumes: Vec::new(),
             read_only: false,
             seccomp: Some(confine::filter()),
@@ -102,17 +102,16 @@ pub fn embedded(options: &Embedded) -> Spec {
 }
 
 fn process(options: &Embedded, default: Process) -> Process {
-    let (uid, gid) = options.user;
     let names: Vec<String> = CAPABILITIES.map(str::to_owned).to_vec();
     // A program of another user than root has none after execve(2); the set says so.
-    let active = if uid == 0 { names.clone() } else { Vec::new() };
+    let active = if options.user.uid == 0 { names.clone() } else { Vec::new() };
     let args = match options.args.is_empty() {
         true => vec!["/bin/sh".to_owned()],
         false => options.args.clone(),
     };
     Process {
         terminal: options.terminal,
-        user: Some(User { uid, gid, umask: None, additional_gids: Vec::new() }),
+        user: Some(options.user.clone()),
         args,
         env: environment(default.env, &options.env),
         cwd: options.cwd.clone(),
@@ -168,7 +167,8 @@ mod tests {
     #[test]
     fn only_root_has_capabilities() {
         for (uid, count) in [(0, 14), (1000, 0)] {
-            let options = Embedded { user: (uid, 0), ..Embedded::default() };
+            let user = User { uid, ..User::default() };
+            let options = Embedded { user, ..Embedded::default() };
             let sets = embedded(&options).process.unwrap().capabilities.unwrap();
             assert_eq!((sets.effective.len(), sets.permitted.len()), (count, count));
             assert_eq!((sets.bounding.len(), sets.ambient.len()), (14, 0));

@@ -70,7 +70,8 @@ fn slurp(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// All violations of one document as one error; `path` as the user gave it.
+/// All violations of one document as one error; `path` as the user gave it, and empty where there
+/// is no document but options.
 ///
 /// Those without a position get that of their field in `source`; the order is the document's.
 pub fn refuse(path: &Path, source: &[u8], mut violations: Vec<Violation>) -> Error {
@@ -85,13 +86,15 @@ pub fn refuse(path: &Path, source: &[u8], mut violations: Vec<Violation>) -> Err
     match &violations[..] {
         [only] => {
             let error = Error::new(match only.position {
+                _ if path == Path::new("") => line(only),
                 Some(_) => format!("{shown}:{}", line(only)),
                 None => format!("{shown}: {}", line(only)),
             });
             only.hint.iter().fold(error, |e, hint| e.hint(hint.as_str()))
         }
         all => {
-            let first = Error::new(format!("{shown}: {} problems", all.len()));
+            let of = if path == Path::new("") { String::new() } else { format!("{shown}: ") };
+            let first = Error::new(format!("{of}{} problems", all.len()));
             all.iter().fold(first, |e, violation| {
                 let e = e.detail(line(violation));
                 violation.hint.iter().fold(e, |e, hint| e.detail(format!("  hint: {hint}")))

@@ -1,6 +1,6 @@
 //! Words of the command line that become fields of config.json: sizes, CPUs, users, volumes.
 //!
-//! Knows how such a word is spelt, strictly; not which option it came with. Pure.
+//! Knows how such a word is spelt, as with Docker and Podman; not which option it came with. Pure.
 
 use std::path::Path;
 
@@ -10,76 +10,116 @@ use crate::error::{Error, Result};
 /// The period of [`cpus`], in microseconds: the kernel's own default.
 pub const CPU_PERIOD_US: u64 = 100_000;
 
-/// A size in bytes: a whole number, and perhaps one of k, m, g, t, by 1024, in either case.
+/// A size in bytes: a number, and perhaps one of k, m, g, t, p, by 1024, in either case.
 ///
 /// # Errors
 /// Not a size, or over `i64::MAX` bytes, which no limit of the kernel can take.
 pub fn bytes(text: &str) -> Result<i64> {
     let wrong = |why: &str| Err(Error::new(format!("size {text:?}: {why}")));
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[number.len()..].to_ascii_lowercase().as_str() {
         "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        _ => return wrong("unknown unit; a whole number and k, m, g or t, such as 512m"),
+        "k" | "kb" | "ki" | "kib" => 10,
+        "m" | "mb" | "mi" | "mib" => 20,
+        "g" | "gb" | "gi" | "gib" => 30,
+        "t" | "tb" | "ti" | "tib" => 40,
+        "p" | "pb" | "pi" | "pib" => 50,
+        _ => return wrong("unknown unit; a number and k, m, g, t or p, such as 512m or 1.5g"),
     };
-    match number::<i64>(digits).map(|n| n.checked_mul(1 << shift)) {
-        Some(Some(bytes)) => Ok(bytes),
-        Some(None) => wrong("too large"),
-        None => wrong("not a whole number; write one and k, m, g or t, such as 512m"),
+    // Docker's: one space.
+    match decimal(number.strip_suffix(' ').unwrap_or(number), 1 << shift) {
+        Decimal::Is(bytes) => Ok(bytes),
+        Decimal::TooLarge => wrong("too large"),
+        Decimal::Not => wrong("not a size; a number and k, m, g, t or p, such as 512m or 1.5g"),
     }
 }
 
-/// How much CPU time per period [`CPU_PERIOD_US`], in microseconds: `1.5` is 150000.
+/// How much CPU time per period [`CPU_PERIOD_US`], in microseconds: `1.5` is 150000. -1 is no
+/// limit, which `0` asks for, as with Docker and Podman.
 ///
 /// # Errors
 /// Not a decimal number, or under 0.01, below which the kernel has no quota.
 pub fn cpus(text: &str) -> Result<i64> {
     let wrong = |why: &str| Err(Error::new(format!("CPUs {text:?}: {why}")));
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    if fraction.len() > 5 {
-        return wrong("more than five decimals");
-    }
-    let (Some(whole), Some(part)) = (number::<i64>(whole), number::<i64>(fraction)) else {
-        return wrong("not a decimal number, such as 1.5");
-    };
-    let part = part * 10_i64.pow(5 - fraction.len() as u32);
-    match whole.checked_mul(CPU_PERIOD_US as i64).and_then(|us| us.checked_add(part)) {
-        Some(quota) if quota > i64::MAX / 1000 => wrong("too many"),
-        Some(quota) if quota >= 1000 => Ok(quota),
-        Some(_) => wrong("at least 0.01"),
-        None => wrong("too many"),
+    match decimal(text, CPU_PERIOD_US as i64) {
+        Decimal::Is(0) if text.bytes().all(|b| matches!(b, b'0' | b'.')) => Ok(-1),
+        Decimal::Is(..1000) => wrong("at least 0.01, or 0 for no limit"),
+        Decimal::Is(quota) if quota <= i64::MAX / 1000 => Ok(quota),
+        Decimal::Is(_) | Decimal::TooLarge => wrong("too many"),
+        Decimal::Not => wrong("not a decimal number, such as 1.5"),
     }
 }
 
-/// A user by number, and perhaps a group: `UID` or `UID:GID`.
+enum Decimal {
+    Is(i64),
+    TooLarge,
+    Not,
+}
+
+/// A decimal number times `scale`, rounded down: `.5`, `1.` and `1.25` are numbers.
+fn decimal(text: &str, scale: i64) -> Decimal {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || whole.len() + fraction.len() == 0 {
+        return Decimal::Not;
+    }
+    let (mut part, mut unit) = (0, 1);
+    // 18 digits are all that can count.
+    for digit in fraction.bytes().take(18) {
+        (part, unit) = (part * 10 + i128::from(digit - b'0'), unit * 10);
+    }
+    let whole = if whole.is_empty() { Some(0) } else { number::<i64>(whole) };
+    let times = whole.and_then(|whole| whole.checked_mul(scale));
+    let part = i64::try_from(part * i128::from(scale) / unit);
+    match times.zip(part.ok()).and_then(|(whole, part)| whole.checked_add(part)) {
+        Some(number) => Decimal::Is(number),
+        None => Decimal::TooLarge,
+    }
+}
+
+/// A user or a group, as a command line names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// By number.
+    Id(u32),
+    /// By a name of the container's own /etc/passwd or /etc/group.
+    Name(String),
+}
+
+/// A user, and perhaps a group: `USER` or `USER:GROUP`, each by number or by name.
 ///
 /// # Errors
-/// Anything else: names (there is no lookup inside a container on the runtime's behalf), an empty
-/// part, and 4294967295, which tells the kernel to change nothing (CVE-2026-30892).
-pub fn user(text: &str) -> Result<(u32, Option<u32>)> {
-    let id = |what: &str, digits: &str| match number::<u32>(digits) {
-        Some(u32::MAX) => Err(Error::new(format!(
-            "user {text:?}: {what} 4294967295 means \"no change\" to the kernel"
-        ))),
-        Some(id) => Ok(id),
-        None => Err(Error::new(format!(
-            "user {text:?}: {what} {digits:?} is not a number from 0 to 4294967294"
-        ))
-        .hint("users are given by number: UID or UID:GID")),
+/// An empty part, one too many, a sign, or 4294967295, which tells the kernel to change nothing
+/// (CVE-2026-30892). What looks like a number is one, and no name.
+pub fn user(text: &str) -> Result<(Who, Option<Who>)> {
+    let who = |what: &str, word: &str| {
+        let wrong = |why: &str| {
+            Err(Error::new(format!("user {text:?}: {what} {word:?} {why}"))
+                .hint("USER or USER:GROUP, each by number or by name"))
+        };
+        match number::<u32>(word) {
+            Some(u32::MAX) => wrong("means \"no change\" to the kernel"),
+            Some(id) => Ok(Who::Id(id)),
+            None if word.is_empty() => wrong("is empty"),
+            None if word.starts_with(['-', '+']) || word.bytes().all(|b| b.is_ascii_digit()) => {
+                wrong("is not a number from 0 to 4294967294")
+            }
+            None if word.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control()) => {
+                wrong("is no name: it has a colon, white space or a control character")
+            }
+            None => Ok(Who::Name(word.to_owned())),
+        }
     };
     match text.split_once(':') {
-        Some((uid, gid)) => Ok((id("user id", uid)?, Some(id("group id", gid)?))),
-        None => Ok((id("user id", text)?, None)),
+        Some((user, group)) => Ok((who("user", user)?, Some(who("group", group)?))),
+        None => Ok((who("user", text)?, None)),
     }
 }
 
 /// A bind mount: `SOURCE:TARGET` or `SOURCE:TARGET:option,…`. A relative source is below `cwd`.
 ///
 /// # Errors
-/// A part is missing or empty, there is one too many, or the target is not absolute.
+/// A part is missing or empty, or there is one too many.
 pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
     let wrong = |why: &str| {
         Err(Error::new(format!("volume {text:?}: {why}"))
@@ -95,8 +135,8 @@ pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
     if source.is_empty() {
         return wrong("empty source");
     }
-    if !target.starts_with('/') {
-        return wrong("the target is not absolute");
+    if target.split('/').all(|part| matches!(part, "" | ".")) {
+        return wrong("no target below /; the root file system itself is --rootfs");
     }
     let Some(source) = cwd.join(source).to_str().map(str::to_owned) else {
         return wrong("the working directory's path is not UTF-8");
@@ -112,7 +152,8 @@ pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
     }
     options.extend(more.into_iter().map(str::to_owned));
     Ok(Mount {
-        destination: target.to_owned(),
+        // As a relative destination of config.json.
+        destination: Path::new("/").join(target).to_string_lossy().into_owned(),
         kind: Some("bind".to_owned()),
         source: Some(source),
         options,
@@ -131,22 +172,44 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!(bytes("512M").unwrap(), 512 << 20);
-        assert_eq!(bytes("1g").unwrap(), 1 << 30);
-        assert_eq!(bytes("4096").unwrap(), 4096);
-        assert_eq!(bytes("64KiB").unwrap(), 65536);
-        for wrong in ["", "M", "-1", "+1", "1.5G", "1x", "1 G", "9999999999T", "é"] {
+        for (text, size) in [
+            ("512M", 512 << 20),
+            ("1g", 1 << 30),
+            ("4096", 4096),
+            ("64KiB", 65536),
+            ("1GiB", 1 << 30),
+            ("1.5g", 3 << 29),
+            ("1.5GB", 3 << 29),
+            (".5k", 512),
+            ("2 kb", 2048),
+            ("0", 0),
+            ("1.0000000000000000000000001k", 1024),
+            ("9223372036854775807", i64::MAX),
+        ] {
+            assert_eq!(bytes(text).unwrap(), size, "{text}");
+        }
+        for wrong in ["", "M", ".", "-1", "+1", "1.5.5g", "1x", "1  G", "9999999999T", "é", "1e3"]
+        {
             bytes(wrong).unwrap_err();
         }
     }
 
     #[test]
     fn cpu_quotas() {
-        assert_eq!(cpus("1.5").unwrap(), 150_000);
-        assert_eq!(cpus("2").unwrap(), 200_000);
-        assert_eq!(cpus("0.01").unwrap(), 1000);
-        assert_eq!(cpus("0.12345").unwrap(), 12_345);
-        for wrong in ["", ".", "1.", ".5", "0", "0.001", "-1", "1e3", "1.234567", "x"] {
+        for (text, quota) in [
+            ("1.5", 150_000),
+            ("2", 200_000),
+            ("0.01", 1000),
+            (".5", 50_000),
+            ("1.", 100_000),
+            ("0.12345", 12_345),
+            ("1.333333333", 133_333),
+            ("0", -1),
+            ("0.0", -1),
+        ] {
+            assert_eq!(cpus(text).unwrap(), quota, "{text}");
+        }
+        for wrong in ["", ".", "0.001", "0.0000001", "-1", "1e3", "1,5", "x"] {
             cpus(wrong).unwrap_err();
         }
         cpus("9223372036854775807").unwrap_err();
@@ -154,18 +217,33 @@ mod tests {
 
     #[test]
     fn users_are_exact() {
-        assert_eq!(user("1").unwrap(), (1, None));
-        assert_eq!(user("1:2").unwrap(), (1, Some(2)));
-        assert_eq!(user("1234").unwrap(), (1234, None));
-        assert_eq!(user("4294967294:0").unwrap(), (4294967294, Some(0)));
-        for wrong in
-            ["", "1:", ":1", "-1", "+1", "4294967295", "1:4294967295", "4294967296", "1:2:3", "abc"]
-        {
+        let name = |name: &str| Who::Name(name.to_owned());
+        assert_eq!(user("1").unwrap(), (Who::Id(1), None));
+        assert_eq!(user("1:2").unwrap(), (Who::Id(1), Some(Who::Id(2))));
+        assert_eq!(user("4294967294:0").unwrap(), (Who::Id(4294967294), Some(Who::Id(0))));
+        assert_eq!(user("me").unwrap(), (name("me"), None));
+        assert_eq!(user("1x:staff").unwrap(), (name("1x"), Some(name("staff"))));
+        for wrong in [
+            "",
+            "1:",
+            ":1",
+            "-1",
+            "+1",
+            "4294967295",
+            "1:4294967295",
+            "4294967296",
+            "1:2:3",
+            "a b",
+            "root:",
+            "a:b:c",
+            "-x",
+            "root\n",
+        ] {
             user(wrong).unwrap_err();
         }
         assert_eq!(
-            user("root").unwrap_err().line(),
-            r#"user "root": user id "root" is not a number from 0 to 4294967294"#
+            user("4294967296").unwrap_err().line(),
+            r#"user "4294967296": user "4294967296" is not a number from 0 to 4294967294"#
         );
     }
 
@@ -177,7 +255,8 @@ mod tests {
         assert_eq!(mount.options, ["rbind", "rprivate", "ro"]);
         let mount = volume("/a:/b:bind,rslave", Path::new("/")).unwrap();
         assert_eq!(mount.options, ["bind", "rslave"]);
-        for wrong in ["", "/a", ":/b", "/a:", "/a:b", "/a:/b:ro:x"] {
+        assert_eq!(volume("a:b/c", Path::new("/")).unwrap().destination, "/b/c");
+        for wrong in ["", "/a", ":/b", "/a:", "/a:/", "/a:.", "/a:/b:ro:x"] {
             volume(wrong, Path::new("/")).unwrap_err();
         }
     }

@@ -148,3 +148,132 @@ fn its_filter_refuses_what_reaches_beyond_it() {
     let done = shell(&["--seccomp", name], "true");
     assert!(done.ends(1).stderr.contains("defaultAction"), "{done}");
 }
+
+#[test]
+fn letters_and_names_of_other_tools_have_their_meaning() {
+    let Some(case) = Case::root(&[]) else { return };
+    let volume = case.dir().join("data");
+    fs::create_dir(&volume).expect("a directory");
+    fs::write(volume.join("file"), "of the host").expect("a file");
+    fs::write(case.dir().join("vars"), "A=file\nB=file\n").expect("a file");
+    let file = case.dir().join("vars");
+    let file = file.to_str().expect("UTF-8");
+    // A relative source is below the working directory, and a relative target below /.
+    let options = [
+        "-v",
+        "data:/mnt:z",
+        "-v",
+        "./data:srv:ro",
+        "-w",
+        "/mnt",
+        "-h",
+        "web",
+        "-u",
+        "7",
+        "-m",
+        "1.5g",
+        "--pids-limit",
+        "-1",
+        "--env-file",
+        file,
+        "-e",
+        "A=word",
+        "-e",
+        "TINY_CE_CASE",
+        "-e",
+        "NOBODY_HAS_THIS",
+        "--rm",
+        "-i",
+    ];
+    let commands = "cat /mnt/file then say - then write /srv/file x then hostname then env then \
+                    cwd then ids";
+    let done = seen(&case, &options, commands);
+    assert!(done.ok().starts_with("of the host-"), "{done}");
+    assert_eq!(done.value("write /srv/file"), "EROFS");
+    assert_eq!((done.value("hostname"), done.value("cwd")), ("web", "/mnt"));
+    assert_eq!(done.value("uid"), "7 7 7");
+    let env = done.values("env");
+    let tag = format!("TINY_CE_CASE={}", case.tag());
+    assert!(env.contains(&"A=word") && env.contains(&"B=file") && env.contains(&&*tag), "{done}");
+    assert!(!env.iter().any(|it| it.starts_with("NOBODY_HAS_THIS")), "{done}");
+    assert!(done.stderr.contains("--volume \"data:/mnt:z\": its files keep"), "{done}");
+    let limits = "linux.resources.memory.limit";
+    let text = case.tiny_ce(["explain", "--memory", "1.5g", "--cpus", ".5"]);
+    assert!(text.ok().contains("1610612736") && text.ok().contains(limits), "{text}");
+
+    // Letters in one word, and a terminal although nobody sits at one.
+    let (probe, script) = (probe().to_str().expect("UTF-8"), "test -t 0 && echo a terminal");
+    let (id, tag) = (case.id(), format!("TINY_CE_CASE={}", case.tag()));
+    let done = case.tiny_ce(["run", "-it", "-e", &tag, "--name", &id, "--", "sh", "-c", script]);
+    assert_eq!(done.ok(), "a terminal\r\n");
+    let done =
+        case.tiny_ce(["run", "-e", &tag, "--rm=false", "--name", &id, "--", probe, "exit", "3"]);
+    done.ends(3);
+    let state: Value = serde_json::from_str(case.tiny_ce(["state", &id]).ok()).expect("JSON");
+    assert_eq!(state["status"], "stopped");
+    case.tiny_ce(["delete", &id]).ok();
+}
+
+/// Docker and Podman look at the image's files; a bind of another file counts.
+#[test]
+fn a_user_has_its_groups_by_the_containers_own_files() {
+    let Some(case) = Case::root(&[]) else { return };
+    let bundle = case.bundle();
+    bundle.file("etc/passwd", "me:x:77:78::/srv:/bin/sh\n");
+    bundle.file("etc/group", "mine:x:78:\nwheel:x:10:you,me\n");
+    let root = bundle.rootfs();
+    let root = root.to_str().expect("UTF-8");
+    let other = case.dir().join("passwd");
+    fs::write(&other, "me:x:5:6::/:\n").expect("a file");
+    let other = format!("{}:/etc/passwd", other.display());
+    for (options, uid, gid, groups) in [
+        (&["--user", "me"][..], "77 77 77", "78 78 78", "10"),
+        (&["--user", "77"], "77 77 77", "78 78 78", "10"),
+        (&["--user", "me:wheel"], "77 77 77", "10 10 10", ""),
+        (&["--user", "77:0"], "77 77 77", "0 0 0", ""),
+        (&["--user", "5"], "5 5 5", "0 0 0", ""),
+        (&["--user", "me", "--volume", &other], "5 5 5", "6 6 6", "10"),
+    ] {
+        let options = [&["--rootfs", root], options].concat();
+        let done = run(&case, &options, &["/probe", "ids", "then", "env"]);
+        let got = (done.value("uid"), done.value("gid"), done.values("groups").concat());
+        assert_eq!(got, (uid, gid, groups.to_owned()), "{options:?}");
+    }
+    let done = run(&case, &["--rootfs", root, "--user", "root"], &["/probe", "ids"]);
+    assert!(done.fails().contains("--user: user \"root\": not in the container's /etc/passwd"));
+}
+
+/// Nobody has seen a document: errors name the option, or the command.
+#[test]
+fn mistakes_name_the_option() {
+    let Some(case) = Case::root(&[]) else { return };
+    let filter = case.dir().join("filter.json");
+    let rule = r#"{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 70000}"#;
+    fs::write(&filter, format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{rule}]}}"#))
+        .expect("a file");
+    let filter = filter.to_str().expect("UTF-8");
+    let long = "x".repeat(65);
+    for (options, command, expected) in [
+        (&["--hostname", &long][..], "true", "--hostname: 65 bytes; at most 64"),
+        (&["--cwd", "here"], "true", "--cwd: \"here\" is not an absolute path"),
+        (&["--cwd", "/dev/null"], "true", "--cwd: "),
+        (&["--volume", "/:/proc/x"], "true", "--volume \"/:/proc/x\": nothing can be mounted"),
+        (&["--volume", "/nope:/mnt"], "true", "--volume \"/nope:/mnt\": source /nope: stat(2): "),
+        (&["--volume", "/etc:/etc/passwd"], "true", "--volume \"/etc:/etc/passwd\": "),
+        (&["--memory", "1"], "true", "--memory: "),
+        (&["--rootfs", "/nope"], "true", "--rootfs \"/nope\": "),
+        (&["--seccomp", filter], "true", &format!("--seccomp {filter:?}: syscalls[0].errnoRet: ")),
+        (&[], "/nope", "the command: exec: \"/nope\": "),
+    ] {
+        let done = run(&case, options, &[command]);
+        let told = done.ends(1).stderr.lines().next().expect("an error").to_owned();
+        let about = told.split_once(": cannot run ").and_then(|(_, rest)| rest.split_once(": "));
+        assert!(about.is_some_and(|(_, rest)| rest.starts_with(expected)), "{expected}: {told}");
+        for word in ["options given", "config.json", "mounts[", "linux.", "process."] {
+            assert!(!told.contains(word), "{word}: {told}");
+        }
+    }
+    // All at once.
+    let done = run(&case, &["--hostname", &long, "--cwd", "here"], &["true"]);
+    assert!(done.fails().contains("2 problems\n  --"), "{done}");
+}

@@ -190,7 +190,7 @@ fn a_created_container_can_be_entered() {
 
 /// Ids by number, exactly as they stand there (CVE-2026-30892).
 #[test]
-fn users_are_numbers() {
+fn users_are_what_was_typed() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     let container = running(&case, &mut bundle);
@@ -222,6 +222,68 @@ fn users_are_numbers() {
     }
     let state: Value = container.state();
     assert_eq!(state["status"], "running");
+}
+
+const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nme:x:77:78::/srv:/bin/sh\n7:x:5:5::/:\n";
+const GROUP: &str = "root:x:0:\nmine:x:78:\nwheel:x:10:you,me\ndisk:x:6:me\n";
+
+/// docker exec and podman exec have it; the files are read below the container's root.
+#[test]
+fn a_user_s_name_is_the_containers() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/user", json!({"uid": 0, "gid": 0, "additionalGids": [99]}));
+    bundle.file("users", PASSWD);
+    bundle.file("etc/group", GROUP);
+    // Outside there is another file of this name.
+    let _ = fs::remove_file(bundle.rootfs().join("etc/passwd"));
+    std::os::unix::fs::symlink("/../../users", bundle.rootfs().join("etc/passwd")).expect("a link");
+    let container = running(&case, &mut bundle);
+    for (user, uid, gid, groups) in [
+        ("me", "77 77 77", "78 78 78", "6 10"),
+        ("me:disk", "77 77 77", "6 6 6", ""),
+        ("me:9", "77 77 77", "9 9 9", ""),
+        ("5:wheel", "5 5 5", "10 10 10", ""),
+        ("7", "7 7 7", "0 0 0", "99"),
+    ] {
+        let done = exec(&case, &container, &["--user", user], "ids");
+        let got = (done.value("uid"), done.value("gid"), done.values("groups").concat());
+        assert_eq!(got, (uid, gid, groups.to_owned()), "{user}");
+    }
+    for user in ["nobody", "me:nobody", "Root"] {
+        let done = exec(&case, &container, &["--user", user], "ids");
+        assert!(done.ends(255).stderr.contains("--user: "), "{user}: {done}");
+    }
+}
+
+/// Those of the command line have the last say.
+#[test]
+fn variables_of_a_file_and_of_the_caller() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.push("/process/env", "C=own");
+    let container = running(&case, &mut bundle);
+    let file = case.dir().join("env");
+    let text = "# a comment\n\n  A=of the file\nB=\"quoted\"\r\nC=file\nOF_THE_CALLER\nNOT_THERE\n";
+    std::fs::write(&file, text).expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    let words =
+        ["exec", "-i", "--env-file", file, "-e", "A=a\nb", "-e", "MINE", "--workdir", "/tmp"];
+    let rest = [container.id(), "/probe", "env", "then", "cwd"];
+    let mut command = case.command([&words[..], &rest].concat());
+    command.env("OF_THE_CALLER", "1").env("MINE", "2").env_remove("NOT_THERE");
+    let done = tiny_ce_test::run(&mut command, case.dir());
+    assert_eq!(done.value("cwd"), "/tmp");
+    let text = done.ok();
+    for line in
+        ["env: A=a", "env: B=\"quoted\"", "env: C=file", "env: OF_THE_CALLER=1", "env: MINE=2"]
+    {
+        assert!(text.lines().any(|it| it == line), "{line}: {text}");
+    }
+    assert!(text.contains("A=a\nb\n") && !text.contains("NOT_THERE"), "{text}");
+    std::fs::write(file, "A=b\n=c\n").expect("a file");
+    let done = exec(&case, &container, &["--env-file", file], "env");
+    assert!(done.ends(255).stderr.contains("line 2: \"=c\": expected NAME=VALUE"), "{done}");
 }
 
 /// Groups of cgroups below the container's own: for some controllers, or for all.
