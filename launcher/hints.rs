@@ -55,6 +55,10 @@ hints! {
         "a flag of a mount that came from another user namespace cannot be cleared; ask for it too";
     "move_mount" ENOTDIR:
         "a directory is mounted on a directory, a file on a file: the image has the other kind";
+    "move_mount" EINVAL about "mounts[":
+        "a directory is mounted on a directory, a file on a file: the image has the other kind";
+    "openat2" ENOTDIR about "mounts[":
+        "the destination, or a name on the way to it, is a file where a directory has to be";
     "openat2" ELOOP: "a symbolic link stands where none may, or there are too many";
     "openat2" EAGAIN: "somebody else renames what is on the way, again and again";
     "open_tree" ENOENT about "linux.devices":
@@ -125,7 +129,8 @@ pub fn find(call: &str, errno: i32, about: &str) -> Option<&'static str> {
 /// The hint for a call that succeeded, and whose answer was another than it has to be.
 pub fn of_answer(call: &str) -> Option<&'static str> {
     (call == "fstatfs").then_some(
-        "another file system is mounted there, or none: /proc has to be procfs, /dev/pts devpts",
+        "another file system is mounted there, or none: /proc has to be procfs and is not covered, \
+         /dev/pts has to be devpts",
     )
 }
 

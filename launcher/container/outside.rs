@@ -178,7 +178,7 @@ pub fn sources(spec: &Spec, bundle: &Path, rootfs: &Path, state: &Path) -> Vec<S
 }
 
 fn plain(path: &str) -> String {
-    compile::root::components(path).join("/")
+    compile::root::lexical(path).join("/")
 }
 
 #[cfg(test)]

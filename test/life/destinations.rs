@@ -111,6 +111,24 @@ fn shared_memory_behind_a_link_is_made() {
     assert!(done.value("stat /run/shm/x").starts_with("file"), "{done}");
 }
 
+/// A file and a directory cannot be mounted on each other, and nothing is below a file.
+#[test]
+fn the_other_kind_is_told() {
+    let Some(case) = Case::root(&[]) else { return };
+    let (mut bundle, dir, file) = ground(&case);
+    bundle.file("a/file", "");
+    let mounts = bundle.config["mounts"].clone();
+    for (source, destination, hint) in [
+        (&file, "/a", "a file on a file"),
+        (&dir, "/a/file", "is a file where a directory has to be"),
+        (&dir, "/a/file/below", "is a file where a directory has to be"),
+    ] {
+        bundle.set("/mounts", mounts.clone()).bind(source, destination, &["bind"]);
+        let text = case.run(&bundle).fails().to_owned();
+        assert!(text.contains(destination) && text.contains(hint), "{text}");
+    }
+}
+
 /// The working directory, and the directory of a device.
 #[test]
 fn other_paths_are_made_along_links() {
