@@ -174,6 +174,37 @@ fn the_version_opens_no_file() {
     }
 }
 
+/// Whatever it is told by: the first system call that fails would name itself alone.
+#[test]
+fn an_old_kernel_is_told_by_every_command() {
+    if !met(&[Need::Program("strace")]) {
+        return;
+    }
+    let old = |words: &[&str]| {
+        let mut command = Command::new("strace");
+        command.args(["-o", "/dev/null", "-e", "inject=mount_setattr:error=ENOSYS"]);
+        command.arg(env!("CARGO_BIN_EXE_tiny-ce")).args(words).stdin(Stdio::null());
+        let output = command.output().expect("strace");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let headings = COMMANDS.iter().filter(|(it, _)| matches!(*it, "Containers" | "Networks"));
+    for command in headings.flat_map(|(_, commands)| *commands) {
+        let needed = command.args.iter().filter(|arg| !arg.spec.starts_with('['));
+        let words = command.name.split(' ').chain(needed.map(|_| "web")).collect::<Vec<_>>();
+        let (status, errors) = old(&words);
+        let told = errors.starts_with("tiny-ce: this kernel is Linux ");
+        assert!(
+            told && errors.contains(", and tiny-ce needs 5.12 or later"),
+            "{words:?}: {errors}"
+        );
+        assert_eq!(status, Some(1), "{words:?}: {errors}");
+    }
+    // What makes no container needs none.
+    for words in [&["spec", "-f", "-"][..], &["--version"], &["help", "run"], &["operations"]] {
+        assert_eq!(old(words), (Some(0), String::new()), "{words:?}");
+    }
+}
+
 /// containerd knows a version only from a program that calls itself runc.
 #[test]
 fn called_runc_it_says_so() {

@@ -84,6 +84,12 @@ pub fn find(name: &str) -> Option<&'static Command> {
     all().find(|command| command.name == name || command.aliases.contains(&name))
 }
 
+/// Whether it makes containers or looks after them, rather than print, check or explain.
+pub fn is_for_containers(command: &Command) -> bool {
+    let headings = COMMANDS.iter().filter(|(it, _)| matches!(*it, "Containers" | "Networks"));
+    headings.flat_map(|(_, commands)| *commands).any(|it| it.name == command.name)
+}
+
 /// The first word of a two-word command.
 pub fn family(word: &str) -> Option<&'static str> {
     FAMILIES.iter().map(|(name, _)| *name).find(|name| *name == word)

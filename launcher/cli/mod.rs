@@ -41,6 +41,7 @@ pub use commands::COMMANDS;
 pub use global::Globals;
 pub use markdown::document;
 
+use crate::doctor::kernel;
 use crate::{Error, Result, log, spec, sys};
 use table::Options;
 
@@ -75,6 +76,9 @@ fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
     match (line.command, line.family) {
         (Some(command), _) => {
             log::debug(|| format!("command {:?}, version {}", command.name, VERSION));
+            if commands::is_for_containers(command) {
+                kernel::required()?;
+            }
             (command.run)(&line.input, &globals)
         }
         (None, Some(family)) => Err(help::incomplete(family)),

@@ -8,6 +8,7 @@ use crate::compile::namespaces::flag;
 use crate::errno::ErrnoName;
 use crate::spec::NamespaceKind;
 use crate::sys::{cgroupfs, mount, probe, seccomp};
+use crate::{Error, Result};
 
 /// The oldest kernel on which containers run: mount_setattr(2).
 const OLDEST: (u32, u32) = (5, 12);
@@ -37,6 +38,23 @@ pub fn version() -> Finding {
         true => Finding::ok(WHAT, format!("Linux {release}")),
         false => Finding::ok(WHAT, format!("Linux {release}; without {}", newer.join(", "))),
     }
+}
+
+/// Whether this kernel is new enough for containers, by the newest system call that all need.
+///
+/// # Errors
+/// It is not, or a filter hides the call.
+pub fn required() -> Result<()> {
+    if probe::errno_of(libc::SYS_mount_setattr, [-1, 0, -1, 0, 0]) != libc::ENOSYS {
+        return Ok(());
+    }
+    let release = text("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let text = format!(
+        "this kernel is Linux {}, and tiny-ce needs 5.12 or later: mount_setattr(2): {}",
+        release.trim(),
+        ErrnoName(libc::ENOSYS)
+    );
+    Err(Error::new(text).hint("on a newer kernel, a filter of system calls (seccomp) hides it"))
 }
 
 /// `6.1.0-28-amd64` → 6, 1.

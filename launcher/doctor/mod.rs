@@ -4,7 +4,7 @@
 //! knows nothing of any container.
 
 mod cgroups;
-mod kernel;
+pub(crate) mod kernel;
 mod programs;
 mod user;
 

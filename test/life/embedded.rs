@@ -243,6 +243,22 @@ fn a_user_has_its_groups_by_the_containers_own_files() {
     assert!(done.fails().contains("--user: user \"root\": not in the container's /etc/passwd"));
 }
 
+/// uname(2) says 2.6 then, whatever the kernel is: it is no old one for all that.
+#[test]
+fn a_kernel_that_calls_itself_old_will_do() {
+    let Some(case) = Case::root(&[Need::Program("setarch")]) else { return };
+    let tag = format!("TINY_CE_CASE={}", case.tag());
+    let state = case.state();
+    let state = state.to_str().expect("UTF-8");
+    let tiny_ce = tiny_ce_test::tiny_ce();
+    let words = ["setarch", "--uname-2.6", tiny_ce.to_str().expect("UTF-8"), "--root", state];
+    let run = ["run", "--env", &tag, "--", "uname", "-r"];
+    let done = case.program([&words[..], &run].concat());
+    assert!(done.ok().starts_with("2.6."), "{done}");
+    let done = case.program([&words[..], &["doctor"]].concat());
+    assert!(!done.stdout.contains("5.12 or later"), "{done}");
+}
+
 /// Nobody has seen a document: errors name the option, or the command.
 #[test]
 fn mistakes_name_the_option() {
