@@ -398,6 +398,9 @@ ops! { 'p;
     /// Close every descriptor from `first` up to the one before `last`.
     CloseBelow = CLOSE_RANGE { first: u32, last: Slot, flags: CloseRangeFlags }
         (first, Below(*last), flags);
+    /// Close every descriptor after `first` up to the one before `last`.
+    CloseBetween = CLOSE_RANGE { first: Slot, last: Slot, flags: CloseRangeFlags }
+        (Above(*first), Below(*last), flags);
     /// Close every descriptor after `first`.
     CloseAbove = CLOSE_RANGE { first: Slot, flags: CloseRangeFlags }
         (Above(*first), 0xffff_ffffusize, flags);

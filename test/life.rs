@@ -17,6 +17,8 @@ mod embedded;
 mod exec;
 #[path = "life/files.rs"]
 mod files;
+#[path = "life/filter.rs"]
+mod filter;
 #[path = "life/init.rs"]
 mod init;
 #[path = "life/mounts.rs"]

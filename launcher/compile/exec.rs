@@ -69,10 +69,13 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     identity::limits(plan, request.process)?;
     terminal::take(plan, slave);
     identity::change(plan, &identity, labels)?;
+    let open = identity::Open { channel: Slot::CHANNEL, socket: None };
+    let channel = identity::descriptors(plan, open, request.preserve_fds)?.channel;
+    identity::listened(plan, &identity, channel)?;
     plan.origin("the commit");
-    plan.step(Op::Report { to: Slot::CHANNEL, what: Report::READY });
-    plan.step(Op::Await { from: Slot::CHANNEL });
-    identity::execute(plan, &identity, Slot::CHANNEL, request.preserve_fds)?;
+    plan.step(Op::Report { to: channel, what: Report::READY });
+    plan.step(Op::Await { from: channel });
+    identity::execute(plan, &identity, channel)?;
     Ok(std::mem::take(plan).finish())
 }
 

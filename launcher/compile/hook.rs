@@ -142,13 +142,16 @@ fn become_hook(plan: &mut Plan, request: &Request<'_>, program: Option<Slot>) ->
     if let Some(fd) = program {
         plan.step(Op::Dup3Stdio { fd, to: PROGRAM });
     }
-    if let Some(confined) = &request.confined {
-        identity::last(plan, confined.identity, channel)?;
-        plan.origin(request.name);
-    }
     // Nothing may lie between, which the kernel calls invalid.
     plan.step_unless(Unless::EINVAL, Op::CloseBelow { first, last: channel, flags });
     plan.step(Op::CloseAbove { first: channel, flags });
+    if let Some(confined) = &request.confined {
+        identity::late_limits(plan, confined.identity.process);
+        if let Some(filter) = confined.identity.filter {
+            identity::seccomp(plan, filter, channel)?;
+        }
+        plan.origin(request.name);
+    }
     match program {
         Some(_) => plan.step(Op::Execveat { number: PROGRAM }),
         None => plan.step(Op::Execve { path: &c_string(request.path)? }),

@@ -51,6 +51,18 @@ pub struct Identity<'a> {
     pub stdio: [bool; 3],
 }
 
+impl Identity<'_> {
+    /// Without no_new_privs, loading a filter takes CAP_SYS_ADMIN (seccomp(2)), and all that the
+    /// filter could refuse comes before it, the change of user among it: so init keeps that one.
+    fn held(&self) -> u64 {
+        let needed = self.filter.is_some() && !self.process.no_new_privileges;
+        if needed { 1 << CAP_SYS_ADMIN } else { 0 }
+    }
+}
+
+/// capabilities(7).
+const CAP_SYS_ADMIN: u32 = 21;
+
 /// The set of these names; `check` has warned of unknown ones.
 fn capability_set(names: &[String]) -> u64 {
     let numbers = names.iter().filter_map(|name| names::capability(name));
@@ -135,9 +147,6 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>, labels: Vec<Label>) -> R
     if process.no_new_privileges {
         plan.origin("process.noNewPrivileges");
         plan.step(Op::Prctl { option: Prctl::PR_SET_NO_NEW_PRIVS, value: 1 });
-    } else if let Some(filter) = identity.filter {
-        // Without no_new_privs a filter takes CAP_SYS_ADMIN: now, or never.
-        seccomp(plan, filter, Slot::CHANNEL)?;
     }
     let caps = process.capabilities.as_ref().unwrap_or(&NONE);
     // The bounding set needs CAP_SETPCAP, which the program may not have.
@@ -149,7 +158,7 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>, labels: Vec<Label>) -> R
     }
     stdio(plan, identity, user);
     user_ids(plan, identity, user);
-    capability_sets(plan, caps);
+    capability_sets(plan, caps, identity.held());
     // After a change of ids the kernel may have made the process dumpable again.
     plan.origin("process.user");
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
@@ -214,12 +223,14 @@ fn user_ids(plan: &mut Plan, identity: &Identity<'_>, user: &User) {
     }
 }
 
-fn capability_sets(plan: &mut Plan, caps: &Capabilities) {
+/// The sets, and beside them what init itself still needs. execve(2) makes the program's sets of
+/// the inheritable, bounding and ambient ones alone (capabilities(7)), so `held` ends with init.
+fn capability_sets(plan: &mut Plan, caps: &Capabilities, held: u64) {
     plan.origin("process.capabilities");
     let set = |names: &[String]| CapSet(capability_set(names));
     let caps_sets = Caps {
-        effective: set(&caps.effective),
-        permitted: set(&caps.permitted),
+        effective: CapSet(capability_set(&caps.effective) | held),
+        permitted: CapSet(capability_set(&caps.permitted) | held),
         inheritable: set(&caps.inheritable),
     };
     plan.step(Op::Capset { caps: caps_sets });
@@ -227,7 +238,7 @@ fn capability_sets(plan: &mut Plan, caps: &Capabilities) {
     plan.step(Op::Prctl { option: Prctl::PR_SET_KEEPCAPS, value: 0 });
     plan.step(Op::ClearAmbient {});
     // The kernel allows no others; configs that name more are common, and harmless.
-    let possible = caps_sets.permitted.0 & caps_sets.inheritable.0;
+    let possible = capability_set(&caps.permitted) & caps_sets.inheritable.0;
     let ambient = capability_set(&caps.ambient) & possible;
     if ambient != 0 {
         plan.origin("process.capabilities.ambient");
@@ -237,8 +248,9 @@ fn capability_sets(plan: &mut Plan, caps: &Capabilities) {
     }
 }
 
-/// Install the filter, and hand its listener to the launcher if it has one.
-fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
+/// Install the filter, and hand its listener to the launcher if it has one. Nothing is closed here:
+/// a system call after this one is a call that the filter may refuse, and execve closes it.
+pub fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
     plan.origin("linux.seccomp");
     let (flags, program) = (FilterFlags(filter.flags), filter.program.as_slice());
     if !filter.notify {
@@ -249,57 +261,71 @@ fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
     let flags = flags | FilterFlags::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     plan.step(Op::SeccompNotify { into, flags, program });
     plan.step(Op::SendFd { to: channel, what: Report::LISTENER, fd: into });
-    plan.close(into);
     Ok(())
 }
 
-/// Load a filter that notifies before the commit, for `create` tells its listener. What init does
-/// from here on is subject to it. There is none left to load.
-pub fn notify(plan: &mut Plan, identity: &mut Identity<'_>) -> Result<()> {
-    let filter = identity.filter.take_if(|filter| filter.notify);
-    // Without no_new_privs it has been loaded.
-    match filter.filter(|_| identity.process.no_new_privileges) {
-        Some(filter) => seccomp(plan, filter, Slot::CHANNEL),
-        None => Ok(()),
-    }
-}
-
-/// What would be in the way of anything before it: the filter if it is not in yet, and limits.
-pub fn last(plan: &mut Plan, identity: &Identity<'_>, channel: Slot) -> Result<()> {
-    let process = identity.process;
-    if let Some(filter) = identity.filter.filter(|_| process.no_new_privileges) {
-        seccomp(plan, filter, channel)?;
-    }
-    for (index, limit) in process.rlimits.iter().enumerate().filter(|(_, l)| is_late(l)) {
-        rlimit(plan, index, limit, 0);
-    }
-    Ok(())
-}
-
-/// The last steps: the filter if it is not in yet, descriptors, and the program.
-pub fn execute(
-    plan: &mut Plan,
-    identity: &Identity<'_>,
-    channel: Slot,
-    preserved: u32,
-) -> Result<()> {
+/// Close what the program is not to have, before the filter could refuse it; the channel stays, and
+/// the socket of `start` if there is one. Later descriptors are closed by execve: connections,
+/// which are neither a directory nor a program (CVE-2024-21626).
+pub fn descriptors(plan: &mut Plan, open: Open, preserved: u32) -> Result<Open> {
     plan.origin("--preserve-fds");
-    let keep = plan.slot()?;
     let first = 3 + preserved;
-    plan.step(Op::Dup { into: keep, fd: channel, lowest: first });
+    let mut moved = |fd: Slot| -> Result<Slot> {
+        let into = plan.slot()?;
+        plan.step(Op::Dup { into, fd, lowest: first });
+        Ok(into)
+    };
+    let kept = Open { channel: moved(open.channel)?, socket: open.socket.map(moved).transpose()? };
     let loaded = plan.preloads().len() as u32;
     for index in 0..preserved {
         plan.step(Op::Dup3 { from: 4 + loaded + index, to: 3 + index });
     }
-    // A limit on open files may allow no further one.
-    last(plan, identity, keep)?;
-    plan.origin("--preserve-fds");
     let flags = CloseRangeFlags(0);
     // Nothing may lie between, which the kernel calls invalid.
-    plan.step_unless(Unless::EINVAL, Op::CloseBelow { first, last: keep, flags });
-    plan.step(Op::CloseAbove { first: keep, flags });
+    plan.step_unless(Unless::EINVAL, Op::CloseBelow { first, last: kept.channel, flags });
+    if let Some(last) = kept.socket {
+        let between = Op::CloseBetween { first: kept.channel, last, flags };
+        plan.step_unless(Unless::EINVAL, between);
+    }
+    plan.step(Op::CloseAbove { first: kept.socket.unwrap_or(kept.channel), flags });
+    Ok(kept)
+}
+
+/// What init itself still uses once the program's descriptors are in their places.
+#[derive(Debug, Clone, Copy)]
+pub struct Open {
+    /// To the launcher.
+    pub channel: Slot,
+    /// Of `start`.
+    pub socket: Option<Slot>,
+}
+
+/// A filter that notifies is loaded before the commit, and its listener handed on while the
+/// container is still `creating`: so engines expect it.
+pub fn listened(plan: &mut Plan, identity: &Identity<'_>, channel: Slot) -> Result<()> {
+    match identity.filter.filter(|filter| filter.notify) {
+        Some(filter) => seccomp(plan, filter, channel),
+        None => Ok(()),
+    }
+}
+
+/// Limits that init itself could not have lived with.
+pub fn late_limits(plan: &mut Plan, process: &Process) {
+    for (index, limit) in process.rlimits.iter().enumerate().filter(|(_, l)| is_late(l)) {
+        rlimit(plan, index, limit, 0);
+    }
+}
+
+/// The last steps: late limits, the word that the program is next, the filter, and execve. Nothing
+/// comes between a filter and execve, so that one which allows execve is one that starts.
+pub fn execute(plan: &mut Plan, identity: &Identity<'_>, channel: Slot) -> Result<()> {
+    late_limits(plan, identity.process);
     plan.origin("process.args[0]");
-    plan.step(Op::Report { to: keep, what: Report::EXECUTE });
+    plan.step(Op::Report { to: channel, what: Report::EXECUTE });
+    if let Some(filter) = identity.filter.filter(|filter| !filter.notify) {
+        seccomp(plan, filter, channel)?;
+    }
+    plan.origin("process.args[0]");
     let candidates = candidates(identity.process);
     let not_this = Unless::ENOENT.or(Unless::ENOTDIR).or(Unless::EACCES);
     for candidate in &candidates {

@@ -429,28 +429,31 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
     personality(plan, spec);
     memory_policy(plan, spec);
     let process = spec.process.as_ref();
-    let mut identity = process.map(|process| identity::Identity {
+    let identity = process.map(|process| identity::Identity {
         process,
         groups_denied: namespaces::groups_denied(spec, request.host),
         filter: request.filter,
         last_capability: request.host.last_capability,
         stdio: request.host.stdio,
     });
-    if let Some(identity) = &mut identity {
+    if let Some(identity) = &identity {
         identity::limits(plan, identity.process)?;
         terminal::take(plan, slave);
         identity::change(plan, identity, labels)?;
-        identity::notify(plan, identity)?;
+    }
+    let open = identity::Open { channel: Slot::CHANNEL, socket };
+    let identity::Open { mut channel, socket } =
+        identity::descriptors(plan, open, request.preserve_fds)?;
+    if let Some(identity) = &identity {
+        identity::listened(plan, identity, channel)?;
     }
     plan.origin("the commit");
-    plan.step(Op::Report { to: Slot::CHANNEL, what: Report::READY });
-    plan.step(Op::Await { from: Slot::CHANNEL });
-    let mut channel = Slot::CHANNEL;
+    plan.step(Op::Report { to: channel, what: Report::READY });
+    plan.step(Op::Await { from: channel });
     if let Some(socket) = socket {
         plan.origin("start");
         channel = plan.slot()?;
         plan.step(Op::Accept { into: channel, socket });
-        plan.close(socket);
     }
     let Some(identity) = identity else {
         // `start` refuses a container without a process before it ever connects.
@@ -462,5 +465,5 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
         plan.step(Op::Report { to: channel, what: Report::START_HOOKS });
         plan.step(Op::Await { from: channel });
     }
-    identity::execute(plan, &identity, channel, request.preserve_fds)
+    identity::execute(plan, &identity, channel)
 }

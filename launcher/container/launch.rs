@@ -3,6 +3,7 @@
 //! Whatever fails or is killed on the way leaves either nothing, or what `delete --force` finds by
 //! the intent that was written first. Knows the order; each part is its own module's.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -228,9 +229,12 @@ pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &Options) -> Re
     Ok(())
 }
 
+/// The name of init's program.
+pub const NAME: &CStr = c"tiny-ce-init";
+
 /// Init's program: a sealed memfd; where executable memfds are forbidden, an unlinked file.
 pub fn init_program(directory: &Directory) -> Result<OwnedFd> {
-    match sys::file::sealed_executable(c"tiny-ce-init", INIT) {
+    match sys::file::sealed_executable(NAME, INIT) {
         Err(e) if matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => {
             let path = directory.path().join(".init");
             let failed = |call| {

@@ -16,7 +16,7 @@ use crate::compile::identity::Identity;
 use crate::error::{Error, Result};
 use crate::hooks::{self, Confined, Place, Scene};
 use crate::plan::Finished;
-use crate::spec::{self, Spec, id};
+use crate::spec::{self, Capabilities, Process, Spec, id};
 use crate::sys;
 
 /// Run the program of a created container.
@@ -95,6 +95,17 @@ pub struct Going<'a> {
     pub status: Status,
 }
 
+/// What a hook of the image runs as. While it runs, init waits, and without no_new_privs it keeps
+/// CAP_SYS_ADMIN for the filter: with CAP_SYS_PTRACE the hook could take it (ptrace(2)).
+fn without_ptrace(process: &Process, filtered: bool) -> Process {
+    let mut process = process.clone();
+    let sets = process.capabilities.as_mut().filter(|_| filtered && !process.no_new_privileges);
+    for set in sets.into_iter().flat_map(Capabilities::sets_mut) {
+        set.retain(|name| name != "CAP_SYS_PTRACE");
+    }
+    process
+}
+
 impl Going<'_> {
     /// Answer init until it has become the program.
     pub fn until_running(&self, channel: &UnixStream) -> Result<()> {
@@ -110,7 +121,10 @@ impl Going<'_> {
                 Said::Failed { index, errno, words } => {
                     return Err(self.plan.failure(index, errno, &words));
                 }
-                Said::Closed if executes => return self.tighten(),
+                Said::Closed if executes => {
+                    self.executed()?;
+                    return self.tighten();
+                }
                 Said::Closed => {
                     let what = "init ended before it became the program";
                     return Err(end::unexpected(self.record, None, what));
@@ -118,6 +132,23 @@ impl Going<'_> {
                 Said::At(..) | Said::Forked(_) => {
                     return Err(Error::new("init reports out of turn"));
                 }
+            }
+        }
+    }
+
+    /// A filter may refuse even the word that execve failed, or kill init for it: then a process
+    /// that has ended, and still has init's name, never was the program.
+    fn executed(&self) -> Result<()> {
+        if self.spec.linux.as_ref().is_none_or(|linux| linux.seccomp.is_none()) {
+            return Ok(());
+        }
+        match sys::process::ended_as(self.pid, launch::NAME) {
+            None => Ok(()),
+            exit => {
+                let what = "the program could not be executed, and linux.seccomp let init not say \
+                            why";
+                Err(end::unexpected(self.record, exit, what)
+                    .hint("allow execve, write and exit_group in linux.seccomp.syscalls"))
             }
         }
     }
@@ -144,6 +175,7 @@ impl Going<'_> {
         let (state, program) =
             (self.state(Status::Created)?, launch::init_program(self.directory)?);
         let filter = prepare::filter(self.spec)?;
+        let process = &without_ptrace(process, filter.is_some());
         let user = process.user.as_ref().map_or(0, |user| user.uid);
         let identity = Identity {
             process,

@@ -19,6 +19,7 @@ use crate::spec::{Seccomp, SeccompAction, SeccompFlag};
 pub use arch::Arch;
 pub use bpf::Instruction;
 pub use listing::disassemble;
+pub use names::all as system_calls;
 use ranges::{Named, Otherwise};
 use rules::{Decision, Verdict};
 

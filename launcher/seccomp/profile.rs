@@ -175,9 +175,10 @@ impl Profile {
                 self.wrong(format!("{place}names[{index}]"), "empty");
                 continue;
             }
-            if name == "write" && rule.action == SeccompAction::Notify {
-                let text = "write cannot be SCMP_ACT_NOTIFY: \
-                            the runtime writes before there is a listener";
+            let own = matches!(name.as_str(), "write" | "sendmsg");
+            if own && rule.action == SeccompAction::Notify {
+                let text =
+                    format!("{name} cannot be SCMP_ACT_NOTIFY: init hands the listener on by it");
                 self.wrong(format!("{place}names[{index}]"), text);
             }
             match names::find(name) {

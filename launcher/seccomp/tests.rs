@@ -31,7 +31,7 @@ fn all_that_is_wrong_is_told_at_once() {
         r#", {"names": [], "action": "SCMP_ACT_ALLOW", "errnoRet": 1},
            {"names": ["read", ""], "action": "SCMP_ACT_ERRNO", "errnoRet": 4096,
             "args": [{"index": 6, "value": 0, "op": "SCMP_CMP_EQ"}]},
-           {"names": ["write"], "action": "SCMP_ACT_NOTIFY"}"#,
+           {"names": ["write", "sendmsg"], "action": "SCMP_ACT_NOTIFY"}"#,
     );
     let expected = [
         "linux.seccomp.architectures[1]: unknown architecture \"SCMP_ARCH_Z80\"; \
@@ -44,7 +44,9 @@ fn all_that_is_wrong_is_told_at_once() {
         "linux.seccomp.syscalls[2].args[0].index: 6: a system call has the arguments 0 to 5",
         "linux.seccomp.syscalls[2].names[1]: empty",
         "linux.seccomp.syscalls[3].names[0]: write cannot be SCMP_ACT_NOTIFY: \
-         the runtime writes before there is a listener",
+         init hands the listener on by it",
+        "linux.seccomp.syscalls[3].names[1]: sendmsg cannot be SCMP_ACT_NOTIFY: \
+         init hands the listener on by it",
     ];
     assert_eq!(violations(&text), expected);
 }

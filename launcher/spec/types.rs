@@ -142,6 +142,19 @@ record! {
     }
 }
 
+impl Capabilities {
+    /// Every set.
+    pub fn sets_mut(&mut self) -> [&mut Vec<String>; 5] {
+        [
+            &mut self.bounding,
+            &mut self.effective,
+            &mut self.inheritable,
+            &mut self.permitted,
+            &mut self.ambient,
+        ]
+    }
+}
+
 record! {
     /// `process.rlimits[]`.
     pub struct Rlimit {

@@ -406,6 +406,31 @@ pub fn unreaped_exit(pid: i32, start: u64) -> Option<Exit> {
     }
 }
 
+/// How a process ended that nobody has waited for yet, if its last program was the memfd `name`.
+/// The kernel calls one so, or before Linux 6.14 by the number of the descriptor.
+///
+/// For a process that has just closed its descriptors: it is about to end, or to get the name of
+/// another program.
+pub fn ended_as(pid: i32, name: &std::ffi::CStr) -> Option<Exit> {
+    /// TASK_COMM_LEN without the NUL.
+    const LONGEST: usize = 15;
+    const TRIES: usize = 1000;
+    let full = format!("memfd:{}", name.to_string_lossy());
+    for _ in 0..TRIES {
+        let text = super::file::read_small(&format!("/proc/{pid}/stat")).ok()?;
+        let called = &text[text.find('(')? + 1..text.rfind(')')?];
+        let is_number = called.bytes().all(|byte| byte.is_ascii_digit());
+        if called != &full[..full.len().min(LONGEST)] && !is_number {
+            return None;
+        }
+        if let (b'Z', _, Some(status)) = fields(&text)? {
+            return Some(Exit::of_wait(status));
+        }
+        std::thread::sleep(std::time::Duration::from_micros(100));
+    }
+    None
+}
+
 /// State (field 3), start time (22) and exit code (52) of a /proc/PID/stat.
 fn fields(text: &str) -> Option<(u8, u64, Option<i32>)> {
     // The name, in parentheses, may hold anything.

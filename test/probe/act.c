@@ -274,6 +274,12 @@ void act_crash(char **words, int count)
     __builtin_trap();
 }
 
+void act_spin(char **words, int count)
+{
+    (void)words, (void)count;
+    for (;;) __asm__ volatile("");
+}
+
 void act_exit(char **words, int count)
 {
     (void)count;

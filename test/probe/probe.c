@@ -74,6 +74,7 @@ static const struct {
     { "fork", 1, act_fork, "N: children that sleep until killed" },
     { "kill", 2, act_kill, "PID SIGNAL" },
     { "crash", 0, act_crash, ": an illegal instruction, which kills a PID 1 too" },
+    { "spin", 0, act_spin, ": for ever, without a system call" },
     { "exit", 1, act_exit, "STATUS" },
     { "exec", 1, act_exec, "PATH [ARGUMENT]..." },
     { "notify", 1, act_notify, "TEXT: send it to $NOTIFY_SOCKET" },

@@ -89,7 +89,7 @@ command_fn act_cat, act_write, act_append, act_open, act_stat, act_list, act_rea
     act_mknod, act_unlink, act_symlink, act_mount, act_umount, act_chdir, act_sethostname,
     act_setuid, act_syscall, act_tiocsti, act_queue, act_hog, act_burn, act_sleep, act_pause,
     act_await, act_ignore, act_echo, act_say, act_fork, act_kill, act_crash, act_exit, act_exec,
-    act_notify;
+    act_notify, act_spin;
 /* net.c: whom it reaches */
 command_fn net_interfaces, net_ping, net_udp_echo, net_udp_send;
 /* trace.c: what becomes of a program that is killed */
