@@ -85,13 +85,19 @@ pub enum CgroupMounts {
     /// There is no cgroup file system.
     #[default]
     None,
-    /// The unified hierarchy; `directory` is the container's own on the host.
-    V2 {
-        /// Absolute path.
-        directory: String,
-    },
+    /// The unified hierarchy.
+    V2(GroupMount),
     /// One mount a hierarchy, below a tmpfs.
     V1(Vec<V1Mount>),
+}
+
+/// The cgroup that a container without a cgroup namespace is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupMount {
+    /// Its directory on the host, absolute.
+    pub directory: String,
+    /// Whether it is the container's own, and not the launcher's that the container stays in.
+    pub own: bool,
 }
 
 /// A cgroup v1 hierarchy.
@@ -101,8 +107,8 @@ pub struct V1Mount {
     pub name: String,
     /// Options of the mount: `cpu`, `cpuacct`; `none`, `name=systemd`.
     pub options: Vec<String>,
-    /// The container's own directory on the host.
-    pub directory: String,
+    /// The container's group.
+    pub shown: GroupMount,
 }
 
 impl Host {
@@ -254,23 +260,28 @@ fn cgroup_mounts(cgroup: &Cgroup, hierarchies: &Hierarchies) -> CgroupMounts {
     match hierarchies.mode() {
         Mode::None => CgroupMounts::None,
         Mode::V2 => {
-            let group = cgroup.v2().or(own.v2());
-            let directory = group.map_or_else(String::new, |group| group.path.clone());
-            CgroupMounts::V2 { directory }
+            let shown = cgroup.v2().map(|group| shown(group, true));
+            let shown = shown.or_else(|| own.v2().map(|group| self::shown(group, false)));
+            CgroupMounts::V2(shown.unwrap_or_default())
         }
         _ => {
-            let groups = cgroup.groups.iter().chain(&own.groups);
-            CgroupMounts::V1(groups.filter(v1).map(v1_mount).collect())
+            let mine = cgroup.groups.iter().filter(v1).map(|group| v1_mount(group, true));
+            let others = own.groups.iter().filter(v1).map(|group| v1_mount(group, false));
+            CgroupMounts::V1(mine.chain(others).collect())
         }
     }
 }
 
-fn v1_mount(group: &crate::cgroup::Group) -> V1Mount {
+fn shown(group: &crate::cgroup::Group, own: bool) -> GroupMount {
+    GroupMount { directory: group.path.clone(), own }
+}
+
+fn v1_mount(group: &crate::cgroup::Group, own: bool) -> V1Mount {
     let name = group.mount.rsplit('/').next().unwrap_or_default().to_owned();
     let named = group.controllers.iter().any(|c| c.starts_with("name="));
     let none = named.then(|| "none".to_owned());
     let options = none.into_iter().chain(group.controllers.iter().cloned()).collect();
-    V1Mount { name, options, directory: group.path.clone() }
+    V1Mount { name, options, shown: shown(group, own) }
 }
 
 /// A parameter of the network must not be set in the namespace that the launcher itself is in.

@@ -7,6 +7,8 @@ mod activation;
 mod apparmor;
 #[path = "life/at_random.rs"]
 mod at_random;
+#[path = "life/attributes.rs"]
+mod attributes;
 #[path = "life/beside_runc.rs"]
 mod beside_runc;
 #[path = "life/destinations.rs"]

@@ -78,8 +78,7 @@ pub fn masked_paths(
     plan.step(Op::Openat2 { into: null, at: Slot::CWD, path: c"/dev/null", how });
     let dev = Device((1 << 8) | 3);
     plan.step(Op::Statx { fd: null, kind: Kind::S_IFCHR, dev });
-    let mut options =
-        Options { data: vec!["nr_blocks=1", "nr_inodes=1", "mode=555"], ..Options::default() };
+    let mut options = Options::of(vec!["nr_blocks=1", "nr_inodes=1", "mode=555"]);
     options.data.extend(label);
     let empty = make(plan, "tmpfs", Some("tmpfs"), &options, MountAttrs::MOUNT_ATTR_RDONLY)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;

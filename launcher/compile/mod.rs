@@ -4,6 +4,7 @@
 //! see ARCHITECTURE.md. What a field means is in the module named after it.
 
 pub mod activation;
+pub mod cgroups;
 pub mod criu;
 pub mod devices;
 pub mod exec;
@@ -225,9 +226,19 @@ fn propagation(spec: &Spec) -> Option<RootfsPropagation> {
     spec.linux.as_ref().and_then(|linux| linux.rootfs_propagation)
 }
 
-/// Whether mounts of the container may reach the host.
+/// Whether a bind may stay a peer of its source on the host, if it asks for that: all binds are
+/// slaves or private where `rootfsPropagation` is absent or says so recursively.
 fn shares(spec: &Spec) -> bool {
-    matches!(propagation(spec), Some(RootfsPropagation::Shared | RootfsPropagation::Rshared))
+    use RootfsPropagation::{Rprivate, Rslave, Runbindable};
+    !matches!(propagation(spec), None | Some(Rslave | Rprivate | Runbindable))
+}
+
+/// What the container's copies of the host's mounts are, before they say something of themselves.
+fn of_the_hosts(spec: &Spec) -> Propagation {
+    match propagation(spec) {
+        Some(RootfsPropagation::Rprivate) => Propagation::MS_PRIVATE,
+        _ => Propagation::MS_SLAVE,
+    }
 }
 
 /// The root file system, attached where it is, and a descriptor of its root.
@@ -235,11 +246,8 @@ fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
     plan.origin("linux.rootfsPropagation");
     // Nothing that is done from here on reaches the host. What is to be shared with it has been
     // cloned before, and stays its peer.
-    let world = match propagation(request.spec) {
-        Some(RootfsPropagation::Private | RootfsPropagation::Rprivate) => Propagation::MS_PRIVATE,
-        _ => Propagation::MS_SLAVE,
-    };
-    plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, world));
+    let kind = of_the_hosts(request.spec);
+    plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, kind));
     if request.host.initramfs && !request.no_pivot {
         step_off_initramfs(plan)?;
     }
@@ -275,7 +283,7 @@ fn propagate(at: Slot, path: &std::ffi::CStr, flags: AtFlags, propagation: Propa
 
 /// The rootfs read through an overlay whose changes are in a tmpfs that nobody else sees.
 fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<Slot> {
-    let data = options::Options { data: vec!["mode=700"], ..Default::default() };
+    let data = options::Options::of(vec!["mode=700"]);
     let upper = mounts::make(plan, "tmpfs", Some("tiny-ce"), &data, MountAttrs(0))?;
     let path = c_string(directory)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
@@ -293,7 +301,7 @@ fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<
         // Extended attributes of trusted.* are not for user namespaces (Linux 5.11).
         data.push("userxattr");
     }
-    let data = options::Options { data, ..Default::default() };
+    let data = options::Options::of(data);
     let tree = mounts::make(plan, "overlay", Some("tiny-ce"), &data, MountAttrs(0))?;
     let into = plan.slot()?;
     let how = root::path_only(OpenFlags::O_DIRECTORY, root::BELOW);
@@ -345,15 +353,17 @@ fn enter(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
         plan.step(Op::Umount2 { target: c".", flags: UmountFlags::MNT_DETACH });
     }
     plan.step(Op::Chdir { path: c"/" });
-    if let Some(propagation) = propagation {
+    // What is private is so already, but for mounts that say something else of themselves.
+    if let Some(propagation) = propagation.filter(|it| *it != RootfsPropagation::Rprivate) {
         plan.origin("linux.rootfsPropagation");
         let (kind, recursive) = match propagation {
             RootfsPropagation::Shared => (Propagation::MS_SHARED, false),
             RootfsPropagation::Rshared => (Propagation::MS_SHARED, true),
             RootfsPropagation::Slave => (Propagation::MS_SLAVE, false),
             RootfsPropagation::Rslave => (Propagation::MS_SLAVE, true),
-            RootfsPropagation::Private => (Propagation::MS_PRIVATE, false),
-            RootfsPropagation::Rprivate => (Propagation::MS_PRIVATE, true),
+            RootfsPropagation::Private | RootfsPropagation::Rprivate => {
+                (Propagation::MS_PRIVATE, false)
+            }
             RootfsPropagation::Unbindable => (Propagation::MS_UNBINDABLE, false),
             RootfsPropagation::Runbindable => (Propagation::MS_UNBINDABLE, true),
         };

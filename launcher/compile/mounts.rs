@@ -4,15 +4,15 @@
 //! Knows the kinds of mounts. Where targets come from is `root`'s; words are `options`'.
 
 use tiny_ce_init::flags::{
-    AtFlags, FsmountFlags, FsopenFlags, FspickFlags, Magic, Mode, MountAttr, MountAttrs,
-    MoveMountFlags, OpenFlags, OpenHow, OpenTreeFlags, Propagation, Report,
+    AtFlags, FsmountFlags, FsopenFlags, FspickFlags, Magic, MountAttr, MountAttrs, MoveMountFlags,
+    OpenFlags, OpenHow, OpenTreeFlags, Propagation, Report,
 };
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::options::{Attrs, Options};
 use super::root::{self, Inside, Links, Wanted};
 use crate::error::{Error, Result};
-use crate::host::{CgroupMounts, Host, Link, Source, V1Mount};
+use crate::host::{Host, Link, Source};
 use crate::plan::{EMPTY, Plan, Preload, c_string};
 use crate::spec::check::BELOW_PROC;
 use crate::spec::{Mount, NamespaceKind, Spec};
@@ -164,13 +164,21 @@ pub struct Context<'a> {
     pub trees: &'a [Option<Slot>],
 }
 
+/// Whether a bind stays a peer of its source on the host: its own propagation asks for that, and
+/// `rootfsPropagation` does not make all of the host's mounts slaves. Never in a user namespace:
+/// the kernel makes slaves of the mounts that it copies into one (mount_namespaces(7)), as else
+/// the container's root would mount on the host.
+fn is_peer(spec: &Spec, options: &Options<'_>) -> bool {
+    let shared = options.propagation.last().is_some_and(|it| it.0 == Propagation::MS_SHARED);
+    shared && super::shares(spec) && super::namespace(spec, NamespaceKind::User).is_none()
+}
+
 /// Clone the binds that are to be shared with the host, whose mounts are its peers only so far.
 pub fn shared(plan: &mut Plan, spec: &Spec, host: &Host, trees: &mut [Option<Slot>]) -> Result<()> {
     for (index, (mount, tree)) in spec.mounts.iter().zip(trees).enumerate() {
         let options = Options::new(&mount.options);
-        let shared = options.propagation.last().is_some_and(|it| it.0 == Propagation::MS_SHARED);
         let Some(source) = host.source(index).filter(|source| !source.made) else { continue };
-        if shared && tree.is_none() {
+        if is_peer(spec, &options) && tree.is_none() {
             plan.origin(format!("mounts[{index}] {:?}", mount.destination));
             let recursive = options.bind == Some(true);
             *tree = Some(clone(plan, &source.path, recursive, options.source_nofollow)?);
@@ -217,7 +225,7 @@ fn one(
 ) -> Result<()> {
     let mut options = Options::new(&mount.options);
     if options.remount {
-        return remount(plan, context.root, mount, &options);
+        return remount(plan, context, mount, &options);
     }
     let source = context.host.source(index);
     if let Some(Source { link: Some(link), .. }) = source {
@@ -228,7 +236,7 @@ fn one(
     }
     let kind = mount.kind.as_deref().unwrap_or_default();
     if kind == "cgroup" || kind == "cgroup2" {
-        return cgroup(plan, context, index, &options);
+        return super::cgroups::mount(plan, context, index, &options);
     }
     if kind == "sysfs" && context.in_user_namespace() {
         return sysfs(plan, context, index, &options);
@@ -240,7 +248,7 @@ fn one(
     let mode = context.host.tmpfs_modes.get(index).copied().flatten();
     let mode = mode.map(|mode| format!("mode={mode:o}"));
     options.data.extend(mode.as_deref());
-    let mut attrs = options.attrs.set;
+    let mut attrs = options.made();
     // Mount points and nodes are still to be made in it.
     let late = kind == "tmpfs" && attrs.0 & MountAttrs::MOUNT_ATTR_RDONLY.0 != 0;
     if late {
@@ -250,7 +258,7 @@ fn one(
     if kind == "mqueue" {
         label_root(plan, context.spec, tree)?;
     }
-    finish_tree(plan, tree, &options, Attrs::default());
+    finish_tree(plan, tree, &options);
     if asks_for_ids(mount, source) {
         map_ids(plan, tree);
     }
@@ -280,7 +288,14 @@ fn bind(
     source: &Source,
 ) -> Result<()> {
     let tree = match context.trees.get(index).copied().flatten() {
-        Some(tree) => tree,
+        Some(tree) => {
+            if !is_peer(context.spec, options) {
+                // The launcher has cloned it in the host's mount namespace.
+                let kind = super::of_the_hosts(context.spec);
+                set(plan, tree, Attrs::default(), kind, true);
+            }
+            tree
+        }
         None => {
             let recursive = options.bind == Some(true);
             clone(plan, &source.path, recursive, options.source_nofollow)?
@@ -293,7 +308,10 @@ fn bind(
         // Only a procfs may stand where a procfs is expected (CVE-2019-16884).
         plan.step(Op::Fstatfs { fd: tree, magic: Magic::PROC_SUPER_MAGIC });
     }
-    finish_tree(plan, tree, options, options.attrs);
+    if options.named {
+        replace(plan, context, tree, options);
+    }
+    finish_tree(plan, tree, options);
     let wanted = if source.directory { Wanted::Directory } else { Wanted::File };
     attach_at(plan, context, index, tree, wanted)
 }
@@ -330,10 +348,33 @@ fn map_ids(plan: &mut Plan, tree: Slot) {
     plan.step(Op::Await { from: Slot::CHANNEL });
 }
 
-/// Attributes and propagation of a tree that is not attached yet.
-fn finish_tree(plan: &mut Plan, tree: Slot, options: &Options<'_>, attrs: Attrs) {
-    set(plan, tree, options.all, Propagation(0), true);
+/// Give a mount that has attributes those that are named, and take all others from it, as mount(2)
+/// does.
+fn replace(plan: &mut Plan, context: &Context<'_>, tree: Slot, options: &Options<'_>) {
+    let mut attrs = options.asked();
+    let user = context.host.user_namespace
+        || super::namespace(context.spec, NamespaceKind::User).is_some();
+    if !user {
+        options.unnamed().for_each(|attr| attrs.clear |= attr);
+        return set(plan, tree, attrs, Propagation(0), false);
+    }
     set(plan, tree, attrs, Propagation(0), false);
+    for clear in options.unnamed() {
+        let attr = MountAttr {
+            attr_set: MountAttrs(0),
+            attr_clr: clear,
+            propagation: Propagation(0),
+            userns_fd: 0,
+        };
+        // It stays if it came from another user namespace, which locks it (mount_namespaces(7)).
+        let op = Op::MountSetattr { at: tree, path: EMPTY, flags: AtFlags::AT_EMPTY_PATH, attr };
+        plan.step_unless(Unless::EPERM, op);
+    }
+}
+
+/// Recursive attributes, and propagation.
+pub(super) fn finish_tree(plan: &mut Plan, tree: Slot, options: &Options<'_>) {
+    set(plan, tree, options.all, Propagation(0), true);
     for (kind, recursive) in &options.propagation {
         set(plan, tree, Attrs::default(), *kind, *recursive);
     }
@@ -381,7 +422,12 @@ fn links(mount: &Mount) -> Links {
 }
 
 /// If a mount has covered the root, what it shows is the root from here on.
-fn covered(plan: &mut Plan, context: &mut Context<'_>, index: usize, tree: Slot) -> Result<()> {
+pub(super) fn covered(
+    plan: &mut Plan,
+    context: &mut Context<'_>,
+    index: usize,
+    tree: Slot,
+) -> Result<()> {
     if !place(context.spec, context.host, index).is_empty() {
         return Ok(());
     }
@@ -393,7 +439,7 @@ fn covered(plan: &mut Plan, context: &mut Context<'_>, index: usize, tree: Slot)
     Ok(())
 }
 
-fn attach_at(
+pub(super) fn attach_at(
     plan: &mut Plan,
     context: &mut Context<'_>,
     index: usize,
@@ -409,11 +455,16 @@ fn attach_at(
 }
 
 /// `remount`: other attributes for what is mounted there, other parameters for its file system.
-fn remount(plan: &mut Plan, root: Slot, mount: &Mount, options: &Options<'_>) -> Result<()> {
+fn remount(
+    plan: &mut Plan,
+    context: &Context<'_>,
+    mount: &Mount,
+    options: &Options<'_>,
+) -> Result<()> {
     let path = root::relative(&mount.destination)?;
     let tree = plan.slot()?;
     let how = links(mount).whole(Wanted::File);
-    plan.step(Op::Openat2 { into: tree, at: root, path: &path, how });
+    plan.step(Op::Openat2 { into: tree, at: context.root, path: &path, how });
     if !options.flags.is_empty() || !options.data.is_empty() {
         let fs = plan.slot()?;
         let flags = FspickFlags::FSPICK_CLOEXEC | FspickFlags::FSPICK_EMPTY_PATH;
@@ -422,7 +473,8 @@ fn remount(plan: &mut Plan, root: Slot, mount: &Mount, options: &Options<'_>) ->
         plan.step(Op::FsconfigReconfigure { fs });
         plan.close(fs);
     }
-    finish_tree(plan, tree, options, options.attrs);
+    replace(plan, context, tree, options);
+    finish_tree(plan, tree, options);
     plan.close(tree);
     Ok(())
 }
@@ -458,7 +510,7 @@ fn sysfs(
         plan.push(Step { guard: Guard::Present(fs), unless, op });
     };
     made(plan, Unless::NOTHING, Op::FsconfigCreate { fs });
-    let (flags, attr) = (FsmountFlags::FSMOUNT_CLOEXEC, options.attrs.set);
+    let (flags, attr) = (FsmountFlags::FSMOUNT_CLOEXEC, options.made());
     made(plan, Unless::EPERM, Op::Fsmount { into: tree, fs, flags, attr });
     plan.close_present(fs);
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
@@ -466,94 +518,9 @@ fn sysfs(
         | OpenTreeFlags::AT_RECURSIVE;
     let op = Op::OpenTree { into: tree, at: Slot::CWD, path: c"/sys", flags };
     plan.push(Step { guard: Guard::Absent(tree), unless: Unless::NOTHING, op });
-    set(plan, tree, Attrs { set: options.attrs.set, ..Attrs::default() }, Propagation(0), true);
-    finish_tree(plan, tree, options, Attrs::default());
+    set(plan, tree, options.restricting(), Propagation(0), true);
+    finish_tree(plan, tree, options);
     attach_at(plan, context, index, tree, Wanted::Directory)
-}
-
-/// A mount of type `cgroup`, which is what this host has: read-only unless `rw` is asked for.
-fn cgroup(
-    plan: &mut Plan,
-    context: &mut Context<'_>,
-    index: usize,
-    options: &Options<'_>,
-) -> Result<()> {
-    let mut attrs = options.attrs;
-    if !context.spec.mounts[index].options.iter().any(|word| word == "rw") {
-        attrs.set |= MountAttrs::MOUNT_ATTR_RDONLY;
-    }
-    let private = context.has_new(NamespaceKind::Cgroup);
-    match &context.host.cgroups {
-        CgroupMounts::None => {
-            let text = "this host has no cgroup file system mounted";
-            Err(Error::new(text).hint("mount cgroup2 at /sys/fs/cgroup, or leave this mount out"))
-        }
-        CgroupMounts::V2 { directory } => {
-            let tree = if private {
-                let none = Options::default();
-                make(plan, "cgroup2", Some("cgroup"), &none, attrs.set)?
-            } else {
-                let tree = clone(plan, directory, true, false)?;
-                set(plan, tree, attrs, Propagation(0), true);
-                tree
-            };
-            finish_tree(plan, tree, options, Attrs::default());
-            attach_at(plan, context, index, tree, Wanted::Directory)
-        }
-        CgroupMounts::V1(hierarchies) => {
-            cgroup_v1(plan, context, index, options, attrs, hierarchies)
-        }
-    }
-}
-
-/// A tmpfs with one mount for each hierarchy, and links for the second names of joint ones.
-fn cgroup_v1(
-    plan: &mut Plan,
-    context: &mut Context<'_>,
-    index: usize,
-    options: &Options<'_>,
-    attrs: Attrs,
-    hierarchies: &[V1Mount],
-) -> Result<()> {
-    let mut data = Options { data: vec!["mode=755"], ..Options::default() };
-    let label = label(context.spec);
-    data.data.extend(label.as_deref());
-    let writable = MountAttrs(attrs.set.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
-    let tmpfs = make(plan, "tmpfs", Some("tmpfs"), &data, writable)?;
-    let to = target(plan, context, index, Wanted::Directory)?;
-    attach(plan, tmpfs, to);
-    plan.close(to);
-    covered(plan, context, index, tmpfs)?;
-    for hierarchy in hierarchies {
-        let tree = if context.has_new(NamespaceKind::Cgroup) {
-            let words = hierarchy.options.iter().map(String::as_str).collect();
-            let own = Options { data: words, ..Options::default() };
-            make(plan, "cgroup", Some("cgroup"), &own, attrs.set)?
-        } else {
-            let tree = clone(plan, &hierarchy.directory, true, false)?;
-            set(plan, tree, attrs, Propagation(0), true);
-            tree
-        };
-        let name = c_string(&hierarchy.name)?;
-        plan.step(Op::Mkdirat { at: tmpfs, path: &name, mode: Mode(0o755) });
-        let into = plan.slot()?;
-        let how = root::path_only(OpenFlags::O_DIRECTORY, Links::Refuse.resolve());
-        plan.step(Op::Openat2 { into, at: tmpfs, path: &name, how });
-        attach(plan, tree, into);
-        plan.close(into);
-        plan.close(tree);
-        for controller in hierarchy.name.split(',').filter(|c| *c != hierarchy.name) {
-            let link = c_string(controller)?;
-            plan.step_unless(
-                Unless::EEXIST,
-                Op::Symlinkat { target: &name, at: tmpfs, path: &link },
-            );
-        }
-    }
-    set(plan, tmpfs, Attrs { set: attrs.set, ..Attrs::default() }, Propagation(0), false);
-    finish_tree(plan, tmpfs, options, Attrs::default());
-    plan.close(tmpfs);
-    Ok(())
 }
 
 impl Context<'_> {

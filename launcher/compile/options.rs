@@ -11,17 +11,19 @@ pub enum Effect {
     Set(MountAttrs),
     /// Clear these.
     Clear(MountAttrs),
-    /// Replace the access-time mode, which is one value and not a bit.
-    Atime(MountAttrs),
+    /// Ask for this way of keeping access times.
+    Times(Times),
+    /// Take that back.
+    NotTimes(Times),
     /// As `Set`, for every mount below too.
     SetAll(MountAttrs),
     /// As `Clear`, for every mount below too.
     ClearAll(MountAttrs),
-    /// As `Atime`, for every mount below too.
+    /// Replace the access-time mode, which is one value and not a bit, of every mount below too.
     AtimeAll(MountAttrs),
     /// Propagation; recursive if true.
     Propagate(Propagation, bool),
-    /// A bind; of everything below too if true.
+    /// A bind; of everything below too if true, which a later word does not take back.
     Bind(bool),
     /// A flag of the superblock.
     Super(&'static str),
@@ -43,16 +45,54 @@ pub enum Effect {
 
 const RELATIME: MountAttrs = MountAttrs(0);
 
+/// Ways of keeping access times, as mount(2) has flags for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Times(u8);
+
+impl Times {
+    const STRICT: Times = Times(1);
+    const NONE: Times = Times(2);
+    const RELATIVE: Times = Times(4);
+    const NOT_OF_DIRECTORIES: Times = Times(8);
+
+    fn has(self, other: Times) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// As path_mount() in fs/namespace.c reads several of them, in whichever order they came:
+    /// MS_STRICTATIME counts before MS_NOATIME, and that before MS_RELATIME.
+    fn attrs(self) -> MountAttrs {
+        let mode = match self {
+            times if times.has(Times::STRICT) => MountAttrs::MOUNT_ATTR_STRICTATIME,
+            times if times.has(Times::NONE) => MountAttrs::MOUNT_ATTR_NOATIME,
+            _ => RELATIME,
+        };
+        match self.has(Times::NOT_OF_DIRECTORIES) {
+            true => mode | MountAttrs::MOUNT_ATTR_NODIRATIME,
+            false => mode,
+        }
+    }
+}
+
+/// What mount(2) replaces when it is given any flag of a mount that is there; access times apart.
+const REPLACED: [MountAttrs; 5] = [
+    MountAttrs::MOUNT_ATTR_RDONLY,
+    MountAttrs::MOUNT_ATTR_NOSUID,
+    MountAttrs::MOUNT_ATTR_NODEV,
+    MountAttrs::MOUNT_ATTR_NOEXEC,
+    MountAttrs::MOUNT_ATTR_NOSYMFOLLOW,
+];
+
 /// Every option that is not a parameter of the file system. Later words win.
 pub const OPTIONS: &[(&str, Effect)] = &[
     ("async", Effect::Super("async")),
-    ("atime", Effect::Atime(RELATIME)),
+    ("atime", Effect::NotTimes(Times::NONE)),
     ("bind", Effect::Bind(false)),
     ("copy-symlink", Effect::CopySymlink),
     ("defaults", Effect::Nothing),
     ("dest-nofollow", Effect::TargetNoFollow),
     ("dev", Effect::Clear(MountAttrs::MOUNT_ATTR_NODEV)),
-    ("diratime", Effect::Clear(MountAttrs::MOUNT_ATTR_NODIRATIME)),
+    ("diratime", Effect::NotTimes(Times::NOT_OF_DIRECTORIES)),
     ("dirsync", Effect::Super("dirsync")),
     ("exec", Effect::Clear(MountAttrs::MOUNT_ATTR_NOEXEC)),
     ("idmap", Effect::IdMap(false)),
@@ -60,31 +100,35 @@ pub const OPTIONS: &[(&str, Effect)] = &[
     ("lazytime", Effect::Super("lazytime")),
     ("loud", Effect::Nothing),
     ("mand", Effect::Super("mand")),
-    ("noatime", Effect::Atime(MountAttrs::MOUNT_ATTR_NOATIME)),
+    ("noatime", Effect::Times(Times::NONE)),
     ("nodev", Effect::Set(MountAttrs::MOUNT_ATTR_NODEV)),
-    ("nodiratime", Effect::Set(MountAttrs::MOUNT_ATTR_NODIRATIME)),
+    ("nodiratime", Effect::Times(Times::NOT_OF_DIRECTORIES)),
     ("noexec", Effect::Set(MountAttrs::MOUNT_ATTR_NOEXEC)),
     ("noiversion", Effect::Nothing),
     ("nolazytime", Effect::Super("nolazytime")),
     ("nomand", Effect::Super("nomand")),
-    ("norelatime", Effect::Atime(MountAttrs::MOUNT_ATTR_STRICTATIME)),
-    ("nostrictatime", Effect::Atime(RELATIME)),
+    ("norelatime", Effect::NotTimes(Times::RELATIVE)),
+    ("nostrictatime", Effect::NotTimes(Times::STRICT)),
     ("nosuid", Effect::Set(MountAttrs::MOUNT_ATTR_NOSUID)),
     ("nosymfollow", Effect::Set(MountAttrs::MOUNT_ATTR_NOSYMFOLLOW)),
     ("private", Effect::Propagate(Propagation::MS_PRIVATE, false)),
+    ("rasync", Effect::Super("async")),
     ("ratime", Effect::AtimeAll(RELATIME)),
     ("rbind", Effect::Bind(true)),
     ("rdev", Effect::ClearAll(MountAttrs::MOUNT_ATTR_NODEV)),
     ("rdiratime", Effect::ClearAll(MountAttrs::MOUNT_ATTR_NODIRATIME)),
-    ("relatime", Effect::Atime(RELATIME)),
+    ("rdirsync", Effect::Super("dirsync")),
+    ("relatime", Effect::Times(Times::RELATIVE)),
     ("remount", Effect::Remount),
     ("rexec", Effect::ClearAll(MountAttrs::MOUNT_ATTR_NOEXEC)),
     ("ridmap", Effect::IdMap(true)),
+    ("rmand", Effect::Super("mand")),
     ("rnoatime", Effect::AtimeAll(MountAttrs::MOUNT_ATTR_NOATIME)),
     ("rnodev", Effect::SetAll(MountAttrs::MOUNT_ATTR_NODEV)),
     ("rnodiratime", Effect::SetAll(MountAttrs::MOUNT_ATTR_NODIRATIME)),
     ("rnoexec", Effect::SetAll(MountAttrs::MOUNT_ATTR_NOEXEC)),
-    ("rnorelatime", Effect::AtimeAll(MountAttrs::MOUNT_ATTR_STRICTATIME)),
+    ("rnomand", Effect::Super("nomand")),
+    ("rnorelatime", Effect::AtimeAll(RELATIME)),
     ("rnostrictatime", Effect::AtimeAll(RELATIME)),
     ("rnosuid", Effect::SetAll(MountAttrs::MOUNT_ATTR_NOSUID)),
     ("rnosymfollow", Effect::SetAll(MountAttrs::MOUNT_ATTR_NOSYMFOLLOW)),
@@ -98,13 +142,14 @@ pub const OPTIONS: &[(&str, Effect)] = &[
     ("rstrictatime", Effect::AtimeAll(MountAttrs::MOUNT_ATTR_STRICTATIME)),
     ("rsuid", Effect::ClearAll(MountAttrs::MOUNT_ATTR_NOSUID)),
     ("rsymfollow", Effect::ClearAll(MountAttrs::MOUNT_ATTR_NOSYMFOLLOW)),
+    ("rsync", Effect::Super("sync")),
     ("runbindable", Effect::Propagate(Propagation::MS_UNBINDABLE, true)),
     ("rw", Effect::Clear(MountAttrs::MOUNT_ATTR_RDONLY)),
     ("shared", Effect::Propagate(Propagation::MS_SHARED, false)),
     ("silent", Effect::Nothing),
     ("slave", Effect::Propagate(Propagation::MS_SLAVE, false)),
     ("src-nofollow", Effect::SourceNoFollow),
-    ("strictatime", Effect::Atime(MountAttrs::MOUNT_ATTR_STRICTATIME)),
+    ("strictatime", Effect::Times(Times::STRICT)),
     ("suid", Effect::Clear(MountAttrs::MOUNT_ATTR_NOSUID)),
     ("symfollow", Effect::Clear(MountAttrs::MOUNT_ATTR_NOSYMFOLLOW)),
     ("sync", Effect::Super("sync")),
@@ -146,8 +191,12 @@ impl Attrs {
 /// What the options of one mount amount to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Options<'a> {
-    /// Of the mount itself.
-    pub attrs: Attrs,
+    /// Of the mount itself, but for access times.
+    attrs: Attrs,
+    /// Access times of the mount itself.
+    times: Times,
+    /// Whether any flag of mount(2) is named, be it to set or to clear it.
+    pub named: bool,
     /// Of it and of all mounts below it.
     pub all: Attrs,
     /// In the order given; each is recursive if its flag is true.
@@ -193,7 +242,44 @@ pub fn idmap(word: &str) -> Option<(bool, &str)> {
     }
 }
 
+/// The parameters of a file system in one word, which commas separate: not those between quotes,
+/// nor behind a backslash (overlay), nor between the nodes of tmpfs's `mpol=bind:0,2`.
+pub fn parameters(word: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(word);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let end = separator(text);
+        rest = end.map(|end| &text[end + 1..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    })
+    // The kernel passes over both.
+    .filter(|parameter| !parameter.is_empty() && !parameter.starts_with('='))
+}
+
+fn separator(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut quoted, mut escaped) = (false, false);
+    bytes.iter().enumerate().position(|(at, byte)| {
+        let literal = std::mem::take(&mut escaped);
+        match byte {
+            b'"' => quoted = !quoted,
+            b'\\' => escaped = !literal,
+            b',' if !quoted && !literal => {
+                let node = bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
+                return !(node && text.starts_with("mpol="));
+            }
+            _ => {}
+        }
+        false
+    })
+}
+
 impl<'a> Options<'a> {
+    /// These parameters for the file system, and nothing else.
+    pub fn of(data: Vec<&'a str>) -> Self {
+        Options { data, ..Options::default() }
+    }
+
     /// Read the words of `mounts[].options`.
     pub fn new(words: &'a [String]) -> Self {
         let mut options = Options::default();
@@ -202,23 +288,64 @@ impl<'a> Options<'a> {
                 Ok(at) => options.apply(OPTIONS[at].1),
                 Err(_) => match idmap(word) {
                     Some((recursive, _)) => options.apply(Effect::IdMap(recursive)),
-                    None => options.data.push(word),
+                    None => options.data.extend(parameters(word)),
                 },
             }
         }
         options
     }
 
+    /// All attributes of a mount that is made.
+    pub fn made(&self) -> MountAttrs {
+        self.attrs.set | self.times.attrs()
+    }
+
+    /// What is asked of a mount that has attributes already. Access times that nothing is said of
+    /// stay as they are.
+    pub fn asked(&self) -> Attrs {
+        let mut attrs = self.attrs;
+        if self.times != Times::default() {
+            attrs.clear |= MountAttrs::MOUNT_ATTR__ATIME | MountAttrs::MOUNT_ATTR_NODIRATIME;
+            attrs.set |= self.times.attrs();
+            let set = MountAttrs::MOUNT_ATTR_NODIRATIME.0 & attrs.set.0;
+            attrs.clear = MountAttrs(attrs.clear.0 & !set);
+        }
+        attrs
+    }
+
+    /// As `asked`, and nothing that the mount forbids is allowed: it is the host's.
+    pub fn restricting(&self) -> Attrs {
+        let Attrs { set, clear } = self.asked();
+        let times = MountAttrs::MOUNT_ATTR__ATIME.0 | MountAttrs::MOUNT_ATTR_NODIRATIME.0;
+        Attrs { set, clear: MountAttrs(clear.0 & times) }
+    }
+
+    /// Attributes that such a mount loses since others are named.
+    pub fn unnamed(&self) -> impl Iterator<Item = MountAttrs> {
+        let named = self.attrs.set.0 | self.attrs.clear.0;
+        REPLACED.into_iter().filter(move |attr| attr.0 & named == 0)
+    }
+
     fn apply(&mut self, effect: Effect) {
+        self.named |= matches!(
+            effect,
+            Effect::Set(_)
+                | Effect::Clear(_)
+                | Effect::Times(_)
+                | Effect::NotTimes(_)
+                | Effect::Super(_)
+                | Effect::Nothing
+        );
         match effect {
             Effect::Set(attrs) => self.attrs.set(attrs),
             Effect::Clear(attrs) => self.attrs.clear(attrs),
-            Effect::Atime(mode) => self.attrs.atime(mode),
+            Effect::Times(times) => self.times.0 |= times.0,
+            Effect::NotTimes(times) => self.times.0 &= !times.0,
             Effect::SetAll(attrs) => self.all.set(attrs),
             Effect::ClearAll(attrs) => self.all.clear(attrs),
             Effect::AtimeAll(mode) => self.all.atime(mode),
             Effect::Propagate(kind, recursive) => self.propagation.push((kind, recursive)),
-            Effect::Bind(recursive) => self.bind = Some(recursive),
+            Effect::Bind(recursive) => self.bind = Some(recursive || self.bind == Some(true)),
             Effect::Super(flag) => self.flags.push(flag),
             Effect::Nothing => {}
             Effect::CopyUp => self.copy_up = true,
@@ -240,12 +367,73 @@ mod tests {
         assert!(OPTIONS.is_sorted_by(|a, b| a.0 < b.0));
     }
 
+    fn read(words: &[String]) -> Options<'_> {
+        Options::new(words)
+    }
+
+    fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
+        words.map(str::to_owned).to_vec()
+    }
+
     #[test]
     fn later_words_win() {
-        let words = ["ro", "nosuid", "rw", "size=1k"].map(str::to_owned);
-        let options = Options::new(&words);
-        assert_eq!(options.attrs.set, MountAttrs::MOUNT_ATTR_NOSUID);
-        assert_eq!(options.attrs.clear, MountAttrs::MOUNT_ATTR_RDONLY);
+        let words = words(["ro", "nosuid", "rw", "size=1k"]);
+        let options = read(&words);
+        assert_eq!(options.made(), MountAttrs::MOUNT_ATTR_NOSUID);
+        assert_eq!(options.asked().clear, MountAttrs::MOUNT_ATTR_RDONLY);
         assert_eq!(options.data, ["size=1k"]);
+    }
+
+    #[test]
+    fn a_bind_of_everything_stays_one() {
+        for (given, recursive) in [
+            (words(["rbind", "bind"]), true),
+            (words(["bind", "rbind"]), true),
+            (words(["bind", "rprivate"]), false),
+        ] {
+            assert_eq!(read(&given).bind, Some(recursive), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_that_is_named_takes_the_others_away() {
+        let unnamed = |given: &[String]| read(given).unnamed().count();
+        assert!(!read(&words(["rbind", "rprivate", "rro", "tmpcopyup"])).named);
+        for given in ["rw", "exec", "relatime", "diratime", "silent", "defaults", "sync"] {
+            assert!(read(&words([given])).named, "{given}");
+        }
+        assert_eq!(unnamed(&words(["ro", "exec", "nosuid"])), 2);
+        assert_eq!(unnamed(&words(["relatime"])), 5);
+    }
+
+    #[test]
+    fn access_times_are_kept_unless_a_way_of_keeping_them_is_asked_for() {
+        const TIMES: u64 = 0xf0;
+        for (given, set, clear) in [
+            (words(["atime", "diratime", "norelatime", "nostrictatime"]), 0, 0),
+            (words(["relatime"]), 0, 0xf0),
+            (words(["noatime", "relatime"]), 0x10, 0xf0),
+            (words(["strictatime", "noatime"]), 0x20, 0xf0),
+            (words(["strictatime", "nostrictatime"]), 0, 0),
+            (words(["nodiratime"]), 0x80, 0x70),
+        ] {
+            let asked = read(&given).asked();
+            assert_eq!((asked.set.0 & TIMES, asked.clear.0 & TIMES), (set, clear), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn one_word_may_have_several_parameters() {
+        for (word, parts) in [
+            ("size=64k,mode=700", &["size=64k", "mode=700"][..]),
+            (",size=64k,,=x,", &["size=64k"]),
+            ("", &[]),
+            ("mpol=bind:0,2,size=1k", &["mpol=bind:0,2", "size=1k"]),
+            ("mode=7,1", &["mode=7", "1"]),
+            ("context=\"a:s0:c1,c2\",mode=7", &["context=\"a:s0:c1,c2\"", "mode=7"]),
+            ("lowerdir=/a\\,b:/c\\\\,ro", &["lowerdir=/a\\,b:/c\\\\", "ro"]),
+        ] {
+            assert_eq!(parameters(word).collect::<Vec<_>>(), parts, "{word}");
+        }
     }
 }

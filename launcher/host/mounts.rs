@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::view::{Content, Found, View};
 use super::{Host, Link, Source, utf8};
+use crate::compile::options::parameters;
 use crate::compile::root::{components, lexical};
 use crate::error::{Error, Result};
 use crate::spec::{Mount, Spec};
@@ -91,8 +92,8 @@ fn tmpfs_mode(view: &View, mount: &Mount, place: &[String]) -> Option<u32> {
 }
 
 fn given_mode(mount: &Mount) -> Option<u32> {
-    let words = mount.options.iter().flat_map(|words| words.split(','));
-    let given = words.filter_map(|word| word.strip_prefix("mode=")).next_back()?;
+    let words = mount.options.iter().flat_map(|words| parameters(words));
+    let given = words.filter_map(|word| word.strip_prefix("mode=")).last()?;
     // What is no mode is the kernel's to refuse.
     Some(u32::from_str_radix(given, 8).unwrap_or_default())
 }

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::Mount;
+use crate::compile::options;
 use crate::error::{Error, Result};
 
 /// The period of [`cpus`], in microseconds: the kernel's own default.
@@ -119,7 +120,7 @@ pub fn user(text: &str) -> Result<(Who, Option<Who>)> {
 /// A bind mount: `SOURCE:TARGET` or `SOURCE:TARGET:option,…`. A relative source is below `cwd`.
 ///
 /// # Errors
-/// A part is missing or empty, or there is one too many.
+/// A part is missing or empty, or there is one too many; no bind mount has such an option.
 pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
     let wrong = |why: &str| {
         Err(Error::new(format!("volume {text:?}: {why}"))
@@ -142,6 +143,10 @@ pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
         return wrong("the working directory's path is not UTF-8");
     };
     let more: Vec<&str> = more.split(',').filter(|option| !option.is_empty()).collect();
+    // Somebody typed it: no engine is in between that would write more than is needed.
+    if let Some(word) = more.iter().find(|word| !options::is_known(word)) {
+        return wrong(&format!("{word:?} is no option of a bind mount"));
+    }
     let mut options = Vec::new();
     if !more.iter().any(|option| matches!(*option, "bind" | "rbind")) {
         options.push("rbind".to_owned());
@@ -256,7 +261,7 @@ mod tests {
         let mount = volume("/a:/b:bind,rslave", Path::new("/")).unwrap();
         assert_eq!(mount.options, ["bind", "rslave"]);
         assert_eq!(volume("a:b/c", Path::new("/")).unwrap().destination, "/b/c");
-        for wrong in ["", "/a", ":/b", "/a:", "/a:/", "/a:.", "/a:/b:ro:x"] {
+        for wrong in ["", "/a", ":/b", "/a:", "/a:/", "/a:.", "/a:/b:ro:x", "/a:/b:rro,r0"] {
             volume(wrong, Path::new("/")).unwrap_err();
         }
     }

@@ -3,7 +3,7 @@
 //! The host is a constant: machines with cgroup v2, with v1, and users with and without privileges.
 
 use tiny_ce::compile::{self, Filter, Then, activation, criu, exec};
-use tiny_ce::host::{CgroupMounts, Host, Source, V1Mount};
+use tiny_ce::host::{CgroupMounts, GroupMount, Host, Source, V1Mount};
 use tiny_ce::plan::Finished;
 use tiny_ce::spec::{NamespaceKind, Spec, json};
 use tiny_ce_test::tree;
@@ -160,7 +160,7 @@ impl Given {
             destinations: spec.mounts.iter().map(|mount| leads(&mount.destination)).collect(),
             cwd: spec.process.as_ref().and_then(|process| leads(&process.cwd)),
             kcore: true,
-            cgroups: CgroupMounts::V2 { directory: "/sys/fs/cgroup/web".to_owned() },
+            cgroups: CgroupMounts::V2(shown("/sys/fs/cgroup/web")),
             last_capability,
             joined_ours: vec![true; spec.linux.as_ref().map_or(0, |l| l.namespaces.len())],
             ..Host::default()
@@ -251,12 +251,17 @@ fn without_privileges(given: &mut Given) {
     given.host.egid = 1000;
 }
 
+/// The container's own group.
+fn shown(directory: &str) -> GroupMount {
+    GroupMount { directory: directory.to_owned(), own: true }
+}
+
 /// On a machine with cgroup v1.
 fn on_v1(given: &mut Given) {
     let hierarchy = |name: &str, options: &[&str]| V1Mount {
         name: name.to_owned(),
         options: options.iter().map(|option| option.to_string()).collect(),
-        directory: format!("/sys/fs/cgroup/{name}/web"),
+        shown: shown(&format!("/sys/fs/cgroup/{name}/web")),
     };
     given.host.cgroups = CgroupMounts::V1(vec![
         hierarchy("cpu,cpuacct", &["cpu", "cpuacct"]),

@@ -100,26 +100,23 @@ fn what(f: &mut Findings, base: At<'_>, mount: &Mount) {
         let text = "missing; only a bind mount (option bind or rbind) needs none";
         f.wrong(format_args!("{base}.type"), text);
     }
-    for (index, option) in mount.options.iter().enumerate().filter(|(_, o)| o.is_empty()) {
-        f.wrong(format_args!("{base}.options[{index}]"), format!("an empty option {option:?}"));
-    }
     bind_options(f, base, mount);
 }
 
-/// A bind mount has no say in what its file system is like; a word that is dropped in silence may
-/// be a flag spelt wrong.
+/// A bind mount has no say in what its file system is like: mount(2) drops such words in silence,
+/// and one of them may be a flag spelt wrong.
 fn bind_options(f: &mut Findings, base: At<'_>, mount: &Mount) {
     if !mount.is_bind() {
         return;
     }
     for (index, option) in mount.options.iter().enumerate().filter(|(_, o)| !o.is_empty()) {
         let field = format_args!("{base}.options[{index}]");
-        if !options::is_known(option) {
-            let text = format!("{} is no option of a bind mount", quote(option));
-            let hint =
-                "flags are those of mount(8); parameters are for who mounts the file system itself";
-            f.wrong_hint(field, text, hint);
-        } else if options::is_of_the_file_system(option) {
+        if options::parameters(option).filter(|word| options::is_known(word)).count() > 0
+            && !options::is_known(option)
+        {
+            let text = format!("{} holds several options", quote(option));
+            f.wrong_hint(field, text, "each flag of a bind mount is a string of its own");
+        } else if !options::is_known(option) || options::is_of_the_file_system(option) {
             let text = format!("{} has no effect on a bind mount", quote(option));
             f.warn(field, text);
         }

@@ -1,0 +1,104 @@
+//! Mounts of type `cgroup` and `cgroup2`: what of the host's cgroups a container sees.
+//!
+//! Knows versions and namespaces of cgroups. Where a mount goes is `mounts`'.
+
+use tiny_ce_init::flags::{Mode, MountAttrs, OpenFlags, Propagation};
+use tiny_ce_init::{Op, Slot, Unless};
+
+use super::mounts::{
+    Context, attach, attach_at, clone, covered, finish_tree, label, make, set, target,
+};
+use super::options::{Attrs, Options};
+use super::root::{self, Links, Wanted};
+use crate::error::{Error, Result};
+use crate::host::{CgroupMounts, GroupMount, V1Mount};
+use crate::plan::{Plan, c_string};
+use crate::spec::NamespaceKind;
+
+/// A mount of type `cgroup`, which is what this host has. Without a cgroup namespace it shows the
+/// container's own group, and the launcher's where that is the container's, too: read-only then.
+pub fn mount(
+    plan: &mut Plan,
+    context: &mut Context<'_>,
+    index: usize,
+    options: &Options<'_>,
+) -> Result<()> {
+    let private = context.has_new(NamespaceKind::Cgroup);
+    match &context.host.cgroups {
+        CgroupMounts::None => {
+            let text = "this host has no cgroup file system mounted";
+            Err(Error::new(text).hint("mount cgroup2 at /sys/fs/cgroup, or leave this mount out"))
+        }
+        CgroupMounts::V2(shown) => {
+            let tree = if private {
+                let none = Options::default();
+                make(plan, "cgroup2", Some("cgroup"), &none, options.made())?
+            } else {
+                group(plan, options, shown)?
+            };
+            finish_tree(plan, tree, options);
+            attach_at(plan, context, index, tree, Wanted::Directory)
+        }
+        CgroupMounts::V1(hierarchies) => v1(plan, context, index, options, hierarchies),
+    }
+}
+
+/// A clone of a cgroup's directory: what lies outside is not seen. The launcher's group may have
+/// other processes than the container's (CVE-2023-25809).
+fn group(plan: &mut Plan, options: &Options<'_>, shown: &GroupMount) -> Result<Slot> {
+    let tree = clone(plan, &shown.directory, true, false)?;
+    let mut attrs = options.restricting();
+    if !shown.own {
+        attrs.set |= MountAttrs::MOUNT_ATTR_RDONLY;
+    }
+    set(plan, tree, attrs, Propagation(0), true);
+    Ok(tree)
+}
+
+/// A tmpfs with one mount for each hierarchy, and links for the second names of joint ones.
+fn v1(
+    plan: &mut Plan,
+    context: &mut Context<'_>,
+    index: usize,
+    options: &Options<'_>,
+    hierarchies: &[V1Mount],
+) -> Result<()> {
+    let mut data = Options::of(vec!["mode=755"]);
+    let label = label(context.spec);
+    data.data.extend(label.as_deref());
+    let attrs = options.made();
+    let writable = MountAttrs(attrs.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
+    let tmpfs = make(plan, "tmpfs", Some("tmpfs"), &data, writable)?;
+    let to = target(plan, context, index, Wanted::Directory)?;
+    attach(plan, tmpfs, to);
+    plan.close(to);
+    covered(plan, context, index, tmpfs)?;
+    for hierarchy in hierarchies {
+        let tree = if context.has_new(NamespaceKind::Cgroup) {
+            let own = Options::of(hierarchy.options.iter().map(String::as_str).collect());
+            make(plan, "cgroup", Some("cgroup"), &own, attrs)?
+        } else {
+            group(plan, options, &hierarchy.shown)?
+        };
+        let name = c_string(&hierarchy.name)?;
+        plan.step(Op::Mkdirat { at: tmpfs, path: &name, mode: Mode(0o755) });
+        let into = plan.slot()?;
+        let how = root::path_only(OpenFlags::O_DIRECTORY, Links::Refuse.resolve());
+        plan.step(Op::Openat2 { into, at: tmpfs, path: &name, how });
+        attach(plan, tree, into);
+        plan.close(into);
+        plan.close(tree);
+        for controller in hierarchy.name.split(',').filter(|c| *c != hierarchy.name) {
+            let link = c_string(controller)?;
+            plan.step_unless(
+                Unless::EEXIST,
+                Op::Symlinkat { target: &name, at: tmpfs, path: &link },
+            );
+        }
+    }
+    let set_last = MountAttrs(attrs.0 & MountAttrs::MOUNT_ATTR_RDONLY.0);
+    set(plan, tmpfs, Attrs { set: set_last, ..Attrs::default() }, Propagation(0), false);
+    finish_tree(plan, tmpfs, options);
+    plan.close(tmpfs);
+    Ok(())
+}
