@@ -185,7 +185,7 @@ impl Joining<'_> {
                 Said::At(Report::READY, _) => break,
                 Said::At(Report::TERMINAL, Some(master)) => match &self.options.console_socket {
                     Some(path) => console::hand_over(path, &master)?,
-                    None => joined.terminal = Some(console::sized(master)),
+                    None => joined.terminal = Some(console::kept(master)),
                 },
                 Said::At(Report::LISTENER, Some(fd)) => {
                     self.going(plan, joined.child.pid).listener(fd)?;

@@ -33,24 +33,26 @@ impl Signals {
     ) -> Result<Exit> {
         let failed = |call| move |e: io::Error| Error::io("waiting", call, &e);
         loop {
-            let (stdin, stdout, write) =
-                console.as_ref().map_or((false, false, false), |console| console.wants());
-            let own = io::stdin();
+            let wants = console.as_ref().map(Console::wants).unwrap_or_default();
+            let (stdin, stdout) = (io::stdin(), io::stdout());
+            let own = stdin.as_fd();
             let mut fds = vec![
                 Interest::read(child.pidfd.as_fd(), true),
                 Interest::read(self.0.as_fd(), true),
-                Interest::read(own.as_fd(), stdin),
-                Interest::read(notify.map_or(own.as_fd(), Notify::fd), notify.is_some()),
+                Interest::read(own, wants.stdin),
+                Interest::read(notify.map_or(own, Notify::fd), notify.is_some()),
                 match oom.as_ref().filter(|oom| !oom.is_gone()) {
                     Some(oom) => Interest::urgent(oom.as_fd(), true),
-                    None => Interest::urgent(own.as_fd(), false),
+                    None => Interest::urgent(own, false),
                 },
+                Interest { write: wants.stdout, ..Interest::read(stdout.as_fd(), false) },
             ];
-            if let Some(console) = &console {
-                let fd = console.master();
-                fds.push(Interest { fd, read: stdout, write, urgent: false });
+            if let Some(fd) = console.as_ref().and_then(Console::master) {
+                let (read, write) = (wants.master_read, wants.master_write);
+                fds.push(Interest { fd, read, write, urgent: false });
             }
-            let ready = signal::wait(&fds, -1).map_err(failed("poll"))?;
+            let timeout_ms = console.as_ref().map_or(-1, Console::timeout_ms);
+            let ready = signal::wait(&fds, timeout_ms).map_err(failed("poll"))?;
             // At once: whoever made the cgroup takes it away when the last process is dead.
             if let Some(oom) = oom.as_mut().filter(|_| ready[4] || ready[0]) {
                 oom.look();
@@ -59,7 +61,7 @@ impl Signals {
                 notify.keep_passing_on();
             }
             if let Some(console) = &mut console {
-                console.turn(ready[2], ready[5]);
+                console.turn(ready[2], ready[5], ready.get(6) == Some(&true));
             }
             if ready[0] {
                 let ended = process::wait_and_measure(&child.pidfd, false);

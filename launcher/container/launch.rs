@@ -428,7 +428,7 @@ impl Init<'_, '_> {
                 }
                 Said::At(Report::TERMINAL, Some(master)) => match &self.options.console_socket {
                     Some(path) => super::console::hand_over(path, &master)?,
-                    None => self.undo.terminal = Some(super::console::sized(master)),
+                    None => self.undo.terminal = Some(super::console::kept(master)),
                 },
                 Said::At(Report::COPY_FROM, Some(image)) => self.image = Some(image),
                 Said::At(Report::COPY_UP, Some(tmpfs)) => {

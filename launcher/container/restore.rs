@@ -275,7 +275,7 @@ impl Restoring<'_, '_> {
         };
         match &self.restore.options.console_socket {
             Some(path) => console::hand_over(path, &master)?,
-            None => self.undo.terminal = Some(console::sized(master)),
+            None => self.undo.terminal = Some(console::kept(master)),
         }
         Ok(())
     }

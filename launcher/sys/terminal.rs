@@ -16,27 +16,54 @@ fn get(tty: BorrowedFd<'_>) -> io::Result<libc::termios> {
     Ok(unsafe { settings.assume_init() })
 }
 
-fn set(tty: BorrowedFd<'_>, settings: &libc::termios) -> io::Result<()> {
+fn set(tty: BorrowedFd<'_>, when: i32, settings: &libc::termios) -> io::Result<()> {
     // SAFETY: the structure is only read.
-    check(unsafe { libc::tcsetattr(tty.as_raw_fd(), libc::TCSADRAIN, settings) }.into()).map(drop)
+    check(unsafe { libc::tcsetattr(tty.as_raw_fd(), when, settings) }.into()).map(drop)
 }
 
-/// Hand every byte on as it is, termios(3); gives what has to be restored.
+/// Hand every byte on as it is, termios(3), except that a line feed written to the terminal still
+/// gets its carriage return (ONLCR) if it did before. Gives what has to be restored.
 pub fn make_raw(tty: BorrowedFd<'_>) -> io::Result<Settings> {
     let before = get(tty)?;
     let mut raw = before;
     // SAFETY: the structure is filled, and only its flags change.
     unsafe { libc::cfmakeraw(&mut raw) };
-    // A line feed of the container's already comes with its carriage return.
     raw.c_oflag |= libc::OPOST;
-    raw.c_oflag &= !libc::ONLCR;
-    set(tty, &raw)?;
+    set(tty, libc::TCSADRAIN, &raw)?;
     Ok(Settings(before))
 }
 
 /// As it was.
 pub fn restore(tty: BorrowedFd<'_>, settings: &Settings) -> io::Result<()> {
-    set(tty, &settings.0)
+    set(tty, libc::TCSADRAIN, &settings.0)
+}
+
+/// Hand line feeds written to the terminal on without a carriage return (clear ONLCR): what reads
+/// the master is a pipe or a file, or a terminal that adds the carriage return itself.
+pub fn keep_line_feeds(master: BorrowedFd<'_>) -> io::Result<()> {
+    let mut settings = get(master)?;
+    settings.c_oflag &= !libc::ONLCR;
+    set(master, libc::TCSANOW, &settings)
+}
+
+/// The byte that ends the input of a terminal that collects lines (VEOF); `None` if the terminal
+/// hands on each byte as it comes. A master answers for its slave.
+pub fn end_of_input(master: BorrowedFd<'_>) -> io::Result<Option<u8>> {
+    let settings = get(master)?;
+    let lines = settings.c_lflag & libc::ICANON != 0;
+    Ok(lines.then(|| settings.c_cc[libc::VEOF]))
+}
+
+/// Whether the slave of `master` has input that no process has read yet, be it an end of input.
+pub fn has_unread(master: BorrowedFd<'_>) -> io::Result<bool> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: the call takes the flags as a number, no pointer.
+    let slave = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) };
+    let slave = super::file::owned(slave.into())?;
+    let mut entry = libc::pollfd { fd: slave.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, as the count says.
+    check(unsafe { libc::poll(&mut entry, 1, 0) }.into())?;
+    Ok(entry.revents & libc::POLLIN != 0)
 }
 
 /// Give `to` the window size of `from`.

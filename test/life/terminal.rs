@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use std::process::Command;
-use tiny_ce_test::{Bundle, Case, Done, Running, probe, run, tiny_ce};
+use tiny_ce_test::{Bundle, Case, Done, Need, Running, probe, run, tiny_ce};
 
 fn with_terminal(case: &Case, commands: &str) -> Bundle {
     let mut bundle = case.bundle();
@@ -174,4 +174,146 @@ fn nothing_that_is_written_is_lost() {
         let done = plain(run(&mut in_terminal(&case, &words), case.dir()));
         assert_eq!(done.stdout.matches("0123456789abcde\n").count(), 4000);
     }
+}
+
+/// What standard input a launcher in the foreground is given.
+#[derive(Debug, Clone, Copy)]
+enum Input {
+    /// Descriptor 0 is not open.
+    Closed,
+    /// It can only be written.
+    ForWriting,
+    /// `/dev/null`.
+    Null,
+    /// A pipe with this in it, and then its end.
+    Pipe(&'static str),
+}
+
+const INPUTS: [Input; 5] =
+    [Input::Null, Input::Closed, Input::ForWriting, Input::Pipe(""), Input::Pipe("true\n")];
+
+/// tiny-ce with such an input, in a session without a terminal; whatever is not over in time is
+/// told to end by TERM alone, as supervisors do it.
+fn with_input(case: &Case, input: Input, words: &[&str]) -> Done {
+    let script = match input {
+        Input::Closed => "exec \"$@\" <&-",
+        Input::ForWriting => "exec \"$@\" 0>/dev/null",
+        Input::Null => "exec \"$@\" </dev/null",
+        Input::Pipe(_) => "printf %s \"$INPUT\" | \"$@\"",
+    };
+    let mut command = Command::new("setsid");
+    command.args(["--wait", "timeout", "20", "sh", "-c", script, "sh"]).arg(tiny_ce());
+    command.arg("--root").arg(case.state()).args(words).current_dir(case.dir());
+    command.env("TINY_CE_CASE", case.tag());
+    if let Input::Pipe(text) = input {
+        command.env("INPUT", text);
+    }
+    run(&mut command, case.dir())
+}
+
+/// A shell in a container that runs on, by `exec --tty`; and in one of its own, by `run`.
+fn shells(needs: &[Need]) -> Option<(Case, Bundle)> {
+    let programs = ["busybox", "setsid", "timeout"].map(Need::Program);
+    let case = Case::root(&[&programs, needs].concat())?;
+    let mut bundle = with_terminal(&case, "pause");
+    bundle.set("/process/terminal", false);
+    bundle.program("/bin/busybox".as_ref(), "bin/busybox");
+    Some((case, bundle))
+}
+
+/// The end of the launcher's input is the end of the terminal's: who reads it does not wait.
+#[test]
+fn the_end_of_the_input_ends_a_shell() {
+    let Some((case, mut bundle)) = shells(&[]) else { return };
+    let container = case.create(&bundle);
+    container.start();
+    bundle.set("/process/terminal", true).args(["/bin/busybox", "sh"]);
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    for input in INPUTS {
+        with_input(&case, input, &["run", "--bundle", &path, &case.id()]).ends(0);
+        let words = ["exec", "--tty", container.id(), "/bin/busybox", "sh"];
+        with_input(&case, input, &words).ends(0);
+    }
+    // The last line may lack its line feed; a program that edits lines reads bytes, not lines.
+    for text in ["exit 7", "exit 7\n"] {
+        let words = ["exec", "--tty", container.id(), "/bin/busybox", "sh"];
+        with_input(&case, Input::Pipe(text), &words).ends(7);
+    }
+}
+
+/// As at the end of a file, each read(2) tells it; and what comes before it arrives whole.
+#[test]
+fn the_end_of_the_input_is_told_to_each_reader() {
+    let Some((case, mut bundle)) = shells(&[]) else { return };
+    let script = "stty -echo; echo ready; cat; cat; cat; sleep 1; cat; echo over";
+    let script = script.replace("cat", "busybox cat").replace("sleep", "busybox sleep");
+    let script = script.replace("stty", "busybox stty");
+    bundle.set("/process/terminal", true);
+    bundle.args(["/bin/busybox", "sh", "-c", &script]);
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    for (input, text) in [
+        (Input::Null, ""),
+        (Input::Pipe("one\ntwo\n"), "one\ntwo\n"),
+        (Input::Pipe("one\nhalf a line"), "one\nhalf a line"),
+    ] {
+        let done = with_input(&case, input, &["run", "--bundle", &path, &case.id()]);
+        let (_, after) = done.ok().split_once("ready\n").expect("ready");
+        // What was typed before -echo is echoed before "ready".
+        assert_eq!(after, format!("{text}over\n"), "{input:?}");
+    }
+}
+
+/// A program that reads nothing runs on, and is not sent a signal.
+#[test]
+fn the_end_of_the_input_ends_no_program_that_does_not_read() {
+    let Some((case, mut bundle)) = shells(&[]) else { return };
+    let container = case.create(&bundle);
+    container.start();
+    bundle.set("/process/terminal", true).probe("sleep 700 then say over then exit 5");
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    for input in INPUTS {
+        let done = with_input(&case, input, &["run", "--bundle", &path, &case.id()]);
+        assert!(done.ends(5).stdout.ends_with("over\n"), "{input:?}: {done}");
+        let probe = ["/probe", "sleep", "100", "then", "say", "over", "then", "exit", "5"];
+        let words = [&["exec", "--tty", container.id()][..], &probe].concat();
+        let done = with_input(&case, input, &words);
+        assert!(done.ends(5).stdout.ends_with("over\n"), "{input:?}: {done}");
+    }
+}
+
+/// A line feed comes out as it is: what reads it adds the carriage return if it is a terminal.
+#[test]
+fn line_feeds_get_no_carriage_return() {
+    let Some((case, mut bundle)) = shells(&[]) else { return };
+    let container = case.create(&bundle);
+    container.start();
+    bundle.file("lines", "one\ntwo\n");
+    bundle.set("/process/terminal", true).probe("cat /lines");
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    let run_words = ["run", "--bundle", &path, &case.id()];
+    let exec_words = ["exec", "--tty", container.id(), "/probe", "cat", "/lines"];
+    for words in [&run_words[..], &exec_words] {
+        assert_eq!(with_input(&case, Input::Null, words).ok(), "one\ntwo\n");
+        let done = run(&mut in_terminal(&case, words), case.dir());
+        assert!(done.stdout.starts_with("one\r\ntwo\r\n"), "{:?}", done.stdout);
+    }
+}
+
+/// Much output: to a reader that takes its time; to one that goes away, as with SIGPIPE.
+#[test]
+fn large_outputs_come_whole_or_end() {
+    let Some((case, mut bundle)) = shells(&[]) else { return };
+    bundle.set("/process/terminal", true).args(["/bin/busybox", "seq", "100000"]);
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    let piped = |reader: &str, id: &str| {
+        let script = format!("\"$@\" </dev/null | {{ {reader}; }}");
+        let mut command = Command::new("timeout");
+        command.args(["20", "sh", "-c", &script, "sh"]).arg(tiny_ce());
+        command.arg("--root").arg(case.state()).args(["run", "--bundle", &path, id]);
+        run(command.current_dir(case.dir()).env("TINY_CE_CASE", case.tag()), case.dir())
+    };
+    let whole: String = (1..=100_000).map(|n| format!("{n}\n")).collect();
+    assert!(piped("sleep 1; cat", &case.id()).ok() == whole, "something is lost");
+    bundle.args(["/bin/busybox", "yes"]).path();
+    assert_eq!(piped("head -n 1", &case.id()).ok(), "y\n");
 }
