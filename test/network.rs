@@ -8,3 +8,5 @@ mod ground;
 mod kill;
 #[path = "network/made.rs"]
 mod made;
+#[path = "network/trust.rs"]
+mod trust;

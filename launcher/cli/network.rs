@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 
 use super::table::command;
-use super::value::{ListFormat, Value};
+use super::value::{ListFormat, Number, Value};
 use super::{Globals, print};
 use crate::network::{self, Request, Subnet};
 use crate::{Error, Result};
@@ -15,6 +15,10 @@ impl Value for Subnet {
         Subnet::parse(&word.to_string_lossy())
     }
 }
+
+/// Below this the kernel takes IPv6 away from an interface, and gives it back with parameters that
+/// are not ours; no link of Linux takes more.
+type Mtu = Number<1280, 65_535>;
 
 /// The name of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +47,8 @@ command! {
         options {
             /// Its addresses, such as 10.0.0.0/24; required.
             "--subnet ADDRESS/BITS" subnet: Option<Subnet>,
+            /// Its largest packet; default: the kernel's 1500. At least 1280.
+            "--mtu BYTES" mtu: Option<Mtu>,
         }
         examples {
             "network create web --subnet 10.0.0.0/24": "254 addresses, 10.0.0.1 the bridge's",
@@ -53,7 +59,7 @@ command! {
                     "network create: --subnet is missing; add one such as --subnet 10.0.0.0/24",
                 ));
             };
-            let request = Request { name: it.name.0, subnet };
+            let request = Request { name: it.name.0, subnet, mtu: it.mtu.map(|mtu| mtu.0 as u32) };
             let made = network::create(&globals.state_root()?, &request)?;
             print(&format!("{}\n", made.name))
         };

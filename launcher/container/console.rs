@@ -101,8 +101,8 @@ impl Pipe {
 /// A terminal has no end: a program that reads it waits for ever. So the launcher types what a
 /// person types: the byte VEOF, which a shell understands while it edits a line, too. A file at
 /// its end answers each read(2) with its end: VEOF is typed again once it has been read. It is
-/// never typed while input is unread: a terminal that stops collecting lines (ICANON) makes a NUL of
-/// a VEOF that waits.
+/// never typed while input is unread: a terminal that stops collecting lines (ICANON) makes a NUL
+/// of a VEOF that waits.
 struct End {
     /// When to look next whether everything has been read.
     due: Instant,

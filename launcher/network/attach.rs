@@ -5,17 +5,18 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::messages::{self, Link};
-use super::names::{self, Mark, Request};
+use super::names::{self, Request};
 use super::namespace::{self, Identity, Namespace};
-use super::netlink::Conversation;
+use super::netlink::{Conversation, Failure};
 use super::store::{self, Lease, Lock, Record, Store};
 use super::subnet::Subnet;
+use super::sysctls::{self, Interface};
 use super::{bridge, interface};
 use crate::error::{Error, Result};
 
@@ -82,7 +83,7 @@ pub fn attach(root: &Path, request: &str, container: &str, alive: Alive) -> Resu
     drop(lock);
 
     let made = namespace::publish(&namespace, &attachment.netns)
-        .and_then(|()| connect(&store, &mut host, &bridge, namespace, &attachment));
+        .and_then(|()| connect(&store, &mut host, &bridge, namespace, &attachment, record.mtu));
     match made {
         Ok(()) => Ok(attachment),
         Err(error) => Err(match undo(&store, &mut host, &attachment) {
@@ -199,17 +200,25 @@ fn connect(
     bridge: &Link,
     mut namespace: Namespace,
     attachment: &Attachment,
+    mtu: Option<u32>,
 ) -> Result<()> {
     let place = format!("network \"{}\"", attachment.network);
     let port = store.port(&attachment.network, &attachment.container);
     let mac = names::address_mac(attachment.address);
     let file = namespace.file.as_raw_fd();
-    let veth = messages::new_veth(&port, bridge.index, file, INSIDE, mac);
-    host.send(&[veth, messages::set_alias(&port)])
-        .map_err(|failure| failure.at(format!("{place}: interface {}", port.ifname)))?;
+    let veth = messages::new_veth(&port, bridge.index, file, INSIDE, mac, mtu);
+    let neighbour = messages::new_neighbour(bridge.index, attachment.address, &mac);
+    let outside = format!("{place}: interface {}", port.ifname);
+    host.send(&[veth, messages::set_alias(&port), neighbour])
+        .map_err(|failure| failure.at(&outside))?;
+    // Before the container's end is up, and so before a frame passes.
+    sysctls::settle(&outside, Interface::Port(&port.ifname))?;
 
-    let inside = &mut namespace.inside;
     let place = format!("{place}: container \"{}\"", attachment.container);
+    namespace::within(&place, namespace.file.as_fd(), || {
+        sysctls::settle(&place, Interface::Inside(INSIDE, attachment.address.is_ipv6()))
+    })?;
+    let inside = &mut namespace.inside;
     let of = |name: &str| format!("{place}: interface {name}");
     let ask = [messages::get_link("lo"), messages::get_link(INSIDE)];
     let replies = inside.send(&ask).map_err(|failure| failure.at(of(INSIDE)))?;
@@ -220,6 +229,7 @@ fn connect(
     let configure = [
         messages::set_up(lo),
         messages::set_up(eth0),
+        messages::new_neighbour(eth0, attachment.gateway, &bridge.mac),
         messages::new_address(eth0, attachment.address, &attachment.subnet),
         messages::new_default_route(eth0, attachment.gateway),
     ];
@@ -232,7 +242,7 @@ fn withdraw(store: &Store, host: &mut Conversation, network: &str, lease: &Lease
     match store.details::<Attachment>(network, lease) {
         Some(attachment) => undo(store, host, &attachment),
         None => {
-            remove_port(&store.port(network, &lease.container), host)?;
+            remove_port(store, host, network, lease)?;
             namespace::withdraw(&namespace::path_of(&lease.container), None)?;
             store.release(network, lease)
         }
@@ -241,20 +251,36 @@ fn withdraw(store: &Store, host: &mut Conversation, network: &str, lease: &Lease
 
 fn undo(store: &Store, host: &mut Conversation, attachment: &Attachment) -> Result<()> {
     let Attachment { network, container, address, .. } = attachment;
+    let lease = Lease { address: *address, container: container.clone() };
     // After a reboot, nothing of what was made is there: only, perhaps, the like of others.
     if boot_id()? == attachment.boot_id {
         // The port goes by its own message: deleting the namespace would take it along, but only
         // when its last process is gone, and not at once.
-        remove_port(&store.port(network, container), host)?;
+        remove_port(store, host, network, &lease)?;
         namespace::withdraw(&attachment.netns, Some(attachment.identity))?;
     }
-    store.release(network, &Lease { address: *address, container: container.clone() })
+    store.release(network, &lease)
 }
 
-fn remove_port(port: &Mark, host: &mut Conversation) -> Result<()> {
-    let place = || format!("interface {}", port.ifname);
-    match interface::find(host, &port.ifname).map_err(|failure| failure.at(place()))? {
-        Some(link) if link.is(port) => interface::delete(host, link.index, &place()),
+/// The port, and what the bridge knows of who is behind it.
+fn remove_port(store: &Store, host: &mut Conversation, network: &str, lease: &Lease) -> Result<()> {
+    let port = store.port(network, &lease.container);
+    let place = format!("interface {}", port.ifname);
+    let at = |failure: Failure| failure.at(&place);
+    match interface::find(host, &port.ifname).map_err(at)? {
+        Some(link) if link.is(&port) => interface::delete(host, link.index, &place)?,
+        _ => {}
+    }
+    let bridge = store.bridge(network);
+    let Some(link) = interface::find(host, &bridge.ifname).map_err(at)? else { return Ok(()) };
+    if !link.is(&bridge) {
+        return Ok(());
+    }
+    match host.send(&[messages::delete_neighbour(link.index, lease.address)]) {
+        // Never made, or gone with a bridge that was down or deleted meanwhile.
+        Err(failure) if ![libc::ENOENT, libc::ENODEV].contains(&failure.errno) => {
+            Err(failure.at(&place))
+        }
         _ => Ok(()),
     }
 }

@@ -4,10 +4,13 @@
 
 use super::interface;
 use super::messages::{self, Address, Link, Route};
+use super::names::{self, Mark};
 use super::netlink::{Conversation, Failure};
 use super::store::{Record, Stage, Store};
 use super::subnet::Subnet;
+use super::sysctls::{self, Interface};
 use crate::error::{Error, Result};
+use crate::log;
 
 /// Refuse a subnet of which any address belongs to somebody already.
 pub fn check_overlap(
@@ -52,11 +55,18 @@ pub fn check_overlap(
         let Some(destination) = route.destination.filter(|_| leads.contains(&route.kind)) else {
             continue;
         };
-        if destination.overlaps(subnet) {
-            let through = route.oif.map(|oif| format!(" through {}", name_of(oif)));
-            let through = through.unwrap_or_default();
-            return Err(taken(format!("the host's route to {destination}{through}")));
+        if !destination.overlaps(subnet) || destination.is_for_everything() {
+            continue;
         }
+        let through = route.oif.map(|oif| format!(" through {}", name_of(oif)));
+        let route = format!("the host's route to {destination}{}", through.unwrap_or_default());
+        if destination.prefix() >= subnet.prefix() {
+            return Err(taken(route));
+        }
+        // The kernel prefers the longer prefix: what was asked for by name works, at a price.
+        log::warning(&format!(
+            "{place}: subnet {subnet} is part of {route}: the host no longer reaches that part"
+        ));
     }
     Ok(())
 }
@@ -83,29 +93,112 @@ fn foreign(network: &str, link: &Link) -> Error {
         .hint(format!("choose another network name, or remove the interface: ip link del {name}"))
 }
 
-/// The network's bridge, made if it is not there: new, or gone since a reboot, or by hand.
+/// The network's bridge: made if it is not there (new, or gone since a reboot, or by hand), mended
+/// if somebody has changed it.
 pub fn ensure(store: &Store, host: &mut Conversation, record: &Record) -> Result<Link> {
     let mark = store.bridge(&record.name);
     let place = format!("network \"{}\": bridge {}", record.name, mark.ifname);
     let at = |failure: Failure| failure.at(&place);
-    let gateway = record.subnet.gateway();
-    if record.stage == Stage::Ready {
-        match interface::find(host, &mark.ifname).map_err(at)? {
-            Some(link) if link.is(&mark) => return Ok(link),
-            Some(link) => return Err(foreign(&record.name, &link)),
-            None => {}
-        }
-    } else {
+    if record.stage != Stage::Ready {
         remove(store, host, &record.name)?;
+        return make(&mark, host, record, &place);
     }
-    let ask =
-        [messages::new_bridge(&mark), messages::set_alias(&mark), messages::get_link(&mark.ifname)];
+    let (link, anew) = match interface::find(host, &mark.ifname).map_err(at)? {
+        Some(link) if link.is(&mark) => {
+            let down = link.flags & libc::IFF_UP as u32 == 0;
+            (mend(&mark, host, record, link, &place)?, down)
+        }
+        Some(link) => return Err(foreign(&record.name, &link)),
+        None => (make(&mark, host, record, &place)?, true),
+    };
+    mend_ports(store, host, record, &link, anew)?;
+    Ok(link)
+}
+
+fn make(mark: &Mark, host: &mut Conversation, record: &Record, place: &str) -> Result<Link> {
+    let at = |failure: Failure| failure.at(place);
+    let gateway = record.subnet.gateway();
+    let ask = [
+        messages::new_bridge(mark, record.mtu),
+        messages::set_alias(mark),
+        messages::get_link(&mark.ifname),
+    ];
     let replies = host.send(&ask).map_err(at)?;
     let link = replies.first().and_then(|reply| Link::read(reply));
     let link = link.ok_or_else(|| Error::new(format!("{place}: RTM_GETLINK: no reply")))?;
+    // Before it has a port, and so before anybody is heard on it.
+    sysctls::settle(place, Interface::NewBridge(&mark.ifname, gateway.is_ipv6()))?;
     let address = messages::new_address(link.index, gateway, &record.subnet);
     host.send(&[address]).map_err(|failure| failure.at(format!("{place}: address {gateway}")))?;
     Ok(link)
+}
+
+/// Give a bridge back what makes it the network's: parameters, MAC address, MTU, up, the address.
+fn mend(
+    mark: &Mark,
+    host: &mut Conversation,
+    record: &Record,
+    link: Link,
+    place: &str,
+) -> Result<Link> {
+    let at = |failure: Failure| failure.at(place);
+    let gateway = record.subnet.gateway();
+    sysctls::settle(place, Interface::OldBridge(&link.name, gateway.is_ipv6()))?;
+    let mut requests = Vec::new();
+    if link.mac != mark.mac {
+        requests.push(messages::set_mac(link.index, mark.mac));
+    }
+    if let Some(mtu) = record.mtu.filter(|mtu| *mtu != link.mtu) {
+        requests.push(messages::set_mtu(link.index, mtu));
+    }
+    if link.flags & libc::IFF_UP as u32 == 0 {
+        requests.push(messages::set_up(link.index));
+    }
+    let addresses = host.dump(messages::get_addresses()).map_err(at)?;
+    let is_there = addresses.iter().filter_map(|payload| Address::read(payload)).any(|found| {
+        (found.index, found.local, found.prefix) == (link.index, gateway, record.subnet.prefix())
+    });
+    if !is_there {
+        requests.push(messages::new_address(link.index, gateway, &record.subnet));
+    }
+    if !requests.is_empty() {
+        host.send(&requests).map_err(at)?;
+    }
+    Ok(Link { mac: mark.mac.to_vec(), ..link })
+}
+
+/// The network's containers are on its bridge, and the host knows them: a bridge that was made anew
+/// has no ports, and one that was down has forgotten its neighbours.
+fn mend_ports(
+    store: &Store,
+    host: &mut Conversation,
+    record: &Record,
+    bridge: &Link,
+    anew: bool,
+) -> Result<()> {
+    let place = format!("network \"{}\": ports of {}", record.name, bridge.name);
+    let leases = store.leases(&record.name)?;
+    if leases.is_empty() {
+        return Ok(());
+    }
+    let links = interface::list(host).map_err(|failure| failure.at(&place))?;
+    let mut requests = Vec::new();
+    for lease in leases {
+        let port = store.port(&record.name, &lease.container);
+        let of_ours = |link: &&Link| link.name == port.ifname && link.is(&port);
+        let Some(link) = links.iter().find(of_ours) else { continue };
+        if link.master != bridge.index {
+            requests.push(messages::set_master(link.index, bridge.index));
+        }
+        if anew {
+            let mac = names::address_mac(lease.address);
+            requests.push(messages::new_neighbour(bridge.index, lease.address, &mac));
+        }
+    }
+    if !requests.is_empty() {
+        host.send(&requests).map_err(|failure| failure.at(&place))?;
+    }
+    Ok(())
 }
 
 /// Delete the network's bridge, if it is there and ours.

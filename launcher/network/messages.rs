@@ -6,13 +6,16 @@
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NlasIterator};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NlasIterator};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
     AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope,
 };
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::route::{
     RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -35,6 +38,10 @@ pub struct Link {
     pub mac: Vec<u8>,
     /// Alias, empty if it has none.
     pub alias: String,
+    /// Largest packet, in bytes.
+    pub mtu: u32,
+    /// Index of the bridge that it is a port of, 0 if of none.
+    pub master: u32,
 }
 
 impl Link {
@@ -52,6 +59,8 @@ impl Link {
                 libc::IFLA_IFNAME => link.name = text(value),
                 libc::IFLA_ADDRESS => link.mac = value.to_vec(),
                 libc::IFLA_IFALIAS => link.alias = text(value),
+                libc::IFLA_MTU => link.mtu = word(value, 0)?,
+                libc::IFLA_MASTER => link.master = word(value, 0)?,
                 _ => {}
             }
         }
@@ -143,9 +152,10 @@ impl Route {
 /// A bridge that is up, with the name and the address of `mark`; EEXIST if the name is taken.
 ///
 /// The MAC address being given, it does not change with the ports that come and go.
-pub fn new_bridge(mark: &Mark) -> Request {
+pub fn new_bridge(mark: &Mark, mtu: Option<u32>) -> Request {
     let mut link = link(&mark.ifname);
     up(&mut link);
+    link.attributes.extend(mtu.map(LinkAttribute::Mtu));
     link.attributes.push(LinkAttribute::Address(mark.mac.to_vec()));
     link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
     new_link(link)
@@ -154,12 +164,21 @@ pub fn new_bridge(mark: &Mark) -> Request {
 /// A veth pair: one end here, up, a port of the bridge `master`, known by `mark`; the other in the
 /// namespace `netns`, with the name `inside` and the MAC address `mac`. That one cannot be up yet:
 /// veth refuses to open (ENOTCONN) before both ends know each other.
-pub fn new_veth(mark: &Mark, master: u32, netns: RawFd, inside: &str, mac: [u8; 6]) -> Request {
+pub fn new_veth(
+    mark: &Mark,
+    master: u32,
+    netns: RawFd,
+    inside: &str,
+    mac: [u8; 6],
+    mtu: Option<u32>,
+) -> Request {
     let mut peer = link(inside);
+    peer.attributes.extend(mtu.map(LinkAttribute::Mtu));
     peer.attributes.push(LinkAttribute::Address(mac.to_vec()));
     peer.attributes.push(LinkAttribute::NetNsFd(netns));
     let mut link = link(&mark.ifname);
     up(&mut link);
+    link.attributes.extend(mtu.map(LinkAttribute::Mtu));
     link.attributes.push(LinkAttribute::Address(mark.mac.to_vec()));
     link.attributes.push(LinkAttribute::Controller(master));
     link.attributes.push(LinkAttribute::LinkInfo(vec![
@@ -182,6 +201,55 @@ pub fn set_up(index: u32) -> Request {
     link.header.index = index;
     up(&mut link);
     Request { name: "RTM_SETLINK", kind: libc::RTM_SETLINK, flags: 0, body: Body::Link(link) }
+}
+
+/// Give an interface its largest packet, in bytes.
+pub fn set_mtu(index: u32, mtu: u32) -> Request {
+    change(index, LinkAttribute::Mtu(mtu))
+}
+
+/// Give an interface its MAC address.
+pub fn set_mac(index: u32, mac: [u8; 6]) -> Request {
+    change(index, LinkAttribute::Address(mac.to_vec()))
+}
+
+/// Make an interface a port of the bridge `master`.
+pub fn set_master(index: u32, master: u32) -> Request {
+    change(index, LinkAttribute::Controller(master))
+}
+
+fn change(index: u32, attribute: LinkAttribute) -> Request {
+    let mut link = LinkMessage::default();
+    link.header.index = index;
+    link.attributes.push(attribute);
+    Request { name: "RTM_SETLINK", kind: libc::RTM_SETLINK, flags: 0, body: Body::Link(link) }
+}
+
+/// Say who has `address` on the link of an interface, for good: no packet changes it.
+pub fn new_neighbour(index: u32, address: IpAddr, mac: &[u8]) -> Request {
+    let mut message = neighbour(index, address);
+    message.header.state = NeighbourState::Permanent;
+    message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
+    let (flags, body) = (NLM_F_CREATE | NLM_F_REPLACE, Body::Neighbour(message));
+    Request { name: "RTM_NEWNEIGH", kind: libc::RTM_NEWNEIGH, flags, body }
+}
+
+/// Forget who has `address`; ENOENT if nobody is known to.
+pub fn delete_neighbour(index: u32, address: IpAddr) -> Request {
+    let body = Body::Neighbour(neighbour(index, address));
+    Request { name: "RTM_DELNEIGH", kind: libc::RTM_DELNEIGH, flags: 0, body }
+}
+
+fn neighbour(index: u32, address: IpAddr) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = family(address);
+    message.header.ifindex = index;
+    let destination = match address {
+        IpAddr::V4(v4) => NeighbourAddress::Inet(v4),
+        IpAddr::V6(v6) => NeighbourAddress::Inet6(v6),
+    };
+    message.attributes.push(NeighbourAttribute::Destination(destination));
+    message
 }
 
 /// Move an interface to the namespace `netns`, under the name `name` (which may be `eth%d`).

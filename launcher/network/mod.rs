@@ -16,6 +16,7 @@ mod netlink;
 mod stats;
 mod store;
 mod subnet;
+mod sysctls;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -42,6 +43,8 @@ pub struct Request {
     pub name: String,
     /// Subnet; its first host address becomes the bridge's.
     pub subnet: Subnet,
+    /// Largest packet, in bytes, if not the kernel's 1500; at least 1280.
+    pub mtu: Option<u32>,
 }
 
 /// A network, as `network list` shows it.
@@ -55,6 +58,9 @@ pub struct Network {
     pub bridge: String,
     /// The bridge's address, the containers' default route.
     pub gateway: Option<IpAddr>,
+    /// Largest packet, in bytes, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
     /// Whether it can be used.
     pub stage: Stage,
     /// Who is attached, by address.
@@ -76,7 +82,7 @@ pub struct Member {
 /// The name is malformed or taken; the subnet overlaps another network's, or an address or a route
 /// of the host (named in the text); an interface has the bridge's name; a call was refused.
 pub fn create(root: &Path, request: &Request) -> Result<Network> {
-    let Request { name, subnet } = request;
+    let Request { name, subnet, mtu } = request;
     check_name(name)?;
     let place = format!("network \"{name}\"");
     let mut host = Conversation::open().map_err(|failure| failure.at(&place))?;
@@ -90,7 +96,8 @@ pub fn create(root: &Path, request: &Request) -> Result<Network> {
         _ if store.exists(name) => return Err(store::half_made(name)),
         _ => {}
     }
-    let creating = Record { name: name.clone(), subnet: *subnet, stage: Stage::Creating };
+    let creating =
+        Record { name: name.clone(), subnet: *subnet, mtu: *mtu, stage: Stage::Creating };
     let ready = Record { stage: Stage::Ready, ..creating.clone() };
     let made = bridge::check_overlap(&store, &mut host, name, subnet)
         .and_then(|()| bridge::check_name_free(&store, &mut host, name))
@@ -189,6 +196,7 @@ fn describe(store: &Store, name: &str) -> Result<Network> {
         subnet,
         bridge: store.bridge(name).ifname,
         gateway: subnet.map(|subnet| subnet.gateway()),
+        mtu: record.as_ref().and_then(|record| record.mtu),
         stage: record.map_or(Stage::Damaged, |record| record.stage),
         containers: members.map(|l| Member { id: l.container, address: l.address }).collect(),
     })
@@ -207,6 +215,7 @@ mod tests {
             subnet: Some(subnet),
             bridge: format!("tce-{name}"),
             gateway: Some(subnet.gateway()),
+            mtu: None,
             stage,
             containers,
         };

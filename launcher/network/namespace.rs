@@ -53,12 +53,21 @@ pub fn create() -> Result<Namespace> {
 
 /// A conversation with the kernel inside `netns`; `place` says whose it is.
 pub fn enter(place: &str, netns: BorrowedFd<'_>) -> Result<Conversation> {
+    within(place, netns, || Conversation::open().map_err(|failure| failure.at(place)))
+}
+
+/// Run `work` inside `netns`; `place` says whose it is.
+pub fn within<T: Send>(
+    place: &str,
+    netns: BorrowedFd<'_>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
     elsewhere(place, || {
         namespace::enter(netns, libc::CLONE_NEWNET as u32).map_err(|e| match e.raw_os_error() {
             Some(libc::EINVAL) => Error::new(format!("{place}: is not a network namespace")),
             _ => Error::io(place, "setns", &e),
         })?;
-        Conversation::open().map_err(|failure| failure.at(place))
+        work()
     })
 }
 

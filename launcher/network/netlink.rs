@@ -14,6 +14,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::neighbour::NeighbourMessage;
 use netlink_packet_route::route::RouteMessage;
 use netlink_sys::Socket;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -39,6 +40,8 @@ pub enum Body {
     Address(AddressMessage),
     /// `RTM_*ROUTE`.
     Route(RouteMessage),
+    /// `RTM_*NEIGH`.
+    Neighbour(NeighbourMessage),
 }
 
 /// One request.
@@ -64,6 +67,7 @@ impl NetlinkSerializable for &Request {
             Body::Link(m) => m.buffer_len(),
             Body::Address(m) => m.buffer_len(),
             Body::Route(m) => m.buffer_len(),
+            Body::Neighbour(m) => m.buffer_len(),
         }
     }
 
@@ -72,6 +76,7 @@ impl NetlinkSerializable for &Request {
             Body::Link(m) => m.emit(buffer),
             Body::Address(m) => m.emit(buffer),
             Body::Route(m) => m.emit(buffer),
+            Body::Neighbour(m) => m.emit(buffer),
         }
     }
 }

@@ -45,6 +45,9 @@ pub struct Record {
     pub name: String,
     /// Subnet.
     pub subnet: Subnet,
+    /// Largest packet, in bytes, if one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
     /// Stage.
     pub stage: Stage,
 }

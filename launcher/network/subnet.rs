@@ -90,6 +90,12 @@ impl Subnet {
         }
     }
 
+    /// Whether it is wider than any block of private addresses (10.0.0.0/8, fc00::/7): a route to
+    /// it is for everything that has no other, such as 0.0.0.0/1 of a VPN or 2000::/3.
+    pub fn is_for_everything(&self) -> bool {
+        self.prefix < if self.base.is_ipv4() { 8 } else { 7 }
+    }
+
     /// Why a container cannot have `address`, if it cannot; who holds it is not known here.
     pub fn refusal(&self, address: IpAddr) -> Option<String> {
         if !self.contains(address) {

@@ -74,6 +74,28 @@ fn killed_at_any_call_create_leaves_what_delete_finds() {
     });
 }
 
+#[test]
+fn a_subnet_in_a_wider_route_is_a_warning() {
+    isolated(&[Need::Program("ip")], |_| {
+        let case = Case::new();
+        case.tiny_ce(create("web")).ok();
+        run(&["ip", "route", "add", "10.0.0.0/8", "via", "10.0.0.9"]);
+        let words = ["network", "create", "b", "--subnet", "10.7.0.0/16", "--mtu", "1400"];
+        let done = case.tiny_ce(words);
+        assert_eq!(done.ok(), "b\n");
+        let warning = "tiny-ce: warning: network \"b\": subnet 10.7.0.0/16 is part of the host's \
+                       route to 10.0.0.0/8 through tce-web";
+        assert!(done.stderr.starts_with(warning), "{done}");
+        assert_eq!(done.stderr.lines().count(), 1, "{done}");
+        assert!(case.tiny_ce(["network", "list", "-f", "json"]).ok().contains("\"mtu\": 1400"));
+        let words = ["network", "create", "c", "--subnet", "10.8.0.0/16", "--mtu", "1279"];
+        assert!(case.tiny_ce(words).fails().contains("an integer from 1280 to 65535"));
+        case.tiny_ce(["network", "rm", "b"]).ok();
+        case.tiny_ce(["network", "rm", "web"]).ok();
+        assert_eq!(interfaces(), ["lo"]);
+    });
+}
+
 fn create(name: &str) -> [&str; 5] {
     ["network", "create", name, "--subnet", "10.0.0.0/24"]
 }

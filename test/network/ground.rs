@@ -139,16 +139,30 @@ fn said(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn net(attachment: &Attachment) -> String {
+/// The option of nsenter(1) for a container's network namespace.
+pub fn net(attachment: &Attachment) -> String {
     format!("--net={}", attachment.netns.display())
 }
 
 /// Eleven pings from a container, as the seed's report has them; none may be lost.
 #[track_caller]
 pub fn ping(from: &Attachment, to: IpAddr) {
-    let probe = probe().to_str().expect("UTF-8");
-    let seen = run(&["nsenter", &net(from), probe, "ping", &to.to_string(), "11"]);
+    let seen = pings(from, to);
     assert!(seen.contains("ping.received: 11\n"), "{from:?} to {to}: {seen}");
+}
+
+/// As [`ping`], of which the first few may be lost: a port that has just been put on a bridge takes
+/// a moment.
+#[track_caller]
+pub fn reach(from: &Attachment, to: IpAddr) {
+    let all = |_| pings(from, to).contains("ping.received: 11\n");
+    assert!((0..10).any(all), "{from:?} to {to}");
+}
+
+#[track_caller]
+fn pings(from: &Attachment, to: IpAddr) -> String {
+    let probe = probe().to_str().expect("UTF-8");
+    run(&["nsenter", &net(from), probe, "ping", &to.to_string(), "11"])
 }
 
 /// A program that must succeed; its standard output.
@@ -162,7 +176,7 @@ pub fn run(words: &[&str]) -> String {
 
 /// A request to create a network.
 pub fn request(name: &str, subnet: &str) -> Request {
-    Request { name: name.into(), subnet: Subnet::parse(subnet).expect("a subnet") }
+    Request { name: name.into(), subnet: Subnet::parse(subnet).expect("a subnet"), mtu: None }
 }
 
 /// Create a network.

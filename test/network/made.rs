@@ -232,16 +232,69 @@ fn subnets_that_the_host_has_routes_to() {
             let error = network::create(ground.root(), &request("b", subnet)).unwrap_err();
             assert!(error.to_string().contains(why), "{subnet}: {error}");
         };
-        run(&["ip", "route", "add", "unreachable", "172.16.0.0/12"]);
-        refused("172.20.0.0/16", "overlaps the host's route to 172.16.0.0/12");
-        run(&["ip", "route", "add", "192.168.0.0/16", "via", "10.0.0.9"]);
-        let why = "overlaps the host's route to 192.168.0.0/16 through tce-web";
-        refused("192.168.7.0/24", why);
-        // A default route takes nobody's subnet.
-        run(&["ip", "route", "add", "default", "via", "10.0.0.9"]);
-        create("b", "10.1.0.0/24");
-        remove("b", everybody);
+        let had = |subnet: &str| {
+            create("b", subnet);
+            remove("b", everybody);
+        };
+        run(&["ip", "route", "add", "unreachable", "172.20.0.0/16"]);
+        refused("172.20.0.0/16", "overlaps the host's route to 172.20.0.0/16");
+        run(&["ip", "route", "add", "192.168.7.0/24", "via", "10.0.0.9"]);
+        let why = "overlaps the host's route to 192.168.7.0/24 through tce-web";
+        refused("192.168.0.0/16", why);
+        // Part of a wider route: the longer prefix counts.
+        run(&["ip", "route", "add", "10.0.0.0/8", "via", "10.0.0.9"]);
+        for subnet in ["172.20.7.0/24", "192.168.7.128/25", "10.7.0.0/16"] {
+            had(subnet);
+        }
+        // What leads everything away takes nobody's subnet: default routes, those of a VPN.
+        let via = ["via", "10.0.0.9"];
+        for route in ["default", "0.0.0.0/1", "128.0.0.0/1", "160.0.0.0/5"] {
+            run(&[&["ip", "route", "add", route][..], &via].concat());
+        }
+        had("192.0.2.0/24");
+        had("172.16.0.0/24");
         remove("web", everybody);
+        nothing_left();
+    });
+}
+
+#[test]
+fn subnets_of_ipv6_that_the_host_has_routes_to() {
+    isolated(&[Need::Program("ip"), Need::File("/proc/sys/net/ipv6")], |ground| {
+        create("web", "fd00:ce::/64");
+        for route in ["::/1", "8000::/1", "2000::/3", "fd00:1::/32"] {
+            run(&["ip", "-6", "route", "add", route, "via", "fd00:ce::9"]);
+        }
+        for subnet in ["2001:db8::/64", "fd00:2::/64", "fd00:1:2::/64"] {
+            create("b", subnet);
+            remove("b", everybody);
+        }
+        let error = network::create(ground.root(), &request("b", "fd00::/16")).unwrap_err();
+        assert!(error.to_string().contains("overlaps fd00:ce::/64 of network"), "{error}");
+        remove("web", everybody);
+        nothing_left();
+    });
+}
+
+#[test]
+fn the_mtu_is_that_of_all_interfaces() {
+    isolated(IP, |ground| {
+        let asked = network::Request { mtu: Some(1400), ..request("web", "10.0.0.0/24") };
+        network::create(ground.root(), &asked).expect("a network");
+        assert_eq!(only().mtu, Some(1400));
+        let (a, b) = (attach("web", "a"), attach("web", "b"));
+        run(&["ip", "link", "set", "tce-web", "mtu", "9000"]);
+        let c = attach("web", "c");
+        let has = |words: &[&str]| {
+            let shown = run(&[&["ip"], words].concat());
+            assert!(shown.contains(" mtu 1400 "), "{words:?}: {shown}");
+        };
+        for interface in ["tce-web", &a.host_interface, &c.host_interface] {
+            has(&["link", "show", "dev", interface]);
+        }
+        has(&["-n", "b", "link", "show", "dev", "eth0"]);
+        ping(&a, b.address);
+        remove("web", nobody);
         nothing_left();
     });
 }

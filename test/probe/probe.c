@@ -81,6 +81,7 @@ static const struct {
     { "interfaces", 0, net_interfaces, "" },
     { "ping", 2, net_ping, "ADDRESS COUNT: ICMP, 10 ms apart" },
     { "udp-echo", 1, net_udp_echo, "PORT: answer until killed" },
+    { "send-frame", 2, net_send_frame, "INTERFACE HEX: one Ethernet frame, as it is" },
     { "udp-send", 3, net_udp_send, "ADDRESS PORT COUNT" },
     { "kill-at", 2, trace_kill_at, "N PROGRAM [ARGUMENT]...: just before its Nth system call" },
     { "kill-after-getppid", 2, trace_kill_after_getppid, "N PROGRAM [ARGUMENT]...: from there on" },

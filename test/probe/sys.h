@@ -91,7 +91,7 @@ command_fn act_cat, act_write, act_append, act_open, act_stat, act_list, act_rea
     act_await, act_ignore, act_echo, act_say, act_fork, act_kill, act_crash, act_exit, act_exec,
     act_notify, act_spin;
 /* net.c: whom it reaches */
-command_fn net_interfaces, net_ping, net_udp_echo, net_udp_send;
+command_fn net_interfaces, net_ping, net_udp_echo, net_udp_send, net_send_frame;
 /* trace.c: what becomes of a program that is killed */
 command_fn trace_kill_at, trace_kill_after_getppid, trace_signal_at;
 /* fault.c: what becomes of it, and of its child, by a fault at one call of theirs */
