@@ -137,7 +137,10 @@ pub fn target<'a>(
         plan.step(open);
         return Ok(into);
     }
-    plan.step_unless(Unless::ENOENT, open);
+    // A `..` takes a file away as it does what is missing: for runc it is nothing but text.
+    let up = components(to.path).contains(&"..");
+    let missing = if up { Unless::ENOENT.or(Unless::ENOTDIR) } else { Unless::ENOENT };
+    plan.step_unless(missing, open);
     make(plan, root, &parts, wanted, links, into)?;
     Ok(into)
 }

@@ -138,11 +138,15 @@ fn made(view: &View, path: &Path, rootfs: &Path) -> Option<Found> {
         Err(_) if path.symlink_metadata().is_err() => real(path)?.strip_prefix(rootfs).ok()?.into(),
         Err(_) => return None,
     };
-    let part = |part: Component<'_>| match part {
-        Component::Normal(name) => name.to_str().map(str::to_owned),
-        _ => None,
-    };
-    let place: Vec<String> = inside.components().map(part).collect::<Option<_>>()?;
+    let mut place = Vec::new();
+    for part in inside.components() {
+        match part {
+            Component::Normal(name) => place.push(name.to_str()?.to_owned()),
+            // Links are the host's here, where they may lead out of the rootfs.
+            Component::ParentDir if view.is_directory(&place) => drop(place.pop()?),
+            _ => return None,
+        }
+    }
     view.made(&place)
 }
 

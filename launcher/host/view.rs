@@ -117,6 +117,12 @@ impl View {
         Found::Missing
     }
 
+    /// Whether a directory stands at a place.
+    pub fn is_directory(&self, place: &[String]) -> bool {
+        let found = self.made(place).unwrap_or_else(|| self.look(place));
+        matches!(found, Found::Directory(_))
+    }
+
     /// What the mounts make stand at a place: `None` if none of them has to do with it.
     pub fn made(&self, place: &[String]) -> Option<Found> {
         let mounts = self.layers.get(1..).unwrap_or_default();
@@ -150,4 +156,51 @@ fn found(directory: &Path, rest: &[String]) -> Option<Found> {
         }
         _ => Found::File,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    fn place(view: &View, path: &str) -> Option<String> {
+        view.lead(path, true).map(|parts| parts.join("/"))
+    }
+
+    #[test]
+    fn paths_lead_through_what_is_mounted() {
+        let dir = std::env::temp_dir().join(format!("tiny-ce-view-{}", std::process::id()));
+        let (root, volume) = (dir.join("root"), dir.join("volume"));
+        fs::create_dir_all(root.join("a/b")).expect("a directory");
+        fs::create_dir_all(&volume).expect("a directory");
+        symlink("../../out", root.join("a/up")).expect("a link");
+        symlink("self/x", root.join("self")).expect("a link");
+        symlink("/there", volume.join("away")).expect("a link");
+        let wide = "x/".repeat(2000);
+        symlink(&wide, root.join("wide")).expect("a link");
+        let mut view = View::new(&root);
+        assert_eq!(place(&view, "/a/./up/c").as_deref(), Some("out/c"));
+        assert_eq!(view.lead("/a/up", false), Some(vec!["a".to_owned(), "up".to_owned()]));
+        assert_eq!(place(&view, "../no/../a/b/../..").as_deref(), Some(""));
+        // In a circle, or all too long.
+        assert_eq!(place(&view, "/self"), None);
+        assert_eq!(place(&view, "/wide/../").map(|path| path.len()), Some(2 * 1999 - 1));
+        assert_eq!(place(&view, &format!("/wide/{}", "y/".repeat(3000))), None);
+        // A mount covers links, and brings some.
+        assert_eq!(view.made(&["a".to_owned()]), None);
+        view.mount(vec!["a".to_owned()], Content::Directory(volume));
+        assert_eq!(place(&view, "/a/up/c").as_deref(), Some("a/up/c"));
+        assert_eq!(place(&view, "/a/away/c").as_deref(), Some("there/c"));
+        view.mount(vec!["a".to_owned(), "l".to_owned()], Content::Link("away".to_owned()));
+        assert_eq!(place(&view, "/a/l").as_deref(), Some("there"));
+        view.mount(vec!["new".to_owned(), "fs".to_owned()], Content::New(Some(0o700)));
+        let named =
+            |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
+        assert_eq!(view.made(&named(&["new"])), Some(Found::Directory(Some(0o755))));
+        assert_eq!(view.made(&named(&["new", "fs"])), Some(Found::Directory(Some(0o700))));
+        assert_eq!(view.made(&named(&["new", "fs", "x"])), Some(Found::Missing));
+        assert_eq!(view.made(&named(&["else"])), None);
+        fs::remove_dir_all(&dir).expect("the directory");
+    }
 }

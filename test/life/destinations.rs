@@ -187,11 +187,13 @@ fn relative_destinations_and_parents_are_taken_from_the_root() {
     let (mut bundle, dir, file) = ground(&case);
     link(&bundle, "link", "there/deep");
     fs::create_dir_all(bundle.rootfs().join("there/deep")).expect("a directory");
+    bundle.file("etc/passwd", "");
     for (destination, place) in [
         ("relative/dir", "/relative/dir"),
         ("../../up", "/up"),
         ("/a/../b/./c", "/b/c"),
         ("/link/../beside", "/there/beside"),
+        ("/etc/passwd/../by", "/etc/by"),
     ] {
         bundle.bind(&dir, destination, &["bind"]).probe(&format!("mounts then cat {place}/f"));
         let done = case.run(&bundle);
@@ -276,7 +278,7 @@ fn earlier_mounts_make_sources() {
         bundle.bind(&inside("tmpfs"), "/of-tmpfs", &["rbind"]);
         bundle.bind(&inside("bound/dir/f"), "/of-file", &["bind"]);
         bundle.bind(&inside("bound"), "/of-parent", &["rbind"]);
-        bundle.bind("rootfs/tmpfs", "/of-relative", &["bind"]);
+        bundle.bind("rootfs/bound/../tmpfs", "/of-relative", &["bind"]);
         bundle.bind(&format!("{}/rootfs/bound/dir", alias.display()), "/of-alias", &["bind"]);
         // Covered, it is not what the host sees there.
         bundle.file("tmp/covered", "not seen");
