@@ -138,10 +138,10 @@ pub fn of_answer(call: &str) -> Option<&'static str> {
 pub fn document() -> String {
     let mut text = String::from(
         "# Errors\n\n\
-         An error is one line: what was to be done; the field of config.json, the option or the\n\
-         path; the system call; and the errno by its name and in words. What is indented below it\n\
-         is the step of the plan, and what to do. The exit status is 1; that of `exec` is 255, unless\n\
-         its options are wrong.\n\n\
+         An error is one line: what was to be done; the field of config.json, the option or\n\
+         the path; the system call; and the errno by its name and in words. What is indented\n\
+         below it is the step of the plan, and what to do. The exit status is 1; that of `exec`\n\
+         is 255, unless its options are wrong.\n\n\
          ```\n\
          tiny-ce: cannot create \"web\": mounts[0] \"/proc\": fsmount(2): EPERM (Operation not \
          permitted)\n  step 15 of 366: fsmount(into=fd4, fs=fd3, flags=FSMOUNT_CLOEXEC, attr=0)\n  \

@@ -169,7 +169,7 @@ impl EmbeddedOptions {
             pids: self.pids.map(|it| if it.0 == 0 { -1 } else { it.0 }),
             hostname: self.hostname.clone().filter(|it| !it.is_empty()).unwrap_or(default.hostname),
             env: variables(&self.env_file, &self.env)?,
-            cwd: self.cwd.clone().unwrap_or(default.cwd),
+            cwd: self.cwd.clone().filter(|it| !it.is_empty()).unwrap_or(default.cwd),
             user,
             rootfs,
             volumes,

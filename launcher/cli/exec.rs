@@ -203,7 +203,8 @@ impl Changes {
         let word = |word: &OsString| utf8("command", word.clone());
         process.args = command.iter().map(word).collect::<Result<_>>()?;
         process.terminal = self.tty;
-        process.cwd = self.cwd.clone().unwrap_or(process.cwd);
+        // As with runc, an empty word is none.
+        process.cwd = self.cwd.clone().filter(|it| !it.is_empty()).unwrap_or(process.cwd);
         process.no_new_privileges |= self.no_new_privs;
         process.selinux_label = self.label.clone().or(process.selinux_label);
         process.apparmor_profile = self.apparmor.clone().or(process.apparmor_profile);

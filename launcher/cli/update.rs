@@ -16,6 +16,7 @@ use crate::{Error, Result};
 
 type Count = Number<0, { i64::MAX }>;
 type Signed = Number<-1, { i64::MAX }>;
+type Quota = Number<{ i64::MIN }, { i64::MAX }>;
 
 options! {
     /// Limits, each by an option.
@@ -32,8 +33,8 @@ options! {
         "--kernel-memory-tcp BYTES" kernel_tcp: Option<Bytes>,
         /// Relative weight of its processor time, 2 to 262144.
         "--cpu-share WEIGHT" shares: Option<Number<0, 262_144>>,
-        /// Processor time per period; -1: unlimited.
-        "--cpu-quota MICROSECONDS" quota: Option<Signed>,
+        /// Processor time per period; 0 and less: unlimited.
+        "--cpu-quota MICROSECONDS" quota: Option<Quota>,
         /// Length of a period.
         "--cpu-period MICROSECONDS" period: Option<Count>,
         /// Processor time beyond the quota that can be saved up.
@@ -158,8 +159,9 @@ impl Limits {
         over(&mut cpu.idle, self.idle.map(|it| it.0));
         over(&mut cpu.realtime_runtime, self.rt_runtime.map(|it| it.0));
         over(&mut cpu.realtime_period, count(self.rt_period));
-        over(&mut cpu.cpus, self.cpus.clone());
-        over(&mut cpu.mems, self.mems.clone());
+        // As with runc, an empty word is none.
+        over(&mut cpu.cpus, self.cpus.clone().filter(|it| !it.is_empty()));
+        over(&mut cpu.mems, self.mems.clone().filter(|it| !it.is_empty()));
         if to.cpu == Some(Default::default()) {
             to.cpu = None;
         }

@@ -141,7 +141,7 @@ impl Joining<'_> {
         })?;
         let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
         let program = launch::init_program(&self.directory)?;
-        let mut tasks = cgroup.join_files()?.into_iter();
+        let mut tasks = cgroup.join_files().map_err(|e| self.asked(e))?.into_iter();
         let mut opened: Vec<OwnedFd> = vec![theirs.into()];
         for preload in &plan.preloads {
             opened.push(match preload {
@@ -155,7 +155,7 @@ impl Joining<'_> {
         let (argv, envp) = vectors::vectors(Some(&self.process), &passwd)?;
         let request = Clone {
             flags: 0,
-            cgroup: cgroup.clone_fd()?,
+            cgroup: cgroup.clone_fd().map_err(|e| self.asked(e))?,
             program: program.as_fd(),
             argv: &argv,
             envp: &envp,
@@ -230,22 +230,31 @@ impl Joining<'_> {
         Going { directory, spec, record, plan, pid, status: self.status }
     }
 
+    /// An error about a cgroup, which is not the container's own if another one was asked for.
+    fn asked(&self, e: Error) -> Error {
+        match self.options.cgroups.join(" ") {
+            asked if asked.is_empty() => e,
+            asked => e.within(format_args!("--cgroup {asked}")),
+        }
+    }
+
     /// The container's groups; those that its init has moved to if it has; those below, if asked.
     fn cgroup(&self) -> Result<Cgroup> {
         let mut cgroup = match self.record.cgroup.is_none() {
             true => Cgroup::default(),
             false => self.record.cgroup.joined_by(self.init.pid, &cgroup::probe()?)?,
         };
-        for wanted in &self.options.cgroups {
+        for wanted in self.options.cgroups.iter().filter(|wanted| !wanted.is_empty()) {
+            let named = |e: Error| e.within(format_args!("--cgroup {wanted:?}"));
             let (controllers, path) = match wanted.split_once(':') {
                 Some((controllers, path)) => (Some(controllers), path),
                 None => (None, wanted.as_str()),
             };
             match controllers {
-                None => cgroup = cgroup.below(None, path)?,
+                None => cgroup = cgroup.below(None, path).map_err(named)?,
                 Some(names) => {
                     for name in names.split(',') {
-                        cgroup = cgroup.below(Some(name), path)?;
+                        cgroup = cgroup.below(Some(name), path).map_err(named)?;
                     }
                 }
             }

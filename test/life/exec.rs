@@ -227,6 +227,20 @@ fn users_are_what_was_typed() {
 const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nme:x:77:78::/srv:/bin/sh\n7:x:5:5::/:\n";
 const GROUP: &str = "root:x:0:\nmine:x:78:\nwheel:x:10:you,me\ndisk:x:6:me\n";
 
+/// runc's: an empty word is none.
+#[test]
+fn what_is_empty_is_not_given() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/cwd", "/tmp");
+    let container = running(&case, &mut bundle);
+    let empty = ["--cwd=", "--cgroup=", "--apparmor=", "--process-label="];
+    assert_eq!(exec(&case, &container, &empty, "cwd").value("cwd"), "/tmp");
+    let done = exec(&case, &container, &["--cgroup", "nope"], "cwd");
+    assert!(done.ends(255).stderr.contains(": --cgroup nope: /sys/fs/cgroup/"), "{done}");
+    container.tiny_ce("update", ["--cpuset-cpus=", "--cpu-quota=-2"]).ok();
+}
+
 /// docker exec and podman exec have it; the files are read below the container's root.
 #[test]
 fn a_user_s_name_is_the_containers() {
