@@ -26,4 +26,4 @@ pub mod systemd;
 
 pub use error::{Error, Result};
 #[doc(hidden)]
-pub use sys::memory::Pieces;
+pub use sys::memory::Arena;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static MEMORY: tiny_ce::Pieces = tiny_ce::Pieces;
+static MEMORY: tiny_ce::Arena = tiny_ce::Arena::new();
 
 fn main() -> ExitCode {
     tiny_ce::cli::main(std::env::args_os()).into()

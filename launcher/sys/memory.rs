@@ -1,16 +1,24 @@
-//! Memory of a program that lives for milliseconds: taken in large pieces, given back by exiting.
+//! Memory of the command line: the first MiB is never given back, what comes after it is.
 //!
 //! The C library returns each freed page to the kernel and faults it in again; page faults are what
-//! a start costs. Only the command line uses this, not the library. Commands that stay (`run`,
-//! `exec`, `events`) allocate a little per event; the last allocation, and so a growing buffer, is
-//! given back.
+//! a start costs. A command that ends in milliseconds needs less than [`ARENA_BYTES`], which it
+//! takes block after block and gives back by exiting. A command that stays (`run`, `exec`, `events`,
+//! `wait`) gets the rest from the C library, so that it stays as large as it is. Only the command
+//! line uses this, not the library.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::cell::{Cell, UnsafeCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// From one piece after the other; larger requests go to the C library.
-pub struct Pieces;
+/// Small blocks from one piece of the arena after the other, as long as there are pieces; all
+/// others from the C library.
+pub struct Arena {
+    bytes: UnsafeCell<[u8; ARENA_BYTES]>,
+    /// How much has been handed out, in whole pieces.
+    taken: AtomicUsize,
+}
 
+const ARENA_BYTES: usize = 1 << 20;
 const PIECE_BYTES: usize = 128 << 10;
 const LARGEST: usize = 16 << 10;
 
@@ -19,64 +27,89 @@ thread_local! {
     static FREE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
-// SAFETY: every block is carved out of a piece that the C library gave and never gets back; no two
-// blocks overlap, since the first free address only grows, but for the block that was carved last.
-unsafe impl GlobalAlloc for Pieces {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() > LARGEST || layout.align() > 16 {
-            // SAFETY: the caller's own promise.
-            return unsafe { System.alloc(layout) };
-        }
+// SAFETY: each piece belongs to one thread, and `taken` is atomic.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// All of it is free: pages that the kernel has not been asked for yet.
+    #[expect(clippy::new_without_default, reason = "for a static")]
+    pub const fn new() -> Arena {
+        Arena { bytes: UnsafeCell::new([0; ARENA_BYTES]), taken: AtomicUsize::new(0) }
+    }
+
+    fn first(&self) -> usize {
+        self.bytes.get() as usize
+    }
+
+    fn has(&self, block: *mut u8) -> bool {
+        (block as usize).wrapping_sub(self.first()) < ARENA_BYTES
+    }
+
+    /// The next piece: its first address and its end.
+    fn piece(&self) -> Option<(usize, usize)> {
+        // Not beyond the end, however often it is asked for.
+        let take = |taken| (taken < ARENA_BYTES).then_some(taken + PIECE_BYTES);
+        let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
+        let first = self.first() + taken;
+        Some((first, first + PIECE_BYTES))
+    }
+
+    /// A block from this thread's piece, or from the next one.
+    fn carve(&self, layout: Layout) -> Option<*mut u8> {
         FREE.with(|free| {
-            let (first, end) = free.get();
-            let at = first.next_multiple_of(layout.align());
-            if first != 0 && at + layout.size() <= end {
-                free.set((at + layout.size(), end));
-                return at as *mut u8;
-            }
-            let Ok(piece) = Layout::from_size_align(PIECE_BYTES, 16) else {
-                return std::ptr::null_mut();
+            let within = |(first, end): (usize, usize)| {
+                let at = first.next_multiple_of(layout.align());
+                (first != 0 && at + layout.size() <= end).then_some((at, end))
             };
-            // SAFETY: the layout is not empty.
-            let begin = unsafe { System.alloc(piece) };
-            if !begin.is_null() {
-                let at = begin as usize;
-                free.set((at + layout.size(), at + PIECE_BYTES));
-            }
-            begin
+            let (at, end) = within(free.get()).or_else(|| within(self.piece()?))?;
+            free.set((at + layout.size(), end));
+            Some(at as *mut u8)
         })
     }
 
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if layout.size() > LARGEST || layout.align() > 16 {
-            // SAFETY: it came from there.
-            return unsafe { System.dealloc(block, layout) };
-        }
+    /// Make the block that was carved last `size` long, if it is that one and there is room.
+    fn resize(&self, block: *mut u8, layout: Layout, size: usize) -> bool {
         FREE.with(|free| {
             let (first, end) = free.get();
-            if block as usize + layout.size() == first {
-                free.set((block as usize, end));
-            }
-        });
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let last = FREE.with(|free| {
-            let (first, end) = free.get();
             let at = block as usize;
-            let fits = layout.size() <= LARGEST && size <= LARGEST && layout.align() <= 16;
-            let last = fits && at + layout.size() == first && at + size <= end;
+            let last = at + layout.size() == first && at + size <= end;
             if last {
                 free.set((at + size, end));
             }
             last
-        });
-        if last {
-            return block;
+        })
+    }
+}
+
+// SAFETY: every block is carved out of a piece of the arena, which belongs to this thread, or is the
+// C library's; an address tells which. No two blocks overlap, since the first free address only
+// grows, but for the block that was carved last.
+unsafe impl GlobalAlloc for Arena {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let small = layout.size() <= LARGEST && layout.align() <= 16;
+        match small.then(|| self.carve(layout)).flatten() {
+            Some(block) => block,
+            // SAFETY: the caller's own promise.
+            None => unsafe { System.alloc(layout) },
         }
-        if layout.size() > LARGEST && size > LARGEST {
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if self.has(block) {
+            self.resize(block, layout, 0);
+        } else {
+            // SAFETY: it came from there.
+            unsafe { System.dealloc(block, layout) }
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if !self.has(block) {
             // SAFETY: it came from there, and stays there.
             return unsafe { System.realloc(block, layout, size) };
+        }
+        if size <= LARGEST && self.resize(block, layout, size) {
+            return block;
         }
         // SAFETY: the alignment is that of a layout that exists, and the caller promises the size.
         let to = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };

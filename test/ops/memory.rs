@@ -1,0 +1,95 @@
+//! What lives long stays as large as it is: `events`, and `run` and `exec` in the foreground.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use tiny_ce_test::{Case, Running};
+
+use crate::limits::pausing;
+use crate::until;
+
+/// How much more may be in memory after many events, in KiB: what the C library keeps for itself.
+/// A sample of `events` took 33 KiB for ever, and a signal to `run` a quarter of one.
+const SLACK_KIB: u64 = 512;
+
+/// A field of /proc/PID/status.
+fn status(pid: u32, field: &str) -> String {
+    let path = format!("/proc/{pid}/status");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("{path}: no {field}")).trim().to_owned()
+}
+
+fn resident_kib(pid: u32) -> u64 {
+    let text = status(pid, "VmRSS");
+    text.trim_end_matches(" kB").parse().expect("kB")
+}
+
+fn full() -> bool {
+    std::env::var_os("TINY_CE_FULL").is_some_and(|value| value == "1")
+}
+
+#[track_caller]
+fn stays(what: &str, events: u32, before: u64, after: u64) {
+    assert!(after <= before + SLACK_KIB, "{what}: {before} KiB, and after {events} {after} KiB");
+}
+
+#[test]
+fn events_stays_as_large_as_it_is() {
+    let Some(case) = Case::root(&[]) else { return };
+    let container = pausing(&case);
+    let mut command = case.command(["events", "--interval", "1us", container.id()]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("tiny-ce");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut samples = |count: u32| {
+        for _ in 0..count {
+            let mut line = Vec::new();
+            lines.read_until(b'\n', &mut line).expect("a line");
+            assert!(line.starts_with(b"{\"type\":\"stats\""), "{}", String::from_utf8_lossy(&line));
+        }
+    };
+    // More than what is never given back.
+    samples(200);
+    let before = resident_kib(child.id());
+    let many = if full() { 100_000 } else { 1_000 };
+    samples(many);
+    stays("events", many, before, resident_kib(child.id()));
+    container.kill("KILL");
+    lines.read_to_end(&mut Vec::new()).expect("the rest");
+    assert!(child.wait().expect("its end").success());
+}
+
+/// Send many signals, each of which is an event of its own, and wait until all are read.
+fn signals(case: &Case, pid: u32, count: u32) {
+    let line = format!("i=0; while [ $i -lt {count} ]; do kill -40 {pid}; i=$((i+1)); done");
+    case.program(["sh", "-c", &line]).ok();
+    until("all signals read", || status(pid, "ShdPnd").trim_matches('0').is_empty());
+}
+
+#[track_caller]
+fn forwards_and_stays(case: &Case, what: &str, running: &Running) {
+    // More than what is never given back.
+    signals(case, running.pid(), 10_000);
+    let before = resident_kib(running.pid());
+    signals(case, running.pid(), 100_000);
+    stays(what, 100_000, before, resident_kib(running.pid()));
+}
+
+#[test]
+fn run_and_exec_stay_as_large_as_they_are() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    // What is the first of its pid namespace does not end by a signal that it does not handle.
+    bundle.probe("pause");
+    let mut run = case.run_beside(&bundle);
+    run.line("ready:");
+    forwards_and_stays(&case, "run", &run);
+    let id = std::fs::read_dir(case.state()).expect("state").flatten().next().expect("it");
+    let id = id.file_name().into_string().expect("UTF-8");
+    let mut exec = case.spawn(["exec", &id, "/probe", "ignore", "40", "then", "pause"]);
+    exec.line("ready:");
+    forwards_and_stays(&case, "exec", &exec);
+    case.tiny_ce(["kill", &id, "KILL"]).ok();
+    run.done().ends(137);
+    exec.done().ends(137);
+}
