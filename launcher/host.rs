@@ -25,6 +25,8 @@ pub struct Host {
     pub egid: u32,
     /// The launcher is in a user namespace that is not the machine's: nobody there makes nodes.
     pub user_namespace: bool,
+    /// No cgroup limits the container's devices: only nodes that are bound may work.
+    pub nodev: bool,
     /// setgroups(2) is denied in the user namespace that the launcher is in or that is joined.
     pub groups_denied: bool,
     /// The launcher's root is the first mount of all, an initramfs: nothing can be pivoted over it.

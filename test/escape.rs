@@ -13,5 +13,7 @@ mod images;
 mod labels;
 #[path = "escape/mounts.rs"]
 mod mounts;
+#[path = "escape/nodes.rs"]
+mod nodes;
 #[path = "escape/victim.rs"]
 mod victim;

@@ -1,8 +1,8 @@
 //! `/dev`: the default nodes and links, and `linux.devices`.
 //!
 //! `/dev` is opened once, refusing links; everything is made below that descriptor. In a user
-//! namespace, where nodes cannot be made, they are binds of the host's, verified to be what they
-//! are named (CVE-2025-31133).
+//! namespace, where nodes cannot be made, and where no cgroup limits devices and every mount is
+//! `nodev`, they are binds of the host's, verified to be what they are named (CVE-2025-31133).
 
 use tiny_ce_init::flags::{AtFlags, Device, Kind, Mode, OpenFlags};
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
@@ -130,9 +130,10 @@ impl Node<'_> {
                 (slot, Some(slot))
             }
         };
-        let user = context.host.user_namespace
+        let bind = context.host.user_namespace
+            || context.host.nodev
             || super::namespace(context.spec, NamespaceKind::User).is_some();
-        let bound = user && self.kind as u32 != Kind::S_IFIFO as u32;
+        let bound = bind && self.kind as u32 != Kind::S_IFIFO as u32;
         if bound {
             self.bind(plan, at, &name, number)?;
         } else {

@@ -257,9 +257,19 @@ fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
     }
     let path = c_string(&request.host.rootfs)?;
     let tree = mounts::clone(plan, &request.host.rootfs, true, false)?;
+    mounts::set(plan, tree, nodev(request), Propagation(0), true);
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     plan.step(Op::MoveMountAt { from: tree, at: Slot::CWD, path: &path, flags });
     Ok(tree)
+}
+
+/// Nodes of the image do not work where no cgroup limits devices.
+fn nodev(request: &Request<'_>) -> options::Attrs {
+    let set = match request.host.nodev {
+        true => MountAttrs::MOUNT_ATTR_NODEV,
+        false => MountAttrs(0),
+    };
+    options::Attrs { set, ..options::Attrs::default() }
 }
 
 /// An initramfs cannot be pivoted away from, since its mount has no parent (pivot_root(2)). A clone
@@ -302,7 +312,7 @@ fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<
         data.push("userxattr");
     }
     let data = options::Options::of(data);
-    let tree = mounts::make(plan, "overlay", Some("tiny-ce"), &data, MountAttrs(0))?;
+    let tree = mounts::make(plan, "overlay", Some("tiny-ce"), &data, nodev(request).set)?;
     let into = plan.slot()?;
     let how = root::path_only(OpenFlags::O_DIRECTORY, root::BELOW);
     plan.step(Op::Openat2 { into, at: upper, path: c"root", how });

@@ -12,6 +12,7 @@ use super::directory::Directory;
 use super::foreground::Signals;
 use super::join;
 use super::launch;
+use super::nodev;
 use super::prepare::{self, filter};
 use super::record::{Identity, Record, Status};
 use super::start::{Going, config};
@@ -77,6 +78,7 @@ fn go(
     // Without a word about it, the kernel shall like it as much as the container's own.
     process.oom_score_adj =
         process.oom_score_adj.or(spec.process.as_ref().and_then(|own| own.oom_score_adj));
+    nodev::judge_exec(&spec, &record.cgroup, &mut process);
     activation::listen(&mut process.env, &options.listen);
     prepare::judge_process(&process)?;
     crate::host::security_of(&process)?;

@@ -24,6 +24,7 @@ mod maps;
 mod matching;
 mod merge;
 mod mounts;
+mod nodev;
 mod notify;
 mod outside;
 mod pause;

@@ -12,7 +12,7 @@ use tiny_ce_init::flags::Report;
 use super::channel::{self, Said};
 use super::directory::Directory;
 use super::record::{Identity, Record};
-use super::{copy_up, join, launch, start, trees};
+use super::{copy_up, join, launch, nodev, start, trees};
 use crate::cgroup;
 use crate::compile::live::{self, Request};
 use crate::compile::mounts::place;
@@ -104,7 +104,12 @@ impl Joined {
         if !init.alive() {
             return Err(stopped());
         }
-        let spec = asked(start::config(&directory)?, mounts)?;
+        let spec = start::config(&directory)?;
+        let nodev = nodev::holds(&spec, &record.cgroup);
+        let mut spec = asked(spec, mounts)?;
+        if nodev {
+            nodev::mounts(&mut spec);
+        }
         let bundle = PathBuf::from(&record.bundle);
         let mut host = host::probe(&spec, &bundle, &record.cgroup, &cgroup::probe()?)?;
         // The launcher opens them all: what the container has mounted is not seen from here.

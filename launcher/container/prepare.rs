@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::nodev;
 use super::scope::{self, CgroupDriver, Wanted};
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Setting};
 use crate::compile::activation::{self, Listen};
@@ -132,7 +133,8 @@ fn read_and_compile(
     let rootless = crate::sys::user::is_rootless();
     let (settings, mut devices) = resources(&spec, &hierarchies, rootless)?;
     if by == CgroupDriver::Disabled {
-        scope::without_cgroup(&settings, &mut devices)?;
+        scope::without_cgroup(&settings)?;
+        devices = Devices::Unrestricted;
     }
     if let Some(wanted) = &mut wanted {
         wanted.limit(&settings, &devices);
@@ -140,7 +142,9 @@ fn read_and_compile(
         // Nothing that was asked for is missing: "doctor" tells what does.
         cgroup.leave_out(&settings)?.into_iter().for_each(|text| log::debug(|| text));
     }
+    let nodev = nodev::judge(&mut spec, &cgroup);
     let mut host = host::probe(&spec, &bundle, &cgroup, &hierarchies)?;
+    host.nodev = nodev;
     if wanted.is_some() {
         // It is put there, and has nothing to join by itself.
         host.cgroup_joins = 0;

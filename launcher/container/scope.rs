@@ -80,19 +80,10 @@ impl Wanted {
 }
 
 /// What a config asks for that a container without a cgroup cannot have.
-pub fn without_cgroup(settings: &[Setting], devices: &mut Devices) -> Result<()> {
-    if let Some(first) = settings.first() {
-        let text =
-            format!("{}: --cgroup-manager disabled: there is no cgroup to limit", first.origin);
-        return Err(Error::new(text).hint("remove linux.resources, or choose another manager"));
-    }
-    if !matches!(std::mem::replace(devices, Devices::Unrestricted), Devices::Unrestricted) {
-        log::warning(
-            "linux.resources.devices: not in force with --cgroup-manager disabled; without \
-             CAP_MKNOD a container has only the devices it is given",
-        );
-    }
-    Ok(())
+pub fn without_cgroup(settings: &[Setting]) -> Result<()> {
+    let Some(first) = settings.first() else { return Ok(()) };
+    let text = format!("{}: --cgroup-manager disabled: there is no cgroup to limit", first.origin);
+    Err(Error::new(text).hint("remove linux.resources, or choose another manager"))
 }
 
 /// The groups before init is born, with their limits unless systemd has yet to make them.

@@ -2,9 +2,9 @@
 //!
 //! The C library returns each freed page to the kernel and faults it in again; page faults are what
 //! a start costs. A command that ends in milliseconds needs less than [`ARENA_BYTES`], which it
-//! takes block after block and gives back by exiting. A command that stays (`run`, `exec`, `events`,
-//! `wait`) gets the rest from the C library, so that it stays as large as it is. Only the command
-//! line uses this, not the library.
+//! takes block after block and gives back by exiting. A command that stays (`run`, `exec`,
+//! `events`, `wait`) gets the rest from the C library, so that it stays as large as it is. Only the
+//! command line uses this, not the library.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
@@ -81,7 +81,7 @@ impl Arena {
     }
 }
 
-// SAFETY: every block is carved out of a piece of the arena, which belongs to this thread, or is the
+// SAFETY: every block is carved out of a piece of the arena, which belongs to one thread, or is the
 // C library's; an address tells which. No two blocks overlap, since the first free address only
 // grows, but for the block that was carved last.
 unsafe impl GlobalAlloc for Arena {

@@ -1,0 +1,130 @@
+//! A container whose devices no cgroup limits: nodes work in it only where they are bound.
+//!
+//! Device rules are in force by the v1 devices controller or by a program on a v2 cgroup. Without
+//! either, whoever makes a node, or finds one in the image, opens any device of the host. So there
+//! is no CAP_MKNOD then, and every mount is `nodev`: the nodes of `/dev` are binds of the host's,
+//! each a mount of its own. What config.json asks for in so many words is left to it, with a
+//! warning.
+
+use crate::cgroup::Cgroup;
+use crate::compile;
+use crate::spec::{Capabilities, DeviceRule, DeviceRuleKind, NamespaceKind, Process, Spec};
+use crate::{log, sys};
+
+const MKNOD: &str = "CAP_MKNOD";
+
+/// File systems without device nodes of their own making; the nodes of devpts are its terminals.
+const HARMLESS: [&str; 7] =
+    ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "securityfs", "sysfs"];
+
+/// Whether nothing limits the devices of a container of root's. Who is not root opens only what
+/// file permissions let them.
+fn is_unlimited(cgroup: &Cgroup) -> bool {
+    cgroup.v1("devices").is_none() && cgroup.v2().is_none() && !sys::user::is_rootless()
+}
+
+/// Whether this container is one of those, and its configuration does not ask for all devices.
+pub fn holds(spec: &Spec, cgroup: &Cgroup) -> bool {
+    is_unlimited(cgroup) && asks_for_all(spec).is_none()
+}
+
+fn rules(spec: &Spec) -> &[DeviceRule] {
+    let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+    resources.map_or(&[], |resources| &resources.devices)
+}
+
+/// The field by which config.json asks for all devices: rules that allow all and deny none, as
+/// `--privileged` writes them, or, without any rules, the capability to make nodes.
+fn asks_for_all(spec: &Spec) -> Option<&'static str> {
+    let rules = rules(spec);
+    match rules.iter().rposition(is_whole) {
+        Some(at) => rules[at..].iter().all(|rule| rule.allow).then_some("linux.resources.devices"),
+        None => {
+            let named = spec.process.as_ref().is_some_and(has_mknod);
+            (rules.is_empty() && named).then_some("process.capabilities")
+        }
+    }
+}
+
+/// Whether a rule is about every device and every access.
+fn is_whole(rule: &DeviceRule) -> bool {
+    let any = |number: Option<i64>| number.is_none_or(|number| number == -1);
+    let access = rule.access.as_deref().unwrap_or("rwm");
+    rule.kind.is_none_or(|kind| kind == DeviceRuleKind::All)
+        && any(rule.major)
+        && any(rule.minor)
+        && "rwm".chars().all(|letter| access.contains(letter))
+}
+
+fn sets(capabilities: &mut Capabilities) -> [&mut Vec<String>; 5] {
+    let Capabilities { bounding, effective, inheritable, permitted, ambient } = capabilities;
+    [bounding, effective, inheritable, permitted, ambient]
+}
+
+fn has_mknod(process: &Process) -> bool {
+    let named = |set: &Vec<String>| set.iter().any(|name| name == MKNOD);
+    process.capabilities.clone().is_some_and(|mut all| sets(&mut all).iter().any(|set| named(set)))
+}
+
+/// Take from a container whose devices no cgroup limits what it could reach them with; whether
+/// there is anything to take. One warning says so, or says that it is left.
+pub fn judge(spec: &mut Spec, cgroup: &Cgroup) -> bool {
+    if !is_unlimited(cgroup) {
+        return false;
+    }
+    if let Some(field) = asks_for_all(spec) {
+        log::warning(&format!(
+            "{field}: no cgroup limits devices: the container can use every device of the host"
+        ));
+        return false;
+    }
+    if !rules(spec).is_empty() {
+        log::warning(
+            "linux.resources.devices: not in force without a cgroup: there is no CAP_MKNOD, and \
+             only nodes that are bound into the container work",
+        );
+    }
+    mounts(spec);
+    if let Some(process) = spec.process.as_mut().filter(|_| !in_user_namespace(&spec.linux)) {
+        without_mknod(process);
+    }
+    true
+}
+
+/// A node is not made in a user namespace, whatever the capabilities are there.
+fn in_user_namespace(linux: &Option<crate::spec::Linux>) -> bool {
+    linux.iter().flat_map(|linux| &linux.namespaces).any(|it| it.kind == NamespaceKind::User)
+}
+
+/// Every mount that may hold nodes is `nodev`, unless it says `dev` in so many words.
+pub fn mounts(spec: &mut Spec) {
+    for (index, mount) in spec.mounts.iter_mut().enumerate() {
+        let kind = mount.kind.as_deref().unwrap_or_default();
+        if !mount.is_bind() && HARMLESS.contains(&kind) {
+            continue;
+        }
+        if mount.options.iter().any(|word| word == "dev" || word == "rdev") {
+            let place = compile::mounts::origin(index, mount);
+            log::warning(&format!("{place}: dev, and no cgroup limits devices: its nodes work"));
+            continue;
+        }
+        mount.options.extend(["nodev".to_owned(), "rnodev".to_owned()]);
+    }
+}
+
+/// Take the capability from a process of such a container; whether it had it.
+pub fn without_mknod(process: &mut Process) -> bool {
+    let had = has_mknod(process);
+    if let Some(capabilities) = &mut process.capabilities {
+        sets(capabilities).into_iter().for_each(|set| set.retain(|name| name != MKNOD));
+    }
+    had
+}
+
+/// As [`without_mknod`], for a process of `exec`: told if it is asked for beyond the container's.
+pub fn judge_exec(spec: &Spec, cgroup: &Cgroup, process: &mut Process) {
+    let bounded = holds(spec, cgroup) && !in_user_namespace(&spec.linux);
+    if bounded && without_mknod(process) && !spec.process.as_ref().is_some_and(has_mknod) {
+        log::warning("CAP_MKNOD is left out: no cgroup limits the container's devices");
+    }
+}
