@@ -72,7 +72,7 @@ impl View {
         let owned = |path: &str| components(path).into_iter().rev().map(str::to_owned).collect();
         let mut left: Vec<String> = owned(path);
         let mut place: Vec<String> = Vec::new();
-        let (mut links, mut seen) = (0, 0);
+        let (mut links, mut seen, mut missing) = (0, 0, false);
         while let Some(part) = left.pop() {
             seen += 1;
             if seen > MOST_COMPONENTS {
@@ -80,13 +80,19 @@ impl View {
             }
             if part == ".." {
                 place.pop();
+                missing = false;
                 continue;
             }
             place.push(part);
             if left.is_empty() && !follow_last {
                 break;
             }
-            let Found::Link(target) = self.look(&place) else { continue };
+            if missing && !self.has_below(&place) {
+                continue;
+            }
+            let found = self.look(&place);
+            missing = found == Found::Missing;
+            let Found::Link(target) = found else { continue };
             links += 1;
             if links > MOST_LINKS {
                 return None;
@@ -117,6 +123,12 @@ impl View {
         Found::Missing
     }
 
+    /// Whether something is mounted at or below a place.
+    fn has_below(&self, place: &[String]) -> bool {
+        let mounts = self.layers.get(1..).unwrap_or_default();
+        mounts.iter().any(|layer| layer.place.starts_with(place))
+    }
+
     /// Whether a directory stands at a place.
     pub fn is_directory(&self, place: &[String]) -> bool {
         let found = self.made(place).unwrap_or_else(|| self.look(place));
@@ -126,7 +138,7 @@ impl View {
     /// What the mounts make stand at a place: `None` if none of them has to do with it.
     pub fn made(&self, place: &[String]) -> Option<Found> {
         let mounts = self.layers.get(1..).unwrap_or_default();
-        let under = mounts.iter().any(|layer| layer.place.starts_with(place));
+        let under = self.has_below(place);
         let over = mounts.iter().any(|layer| place.starts_with(&layer.place));
         match self.look(place) {
             // The parents of a mount's destination are made.
