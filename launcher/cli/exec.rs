@@ -11,7 +11,7 @@ use super::embedded::{User, utf8};
 use super::environment::{Variable, variables};
 use super::life::{NEVER_ALONE, status};
 use super::table::command;
-use super::value::{CommandLine, Id, Number, Switch, Value, expected};
+use super::value::{CommandLine, Id, Number, Switch, Value};
 use super::{Globals, read_document};
 use crate::container::{self, ExecOptions, Users};
 use crate::origin::Origins;
@@ -31,10 +31,7 @@ impl Value for Capability {
     fn parse(word: &OsStr) -> Result<Self> {
         let text = word.to_string_lossy().to_ascii_uppercase();
         let name = if text.starts_with("CAP_") { text } else { format!("CAP_{text}") };
-        match names::capability(&name) {
-            Some(_) => Ok(Capability(name)),
-            None => Err(expected(word, "a capability such as CAP_NET_ADMIN (capabilities(7))")),
-        }
+        Ok(Capability(name))
     }
 }
 
@@ -52,8 +49,8 @@ command! {
             "[COMMAND [ARGUMENT...]]" command: CommandLine,
         }
         options {
-            /// The whole process, as "process" is in config.json; in place of COMMAND; -: standard
-            /// input.
+            /// The whole process, as "process" is in config.json; -: standard input. What stands
+            /// beside it (COMMAND, --user, and so on) counts nothing.
             "-p, --process FILE" process: Option<PathBuf>,
             /// With the caller's standard input, which it always has.
             "-i, --interactive" interactive: Switch,
@@ -133,10 +130,8 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
     }
     let CommandLine(command) = it.command;
     let (file, changes) = (it.process, it.changes);
-    let extra = changes.given().or((!command.is_empty()).then_some("a command"));
-    if let (Some(_), Some(extra)) = (&file, extra) {
-        let text = format!("exec: {extra} cannot be given with --process: write it into that file");
-        return Err(Error::new(text));
+    if file.is_some() {
+        warn_of_what_the_file_says(&changes, &command);
     }
     if file.is_none() && command.is_empty() {
         let usage = Exec::COMMAND.usage();
@@ -153,9 +148,19 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
     done.map(status).map_err(|e| origins.apply(e))
 }
 
+/// What stands beside --process counts nothing, as with the peers: the file is the whole process.
+fn warn_of_what_the_file_says(changes: &Changes, command: &[OsString]) {
+    let command = (!command.is_empty()).then_some("the command");
+    let idle: Vec<&str> = changes.given().chain(command).collect();
+    if !idle.is_empty() {
+        let idle = idle.join(", ");
+        log::warning(&format!("exec: no effect beside --process, whose file has it all: {idle}"));
+    }
+}
+
 impl Changes {
-    /// The first option that was given, as typed, and has no place beside a file.
-    fn given(&self) -> Option<&'static str> {
+    /// The options that were given, as typed, and that a file says something about.
+    fn given(&self) -> impl Iterator<Item = &'static str> + use<> {
         let rows = [
             ("--cwd", self.cwd.is_some()),
             ("--env", !self.env.is_empty()),
@@ -167,7 +172,7 @@ impl Changes {
             ("--process-label", self.label.is_some()),
             ("--apparmor", self.apparmor.is_some()),
         ];
-        rows.iter().find(|(_, given)| *given).map(|(name, _)| *name)
+        rows.into_iter().filter(|(_, given)| *given).map(|(name, _)| name)
     }
 
     /// Which fields of a process are these options'.
@@ -238,6 +243,10 @@ impl Changes {
     /// Not inheritable (CVE-2022-29162), and ambient only if it is inheritable already.
     fn add_capabilities(&self, sets: &mut Capabilities) {
         for Capability(name) in &self.cap {
+            if names::capability(name).is_none() {
+                log::warning(&format!("exec: --cap {name:?}: no such capability; it is left out"));
+                continue;
+            }
             let mut all = vec![&mut sets.bounding, &mut sets.effective, &mut sets.permitted];
             if sets.inheritable.contains(name) {
                 all.push(&mut sets.ambient);

@@ -12,7 +12,7 @@ use super::{Globals, read_document};
 use crate::container::{self, Update};
 use crate::origin::Origins;
 use crate::spec::Resources;
-use crate::{Error, Result};
+use crate::{Result, log};
 
 type Count = Number<0, { i64::MAX }>;
 type Signed = Number<-1, { i64::MAX }>;
@@ -99,7 +99,8 @@ fn update(it: UpdateCommand, globals: &Globals) -> Result<u8> {
     update.mem_bw_schema = it.limits.mem_bw_schema;
     let rdt = update.l3_cache_schema.is_some() || update.mem_bw_schema.is_some();
     if it.resources.is_none() && !rdt && update.resources == before {
-        return Err(Error::new("update: no limit is named; name one, such as --memory 512m"));
+        // Engines call it so when nothing is left to be changed.
+        log::warning("update: no limit is named, nothing is changed; name one: --memory 512m");
     }
     container::update(&globals.state_root()?, &it.id.0, &update).map(|()| 0)
 }

@@ -31,6 +31,8 @@ pub enum Completes {
 pub trait Value: Sized {
     /// What a shell offers for it.
     const COMPLETES: Completes = Completes::Nothing;
+    /// Whether an option with an empty word is as good as none: `--pid-file ""`, as Go's flags are.
+    const EMPTY_IS_ABSENT: bool = false;
     /// Read the word; the error quotes it and says what would be right.
     fn parse(word: &OsStr) -> Result<Self>;
 }
@@ -85,7 +87,8 @@ impl<T: Value> Slot for Option<T> {
     const REPEATABLE: bool = false;
 
     fn fold(given: &[Option<&OsStr>]) -> Result<Self> {
-        given.last().copied().flatten().map(T::parse).transpose()
+        let word = given.last().copied().flatten();
+        word.filter(|word| !(T::EMPTY_IS_ABSENT && word.is_empty())).map(T::parse).transpose()
     }
 }
 
@@ -235,6 +238,7 @@ pub fn expected(word: &OsStr, wanted: &str) -> Error {
 
 impl Value for PathBuf {
     const COMPLETES: Completes = Completes::Files;
+    const EMPTY_IS_ABSENT: bool = true;
 
     fn parse(word: &OsStr) -> Result<Self> {
         match word.is_empty() {

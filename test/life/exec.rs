@@ -133,8 +133,31 @@ fn a_process_file_is_all_of_it() {
     assert_eq!((done.value("uid"), done.value("gid")), ("5 5 5", "6 6 6"));
     assert!(done.stdout.contains("\ngroups:\n"), "{done}");
     assert_eq!(done.value("cwd"), "/");
-    let done = case.tiny_ce(["exec", "--process", path, container.id(), "/probe"]);
-    assert!(done.fails().contains("--process"), "{done}");
+    // What stands beside it counts nothing, and is told.
+    let beside = ["exec", "--process", path, "--cwd", "/tmp", "--env", "A=1", container.id()];
+    let done = case.tiny_ce(beside.into_iter().chain(["/probe", "pid"]));
+    assert_eq!(done.value("cwd"), "/");
+    assert!(done.stderr.contains("has it all: --cwd, --env, the command\n"), "{done}");
+    assert_eq!(done.stderr.lines().count(), 1, "{done}");
+}
+
+#[test]
+fn what_says_nothing_is_as_good_as_absent() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let container = running(&case, &mut bundle);
+    let empty = ["--cwd", "", "--pid-file", "", "--console-socket", "", "--process", ""];
+    let done = exec(&case, &container, &empty, "cwd");
+    assert_eq!(done.value("cwd"), "/");
+    let done = exec(&case, &container, &["--cap", "CAP_NOPE", "--cap", "KILL"], "caps");
+    let bounding = u64::from_str_radix(done.value("cap.bounding"), 16).expect("hexadecimal");
+    assert_ne!(bounding & 1 << 5, 0, "{done}");
+    assert_eq!(done.stderr.matches("--cap \"CAP_NOPE\": no such capability").count(), 1, "{done}");
+    for words in [&["update"][..], &["update", "--cpuset-cpus", "", "--resources", ""]] {
+        let done = case.tiny_ce(words.iter().copied().chain([container.id()]));
+        done.ok();
+        assert!(done.stderr.contains("no limit is named"), "{done}");
+    }
 }
 
 #[test]
