@@ -325,6 +325,14 @@ fn validate_tells_all_that_is_wrong() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{dir}/good.json: valid\n"));
 
+    // A name that nobody knows has no effect; annotations are free.
+    let more = "{\"proces\": {\"args\": []}, \"annotations\": {\"proces\": \"x\"},";
+    scratch.file("odd.json", &text.replacen('{', more, 1));
+    let output = tiny_ce(&["validate", dir, "-f", "odd.json"]);
+    let warnings = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && warnings.lines().count() == 1, "{warnings}");
+    assert!(warnings.contains("proces: unknown, and ignored"), "{warnings}");
+
     let text = text.replace("\"cwd\": \"/\"", "\"cwd\": \"here\"").replace("1.3.0", "9.0.0");
     scratch.file("bad.json", &text);
     let output = tiny_ce(&["validate", dir, "-f", "bad.json"]);

@@ -14,6 +14,7 @@ use super::{Globals, print};
 use crate::spec::check::{Allow, check};
 use crate::spec::default::{default, rootless, to_json};
 use crate::spec::load::{load, place};
+use crate::spec::{Spec, json};
 use crate::{Error, Result, log, seccomp, sys};
 
 command! {
@@ -115,6 +116,8 @@ fn validate(it: Validate, _: &Globals) -> Result<u8> {
         Some(Err(violations)) => findings.violations.extend(violations),
         None => {}
     }
+    // Of no effect, and so perhaps mistyped: the container runs all the same.
+    findings.warnings.extend(json::unknown::<Spec>(&source));
     for warning in &findings.warnings {
         log::warning(&format!("{}: {}", path.display(), crate::spec::load::line(warning)));
     }

@@ -59,6 +59,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     plan.step(Op::Setsid {});
     let slave = terminal::open(plan, request.process, Place::Joined)?;
     super::personality(plan, request.spec);
+    super::memory_policy(plan, request.spec);
     let identity = Identity {
         process: request.process,
         groups_denied: request.groups_denied,

@@ -205,8 +205,8 @@ fn user_ids(plan: &mut Plan, identity: &Identity<'_>, user: &User) {
     plan.origin("process.user");
     plan.step(Op::Prctl { option: Prctl::PR_SET_KEEPCAPS, value: 1 });
     let mut groups: Vec<u32> = user.additional_gids.clone();
+    // As the kernel keeps them, which keeps one that is there twice twice.
     groups.sort_unstable();
-    groups.dedup();
     let bytes: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
     // Where it is denied nobody has other groups; who asks for some is to be told.
     let asks = user.additional_gids.iter().any(|gid| *gid != user.gid);

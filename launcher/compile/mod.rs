@@ -389,7 +389,10 @@ fn names(plan: &mut Plan, spec: &Spec) {
         plan.origin("hostname");
         plan.step(Op::Sethostname { name: hostname.as_bytes() });
     }
-    if let Some(domainname) = spec.domainname.as_ref().filter(|name| !name.is_empty()) {
+    // The parameter of that name is set already, and as runc has it is what counts.
+    let parameter = crate::spec::check::sysctl_value(spec, "kernel/domainname").is_some();
+    let domainname = spec.domainname.as_ref().filter(|name| !name.is_empty() && !parameter);
+    if let Some(domainname) = domainname {
         plan.origin("domainname");
         plan.step(Op::Setdomainname { name: domainname.as_bytes() });
     }
@@ -430,8 +433,8 @@ fn memory_policy(plan: &mut Plan, spec: &Spec) {
     let flags = policy.flags.iter().map(flag).fold(MemoryFlags(0), |all, flag| all | flag);
     let words = policy.nodes.as_deref().map(crate::spec::list::mask).unwrap_or_default();
     let nodes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    // The kernel reads one bit less than it is told.
-    let bits = if words.is_empty() { 0 } else { words.len() as u32 * 64 + 1 };
+    // The kernel reads one bit less than it is told, and of 0 makes the most that there is.
+    let bits = words.len() as u32 * 64 + 1;
     plan.step(Op::SetMempolicy { mode, flags, nodes: &nodes, bits });
 }
 

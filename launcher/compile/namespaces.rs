@@ -138,8 +138,10 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
     let user = index_of(NamespaceKind::User);
     if !staged(spec) {
         ORDER.iter().for_each(|kind| enter(plan, *kind, &|_| true));
-        return time(plan, spec);
+        let offsets = offsets(plan, spec)?;
+        return time(plan, spec, offsets);
     }
+    let offsets = offsets(plan, spec)?;
     // What belongs to the host's user namespace can be entered only from there.
     if user.is_some() {
         ORDER.iter().for_each(|kind| enter(plan, *kind, &ours));
@@ -165,7 +167,7 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
         .fold(CloneFlags(0), |flags, n| flags | flag(n.kind));
     plan.origin("linux.namespaces");
     plan.step(Op::Unshare { flags });
-    time(plan, spec)?;
+    time(plan, spec, offsets)?;
     if index_of(NamespaceKind::Pid).is_some() {
         plan.origin("linux.namespaces \"pid\"");
         fork(plan);
@@ -175,8 +177,24 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
     Ok(())
 }
 
+/// The offsets of a time namespace that is yet to be made, opened before a user namespace is
+/// entered, in which the files of this process in /proc belong to somebody else.
+fn offsets(plan: &mut Plan, spec: &Spec) -> Result<Option<Slot>> {
+    let new = namespace(spec, NamespaceKind::Time).is_some_and(|n| n.path.is_none());
+    if !new || spec.linux.as_ref().is_none_or(|linux| linux.time_offsets.is_empty()) {
+        return Ok(None);
+    }
+    plan.origin("linux.timeOffsets");
+    let into = plan.slot()?;
+    let flags = OpenFlags::O_WRONLY | OpenFlags::O_CLOEXEC;
+    let how = OpenHow { flags, mode: 0, resolve: super::root::HOST };
+    let path = c"/proc/self/timens_offsets";
+    plan.step(Op::Openat2 { into, at: Slot::CWD, path, how });
+    Ok(Some(into))
+}
+
 /// A time namespace of its own, and its offsets while nothing is in it.
-fn time(plan: &mut Plan, spec: &Spec) -> Result<()> {
+fn time(plan: &mut Plan, spec: &Spec, offsets: Option<Slot>) -> Result<()> {
     let Some(new) = namespace(spec, NamespaceKind::Time).filter(|n| n.path.is_none()) else {
         return Ok(());
     };
@@ -186,7 +204,12 @@ fn time(plan: &mut Plan, spec: &Spec) -> Result<()> {
         plan.origin(format!("linux.timeOffsets[{clock:?}]"));
         let (seconds, nanos) = (offset.secs.unwrap_or(0), offset.nanosecs.unwrap_or(0));
         let line = format!("{clock} {seconds} {nanos}\n");
-        super::write_file(plan, Slot::CWD, "/proc/self/timens_offsets", &line, super::root::HOST)?;
+        if let Some(fd) = offsets {
+            plan.step(Op::Write { fd, data: line.as_bytes() });
+        }
+    }
+    if let Some(fd) = offsets {
+        plan.close(fd);
     }
     // It was made for children; before Linux 6.3 execve(2) does not enter it either.
     plan.origin(format!("linux.namespaces {:?}", new.kind.word()));

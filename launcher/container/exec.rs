@@ -164,7 +164,7 @@ impl Joining<'_> {
             descriptors: &descriptors,
             die_with_parent: false,
         };
-        let child = scope::clone_into(&self.record, &cgroup, &request)?;
+        let child = scope::clone_into(&self.record, &cgroup, &self.process, &request)?;
         drop(opened);
         let mut joined = Joined { child, terminal: None };
         let class = self.record.resctrl.as_ref();

@@ -308,8 +308,9 @@ fn clone(
         descriptors: &descriptors,
         die_with_parent: false,
     };
-    let child = process::clone_exec(&request)
-        .map_err(|(call, e)| Error::io("linux.namespaces", call, &e))?;
+    let child = process::clone_exec(&request).map_err(|(call, e)| {
+        vectors::failed(spec.process.as_ref(), "linux.namespaces", call, &e)
+    })?;
     let pid = child.pid;
     undo.child = Some(child);
     // Before it makes others, and before anything is accounted to it.

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::origin::Origins;
 use crate::plan::Finished;
-use crate::spec::check::{Allow, check};
+use crate::spec::check::{Allow, check, own_mapping};
 use crate::spec::json::Violation;
 use crate::spec::{Namespace, NamespaceKind, Process, Spec, load};
 use crate::{log, seccomp};
@@ -127,6 +127,7 @@ fn read_and_compile(
     then: Then,
 ) -> Result<Prepared> {
     let (mut spec, config, bundle, ephemeral) = read(source, state)?;
+    own_ids(&mut spec);
     let hierarchies = cgroup::probe()?;
     let by = options.cgroup_driver;
     let (mut cgroup, mut wanted) = scope::locate(by, &spec, (id, state), &hierarchies)?;
@@ -177,6 +178,18 @@ fn read_and_compile(
     };
     let plan = compile::compile(&request)?;
     Ok(Prepared { spec, config, bundle, host, cgroup, wanted, settings, devices, plan, ephemeral })
+}
+
+/// A new user namespace without maps has the caller in it, as its root.
+fn own_ids(spec: &mut Spec) {
+    let new = crate::compile::namespaces::new_user(spec);
+    let Some(linux) = spec.linux.as_mut().filter(|_| new) else { return };
+    let own = [crate::sys::user::effective_uid(), crate::sys::user::effective_gid()];
+    for (map, id) in [&mut linux.uid_mappings, &mut linux.gid_mappings].into_iter().zip(own) {
+        if map.is_empty() {
+            map.push(own_mapping(id));
+        }
+    }
 }
 
 fn has_path(spec: &Spec) -> bool {

@@ -8,7 +8,7 @@ use super::launch::{self, Ready};
 use super::prepare::{Options, Source, prepare};
 use super::record::Record;
 use super::start::Going;
-use super::{delete, end};
+use super::{delete, end, start};
 use crate::cgroup::OomCount;
 use crate::compile::Then;
 use crate::error::Result;
@@ -49,6 +49,9 @@ pub fn run(
 fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions) -> Result<i32> {
     id::check(id)?;
     let prepared = prepare(id, &root.join(id), source, options, Then::Run)?;
+    if prepared.spec.process.is_none() {
+        return Err(start::nothing());
+    }
     console::check(prepared.terminal(), run.detach, options.console_socket.as_deref())?;
     let signals = match run.detach {
         true => None,

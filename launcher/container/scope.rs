@@ -11,7 +11,7 @@ use super::record::Record;
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Processes, Setting};
 use crate::error::{Error, Result};
 use crate::log;
-use crate::spec::Spec;
+use crate::spec::{Process, Spec};
 use crate::sys::process::{self, Child, Clone};
 use crate::systemd::properties::{self, Property};
 use crate::systemd::{Owner, Scope, Systemd, names};
@@ -163,8 +163,15 @@ pub fn update(record: &Record, settings: &[Setting]) -> Result<()> {
 
 /// A process of `exec`, born in the container's group. A user may not clone into it from a session
 /// that is not their manager's, but their systemd may move there what waits for its plan.
-pub fn clone_into(record: &Record, cgroup: &Cgroup, request: &Clone<'_>) -> Result<Child> {
-    let failed = |(call, e): (&'static str, std::io::Error)| Error::io("exec", call, &e);
+pub fn clone_into(
+    record: &Record,
+    cgroup: &Cgroup,
+    process: &Process,
+    request: &Clone<'_>,
+) -> Result<Child> {
+    let failed = |(call, e): (&'static str, std::io::Error)| {
+        super::vectors::failed(Some(process), "exec", call, &e)
+    };
     let (scope, refused) = match (process::clone_exec(request), &record.scope) {
         (Err(("clone3", e)), Some(scope)) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             (scope, e)

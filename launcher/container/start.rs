@@ -46,7 +46,7 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     }
     let spec = config(&directory)?;
     if spec.process.is_none() {
-        return Err(Error::new("process: the config has none, so there is nothing to start"));
+        return Err(nothing());
     }
     let notify = notify.filter(|_| directory.has(notify::DIRECTORY));
     let notify = notify.map(|to| Notify::bind(&directory, to)).transpose()?;
@@ -70,6 +70,11 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
         (Some(notify), Some(process)) => notify.until_ready(pid, &process),
         _ => Ok(()),
     }
+}
+
+/// A container without a program can be created alone.
+pub fn nothing() -> Error {
+    Error::new("process: the config has none, so there is nothing to start")
 }
 
 /// The configuration that the container was made from.

@@ -89,12 +89,39 @@ pub fn vectors(process: Option<&Process>, passwd: &Seen) -> Result<(Vec<CString>
         .filter(|entry| names.insert(entry.split('=').next().unwrap_or_default()))
         .collect();
     envp.reverse();
+    // An empty one is none, as runc has it.
+    envp.retain(|entry| *entry != "HOME=");
+    let has_home = envp.iter().any(|entry| entry.starts_with("HOME="));
     let mut envp = envp.into_iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>>>()?;
-    if !names.contains("HOME") {
+    if !has_home {
         let uid = process.user.as_ref().map_or(0, |user| user.uid);
         envp.push(c_string(&format!("HOME={}", home(uid, passwd)?))?);
     }
     Ok((argv, envp))
+}
+
+/// What to say where init could not be made with these vectors: `place` is to blame, unless one of
+/// its strings, or all of them, are too long for execve(2).
+pub fn failed(
+    process: Option<&Process>,
+    place: &str,
+    call: &'static str,
+    error: &std::io::Error,
+) -> Error {
+    /// Pages in the longest string, its NUL included: MAX_ARG_STRLEN of linux/binfmts.h.
+    const PAGES: usize = 32;
+    let Some(process) = process.filter(|_| error.raw_os_error() == Some(libc::E2BIG)) else {
+        return Error::io(place, call, error);
+    };
+    let most = PAGES * crate::sys::process::page_size() - 1;
+    for (field, strings) in [("process.args", &process.args), ("process.env", &process.env)] {
+        if let Some(index) = strings.iter().position(|text| text.len() > most) {
+            let place = format!("{field}[{index}]");
+            let hint = format!("it has {} bytes; at most {most}", strings[index].len());
+            return Error::io(place, call, error).hint(hint);
+        }
+    }
+    Error::io("process.args, process.env", call, error)
 }
 
 /// Home directory of a user; `/` if it is not there.

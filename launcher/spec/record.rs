@@ -5,10 +5,14 @@
 /// A record of config.json: one row per property gives the struct, its reading and its writing.
 ///
 /// `"key" field: type` is left out when written if it is what a missing one means;
-/// `"key" field: type = always` is written in any case.
+/// `"key" field: type = always` is written in any case; `"key" field: type => value` is that value
+/// if it is not there, where the type alone would have it required.
 macro_rules! record {
     ($(#[$doc:meta])* pub struct $name:ident {
-        $($(#[$fdoc:meta])* $key:literal $field:ident: $type:ty $(= $always:ident)?,)*
+        $(
+            $(#[$fdoc:meta])*
+            $key:literal $field:ident: $type:ty $(= $always:ident)? $(=> $value:literal)?,
+        )*
     }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +27,9 @@ macro_rules! record {
             ) -> Option<Self> {
                 let object = reader.object(node)?;
                 object.unknown(&[$($key),*], reader);
-                $(let $field = object.field::<$type>($key, reader);)*
+                $(let $field = $crate::spec::record::record!(
+                    @read object, $type, $key, reader $(, $value)?
+                );)*
                 Some($name { $($field: $field?,)* })
             }
         }
@@ -39,6 +45,12 @@ macro_rules! record {
         }
 
         impl $crate::spec::json::Blank for $name {}
+    };
+    (@read $object:ident, $type:ty, $key:literal, $reader:ident) => {
+        $object.field::<$type>($key, $reader)
+    };
+    (@read $object:ident, $type:ty, $key:literal, $reader:ident, $value:literal) => {
+        $object.field::<Option<$type>>($key, $reader).map(|given| given.unwrap_or($value))
     };
     (@written $value:expr) => { !$crate::spec::json::Blank::is_blank(&$value) };
     (@written $value:expr, always) => { true };

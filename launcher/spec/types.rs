@@ -115,9 +115,9 @@ record! {
     #[derive(Default)]
     pub struct User {
         /// User id in the container's user namespace.
-        "uid" uid: u32,
+        "uid" uid: u32 => 0,
         /// Group id in the container's user namespace.
-        "gid" gid: u32,
+        "gid" gid: u32 => 0,
         /// umask; 0022 if absent.
         "umask" umask: Option<u32>,
         /// Supplementary groups.

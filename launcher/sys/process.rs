@@ -440,3 +440,10 @@ fn fields(text: &str) -> Option<(u8, u64, Option<i32>)> {
     let start = fields.nth(18)?.parse().ok()?;
     Some((state, start, fields.nth(29).and_then(|status| status.parse().ok())))
 }
+
+/// Bytes of a page, sysconf(3).
+pub fn page_size() -> usize {
+    // SAFETY: no pointers.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(bytes).unwrap_or(4096)
+}

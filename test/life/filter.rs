@@ -126,7 +126,7 @@ fn capabilities_are_those_without_a_filter() {
             let without = case.run(&bundle);
             assert_eq!(with.ok(), without.ok(), "{kind:?} {sets}");
             let held = 1 << 21;
-            let effective = u64::from_str_radix(&with.value("cap.effective"), 16).expect("hex");
+            let effective = u64::from_str_radix(with.value("cap.effective"), 16).expect("hex");
             let asked = kind.user == 0 && sets["bounding"].to_string().contains("SYS_ADMIN");
             assert!(effective & held == 0 || asked, "{kind:?} {sets}: {effective:x}");
         }

@@ -182,3 +182,60 @@ fn time_goes_on_from_its_offsets() {
     assert!(clock("monotonic") >= 864_000, "{done}");
     assert!((clock("boottime") as f64 - 8_640_000.0 - uptime).abs() < 60.0, "{done}");
 }
+
+/// Whoever is root of the user namespace does not own this process's files in the host's /proc.
+#[test]
+fn time_goes_on_in_a_user_namespace_too() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    mapped(&mut bundle);
+    bundle.namespace("user", None).namespace("time", None);
+    bundle.set("/linux/timeOffsets", json!({"boottime": {"secs": 1_000_000}})).probe("clocks");
+    let seen: u64 = case.run(&bundle).value("clock.boottime").parse().expect("seconds");
+    assert!(seen > 1_000_000, "{seen}");
+}
+
+/// As crun maps it: the caller, who is root there.
+#[test]
+fn a_user_namespace_without_maps_has_the_caller() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.namespace("user", None);
+    // The group of terminals is none of its ids.
+    bundle.mount("/dev/pts")["options"] = json!(["nosuid", "noexec", "newinstance"]);
+    bundle.probe("ids then cat /proc/self/uid_map then cat /proc/self/gid_map");
+    let done = case.run(&bundle);
+    let maps: Vec<&str> =
+        done.ends(0).stdout.lines().filter(|line| line.starts_with(' ')).collect();
+    assert_eq!(maps.len(), 2, "{done}");
+    for map in maps {
+        assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", "0", "1"]);
+    }
+    assert!(done.stderr.contains("linux.uidMappings: missing"), "{done}");
+    // One of the two alone.
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    bundle.set("/linux/uidMappings", map);
+    assert_eq!(case.run(&bundle).value("gid"), "0 0 0");
+    // Nobody else is there.
+    bundle.remove("/linux/uidMappings").set("/process/user/uid", 1);
+    let done = case.run(&bundle);
+    assert!(done.fails().contains("process.user.uid: 1 is not mapped"), "{done}");
+}
+
+/// The same name twice, as parameter and as property.
+#[test]
+fn a_name_may_be_a_parameter_too() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let files = "cat /proc/sys/kernel/domainname then cat /proc/sys/kernel/hostname";
+    bundle.set("/hostname", "web").set("/domainname", "a.org").probe(files);
+    bundle.set("/linux/sysctl", json!({"kernel.domainname": "a.org", "kernel.hostname": "web"}));
+    assert_eq!(case.run(&bundle).ok(), "a.org\nweb\n");
+    // As runc has it: the parameter counts.
+    bundle.set("/linux/sysctl", json!({"kernel.domainname": "b.org"}));
+    let done = case.run(&bundle);
+    assert_eq!(done.ends(0).stdout, "b.org\nweb\n");
+    assert!(done.stderr.contains("linux.sysctl[\"kernel.domainname\"]"), "{done}");
+    bundle.set("/linux/sysctl", json!({"kernel.hostname": "other"}));
+    assert!(case.run(&bundle).fails().contains("conflicts with the property hostname"));
+}

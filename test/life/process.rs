@@ -54,7 +54,7 @@ fn its_user_and_groups_are_exactly_those() {
     let done = case.run(&bundle);
     assert_eq!(done.value("uid"), "7 7 7");
     assert_eq!(done.value("gid"), "8 8 8");
-    assert_eq!(done.value("groups"), "10 12");
+    assert_eq!(done.value("groups"), "10 12 12");
     // Not the caller's.
     bundle.set("/process/user", json!({"uid": 0, "gid": 0}));
     let done = crate::options::run_as(&case, &bundle, "groups 0 4242", &[]);
@@ -304,4 +304,118 @@ fn real_time_and_its_names_are_as_asked() {
     let done = case.run(&bundle);
     assert!(done.ok().starts_with("example.org\n"), "{done}");
     assert_eq!(done.value("hostname"), "web");
+}
+
+/// A policy of the kernel's own has no nodes, and holds for what is executed later, too.
+#[test]
+fn its_memory_policy_is_that_of_exec() {
+    let Some(case) = Case::root(&[]) else { return };
+    for (mode, number) in [("MPOL_DEFAULT", "0"), ("MPOL_LOCAL", "4"), ("MPOL_INTERLEAVE", "3")] {
+        let mut policy = json!({"mode": mode});
+        if number == "3" {
+            policy["nodes"] = json!("0");
+        }
+        let mut bundle = case.bundle();
+        bundle.set("/linux/memoryPolicy", policy).probe("mempolicy");
+        assert_eq!(case.run(&bundle).value("mempolicy.mode"), number, "{mode}");
+        bundle.probe("await 15");
+        let container = case.create(&bundle);
+        container.start();
+        let done = case.tiny_ce(["exec", container.id(), "/probe", "mempolicy"]);
+        assert_eq!(done.value("mempolicy.mode"), number, "exec, {mode}");
+    }
+}
+
+/// What is left out stands for zero, as in the Go programs that read config.json.
+#[test]
+fn ids_that_are_absent_are_zero() {
+    let Some(case) = Case::root(&[]) else { return };
+    for (user, seen) in [
+        (json!({"uid": 1000}), ("1000 1000 1000", "0 0 0")),
+        (json!({"gid": 7}), ("0 0 0", "7 7 7")),
+        (json!({}), ("0 0 0", "0 0 0")),
+    ] {
+        let mut bundle = case.bundle();
+        bundle.set("/process/user", user.clone()).probe("ids");
+        let done = case.run(&bundle);
+        assert_eq!((done.value("uid"), done.value("gid")), seen, "{user}");
+    }
+}
+
+/// Engines write an empty HOME where they know of none.
+#[test]
+fn an_empty_home_is_that_of_the_user() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/process/env", json!(["HOME="])).probe("env");
+    assert_eq!(case.run(&bundle).values("env"), ["HOME=/root"]);
+    bundle.set("/process/user/uid", 1000);
+    assert_eq!(case.run(&bundle).values("env"), ["HOME=/home/user"]);
+}
+
+/// What execve(2) leaves out of the sets is a warning; what the kernel refuses is an error.
+#[test]
+fn capabilities_that_lead_nowhere_are_left_out() {
+    let Some(case) = Case::root(&[]) else { return };
+    let sets = |more: Value| {
+        let mut sets = json!({"bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"],
+            "effective": ["CAP_KILL"], "inheritable": ["CAP_KILL"]});
+        let more = more.as_object().expect("sets").clone();
+        sets.as_object_mut().expect("sets").extend(more);
+        sets
+    };
+    for (more, warning) in [
+        (json!({"permitted": ["CAP_KILL", "CAP_CHOWN"]}), "permitted: not in bounding"),
+        (json!({"ambient": ["CAP_CHOWN"]}), ""),
+    ] {
+        let mut bundle = case.bundle();
+        bundle.set("/process/capabilities", sets(more.clone())).probe("caps");
+        let done = case.run(&bundle);
+        for set in ["bounding", "permitted", "effective", "inheritable"] {
+            let seen = done.ends(0).value(&format!("cap.{set}"));
+            assert_eq!(seen.to_uppercase(), bits(&[KILL]), "{more}: {set}");
+        }
+        assert_eq!(done.value("cap.ambient").to_uppercase(), bits(&[]), "{more}");
+        assert!(done.stderr.contains(warning), "{done}");
+    }
+    for more in [json!({"effective": ["CAP_CHOWN"]}), json!({"inheritable": ["CAP_CHOWN"]})] {
+        let mut bundle = case.bundle();
+        bundle.set("/process/capabilities", sets(more));
+        assert!(case.run(&bundle).fails().contains("CAP_CHOWN"));
+    }
+}
+
+/// The string that is too long is named, and no namespace.
+#[test]
+fn a_string_that_is_too_long_is_named() {
+    let Some(case) = Case::root(&[]) else { return };
+    const MOST: usize = 32 * 4096 - 1;
+    let mut bundle = case.bundle();
+    bundle.set("/process/args", json!(["/probe", "say", "x".repeat(MOST)]));
+    case.run(&bundle).ok();
+    bundle.set("/process/args", json!(["/probe", "say", "x".repeat(MOST + 1)]));
+    let done = case.run(&bundle);
+    assert!(done.fails().contains("process.args[2]: execveat(2): E2BIG"), "{done}");
+    assert!(done.stderr.contains("131072 bytes; at most 131071"), "{done}");
+    bundle.probe("await 15").push("/process/env", format!("A={}", "x".repeat(MOST)));
+    let done = case.run(&bundle);
+    assert!(done.fails().contains("process.env[") && done.stderr.contains("E2BIG"), "{done}");
+    bundle.set("/process/env", json!([]));
+    let container = case.create(&bundle);
+    container.start();
+    let long = "x".repeat(MOST / 2);
+    let env = format!("A={long}");
+    case.tiny_ce(["exec", "--env", &env, container.id(), "/probe", "say", &long]).ok();
+}
+
+/// There is nothing that `run` could run.
+#[test]
+fn without_a_process_run_says_what_start_says() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.remove("/process");
+    let words = "process: the config has none, so there is nothing to start";
+    assert!(case.run(&bundle).fails().contains(words));
+    let container = case.create(&bundle);
+    assert!(container.tiny_ce("start", []).fails().contains(words));
 }

@@ -18,7 +18,8 @@ use super::json::{Violation, quote};
 use super::{Hook, Hooks, Process, Resources, Root, Spec};
 
 pub use mounts::BELOW_PROC;
-pub use sysctl::file as sysctl_file;
+pub use namespaces::own as own_mapping;
+pub use sysctl::{file as sysctl_file, value as sysctl_value};
 
 /// Versions of the specification that are understood.
 pub const VERSIONS: &str = "1.0.0 to 1.3.x";

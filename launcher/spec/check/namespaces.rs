@@ -84,17 +84,16 @@ fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
             f.wrong_hint(field, text, add(NamespaceKind::User));
         }
         if namespace.is_some_and(|n| n.path.is_none()) && map.is_empty() {
-            let hint = "for the ids of root alone, as root: \
-                [{\"containerID\": 0, \"hostID\": 0, \"size\": 1}]";
-            f.wrong_hint(field, "missing; a new user namespace has no ids without it", hint);
+            f.warn(field, "missing; the caller is root of the new user namespace, and the only id");
         }
-        sound &= mappings(f, format_args!("{field}"), map) && !map.is_empty();
+        sound &= mappings(f, format_args!("{field}"), map);
     }
     let user = spec.process.as_ref().and_then(|process| process.user.as_ref());
     let (Some(Namespace { path: None, .. }), Some(user), true) = (namespace, user, sound) else {
         return;
     };
     let mut mapped = |field: String, id: u32, list: &str, map: &[IdMapping]| {
+        let map = if map.is_empty() { &[own(0)] } else { map };
         let inside = |m: &IdMapping| id >= m.container_id && id - m.container_id < m.size;
         if id != u32::MAX && !map.iter().any(inside) {
             f.wrong(field, format!("{id} is not mapped by {list}"));
@@ -105,6 +104,12 @@ fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
     for (index, gid) in user.additional_gids.iter().enumerate() {
         mapped(format!("process.user.additionalGids[{index}]"), *gid, maps[1].0, maps[1].1);
     }
+}
+
+/// What stands for the map of a new user namespace that has none, as crun has it: the caller alone,
+/// who is root there.
+pub fn own(caller: u32) -> IdMapping {
+    IdMapping { container_id: 0, host_id: caller, size: 1 }
 }
 
 /// What the kernel asks of an id map, user_namespaces(7), and whether it is so.

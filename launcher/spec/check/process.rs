@@ -77,7 +77,8 @@ fn user(f: &mut Findings, base: At<'_>, user: &User) {
     }
 }
 
-/// What capset(2) and prctl(2) would refuse with an EPERM that names nothing.
+/// What capset(2) would refuse with an EPERM that names nothing; and what it takes, and execve(2)
+/// leaves out.
 fn capabilities(f: &mut Findings, base: At<'_>, sets: &Capabilities) {
     let all: [(&str, &[String]); 5] = [
         ("bounding", &sets.bounding),
@@ -104,18 +105,21 @@ fn capabilities(f: &mut Findings, base: At<'_>, sets: &Capabilities) {
     };
     for (set, names, within, limit) in [
         ("effective", &sets.effective, "permitted", &sets.permitted),
-        ("permitted", &sets.permitted, "bounding", &sets.bounding),
         ("inheritable", &sets.inheritable, "bounding", &sets.bounding),
-        ("ambient", &sets.ambient, "permitted", &sets.permitted),
     ] {
         if let Some(names) = missing(names, limit) {
             f.wrong(format_args!("{base}.{set}"), format!("not in {within}: {names}"));
         }
     }
-    // A warning: the default that runc writes has such a set, and runs.
-    if let Some(names) = missing(&sets.ambient, &sets.inheritable) {
-        let text = format!("not in inheritable, and so not made ambient: {names}");
-        f.warn(format_args!("{base}.ambient"), text);
+    if let Some(names) = missing(&sets.permitted, &sets.bounding) {
+        let text = format!("not in bounding, and so not the program's: {names}");
+        f.warn(format_args!("{base}.permitted"), text);
+    }
+    for (within, limit) in [("permitted", &sets.permitted), ("inheritable", &sets.inheritable)] {
+        if let Some(names) = missing(&sets.ambient, limit) {
+            let text = format!("not in {within}, and so not made ambient: {names}");
+            f.warn(format_args!("{base}.ambient"), text);
+        }
     }
 }
 

@@ -36,6 +36,12 @@ pub fn file(name: &str) -> String {
     }
 }
 
+/// The value of the parameter with this file, if the config has one.
+pub fn value<'s>(spec: &'s Spec, path: &str) -> Option<&'s str> {
+    let all = spec.linux.as_ref()?.sysctl.iter();
+    all.into_iter().find(|(name, _)| file(name) == path).map(|(_, value)| value.as_str())
+}
+
 pub fn check(f: &mut Findings, spec: &Spec, linux: &Linux) {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for name in linux.sysctl.keys() {
@@ -45,7 +51,10 @@ pub fn check(f: &mut Findings, spec: &Spec, linux: &Linux) {
             f.wrong(field, "not the name of a kernel parameter");
             continue;
         }
-        match needed(&path, spec) {
+        if path == "kernel/domainname" {
+            domainname(f, &field, spec, &linux.sysctl[name]);
+        }
+        match needed(&path, &linux.sysctl[name], spec) {
             Ok(kind) if find(Some(linux), kind).is_none() => {
                 let text = format!("needs {}; it would change the host", a(kind));
                 f.wrong_hint(&field, text, add(kind));
@@ -59,16 +68,24 @@ pub fn check(f: &mut Findings, spec: &Spec, linux: &Linux) {
     }
 }
 
+/// The property and the parameter are one name.
+fn domainname(f: &mut Findings, field: &str, spec: &Spec, value: &str) {
+    if let Some(other) = spec.domainname.as_ref().filter(|name| *name != value) {
+        let text =
+            format!("{} is set, and not the property domainname, {}", quote(value), quote(other));
+        f.warn(field, text);
+    }
+}
+
 /// The namespace that a parameter belongs to, or why it cannot be set.
-fn needed(path: &str, spec: &Spec) -> Result<NamespaceKind, &'static str> {
+fn needed(path: &str, value: &str, spec: &Spec) -> Result<NamespaceKind, &'static str> {
     match path {
         _ if IPC.contains(&path) || path.starts_with("fs/mqueue/") => Ok(NamespaceKind::Ipc),
         _ if path.starts_with("net/") => Ok(NamespaceKind::Network),
         _ if path.starts_with("user/") => Ok(NamespaceKind::User),
+        // Both that and the property hostname say the same.
+        "kernel/hostname" if spec.hostname.as_deref() == Some(value) => Ok(NamespaceKind::Uts),
         "kernel/hostname" => Err("conflicts with the property hostname; use that"),
-        "kernel/domainname" if spec.domainname.is_some() => {
-            Err("conflicts with the property domainname, which is given too")
-        }
         "kernel/domainname" => Ok(NamespaceKind::Uts),
         _ => Err("not of a namespace: it would change the whole host"),
     }
