@@ -3,13 +3,13 @@
 //! Knows files and the lock, not what is in the files. `mkdir` decides who creates; `flock` on the
 //! directory itself decides who changes; a file is complete or not there, by rename.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::record::{CONFIG, INTENT, PLAN, SOCKET, STATE};
+use super::record::{CONFIG, HOSTS, INTENT, PLAN, SOCKET, STATE};
 use crate::error::{Error, Result};
 use crate::sys;
 
@@ -114,6 +114,14 @@ impl Directory {
         std::fs::rename(&temporary, &path).map_err(|e| Error::io(path.display(), "rename", &e))
     }
 
+    /// As [`Directory::put`], for every user of the container to read, whatever the umask.
+    pub fn put_for_all(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.put(name, bytes)?;
+        let path = self.path.join(name);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644))
+            .map_err(|e| Error::io(path.display(), "chmod", &e))
+    }
+
     /// Read a file of ours; `None` if there is none.
     pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.path.join(name);
@@ -160,7 +168,7 @@ impl Directory {
 
     /// The same where no descriptor is left to look into it with.
     fn remove_by_name(&self) -> std::io::Result<()> {
-        for name in [INTENT, STATE, CONFIG, PLAN, SOCKET] {
+        for name in [INTENT, STATE, CONFIG, PLAN, SOCKET, HOSTS] {
             let _ = std::fs::remove_file(self.path.join(name));
             let _ = std::fs::remove_file(self.path.join(format!(".{name}")));
         }

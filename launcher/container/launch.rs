@@ -219,6 +219,8 @@ pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &Options) -> Re
         let alive = |id: &str| undo.root.join(id).exists();
         undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
         undo.record.save(&undo.directory, record::INTENT)?;
+        let address = undo.record.network.as_ref().map(|attachment| attachment.address);
+        super::hosts::write(&undo.directory, &prepared.spec, address)?;
     }
     scope::before(undo, prepared)?;
     let rdt = prepared.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());

@@ -13,6 +13,7 @@ pub(crate) mod end;
 mod events;
 mod exec;
 mod foreground;
+mod hosts;
 mod images;
 mod interpreter;
 pub(crate) mod join;

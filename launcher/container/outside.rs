@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::notify;
-use super::record::Record;
+use super::record::{self, Record};
+use super::{hosts, notify};
 use crate::compile;
 use crate::compile::activation::NOTIFY_DIRECTORY;
 use crate::error::{Error, Result};
@@ -43,6 +43,9 @@ pub fn places(spec: &Spec) -> Vec<(&str, &str)> {
     let mut places: Vec<_> =
         binds.map(|it| (it.destination.as_str(), it.destination.as_str())).collect();
     places.push((NOTIFY_DIRECTORY, NOTIFY_DIRECTORY));
+    if places.iter().all(|(path, _)| *path != hosts::PLACE) {
+        places.push((hosts::PLACE, hosts::PLACE));
+    }
     if let Some(linux) = &spec.linux {
         // A masked file is a bind of the host's /dev/null.
         places.extend(linux.masked_paths.iter().map(|path| (path.as_str(), "/dev/null")));
@@ -163,6 +166,7 @@ pub fn sources(spec: &Spec, bundle: &Path, rootfs: &Path, state: &Path) -> Vec<S
         let source = match bind.and_then(|mount| mount.source.as_deref()) {
             Some(source) => bundle.join(source),
             None if name == NOTIFY_DIRECTORY => state.join(notify::DIRECTORY),
+            None if name == hosts::PLACE => state.join(record::HOSTS),
             None => name.into(),
         };
         let name = match path == name {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::hosts;
 use super::nodev;
 use super::scope::{self, CgroupDriver, Wanted};
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Setting};
@@ -153,6 +154,7 @@ fn read_and_compile(
     if let Some(request) = &options.network {
         // After the probe, which opens what is joined: this namespace is not there yet.
         join_network(&mut spec, &mut host, request, id)?;
+        hosts::bind(&mut spec, &mut host, state);
     }
     if options.notify_socket.is_some() {
         // After the probe, too: its directory is made with the container.

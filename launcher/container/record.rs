@@ -25,6 +25,8 @@ pub const CONFIG: &str = "config.json";
 pub const PLAN: &str = "plan";
 /// The socket on which init waits for `start`.
 pub const SOCKET: &str = "start.sock";
+/// The `/etc/hosts` of a container on a network whose image has none.
+pub const HOSTS: &str = "hosts";
 
 /// A process, named so that a re-used pid is not taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

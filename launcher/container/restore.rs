@@ -105,7 +105,7 @@ impl Restoring<'_, '_> {
         }
         let inherited = self.inherited()?;
         launch::places(self.undo, self.prepared, &self.restore.options)?;
-        notify::make_directory(&self.undo.directory)?;
+        self.make_sources()?;
         let [scratch, ground] = GROUND.map(|name| self.undo.directory.path().join(name));
         for path in [&scratch, &ground] {
             fs::create_dir(path).map_err(|e| Error::io(path.display(), "mkdir", &e))?;
@@ -236,6 +236,16 @@ impl Restoring<'_, '_> {
             join_ns: self.joined_namespaces()?,
             ..asked(restore, self.images.options(&restore.criu, LOG, annotation))
         })
+    }
+
+    /// What the state directory shows in the container, if it was there when the image was taken.
+    fn make_sources(&self) -> Result<()> {
+        notify::make_directory(&self.undo.directory)?;
+        match self.restore.options.network {
+            // Attaching has written it, with an address.
+            Some(_) => Ok(()),
+            None => super::hosts::write(&self.undo.directory, &self.prepared.spec, None),
+        }
     }
 
     /// How far CRIU is.

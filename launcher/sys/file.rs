@@ -90,6 +90,15 @@ pub fn read_in_root(root: &OwnedFd, path: &Path, most: u64) -> io::Result<Vec<u8
     Ok(bytes)
 }
 
+/// Whether nothing can be made on the file system of `fd`, fstatvfs(3).
+pub fn is_read_only(fd: &impl AsFd) -> io::Result<bool> {
+    let mut found = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the call fills the structure whole when it answers 0.
+    check(unsafe { libc::fstatvfs(fd.as_fd().as_raw_fd(), found.as_mut_ptr()) }.into())?;
+    // SAFETY: it has answered 0.
+    Ok(unsafe { found.assume_init() }.f_flag & libc::ST_RDONLY != 0)
+}
+
 /// fstat(2).
 pub fn stat(fd: &impl AsFd) -> io::Result<libc::stat> {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();

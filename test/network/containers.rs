@@ -96,6 +96,76 @@ fn a_subnet_in_a_wider_route_is_a_warning() {
     });
 }
 
+/// Where the image has no `/etc/hosts`, or an empty one, the container has one of its own.
+#[test]
+fn a_containers_own_name_and_localhost_are_known() {
+    isolated(&[], |_| {
+        let case = Case::new();
+        case.tiny_ce(create("web")).ok();
+        let own = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+                   10.0.0.2\tshop\n";
+        let sees = |bundle: &Bundle, network: bool| {
+            let mut command = match network {
+                true => attached(&case, "run", "web", bundle, &case.id()),
+                false => {
+                    let mut command = case.command(["run", "--bundle"]);
+                    command.arg(bundle.path()).arg(case.id());
+                    command
+                }
+            };
+            tiny_ce_test::run(&mut command, case.dir())
+        };
+        let fresh = || {
+            let mut bundle = case.bundle();
+            bundle.set("/hostname", "shop").probe("cat /etc/hosts then open /etc/hosts rw");
+            bundle.push("/process/env", "HOME=/");
+            bundle
+        };
+        // None in the image; an empty one; for any user.
+        let mut bundle = fresh();
+        bundle.set("/process/user/uid", 1000);
+        let done = sees(&bundle, true);
+        assert!(done.ok().starts_with(own), "{done}");
+        assert_eq!(done.value("open /etc/hosts"), "EACCES");
+        let bundle = fresh();
+        bundle.file("etc/hosts", "");
+        let done = sees(&bundle, true);
+        assert!(done.ok().starts_with(own), "{done}");
+        assert_eq!(done.value("open /etc/hosts"), "EROFS");
+        assert_eq!(fs::read(bundle.rootfs().join("etc/hosts")).expect("the file"), b"");
+        // The image's own, and the configuration's.
+        bundle.file("etc/hosts", "192.0.2.1\tmine\n");
+        assert!(sees(&bundle, true).ok().starts_with("192.0.2.1\tmine\n"));
+        let mut bundle = fresh();
+        let theirs = case.dir().join("theirs");
+        fs::write(&theirs, "192.0.2.2\ttheirs\n").expect("a file");
+        bundle.push(
+            "/mounts",
+            json!({"destination": "/etc/hosts", "type": "bind", "source": theirs,
+                   "options": ["bind"]}),
+        );
+        assert!(sees(&bundle, true).ok().starts_with("192.0.2.2\ttheirs\n"));
+        // A link is the image's affair; a file system on which nothing can be made stays usable;
+        // without a network nothing is added.
+        let mut bundle = fresh();
+        bundle.probe("cat /etc/hosts");
+        std::os::unix::fs::symlink("/nowhere", bundle.rootfs().join("etc/hosts")).expect("a link");
+        assert_eq!(sees(&bundle, true).value("cat /etc/hosts"), "ENOENT");
+        let mut bundle = fresh();
+        bundle.probe("cat /etc/hosts");
+        let rootfs = bundle.rootfs().to_str().expect("UTF-8").to_owned();
+        bundle.path();
+        run(&["mount", "--bind", &rootfs, &rootfs]);
+        run(&["mount", "-o", "remount,bind,ro", &rootfs]);
+        let done = sees(&bundle, true);
+        run(&["umount", &rootfs]);
+        assert_eq!(done.value("cat /etc/hosts"), "ENOENT", "{done}");
+        assert_eq!(sees(&bundle, false).value("cat /etc/hosts"), "ENOENT");
+        assert!(!bundle.rootfs().join("etc/hosts").exists());
+        case.tiny_ce(["network", "rm", "web"]).ok();
+    });
+}
+
 fn create(name: &str) -> [&str; 5] {
     ["network", "create", name, "--subnet", "10.0.0.0/24"]
 }

@@ -1,0 +1,88 @@
+//! The `/etc/hosts` of a container on a network whose image has none: its own name and `localhost`.
+//!
+//! Knows the file in the state directory and the mount that shows it; what the image or the
+//! configuration has at that place is left alone, as nobody else writes there either.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::directory::Directory;
+use super::record::HOSTS;
+use crate::error::Result;
+use crate::host::{Host, Source};
+use crate::spec::{Mount, NamespaceKind, Spec};
+use crate::sys::file;
+
+/// Where programs look.
+pub const PLACE: &str = "/etc/hosts";
+
+/// A mount that shows the file of the state directory `state`, if nothing else is to be seen there.
+///
+/// Read-only: what a container writes would take up the host's memory, where the state is.
+pub fn bind(spec: &mut Spec, host: &mut Host, state: &Path) {
+    let covered = |mount: &Mount| {
+        mount.destination != "/" && Path::new(PLACE).starts_with(&mount.destination)
+    };
+    if spec.mounts.iter().any(covered) || !is_wanted(spec, host) {
+        return;
+    }
+    let path = state.join(HOSTS).to_string_lossy().into_owned();
+    spec.mounts.push(Mount {
+        destination: PLACE.to_owned(),
+        source: Some(path.clone()),
+        options: ["bind", "ro", "nosuid", "nodev", "noexec"].map(str::to_owned).to_vec(),
+        ..Mount::default()
+    });
+    host.sources.push(Some(Source { path, directory: false, made: false, link: None }));
+    host.tmpfs_modes.push(None);
+}
+
+/// The rootfs has an empty file there, as images have it for engines, or can get one.
+fn is_wanted(spec: &Spec, host: &Host) -> bool {
+    let Ok(root) = file::open_path(Path::new(&host.rootfs)) else { return false };
+    let below = |path: &str| file::name_below(&root, Path::new(path));
+    match below("etc/hosts") {
+        Ok(found) => file::stat(&found)
+            .is_ok_and(|it| it.st_mode & libc::S_IFMT == libc::S_IFREG && it.st_size == 0),
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {
+            // In a user namespace it is the namespace's root who makes it, and that may fail.
+            let users = spec.linux.iter().flat_map(|linux| &linux.namespaces);
+            let mut users = users.filter(|it| it.kind == NamespaceKind::User);
+            users.next().is_none() && !file::is_read_only(&root).unwrap_or(true)
+        }
+        Err(_) => false,
+    }
+}
+
+/// Write the file: its name by `spec`, or the host's; its address, if it is on a network.
+pub fn write(directory: &Directory, spec: &Spec, address: Option<IpAddr>) -> Result<()> {
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = spec.hostname.as_deref().unwrap_or(own.trim());
+    directory.put_for_all(HOSTS, text(name, address).as_bytes())
+}
+
+fn text(name: &str, address: Option<IpAddr>) -> String {
+    let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
+    // A name with a blank, a line feed or a # would be several words, lines, or none.
+    let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    if !name.is_empty() && plain(name) {
+        let address = address.unwrap_or(IpAddr::from([127, 0, 1, 1]));
+        text += &format!("{address}\t{name}\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_be_something_else_are_left_out() {
+        let address = Some(IpAddr::from([10, 0, 0, 2]));
+        assert!(text("web", address).ends_with("ip6-loopback\n10.0.0.2\tweb\n"));
+        assert!(text("web", None).ends_with("ip6-loopback\n127.0.1.1\tweb\n"));
+        for name in ["", "a b", "a\n6.6.6.6 example.org", "#a", "\u{e4}"] {
+            assert!(text(name, address).ends_with("ip6-loopback\n"), "{name:?}");
+        }
+    }
+}
