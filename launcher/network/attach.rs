@@ -7,21 +7,25 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::messages::{self, Link};
 use super::names::{self, Request};
 use super::namespace::{self, Identity, Namespace};
-use super::netlink::{Conversation, Failure};
+use super::netlink::{Answer, Conversation, Failure};
 use super::store::{self, Lease, Lock, Record, Store};
 use super::subnet::Subnet;
 use super::sysctls::{self, Interface};
-use super::{bridge, interface};
+use super::{bridge, interface, siblings};
 use crate::error::{Error, Result};
 
 /// The interface's name inside every container.
 const INSIDE: &str = "eth0";
+
+/// How often a port is looked at, a millisecond apart.
+const CARRIER_TRIES: usize = 100;
 
 /// Whether the container of this id still has its state directory.
 pub type Alive<'a> = &'a dyn Fn(&str) -> bool;
@@ -234,6 +238,22 @@ fn connect(
         messages::new_default_route(eth0, attachment.gateway),
     ];
     inside.send(&configure).map_err(|failure| failure.at(of(INSIDE)))?;
+    siblings::introduce(store, inside, eth0, attachment)?;
+    await_carrier(host, &port.ifname).map_err(|failure| failure.at(&outside))
+}
+
+/// Wait until the kernel has noticed that both ends of a pair are up, which it does in a workqueue:
+/// before, the bridge forwards nothing, and the container's first packet would be lost.
+fn await_carrier(host: &mut Conversation, port: &str) -> Answer<()> {
+    for _ in 0..CARRIER_TRIES {
+        match interface::find(host, port)? {
+            Some(link) if link.flags & libc::IFF_RUNNING as u32 == 0 => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            _ => break,
+        }
+    }
+    // Later than this it comes up by itself: packets are lost until then, and nothing else.
     Ok(())
 }
 

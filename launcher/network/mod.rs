@@ -13,6 +13,7 @@ mod messages;
 mod names;
 mod namespace;
 mod netlink;
+mod siblings;
 mod stats;
 mod store;
 mod subnet;

@@ -51,6 +51,13 @@ pub fn create() -> Result<Namespace> {
     })
 }
 
+/// The namespace that a name stands for, if it is `identity`.
+pub fn open(path: &Path, identity: Identity) -> Option<File> {
+    let file = File::open(path).ok()?;
+    let found = file.metadata().ok()?;
+    (Identity { device: found.dev(), inode: found.ino() } == identity).then_some(file)
+}
+
 /// A conversation with the kernel inside `netns`; `place` says whose it is.
 pub fn enter(place: &str, netns: BorrowedFd<'_>) -> Result<Conversation> {
     within(place, netns, || Conversation::open().map_err(|failure| failure.at(place)))

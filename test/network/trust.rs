@@ -190,7 +190,8 @@ fn nobody_believes(attacker: &Attachment, sibling: &str, attacks: &[(&str, Vec<u
 fn nobody_on_an_ipv4_network_believes_a_container() {
     isolated(NEEDS, |_: &Ground| {
         create("web", "10.0.0.0/24");
-        let (a, b) = (attach("web", "a"), attach("web", "b"));
+        let (c, b, a) = (attach("web", "c"), attach("web", "b"), attach("web", "a"));
+        let third = v4(c.address);
         ping(&a, b.address);
         ping(&b, b.gateway);
         ping(&b, a.address);
@@ -224,6 +225,8 @@ fn nobody_on_an_ipv4_network_believes_a_container() {
                 ("to a sibling", frame(mac_b, mac_a, ARP, &arp(2, gateway, ROGUE, victim))),
                 ("asking a sibling", frame(mac_b, mac_a, ARP, &arp(1, gateway, ROGUE, victim))),
                 ("to the host", frame(mac_host, mac_a, ARP, &arp(2, victim, ROGUE, gateway))),
+                ("a third one's", frame(mac_b, mac_a, ARP, &arp(2, third, ROGUE, victim))),
+                ("asking as a third", frame(mac_b, mac_a, ARP, &arp(1, third, ROGUE, victim))),
                 ("asking the host", frame(mac_host, mac_a, ARP, &arp(1, victim, ROGUE, gateway))),
                 ("a neighbour", to_all(IPV6, &advertisement(ours, nodes, theirs, ROGUE))),
             ],
@@ -237,7 +240,7 @@ fn nobody_on_an_ipv4_network_believes_a_container() {
 fn nobody_on_an_ipv6_network_believes_a_container() {
     isolated(NEEDS, |_: &Ground| {
         create("six", "fd00:ce::/64");
-        let (a, b) = (attach("six", "a"), attach("six", "b"));
+        let (b, c, a) = (attach("six", "b"), attach("six", "c"), attach("six", "a"));
         let inside = |name| mac_of(Some(name), "eth0");
         let (mac_a, mac_b, mac_host) = (inside("a"), inside("b"), mac_of(None, "tce-six"));
         let (victim, gateway) = (v6(b.address), v6(a.gateway));
@@ -262,6 +265,7 @@ fn nobody_on_an_ipv6_network_believes_a_container() {
                 ("the gateway's, to all", to_all(&says(nodes, gateway))),
                 ("a sibling's, to all", to_all(&says(nodes, victim))),
                 ("the gateway's", frame(mac_b, mac_a, IPV6, &says(victim, gateway))),
+                ("a third one's", frame(mac_b, mac_a, IPV6, &says(victim, v6(c.address)))),
                 ("a sibling's", frame(mac_host, mac_a, IPV6, &says(gateway, victim))),
             ],
         );
