@@ -10,9 +10,9 @@ use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::mounts::{clone_fd_op, make};
 use super::options::Options;
-use super::root::{Links, components, path_only};
+use super::root::{Links, lexical, path_only, relative};
 use crate::error::Result;
-use crate::plan::{EMPTY, Plan, c_string};
+use crate::plan::{EMPTY, Plan};
 
 const MISSING: Unless = Unless::ENOENT;
 
@@ -25,11 +25,6 @@ fn present(plan: &mut Plan, slot: Slot, op: Op<'_>) {
     plan.push(Step { guard: Guard::Present(slot), unless: Unless::NOTHING, op });
 }
 
-fn relative(path: &str) -> Result<std::ffi::CString> {
-    let parts = components(path);
-    if parts.is_empty() { Ok(c".".to_owned()) } else { c_string(&parts.join("/")) }
-}
-
 const READONLY: MountAttr = MountAttr {
     attr_set: MountAttrs::MOUNT_ATTR_RDONLY,
     attr_clr: MountAttrs(0),
@@ -39,8 +34,12 @@ const READONLY: MountAttr = MountAttr {
 
 /// Put a read-only clone of each path over itself.
 pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()> {
-    for (index, path) in paths.iter().enumerate() {
+    for (index, path) in paths.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
         plan.origin(format!("linux.readonlyPaths[{index}] {path:?}"));
+        if lexical(path).is_empty() {
+            set_readonly(plan, root);
+            continue;
+        }
         let (there, tree) = (plan.slot()?, plan.slot()?);
         let relative = relative(path)?;
         let how = path_only(OpenFlags(0), Links::Follow.resolve());
@@ -83,7 +82,7 @@ pub fn masked_paths(
     let empty = make(plan, "tmpfs", Some("tmpfs"), &options, MountAttrs::MOUNT_ATTR_RDONLY)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     plan.step(Op::MoveMountAt { from: empty, at: Slot::CWD, path: c"/proc", flags });
-    for (index, path) in paths.iter().enumerate() {
+    for (index, path) in paths.iter().enumerate().filter(|(_, path)| !lexical(path).is_empty()) {
         plan.origin(format!("linux.maskedPaths[{index}] {path:?}"));
         mask(plan, root, &relative(path)?, null, empty)?;
     }
@@ -117,6 +116,10 @@ fn mask(plan: &mut Plan, root: Slot, path: &std::ffi::CStr, null: Slot, empty: S
 /// Make the root itself read-only; mounts inside it are not touched.
 pub fn readonly_root(plan: &mut Plan, root: Slot) {
     plan.origin("root.readonly");
+    set_readonly(plan, root);
+}
+
+fn set_readonly(plan: &mut Plan, root: Slot) {
     plan.step(Op::MountSetattr {
         at: root,
         path: EMPTY,

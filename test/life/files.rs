@@ -49,6 +49,64 @@ fn masked_paths_are_empty_and_read_only_paths_are_not_written() {
     assert_eq!(done.value("write /proc/sys/kernel/hostname"), "EROFS");
 }
 
+/// Paths are resolved inside the root, as by both peers; what says nothing is a warning.
+#[test]
+fn masked_and_read_only_paths_may_be_relative_or_repeated() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.set("/root/readonly", false).remove("/linux/readonlyPaths");
+    for name in ["a/file", "b/file", "c/file", "d/file", "e"] {
+        bundle.file(&format!("srv/{name}"), "secret");
+    }
+    std::os::unix::fs::symlink("b", bundle.rootfs().join("srv/link")).expect("a link");
+    let source = bundle.file("source/file", "secret");
+    let source = source.parent().expect("a directory").to_str().expect("UTF-8");
+    bundle.bind(source, "/srv/bound", &["rbind"]);
+    let masked = [
+        "srv/a",
+        "/srv/a/",
+        "/srv/link",
+        "/srv/c/../c/file",
+        "../srv/e",
+        "/srv/e",
+        "/srv/bound",
+        "/not/there",
+        "nowhere",
+        "/",
+        "",
+    ];
+    bundle.set("/linux/maskedPaths", serde_json::json!(masked));
+    let readonly = ["srv/d", "/srv/d", "/srv/./d/../d/", "/srv/a", "/not/there", ""];
+    bundle.set("/linux/readonlyPaths", serde_json::json!(readonly));
+    bundle.probe(
+        "cat /srv/a/file then cat /srv/b/file then cat /srv/c/file then cat /srv/e then \
+         cat /srv/bound/file then write /srv/a/x y then write /srv/d/x y then write /srv/x y",
+    );
+    let done = case.run(&bundle);
+    assert!(!done.ok().contains("secret"), "{done}");
+    assert_eq!(done.value("write /srv/a/x"), "EROFS");
+    assert_eq!(done.value("write /srv/d/x"), "EROFS");
+    assert_eq!(done.value("write /srv/x"), "ok");
+    for warning in [
+        "maskedPaths[0]: \"srv/a\" is not an absolute path: taken from /",
+        "maskedPaths[4]: \"../srv/e\" is not an absolute path: taken from /",
+        "maskedPaths[8]: \"nowhere\" is not an absolute path: taken from /",
+        "maskedPaths[9]: \"/\" is the root itself, which cannot be masked",
+        "maskedPaths[10]: empty: it has no effect",
+        "readonlyPaths[0]: \"srv/d\" is not an absolute path: taken from /",
+        "readonlyPaths[5]: empty: it has no effect",
+    ] {
+        assert!(done.stderr.contains(warning), "{warning}: {done}");
+    }
+    assert_eq!(done.stderr.lines().count(), 7, "{done}");
+    // The root itself, but none of the mounts in it.
+    bundle.set("/linux/readonlyPaths", serde_json::json!(["/"]));
+    bundle.probe("write /srv/x y then write /dev/shm/x y");
+    let done = case.run(&bundle);
+    assert_eq!(done.value("write /srv/x"), "EROFS");
+    assert_eq!(done.value("write /dev/shm/x"), "ok");
+}
+
 #[test]
 fn default_devices_and_links_are_there() {
     let Some(case) = Case::root(&[]) else { return };

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use super::namespaces::{add, find};
 use super::resources::list;
 use super::{Findings, paths};
+use crate::compile::root::lexical;
 use crate::spec::json::quote;
 use crate::spec::{
     IntelRdt, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode, NamespaceKind,
@@ -18,13 +19,7 @@ const MAX_INTERFACE: usize = 15;
 const NOT_A_CLASS: [&str; 5] = [".", "..", "info", "mon_data", "mon_groups"];
 
 pub fn check(f: &mut Findings, linux: &Linux) {
-    for (name, list) in
-        [("maskedPaths", &linux.masked_paths), ("readonlyPaths", &linux.readonly_paths)]
-    {
-        for (index, path) in list.iter().enumerate() {
-            paths::inside(f, format_args!("linux.{name}[{index}]"), path);
-        }
-    }
+    covered(f, linux);
     if let Some(path) = &linux.cgroups_path {
         let _fits = paths::length(f, "linux.cgroupsPath", path)
             && paths::no_parent(f, "linux.cgroupsPath", path);
@@ -39,6 +34,27 @@ pub fn check(f: &mut Findings, linux: &Linux) {
     if linux.personality.as_ref().is_some_and(|personality| !personality.flags.is_empty()) {
         let text = "the specification reserves flags and names none; leave them out";
         f.wrong("linux.personality.flags", text);
+    }
+}
+
+/// `maskedPaths` and `readonlyPaths`: resolved inside the root, so neither `..` nor a missing `/`
+/// leads out of it.
+fn covered(f: &mut Findings, linux: &Linux) {
+    for (name, list) in
+        [("maskedPaths", &linux.masked_paths), ("readonlyPaths", &linux.readonly_paths)]
+    {
+        for (index, path) in list.iter().enumerate() {
+            let field = format_args!("linux.{name}[{index}]");
+            let shown = quote(path);
+            paths::length(f, field, path);
+            if path.is_empty() {
+                f.warn(field, "empty: it has no effect");
+            } else if lexical(path).is_empty() && name == "maskedPaths" {
+                f.warn(field, format!("{shown} is the root itself, which cannot be masked"));
+            } else if !path.starts_with('/') {
+                f.warn(field, format!("{shown} is not an absolute path: taken from /"));
+            }
+        }
     }
 }
 
