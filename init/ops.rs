@@ -116,7 +116,7 @@ macro_rules! ops {
             }
 
             /// The descriptor on which the kernel leaves its own words about a failure.
-            pub(crate) fn words(&self) -> Option<Slot> {
+            pub fn words(&self) -> Option<Slot> {
                 match self {
                     $($(Op::$name { $words, .. } => Some(*$words),)?)*
                     _ => None,
@@ -211,6 +211,9 @@ ops! { 'p;
     /// Give it a parameter without a value.
     FsconfigFlag = FSCONFIG { fs: Slot, key: &'p CStr }
         (fs, 0usize, key, 0usize, 0usize) words fs says "cmd=FSCONFIG_SET_FLAG";
+    /// Give it a parameter that is a directory, by descriptor.
+    FsconfigFd = FSCONFIG { fs: Slot, key: &'p CStr, fd: Slot }
+        (fs, 5usize, key, 0usize, fd) words fs says "cmd=FSCONFIG_SET_FD";
     /// Make the superblock.
     FsconfigCreate = FSCONFIG { fs: Slot }
         (fs, 6usize, 0usize, 0usize, 0usize) words fs says "cmd=FSCONFIG_CMD_CREATE";

@@ -50,6 +50,26 @@ hints! {
          {\"type\": \"network\"} to linux.namespaces, or bind the host's /sys";
     "fsconfig" | "fsmount" EPERM:
         "this file system cannot be mounted in a user namespace: bind it instead";
+    "fsconfig" EINVAL about "key=\"lowerdir+\"":
+        "layers of an overlay that have more than 255 bytes together need Linux 6.8: use shorter \
+         paths";
+    "fsconfig" EINVAL about "cmd=FSCONFIG_SET_FD":
+        "a directory of an overlay whose path has more than 255 bytes needs Linux 6.13: use a \
+         shorter one";
+    "fsconfig" EINVAL about "\"overlay\": fsconfig(cmd=FSCONFIG_CMD_CREATE":
+        "the kernel's log (dmesg) has the reason; the usual ones: an upperdir without a workdir; a \
+         workdir that is in upperdir, holds it or is on another file system; an upperdir on a file \
+         system that cannot have one (overlay, NFS, FUSE, procfs); a single lowerdir and no \
+         upperdir; an option that another one rules out";
+    "fsconfig" ELOOP about "\"overlay\": fsconfig":
+        "two directories of the overlay overlap: none may be given twice or lie in another";
+    "fsconfig" ENOENT about "\"overlay\": fsconfig":
+        "lowerdir, upperdir and workdir must exist; a colon or a comma in their names needs a \
+         backslash before it";
+    "fsconfig" EBUSY about "\"overlay\": fsconfig":
+        "upperdir or workdir is in use by another overlay";
+    "fsconfig" ESTALE about "\"overlay\": fsconfig":
+        "this upperdir was used with another lowerdir, and index=on does not allow that";
     "mount_setattr" ENOSYS: "tiny-ce needs Linux 5.12 or later";
     "mount_setattr" EPERM:
         "a flag of a mount that came from another user namespace cannot be cleared; ask for it too";

@@ -205,6 +205,19 @@ impl Finished {
         at.checked_sub(1).and_then(|at| self.origins.get(at)).map_or("", |(_, text)| text)
     }
 
+    /// A step in words; with the file system that it is about, if fsopen(2) told which.
+    fn about(&self, index: u32, step: &Step<'_>) -> String {
+        let before = self.steps().take(index as usize);
+        let opened = before.filter_map(|step| match step.op {
+            Op::Fsopen { into, fsname, .. } => Some((into, fsname.to_owned())),
+            _ => None,
+        });
+        match step.op.words().zip(opened.last()) {
+            Some((fs, (into, name))) if fs == into => format!("{name:?}: {step}"),
+            _ => step.to_string(),
+        }
+    }
+
     /// The failure of a step in full: its field, its system call, the errno, the kernel's words.
     pub fn failure(&self, index: u32, errno: i32, words: &str) -> Error {
         let Some(step) = self.steps().nth(index as usize) else {
@@ -222,7 +235,7 @@ impl Finished {
         } else {
             let error = Error::call(place, call, errno);
             let of_place = crate::hints::find(call, errno, place);
-            let hint = || crate::hints::find(call, errno, &step.to_string());
+            let hint = || crate::hints::find(call, errno, &self.about(index, &step));
             match of_place.or_else(hint) {
                 Some(hint) => error.hint(hint),
                 None => error,

@@ -29,6 +29,8 @@ mod mounts;
 mod namespaces;
 #[path = "life/options.rs"]
 mod options;
+#[path = "life/overlays.rs"]
+mod overlays;
 #[path = "life/parallel.rs"]
 mod parallel;
 #[path = "life/pipes.rs"]

@@ -15,6 +15,7 @@ pub mod masks;
 pub mod mounts;
 pub mod namespaces;
 pub mod options;
+pub mod parameters;
 pub mod root;
 pub mod security;
 pub mod terminal;
@@ -301,12 +302,10 @@ fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<
     for (name, mode) in [(c"upper", 0o755), (c"work", 0o700), (c"root", 0o755)] {
         plan.step(Op::Mkdirat { at: upper, path: name, mode: Mode(mode) });
     }
-    let words = [
-        format!("lowerdir={}", request.host.rootfs),
-        format!("upperdir={directory}/upper"),
-        format!("workdir={directory}/work"),
-    ];
-    let mut data: Vec<&str> = words.iter().map(String::as_str).collect();
+    // From here, so that nothing depends on the name of the directory.
+    plan.step(Op::Fchdir { fd: upper });
+    let lower = format!("lowerdir={}", parameters::escape(&request.host.rootfs));
+    let mut data = vec![lower.as_str(), "upperdir=upper", "workdir=work"];
     if namespace(request.spec, NamespaceKind::User).is_some() {
         // Extended attributes of trusted.* are not for user namespaces (Linux 5.11).
         data.push("userxattr");

@@ -10,8 +10,9 @@ use tiny_ce_init::flags::{
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::options::{Attrs, Options};
+use super::parameters;
 use super::root::{self, Inside, Links, Wanted};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::{Host, Link, Source};
 use crate::plan::{EMPTY, Plan, Preload, c_string};
 use crate::spec::check::BELOW_PROC;
@@ -48,56 +49,14 @@ pub fn make(
     let fsname = c_string(fsname)?;
     plan.step(Op::Fsopen { into: fs, fsname: &fsname, flags: FsopenFlags::FSOPEN_CLOEXEC });
     if let Some(source) = source.filter(|source| !source.is_empty()) {
-        parameter(plan, fs, "source", Some(source))?;
+        parameters::one(plan, fs, "source", Some(source))?;
     }
-    parameters(plan, fs, options)?;
+    parameters::all(plan, fs, options)?;
     plan.step(Op::FsconfigCreate { fs });
     let into = plan.slot()?;
     plan.step(Op::Fsmount { into, fs, flags: FsmountFlags::FSMOUNT_CLOEXEC, attr: attrs });
     plan.close(fs);
     Ok(into)
-}
-
-/// fsconfig(2) takes at most 255 bytes of a value.
-const LONGEST_VALUE: usize = 255;
-
-fn parameters(plan: &mut Plan, fs: Slot, options: &Options<'_>) -> Result<()> {
-    for flag in &options.flags {
-        let key = c_string(flag)?;
-        // File systems that count changes do it always by now, and know no such parameter.
-        let unless = if *flag == "iversion" { Unless::EINVAL } else { Unless::NOTHING };
-        plan.step_unless(unless, Op::FsconfigFlag { fs, key: &key });
-    }
-    for word in &options.data {
-        match word.split_once('=') {
-            Some((key, value)) => parameter(plan, fs, key, Some(value))?,
-            None => parameter(plan, fs, word, None)?,
-        }
-    }
-    Ok(())
-}
-
-fn parameter(plan: &mut Plan, fs: Slot, key: &str, value: Option<&str>) -> Result<()> {
-    let name = c_string(key)?;
-    let Some(value) = value else {
-        plan.step(Op::FsconfigFlag { fs, key: &name });
-        return Ok(());
-    };
-    // Layers of an overlay may be given one by one since Linux 6.5.
-    if key == "lowerdir" && value.len() > LONGEST_VALUE {
-        return value
-            .split(':')
-            .try_for_each(|layer| parameter(plan, fs, "lowerdir+", Some(layer)));
-    }
-    if value.len() > LONGEST_VALUE {
-        let text = format!("option {key:?}: {} bytes, more than fsconfig(2) takes", value.len());
-        return Err(
-            Error::new(text).hint("use shorter paths, for instance through a symbolic link")
-        );
-    }
-    let value = c_string(value)?;
-    plan.step(Op::FsconfigString { fs, key: &name, value: &value });
-    Ok(())
 }
 
 /// Clone what is mounted at a host path.
@@ -469,7 +428,7 @@ fn remount(
         let fs = plan.slot()?;
         let flags = FspickFlags::FSPICK_CLOEXEC | FspickFlags::FSPICK_EMPTY_PATH;
         plan.step(Op::Fspick { into: fs, at: tree, flags });
-        parameters(plan, fs, options)?;
+        parameters::all(plan, fs, options)?;
         plan.step(Op::FsconfigReconfigure { fs });
         plan.close(fs);
     }

@@ -1,0 +1,151 @@
+//! Parameters of a file system → fsconfig(2).
+//!
+//! Knows how the kernel reads them when they come as one text, and what fsconfig(2) needs instead.
+//! What they mean is the file system's.
+
+use tiny_ce_init::flags::OpenFlags;
+use tiny_ce_init::{Op, Slot, Unless};
+
+use super::options::Options;
+use super::root::{HOST, path_only};
+use crate::error::{Error, Result};
+use crate::plan::{Plan, c_string};
+
+/// fsconfig(2) takes at most 255 bytes of a value.
+const LONGEST_VALUE: usize = 255;
+
+/// Labels of SELinux: a text of options has them in quotes, since they contain commas.
+const LABELS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
+
+/// Give a file system all that the options of its mount say of it.
+pub fn all(plan: &mut Plan, fs: Slot, options: &Options<'_>) -> Result<()> {
+    for flag in &options.flags {
+        let key = c_string(flag)?;
+        // File systems that count changes do it always by now, and know no such parameter.
+        let unless = if *flag == "iversion" { Unless::EINVAL } else { Unless::NOTHING };
+        plan.step_unless(unless, Op::FsconfigFlag { fs, key: &key });
+    }
+    for word in &options.data {
+        match word.split_once('=') {
+            Some((key, value)) => one(plan, fs, key, Some(value))?,
+            None => one(plan, fs, word, None)?,
+        }
+    }
+    Ok(())
+}
+
+/// Give it one parameter.
+pub fn one(plan: &mut Plan, fs: Slot, key: &str, value: Option<&str>) -> Result<()> {
+    let name = c_string(key)?;
+    let Some(mut value) = value else {
+        plan.step(Op::FsconfigFlag { fs, key: &name });
+        return Ok(());
+    };
+    if LABELS.contains(&key) {
+        let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        value = quoted.unwrap_or(value);
+    }
+    if value.len() <= LONGEST_VALUE {
+        let value = c_string(value)?;
+        plan.step(Op::FsconfigString { fs, key: &name, value: &value });
+        return Ok(());
+    }
+    match key {
+        // Layers of an overlay may be given one by one since Linux 6.8.
+        "lowerdir" => layers(value).iter().try_for_each(|layer| {
+            let key = if layer.data { "datadir+" } else { "lowerdir+" };
+            let (key, path) = (c_string(key)?, &layer.path);
+            if path.len() > LONGEST_VALUE {
+                return by_descriptor(plan, fs, &key, path);
+            }
+            let value = c_string(path)?;
+            plan.step(Op::FsconfigString { fs, key: &key, value: &value });
+            Ok(())
+        }),
+        "lowerdir+" | "datadir+" => by_descriptor(plan, fs, &name, value),
+        "upperdir" | "workdir" => by_descriptor(plan, fs, &name, &unescape(value)),
+        _ => {
+            let text =
+                format!("option {key:?}: {} bytes, more than fsconfig(2) takes", value.len());
+            Err(Error::new(text).hint("use shorter paths, for instance through a symbolic link"))
+        }
+    }
+}
+
+/// A directory whose path is longer than a value may be: overlay takes its descriptor, since 6.13.
+fn by_descriptor(plan: &mut Plan, fs: Slot, key: &std::ffi::CStr, path: &str) -> Result<()> {
+    let (fd, path) = (plan.slot()?, c_string(path)?);
+    let how = path_only(OpenFlags::O_DIRECTORY, HOST);
+    plan.step(Op::Openat2 { into: fd, at: Slot::CWD, path: &path, how });
+    plan.step(Op::FsconfigFd { fs, key, fd });
+    plan.close(fd);
+    Ok(())
+}
+
+/// One of the lower layers of an overlay.
+#[derive(Debug, PartialEq, Eq)]
+struct Layer {
+    path: String,
+    /// It has files' contents, but is not seen itself.
+    data: bool,
+}
+
+/// As the kernel reads `lowerdir`: a colon parts layers, two colons come before a layer of data,
+/// and behind a backslash a colon is one.
+fn layers(text: &str) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    let mut layer = Layer { path: String::new(), data: false };
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => layer.path.extend(chars.next()),
+            ':' => {
+                let data = chars.next_if_eq(&':').is_some();
+                layers.push(std::mem::replace(&mut layer, Layer { path: String::new(), data }));
+            }
+            _ => layer.path.push(c),
+        }
+    }
+    layers.push(layer);
+    layers
+}
+
+fn unescape(text: &str) -> String {
+    let mut plain = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        plain.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    plain
+}
+
+/// A path as one layer of `lowerdir`.
+pub fn escape(path: &str) -> String {
+    path.replace('\\', "\\\\").replace(':', "\\:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_parted_as_the_kernel_does_it() {
+        let shown = |text: &str| -> Vec<String> {
+            let mark =
+                |layer: Layer| format!("{}{}", if layer.data { "+" } else { "" }, layer.path);
+            layers(text).into_iter().map(mark).collect()
+        };
+        assert_eq!(shown("/a:/b"), ["/a", "/b"]);
+        assert_eq!(shown("/a\\:b:/c\\\\:/d\\,"), ["/a:b", "/c\\", "/d,"]);
+        assert_eq!(shown("/a:/b::/c::/d"), ["/a", "/b", "+/c", "+/d"]);
+    }
+
+    #[test]
+    fn an_escaped_path_is_one_layer() {
+        for path in ["/a:b", "/a\\", "/a\\:", "/::", "/a,b"] {
+            let layer = Layer { path: path.to_owned(), data: false };
+            assert_eq!(layers(&escape(path)), [layer]);
+            assert_eq!(unescape(&escape(path)), path);
+        }
+    }
+}
