@@ -214,16 +214,12 @@ impl EmbeddedOptions {
     }
 }
 
-/// A volume as a bind mount. `z` and `Z`, which others take for a label, are told and left out:
-/// the files of the host keep theirs.
+/// A volume as a bind mount; it is told if labels are asked for.
 fn mount(word: &str, here: &Path) -> Result<Mount> {
-    let mut mount = text::volume(word, here)?;
-    let count = mount.options.len();
-    mount.options.retain(|option| !matches!(option.as_str(), "z" | "Z"));
-    if mount.options.len() < count {
+    if word.splitn(3, ':').nth(2).is_some_and(|more| more.split(',').any(text::is_label)) {
         log::warning(&format!("--volume {word:?}: its files keep their SELinux labels"));
     }
-    Ok(mount)
+    text::volume(word, here)
 }
 
 /// Whether /sys/fs/cgroup is of cgroup version 2 alone (cgroups(7)).

@@ -117,6 +117,12 @@ pub fn user(text: &str) -> Result<(Who, Option<Who>)> {
     }
 }
 
+/// Whether an option of a volume asks for other SELinux labels (Docker, Podman): it is left out of
+/// the mount, as the files of the host keep theirs.
+pub fn is_label(option: &str) -> bool {
+    matches!(option, "z" | "Z")
+}
+
 /// A bind mount: `SOURCE:TARGET` or `SOURCE:TARGET:option,…`. A relative source is below `cwd`.
 ///
 /// # Errors
@@ -142,7 +148,8 @@ pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
     let Some(source) = cwd.join(source).to_str().map(str::to_owned) else {
         return wrong("the working directory's path is not UTF-8");
     };
-    let more: Vec<&str> = more.split(',').filter(|option| !option.is_empty()).collect();
+    let more = more.split(',').filter(|option| !option.is_empty() && !is_label(option));
+    let more: Vec<&str> = more.collect();
     // Somebody typed it: no engine is in between that would write more than is needed.
     if let Some(word) = more.iter().find(|word| !options::is_known(word)) {
         return wrong(&format!("{word:?} is no option of a bind mount"));
@@ -260,6 +267,10 @@ mod tests {
         assert_eq!(mount.options, ["rbind", "rprivate", "ro"]);
         let mount = volume("/a:/b:bind,rslave", Path::new("/")).unwrap();
         assert_eq!(mount.options, ["bind", "rslave"]);
+        assert_eq!(
+            volume("/a:/b:ro,Z", Path::new("/")).unwrap().options,
+            ["rbind", "rprivate", "ro"]
+        );
         assert_eq!(volume("a:b/c", Path::new("/")).unwrap().destination, "/b/c");
         for wrong in ["", "/a", ":/b", "/a:", "/a:/", "/a:.", "/a:/b:ro:x", "/a:/b:rro,r0"] {
             volume(wrong, Path::new("/")).unwrap_err();

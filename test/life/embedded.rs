@@ -205,7 +205,7 @@ fn letters_and_names_of_other_tools_have_their_meaning() {
     let (probe, script) = (probe().to_str().expect("UTF-8"), "test -t 0 && echo a terminal");
     let (id, tag) = (case.id(), format!("TINY_CE_CASE={}", case.tag()));
     let done = case.tiny_ce(["run", "-it", "-e", &tag, "--name", &id, "--", "sh", "-c", script]);
-    assert_eq!(done.ok(), "a terminal\r\n");
+    assert_eq!(done.ok(), "a terminal\n");
     let done =
         case.tiny_ce(["run", "-e", &tag, "--rm=false", "--name", &id, "--", probe, "exit", "3"]);
     done.ends(3);
