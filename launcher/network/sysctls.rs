@@ -115,7 +115,8 @@ pub fn settle(place: &str, interface: Interface<'_>) -> Result<()> {
 /// Whether the kernel has IPv6 for the interface. What cannot be seen is not taken for absent.
 fn has_ipv6(place: &str, interface: &str) -> Result<bool> {
     let seen = |family| Path::new(&directory(family, interface)).exists();
-    let stack = Path::new("/proc/thread-self/net/if_inet6").exists();
+    // Whichever network namespace that shows: IPv6 is in the kernel, or is not.
+    let stack = Path::new("/proc/self/net/if_inet6").exists();
     match (seen("ipv4"), seen("ipv6"), stack) {
         (true, true, _) => Ok(true),
         (true, false, false) => Ok(false),

@@ -166,6 +166,29 @@ fn a_containers_own_name_and_localhost_are_known() {
     });
 }
 
+/// A kernel without IPv6 has neither of the two places that tell of it.
+#[test]
+fn a_kernel_without_ipv6_has_networks_of_ipv4() {
+    isolated(&[], |_| {
+        let case = Case::new();
+        run(&["mount", "-t", "tmpfs", "tmpfs", "/proc/sys/net/ipv6"]);
+        let without = |command: &Command| {
+            let script = "mount -t tmpfs tmpfs /proc/$$/net && exec \"$0\" \"$@\"";
+            let mut words = Command::new("sh");
+            words.args(["-c", script]).arg(command.get_program()).args(command.get_args());
+            words.env("TINY_CE_CASE", case.tag()).current_dir(case.dir());
+            tiny_ce_test::run(&mut words, case.dir())
+        };
+        assert_eq!(without(&case.command(create("web"))).ok(), "web\n");
+        let mut bundle = case.bundle();
+        bundle.probe("interfaces");
+        let done = without(&attached(&case, "run", "web", &bundle, &case.id()));
+        assert!(done.ok().contains("interface: eth0 up 1500 10.0.0.2/24\n"), "{done}");
+        assert_eq!(run(&["cat", "/proc/sys/net/ipv4/conf/tce-web/rp_filter"]), "1\n");
+        case.tiny_ce(["network", "rm", "web"]).ok();
+    });
+}
+
 fn create(name: &str) -> [&str; 5] {
     ["network", "create", name, "--subnet", "10.0.0.0/24"]
 }
