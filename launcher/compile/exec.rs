@@ -34,6 +34,8 @@ pub struct Request<'a> {
     pub stdio: [bool; 3],
     /// How many descriptors after 2 the program inherits.
     pub preserve_fds: u32,
+    /// The root of a container that has the caller's mounts.
+    pub root: Option<&'a str>,
 }
 
 /// The plan of a process that joins a container.
@@ -53,7 +55,15 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     security::keys(plan, request.process)?;
     plan.origin("the session");
     plan.step(Op::JoinSessionKeyring {});
-    join(plan, request, container, tasks);
+    // By its path, while that is the host's: what the container made of its root does not count.
+    let root = match request.root {
+        Some(path) => {
+            plan.origin("root.path");
+            Some(super::bare_root(plan, path)?)
+        }
+        None => None,
+    };
+    join(plan, request, container, tasks, root);
     let labels = security::open(plan, request.process)?;
     plan.origin("the session");
     plan.step(Op::Setsid {});
@@ -90,7 +100,13 @@ fn affinity(plan: &mut Plan, which: &str, cpus: Option<&str>) {
 }
 
 /// Enter the container's cgroups and namespaces.
-fn join(plan: &mut Plan, request: &Request<'_>, container: Slot, tasks: Vec<Slot>) {
+fn join(
+    plan: &mut Plan,
+    request: &Request<'_>,
+    container: Slot,
+    tasks: Vec<Slot>,
+    root: Option<Slot>,
+) {
     let cpus = request.process.exec_cpu_affinity.as_ref();
     affinity(plan, "initial", cpus.and_then(|cpus| cpus.initial.as_deref()));
     plan.origin("linux.cgroupsPath");
@@ -112,6 +128,11 @@ fn join(plan: &mut Plan, request: &Request<'_>, container: Slot, tasks: Vec<Slot
     // Before the fork: what is in the container's pid namespace can be looked at from there, and
     // has nothing of the host's, neither a descriptor nor a mount (CVE-2016-9962).
     plan.close(container);
+    if let Some(root) = root {
+        plan.origin("root.path");
+        super::change_root(plan, root);
+        plan.origin("linux.namespaces");
+    }
     let forks = [NamespaceKind::Pid, NamespaceKind::Time];
     if request.namespaces.iter().any(|kind| forks.contains(kind)) {
         namespaces::fork(plan);

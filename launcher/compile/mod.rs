@@ -244,6 +244,10 @@ fn of_the_hosts(spec: &Spec) -> Propagation {
 
 /// The root file system, attached where it is, and a descriptor of its root.
 fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
+    if inherits_mounts(request.spec) {
+        plan.origin("root.path");
+        return bare_root(plan, &request.host.rootfs);
+    }
     plan.origin("linux.rootfsPropagation");
     // Nothing that is done from here on reaches the host. What is to be shared with it has been
     // cloned before, and stays its peer.
@@ -271,6 +275,26 @@ fn nodev(request: &Request<'_>) -> options::Attrs {
         false => MountAttrs(0),
     };
     options::Attrs { set, ..options::Attrs::default() }
+}
+
+/// Whether the container has the caller's mounts, in which nothing may be changed.
+pub fn inherits_mounts(spec: &Spec) -> bool {
+    namespace(spec, NamespaceKind::Mount).is_none()
+}
+
+/// The directory that is the root, where nothing is mounted for it.
+fn bare_root(plan: &mut Plan, path: &str) -> Result<Slot> {
+    let into = plan.slot()?;
+    let how = root::path_only(OpenFlags::O_DIRECTORY, root::HOST);
+    plan.step(Op::Openat2 { into, at: Slot::CWD, path: &c_string(path)?, how });
+    Ok(into)
+}
+
+/// Enter it.
+fn change_root(plan: &mut Plan, root: Slot) {
+    plan.step(Op::Fchdir { fd: root });
+    plan.step(Op::Chroot { path: c"." });
+    plan.close(root);
 }
 
 /// An initramfs cannot be pivoted away from, since its mount has no parent (pivot_root(2)). A clone
@@ -351,6 +375,10 @@ fn hooks(plan: &mut Plan, spec: &Spec) {
 /// Make the rootfs the root. Between `pivot_root` and `umount2`, `/..` is the host's root.
 fn enter(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
     plan.origin("root.path");
+    if inherits_mounts(request.spec) {
+        change_root(plan, root);
+        return Ok(());
+    }
     let propagation = propagation(request.spec);
     plan.step(Op::Fchdir { fd: root });
     if request.no_pivot {

@@ -61,6 +61,9 @@ fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
     }
     let program = Program::find()?;
     let spec = config(&directory)?;
+    if crate::compile::inherits_mounts(&spec) {
+        return Err(Error::new("the container has no mount namespace that could be restored"));
+    }
     let init = launch::init_program(&directory)?;
     check(&program, &init, &options)?;
     let images = Images::open(&options.criu, true)?;

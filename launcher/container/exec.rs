@@ -140,6 +140,8 @@ impl Joining<'_> {
             last_capability: sys::process::last_capability(),
             stdio: crate::host::stdio(Some(&self.process)),
             preserve_fds: self.options.listen.count + self.options.preserve_fds,
+            root: crate::compile::inherits_mounts(&self.spec)
+                .then_some(self.record.rootfs.as_str()),
         })?;
         let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
         let program = launch::init_program(&self.directory)?;

@@ -105,6 +105,10 @@ impl Joined {
             return Err(stopped());
         }
         let spec = start::config(&directory)?;
+        if crate::compile::inherits_mounts(&spec) {
+            let text = "the container has no mount namespace: the host's mounts would be changed";
+            return Err(Error::new(text));
+        }
         let nodev = nodev::holds(&spec, &record.cgroup);
         let mut spec = asked(spec, mounts)?;
         if nodev {

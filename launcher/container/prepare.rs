@@ -145,6 +145,11 @@ fn read_and_compile(
         cgroup.leave_out(&settings)?.into_iter().for_each(|text| log::debug(|| text));
     }
     let nodev = nodev::judge(&mut spec, &cgroup);
+    if nodev && compile::inherits_mounts(&spec) {
+        let text = "linux.namespaces: no mount namespace, in which devices could be closed, and no \
+                    device cgroup either";
+        return Err(Error::new(text).hint("add {\"type\": \"mount\"} to linux.namespaces"));
+    }
     let mut host = host::probe(&spec, &bundle, &cgroup, &hierarchies)?;
     host.nodev = nodev;
     if wanted.is_some() {

@@ -239,3 +239,50 @@ fn a_name_may_be_a_parameter_too() {
     bundle.set("/linux/sysctl", json!({"kernel.hostname": "other"}));
     assert!(case.run(&bundle).fails().contains("conflicts with the property hostname"));
 }
+
+/// The specification: a namespace that is not listed is inherited. Nothing is mounted there.
+#[test]
+fn without_a_mount_namespace_the_root_is_by_chroot() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.without_namespace("mount");
+    let done = case.run(&bundle);
+    let refused = done.fails();
+    for field in ["mounts", "root.readonly", "linux.maskedPaths", "linux.readonlyPaths"] {
+        assert!(refused.contains(&format!("{field}: needs a mount namespace")), "{refused}");
+    }
+    bundle.set("/mounts", json!([])).set("/root/readonly", false);
+    bundle.set("/linux/maskedPaths", json!([])).set("/linux/readonlyPaths", json!([]));
+    let done = case.tiny_ce([
+        "--cgroup-manager",
+        "disabled",
+        "run",
+        "--bundle",
+        bundle.path().to_str().expect("UTF-8"),
+        &case.id(),
+    ]);
+    assert!(done.fails().contains("no device cgroup"), "{done}");
+    bundle.probe("cwd then await 15");
+    let mut container = case.create(&bundle);
+    container.start();
+    assert_eq!(container.line("cwd:"), "cwd: /");
+    container.line("ready:");
+    let root = fs::read_link(format!("/proc/{}/root", container.pid())).expect("a root");
+    assert_eq!(root, bundle.rootfs());
+    assert_eq!(of(&container.pid().to_string(), "mnt"), of("self", "mnt"));
+    let done = case.tiny_ce(["exec", "--cwd", "/tmp", container.id(), "/probe", "cwd"]);
+    assert_eq!(done.ends(0).value("cwd"), "/tmp");
+    let shown = case.tiny_ce(["exec", container.id(), "/probe", "stat", "/usr/lib"]);
+    assert!(shown.stdout.contains("ENOENT"), "exec sees the host: {shown}");
+    // What is mounted later would be the host's, too.
+    let list = case.dir().join("mounts.json");
+    fs::write(&list, json!([{"destination": "/mnt", "type": "tmpfs"}]).to_string())
+        .expect("a file");
+    let list = list.to_str().expect("UTF-8");
+    let done = case.tiny_ce(["mounts", "add", container.id(), list]);
+    assert!(done.fails().contains("no mount namespace"), "{done}");
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    assert!(!mounts.contains(case.tag()), "{mounts}");
+    container.kill("TERM");
+    container.ended();
+}

@@ -203,6 +203,7 @@ impl Given {
                 last_capability: self.host.last_capability,
                 stdio: self.host.stdio,
                 preserve_fds: self.preserve_fds,
+                root: None,
             });
         }
         compile::compile(&compile::Request {

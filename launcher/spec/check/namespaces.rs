@@ -53,11 +53,7 @@ pub fn check(f: &mut Findings, spec: &Spec) {
         }
     }
     if find(linux, NamespaceKind::Mount).is_none() {
-        f.wrong_hint(
-            "linux.namespaces",
-            "no mount namespace; without one the host's own mounts would be changed",
-            add(NamespaceKind::Mount),
-        );
+        inherited(f, spec);
     }
     for (field, name) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
         let Some(name) = name else { continue };
@@ -71,6 +67,36 @@ pub fn check(f: &mut Findings, spec: &Spec) {
     let Some(linux) = linux else { return };
     user(f, spec, linux);
     time(f, linux);
+}
+
+/// Without a mount namespace that of the caller is inherited (runtime-spec config-linux.md): what
+/// needs one is refused, since it would be mounted on the host, and the root is entered by chroot.
+fn inherited(f: &mut Findings, spec: &Spec) {
+    let linux = spec.linux.as_ref();
+    let hooks = spec.hooks.as_ref();
+    let given = [
+        ("mounts", !spec.mounts.is_empty()),
+        ("root.readonly", spec.root.as_ref().is_some_and(|root| root.readonly)),
+        ("process.terminal", spec.process.as_ref().is_some_and(|process| process.terminal)),
+        ("hooks.createContainer", hooks.is_some_and(|all| !all.create_container.is_empty())),
+        ("hooks.startContainer", hooks.is_some_and(|all| !all.start_container.is_empty())),
+        ("linux.maskedPaths", linux.is_some_and(|linux| !linux.masked_paths.is_empty())),
+        ("linux.readonlyPaths", linux.is_some_and(|linux| !linux.readonly_paths.is_empty())),
+        ("linux.rootfsPropagation", linux.is_some_and(|it| it.rootfs_propagation.is_some())),
+        // Its devices are the host's, bound.
+        ("linux.namespaces", find(linux, NamespaceKind::User).is_some()),
+    ];
+    let mut needed = false;
+    for (field, _) in given.into_iter().filter(|(_, given)| *given) {
+        let what = if field == "linux.namespaces" { "a user namespace needs" } else { "needs" };
+        let text = format!("{what} a mount namespace; without one it would change the host's");
+        f.wrong_hint(field, text, add(NamespaceKind::Mount));
+        needed = true;
+    }
+    if !needed {
+        let text = "no mount namespace: the container has the host's, and its root by chroot alone";
+        f.warn("linux.namespaces", text);
+    }
 }
 
 fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
