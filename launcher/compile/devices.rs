@@ -56,9 +56,10 @@ pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
     // On a tmpfs of our own there is nothing yet that would have to be looked at first.
     let fresh = mount.is_some_and(|m| m.kind.as_deref() == Some("tmpfs"));
     let configured = context.spec.linux.iter().flat_map(|linux| &linux.devices);
-    let paths: Vec<&str> = configured.clone().map(|device| device.path.as_str()).collect();
+    let mut paths: Vec<_> =
+        configured.clone().map(|device| root::components(&device.path)).collect();
     for (path, major, minor) in DEFAULTS {
-        if !paths.contains(&path) {
+        if !paths.contains(&root::components(path)) {
             let (kind, mode, owner, directory) = (Kind::S_IFCHR, 0o666, None, None);
             let node = Node { path, kind, major, minor, mode, owner, directory };
             node.steps(plan, context, dev, fresh && !covered(context, path))?;
@@ -74,7 +75,14 @@ pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
     plan.step_unless(Unless::EEXIST, Op::Symlinkat { target: c"pts/ptmx", at: dev, path: c"ptmx" });
     // `podman run --privileged` lists all of the host's: the link stands for this one.
     let linked = |device: &crate::spec::Device| root::components(&device.path) == ["dev", "ptmx"];
+    paths.clear();
     for (index, device) in configured.enumerate().filter(|(_, device)| !linked(device)) {
+        // Of several at one path the first is made, as by both peers.
+        let parts = root::components(&device.path);
+        if paths.contains(&parts) {
+            continue;
+        }
+        paths.push(parts);
         plan.origin(format!("linux.devices[{index}] {:?}", device.path));
         let number = |n: Option<i64>| u32::try_from(n.unwrap_or(0)).unwrap_or(u32::MAX);
         let node = Node {

@@ -357,3 +357,25 @@ fn what_is_mounted_stays_in_the_container() {
     assert_eq!((ours(&before), ours(&after)), (0, 0));
     assert!(!bundle.rootfs().join("tmp/x").exists());
 }
+
+/// Two ways to write a path are one device; of several the first is made.
+#[test]
+fn devices_at_one_path_are_one() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    let device = |path: &str, minor: u32| {
+        let kind = "c";
+        serde_json::json!({"path": path, "type": kind, "major": 1, "minor": minor})
+    };
+    let all = [("/dev/xx", 5), ("/dev//xx", 5), ("/dev/./xx", 3), ("/dev//null", 3)];
+    let all: Vec<_> = all.into_iter().map(|(path, minor)| device(path, minor)).collect();
+    bundle.set("/linux/devices", serde_json::json!(all));
+    bundle.probe("stat /dev/xx then stat /dev/null");
+    let done = case.run(&bundle);
+    assert!(done.value("stat /dev/xx").ends_with("rdev=1:5"), "{done}");
+    assert!(done.value("stat /dev/null").ends_with("rdev=1:3"), "{done}");
+    for (index, path) in [(1, "/dev//xx"), (2, "/dev/./xx")] {
+        let text = format!("linux.devices[{index}]: \"{path}\" again: the one of [0] is made");
+        assert!(done.stderr.contains(&text), "{done}");
+    }
+}

@@ -18,13 +18,10 @@ pub fn check(f: &mut Findings, devices: &[Device]) {
         if paths::inside(f, &field, &device.path) {
             let clean = paths::clean(&device.path);
             place(f, &field, &clean);
-            match seen.get(&clean).map(|first| (*first, &devices[*first])) {
-                Some((first, other)) if other == device => {
-                    f.warn(&base, format!("{} again, as in [{first}]", quote(&device.path)));
-                }
-                Some((first, _)) => {
+            match seen.get(&clean) {
+                Some(first) => {
                     let path = quote(&device.path);
-                    f.wrong(&field, format!("{path} again, and other than in [{first}]"));
+                    f.warn(&base, format!("{path} again: the one of [{first}] is made"));
                 }
                 None => {
                     seen.insert(clean, index);
