@@ -27,6 +27,8 @@ mod init;
 mod mounts;
 #[path = "life/namespaces.rs"]
 mod namespaces;
+#[path = "life/odd.rs"]
+mod odd;
 #[path = "life/options.rs"]
 mod options;
 #[path = "life/overlays.rs"]

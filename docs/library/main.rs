@@ -7,8 +7,7 @@ use tiny_ce::container::{self, Options, Source, Status};
 /// Create, start and delete a container of `bundle`; what its status was in between.
 pub fn life(root: &Path, bundle: &Path) -> tiny_ce::Result<Status> {
     let id = format!("library-{}", std::process::id());
-    let source =
-        Source::Bundle { path: bundle.to_owned(), config: "config.json".into(), lenient: false };
+    let source = Source::Bundle { path: bundle.to_owned(), config: "config.json".into() };
     container::create(root, &id, source, &Options::default())?;
     let status = container::state(root, &id)?.status;
     let started = container::start(root, &id, None);

@@ -236,7 +236,7 @@ fn restore(it: RestoreCommand, globals: &Globals) -> Result<u8> {
         return Err(Error::new(text).hint("choose cgroupfs or systemd"));
     }
     let path = it.bundle.map_or_else(|| PathBuf::from("."), |Directory(path)| path);
-    let source = Source::Bundle { path, config: life::CONFIG.to_owned(), lenient: false };
+    let source = Source::Bundle { path, config: life::CONFIG.to_owned() };
     let options = Restore {
         criu: it.common.options(),
         options: Options {

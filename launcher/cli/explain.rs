@@ -101,7 +101,7 @@ fn explain(it: Explain, globals: &Globals) -> Result<u8> {
         )));
     }
     let config = it.config.unwrap_or_else(|| CONFIG.to_owned());
-    let source = Source::Bundle { path: target, config, lenient: false };
+    let source = Source::Bundle { path: target, config };
     would(globals, source, it.network, Then::AwaitStart)
 }
 

@@ -85,7 +85,6 @@ impl CreateOptions {
         Source::Bundle {
             path: named.unwrap_or_else(|| PathBuf::from(".")),
             config: self.config.clone().unwrap_or_else(|| CONFIG.to_owned()),
-            lenient: false,
         }
     }
 
@@ -368,7 +367,7 @@ command! {
         }
         run = |it, globals: &Globals| {
             let (Directory(path), config) = (it.bundle, CONFIG.to_owned());
-            let source = Source::Bundle { path, config, lenient: true };
+            let source = Source::Bundle { path, config };
             let (root, id) = (globals.state_root()?, generated_id());
             let options = Options { cgroup_driver: globals.cgroups()?, ..Options::default() };
             container::run(&root, &id, source, &options, RunOptions::default()).map(status)

@@ -77,9 +77,10 @@ pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
     let linked = |device: &crate::spec::Device| root::components(&device.path) == ["dev", "ptmx"];
     paths.clear();
     for (index, device) in configured.enumerate().filter(|(_, device)| !linked(device)) {
-        // Of several at one path the first is made, as by both peers.
-        let parts = root::components(&device.path);
-        if paths.contains(&parts) {
+        // Of several at one path the first is made, as by both peers, and none in the place of a
+        // directory: `check` has warned.
+        let parts = root::lexical(&device.path);
+        if paths.contains(&parts) || parts.is_empty() || parts == ["dev"] {
             continue;
         }
         paths.push(parts);
@@ -124,7 +125,7 @@ impl Node<'_> {
                 self.path, self.major, self.minor
             ))
         })?;
-        let parts = root::components(self.path);
+        let parts = root::lexical(self.path);
         let Some((name, parents)) = parts.split_last() else {
             return Err(Error::new(format!("{:?}: not the path of a node", self.path)));
         };

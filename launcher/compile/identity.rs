@@ -169,7 +169,7 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>, labels: Vec<Label>) -> R
     plan.step(Op::Getcwd {});
     plan.close_present(there);
     plan.origin("process.user.umask");
-    plan.step(Op::Umask { mask: Mode(user.umask.unwrap_or(UMASK)) });
+    plan.step(Op::Umask { mask: Mode(user.umask.unwrap_or(UMASK) & 0o777) });
     // They wait for execve; one that the kernel does not know fails `create`, not `start`.
     security::write(plan, labels);
     Ok(())

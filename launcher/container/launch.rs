@@ -21,12 +21,12 @@ use super::scope::{self, Wanted};
 use super::vectors;
 use crate::compile::activation::Listen;
 use crate::compile::mounts::asks_for_ids;
-use crate::compile::namespaces;
+use crate::compile::{namespace, namespaces};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Place, Scene};
 use crate::host::Host;
 use crate::plan::{Finished, Preload};
-use crate::spec::{Mount, Spec};
+use crate::spec::{Mount, NamespaceKind, Spec};
 use crate::sys::process::{self, Child, Clone};
 use crate::{log, network, resctrl, sys};
 
@@ -495,6 +495,9 @@ impl Init<'_, '_> {
 
     /// Host interfaces that the container is given, once its namespace is there.
     fn net_devices(&self) -> Result<()> {
+        if namespace(&self.spec, NamespaceKind::Network).is_none() {
+            return Ok(());
+        }
         let devices = self.spec.linux.iter().flat_map(|linux| &linux.net_devices);
         for (host, device) in devices {
             let place = format!("linux.netDevices[{host:?}]");

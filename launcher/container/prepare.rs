@@ -26,8 +26,6 @@ pub enum Source {
         path: PathBuf,
         /// Name of the file in it: `config.json`.
         config: String,
-        /// `ociVersion` may be missing (the bundles that this project started with).
-        lenient: bool,
     },
     /// A configuration of our own, whose rootfs may be read through an overlay.
     Embedded {
@@ -208,17 +206,22 @@ pub const ROOTFS: &str = "rootfs";
 
 fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> {
     match source {
-        Source::Bundle { path, config, lenient } => {
+        Source::Bundle { path, config } => {
             let (spec, bytes) = load(&path, &config)?;
-            let allow = Allow { missing_version: lenient, ..Allow::default() };
-            judge(&spec, &bytes, &load::place(&path, &config), allow, &Origins::default())?;
+            judge(
+                &spec,
+                &bytes,
+                &load::place(&path, &config),
+                Allow::default(),
+                &Origins::default(),
+            )?;
             let bundle =
                 path.canonicalize().map_err(|e| Error::io(path.display(), "realpath", &e))?;
             Ok((spec, bytes, bundle, false))
         }
         Source::Embedded { spec, ephemeral, origins } => {
             let bytes = crate::spec::default::to_json(&spec)?.into_bytes();
-            let allow = Allow { host_root: ephemeral, ..Allow::default() };
+            let allow = Allow { host_root: ephemeral };
             judge(&spec, b"", Path::new(""), allow, &origins)?;
             Ok((*spec, bytes, state.to_owned(), ephemeral))
         }

@@ -59,7 +59,8 @@ pub fn read(seccomp: &Seccomp, native: Arch) -> Profile {
         entries.sort_unstable();
     }
     if !unknown.is_empty() {
-        let names = unknown.join(", ");
+        let shown = unknown.iter().map(|name| if name.is_empty() { "\"\"" } else { name });
+        let names = shown.collect::<Vec<_>>().join(", ");
         profile.warnings.push(format!("linux.seccomp: unknown system calls are ignored: {names}"));
     }
     profile
@@ -99,7 +100,8 @@ impl Profile {
 
     fn listener(&mut self, seccomp: &Seccomp) {
         if seccomp.listener_path.is_none() && seccomp.listener_metadata.is_some() {
-            self.wrong("listenerMetadata", "given, but there is no listenerPath to send it to");
+            let text = "linux.seccomp.listenerMetadata has no effect without a listenerPath";
+            self.warnings.push(text.into());
         }
         if seccomp.default_action == SeccompAction::Notify {
             let text = "SCMP_ACT_NOTIFY cannot be the default: \
@@ -144,6 +146,12 @@ impl Profile {
             (None, None) => base,
             (Some(_), None) => base | libc::EPERM as u32,
             (Some(limit), Some(errno)) if errno <= limit => base | errno,
+            // libseccomp cuts what a tracer is told, and the kernel has no more room for it.
+            (Some(limit), Some(datum)) if action == Trace => {
+                let text = format!("{datum} is more than {limit}; the rest is ignored");
+                self.warnings.push(format!("linux.seccomp.{place}{field}: {text}"));
+                base | datum & limit
+            }
             (Some(limit), Some(errno)) => {
                 let text = format!("{errno} is too large for {}; {limit} at most", action.word());
                 self.wrong(format!("{place}{field}"), text);
@@ -161,7 +169,8 @@ impl Profile {
         let place = format!("syscalls[{at}].");
         let verdict = self.verdict(rule.action, rule.errno_ret, &place, "errnoRet");
         if rule.names.is_empty() {
-            self.wrong(format!("{place}names"), "empty; name at least one system call");
+            let text = format!("linux.seccomp.{place}names: empty, so the rule has no effect");
+            self.warnings.push(text);
         }
         let first = self.cases.len() as u32;
         // What a rule says that repeats the default is left out, as in runc: it is no exception
@@ -171,10 +180,6 @@ impl Profile {
         }
         let cases = first..self.cases.len() as u32;
         for (index, name) in rule.names.iter().enumerate() {
-            if name.is_empty() {
-                self.wrong(format!("{place}names[{index}]"), "empty");
-                continue;
-            }
             let own = matches!(name.as_str(), "write" | "sendmsg");
             if own && rule.action == SeccompAction::Notify {
                 let text =

@@ -135,7 +135,7 @@ fn a_thousand_containers_leave_nothing() {
     let life = || {
         let id = case.id();
         let path = bundle.path().to_owned();
-        let source = Source::Bundle { path, config: "config.json".into(), lenient: false };
+        let source = Source::Bundle { path, config: "config.json".into() };
         container::create(&root, &id, source, &Options::default()).expect("a container");
         container::start(&root, &id, None).expect("a start");
         container::delete(&root, &id, true).expect("a delete");

@@ -3,11 +3,12 @@
 //! Knows parts that both take; what a program is asked is beside_runc's.
 
 use crate::beside_runc::{SEEN, differences, joined};
+use crate::odd::ODD;
 use serde_json::{Value, json};
 use tiny_ce_test::{Bundle, Case, Dice, Need, Peer, full, slowness};
 
 /// A part of config.json, which is changed in a way that the dice say.
-type Part = fn(&mut Dice, &mut Bundle);
+pub(crate) type Part = fn(&mut Dice, &mut Bundle);
 
 const PARTS: [Part; 20] = [
     user,
@@ -222,6 +223,14 @@ fn resources(dice: &mut Dice, bundle: &mut Bundle) {
     }
 }
 
+/// The seeds to take: 1 to `last`, or those of `TINY_CE_SEED`, as `7` or `1000-1999`.
+fn seeds(last: u64) -> std::ops::RangeInclusive<u64> {
+    let Ok(wanted) = std::env::var("TINY_CE_SEED") else { return 1..=last };
+    let (first, last) = wanted.split_once('-').unwrap_or((&wanted, &wanted));
+    let number = |text: &str| text.parse::<u64>().expect("TINY_CE_SEED: a number, or two");
+    number(first)..=number(last)
+}
+
 /// What more a program is asked here: the limits of its cgroup, of either version.
 const LIMITS: [&str; 9] = [
     "memory/memory.limit_in_bytes",
@@ -236,8 +245,8 @@ const LIMITS: [&str; 9] = [
 ];
 
 #[test]
-fn a_program_finds_what_it_finds_under_runc() {
-    let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
+fn a_program_finds_what_it_finds_under_both_others() {
+    let Some(case) = Case::root(&Peer::ALL.map(Need::Peer)) else { return };
     let mut commands = SEEN.to_owned();
     for file in LIMITS {
         commands += &format!(" then cat /sys/fs/cgroup/{file}");
@@ -252,7 +261,7 @@ fn a_program_finds_what_it_finds_under_runc() {
     }
     commands += " then mounts";
     let mut told = String::new();
-    for seed in 1..=if full() { 2_000 } else { 100 / u64::from(slowness()) } {
+    for seed in seeds(if full() { 5_000 } else { 200 / u64::from(slowness()) }) {
         // Three alike: no runtime finds what another one made.
         let bundles = [(); 3].map(|()| {
             let mut dice = Dice::new(seed * 0x9e37_79b9);
@@ -261,6 +270,9 @@ fn a_program_finds_what_it_finds_under_runc() {
                 dice.one(&PARTS)(&mut dice, &mut bundle);
             }
             bundle.probe(&commands);
+            for _ in 0..dice.throw(4) {
+                dice.one(&ODD)(&mut dice, &mut bundle);
+            }
             bundle
         });
         let found = differences(&case, bundles.each_ref());

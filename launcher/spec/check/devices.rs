@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{At, Findings, paths};
+use crate::compile::root::lexical;
 use crate::spec::json::quote;
 use crate::spec::{Device, DeviceKind};
 
@@ -15,8 +16,8 @@ pub fn check(f: &mut Findings, devices: &[Device]) {
     for (index, device) in devices.iter().enumerate() {
         let base = format!("linux.devices[{index}]");
         let field = format!("{base}.path");
-        if paths::inside(f, &field, &device.path) {
-            let clean = paths::clean(&device.path);
+        if paths::absolute(f, &field, &device.path) {
+            let clean = format!("/{}", lexical(&device.path).join("/"));
             place(f, &field, &clean);
             match seen.get(&clean) {
                 Some(first) => {
@@ -35,7 +36,7 @@ pub fn check(f: &mut Findings, devices: &[Device]) {
 
 fn place(f: &mut Findings, field: &str, clean: &str) {
     if clean == "/" || clean == "/dev" {
-        f.wrong(field, format!("{clean:?} is a directory, not a node in one"));
+        f.warn(field, format!("{clean:?} is a directory, not a node in one, and ignored"));
     }
     for kernel in ["/proc", "/sys"] {
         if paths::within(clean, kernel).is_some() {
@@ -51,8 +52,9 @@ fn numbers(f: &mut Findings, base: At<'_>, device: &Device) {
             // The specification leaves them out; what callers write there (0) means nothing.
             (DeviceKind::Fifo, _) => {}
             (kind, None) => {
-                let text = format!("missing; a device of type {} needs one", kind.word());
-                f.wrong(format_args!("{base}.{name}"), text);
+                let text =
+                    format!("missing, and taken as 0; a device of type {} has one", kind.word());
+                f.warn(format_args!("{base}.{name}"), text);
             }
             (_, Some(number)) => f.range(format_args!("{base}.{name}"), number, 0, limit.into()),
         }
@@ -68,11 +70,9 @@ fn mode(f: &mut Findings, base: At<'_>, device: &Device) {
         DeviceKind::Fifo => libc::S_IFIFO,
     };
     if mode & !0o7777 != 0 && mode & !0o7777 != kind {
-        f.wrong_hint(
-            format!("{base}.fileMode"),
-            format!("{mode} (octal {mode:#o}) is out of range; 0 to 4095 (octal 0o7777)"),
-            "JSON has no octal numbers: the mode 0666 is written 438",
-        );
+        let text = format!("{mode} (octal {mode:#o}) is more than 4095 (octal 0o7777)");
+        let hint = "the rest is ignored; JSON has no octal numbers: the mode 0666 is written 438";
+        f.warn(format!("{base}.fileMode"), format!("{text}: {hint}"));
     }
     for (name, id) in [("uid", device.uid), ("gid", device.gid)] {
         if id == Some(u32::MAX) {

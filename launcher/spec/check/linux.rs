@@ -32,8 +32,8 @@ pub fn check(f: &mut Findings, linux: &Linux) {
         memory_policy(f, policy);
     }
     if linux.personality.as_ref().is_some_and(|personality| !personality.flags.is_empty()) {
-        let text = "the specification reserves flags and names none; leave them out";
-        f.wrong("linux.personality.flags", text);
+        let text = "ignored: the specification reserves flags and names none";
+        f.warn("linux.personality.flags", text);
     }
 }
 
@@ -73,7 +73,8 @@ pub fn interface(f: &mut Findings, field: impl Display, name: &str) {
 fn net_devices(f: &mut Findings, linux: &Linux) {
     const FIELD: &str = "linux.netDevices";
     if !linux.net_devices.is_empty() && find(Some(linux), NamespaceKind::Network).is_none() {
-        f.wrong_hint(FIELD, "needs a network namespace", add(NamespaceKind::Network));
+        let text = "without a network namespace, network devices stay where they are";
+        f.warn(FIELD, format!("{text}; {}", add(NamespaceKind::Network)));
     }
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (host, device) in &linux.net_devices {

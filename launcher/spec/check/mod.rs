@@ -33,8 +33,6 @@ type At<'a> = Arguments<'a>;
 /// What is let through although the rules forbid it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Allow {
-    /// No `ociVersion`: a warning (the bundles that this project started with have none).
-    pub missing_version: bool,
     /// `root.path` may be `/`: the root file system is read through an overlay, not pivoted to.
     pub host_root: bool,
 }
@@ -73,7 +71,7 @@ impl Findings {
 /// Every rule, for a whole config.json.
 pub fn check(spec: &Spec, allow: Allow) -> Findings {
     let mut f = Findings::default();
-    version(&mut f, spec.oci_version.as_deref(), allow);
+    version(&mut f, spec.oci_version.as_deref());
     root(&mut f, spec.root.as_ref(), allow);
     if let Some(process) = &spec.process {
         process::check(&mut f, format_args!("process."), process);
@@ -81,7 +79,7 @@ pub fn check(spec: &Spec, allow: Allow) -> Findings {
     mounts::check(&mut f, spec);
     hooks(&mut f, spec.hooks.as_ref());
     if spec.annotations.contains_key("") {
-        f.wrong("annotations", "a key is empty");
+        f.warn("annotations", "a key is empty, which the specification forbids");
     }
     namespaces::check(&mut f, spec);
     if let Some(linux) = &spec.linux {
@@ -109,15 +107,12 @@ pub fn check_resources(resources: &Resources) -> Findings {
     f
 }
 
-/// The specification: SemVer 2.0.0, compatible within a major version.
-fn version(f: &mut Findings, version: Option<&str>, allow: Allow) {
+/// The specification: SemVer 2.0.0, compatible within a major version. The fields say what is to be
+/// done, whatever the version: runc and crun read them without a look at it.
+fn version(f: &mut Findings, version: Option<&str>) {
     const PATH: &str = "ociVersion";
     let Some(version) = version else {
-        let text = "required, and missing or empty";
-        return match allow.missing_version {
-            true => f.warn(PATH, format!("{text}; taken as 1.0.0")),
-            false => f.wrong(PATH, format!("{text}; supported: {VERSIONS}")),
-        };
+        return f.warn(PATH, format!("missing or empty; taken as one of {VERSIONS}"));
     };
     let shown = quote(version);
     match semver(version) {
@@ -126,10 +121,10 @@ fn version(f: &mut Findings, version: Option<&str>, allow: Allow) {
             format!("{shown} is newer than {VERSIONS}; what is new in it is unknown, and ignored"),
         ),
         Some((1, _)) => {}
-        Some(_) => f.wrong(PATH, format!("{shown} is not supported; supported: {VERSIONS}")),
+        Some(_) => f.warn(PATH, format!("{shown} is taken as one of {VERSIONS}")),
         None => {
             let text = "is not a version such as 1.2.0 (SemVer 2.0.0)";
-            f.wrong(PATH, format!("{shown} {text}; supported: {VERSIONS}"));
+            f.warn(PATH, format!("{shown} {text}; taken as one of {VERSIONS}"));
         }
     }
 }

@@ -106,8 +106,8 @@ fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
     let mut sound = true;
     for (field, map) in maps {
         if namespace.is_none() && !map.is_empty() {
-            let text = "given, but there is no user namespace to map";
-            f.wrong_hint(field, text, add(NamespaceKind::User));
+            let text = "no effect: there is no user namespace to map";
+            f.warn(field, format!("{text}; {}", add(NamespaceKind::User)));
         }
         if namespace.is_some_and(|n| n.path.is_none()) && map.is_empty() {
             f.warn(field, "missing; the caller is root of the new user namespace, and the only id");

@@ -42,11 +42,6 @@ pub fn no_parent(f: &mut Findings, field: impl Display + Copy, path: &str) -> bo
     !found
 }
 
-/// An absolute path inside the container.
-pub fn inside(f: &mut Findings, field: impl Display + Copy, path: &str) -> bool {
-    absolute(f, field, path) && no_parent(f, field, path)
-}
-
 /// The path without empty components, `.` and `..`, absolute.
 pub fn clean(path: &str) -> String {
     format!("/{}", lexical(path).join("/"))

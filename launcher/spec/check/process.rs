@@ -69,11 +69,9 @@ fn user(f: &mut Findings, base: At<'_>, user: &User) {
         id(format_args!("additionalGids[{index}]"), *gid);
     }
     if let Some(umask @ 0o1000..) = user.umask {
-        f.wrong_hint(
-            format_args!("{base}.umask"),
-            format!("{umask} (octal {umask:#o}) is out of range; 0 to 511 (octal 0o777)"),
-            "JSON has no octal numbers: the umask 022 is written 18",
-        );
+        let text = format!("{umask} (octal {umask:#o}) is more than 511 (octal 0o777)");
+        let hint = "the rest is ignored; JSON has no octal numbers: the umask 022 is written 18";
+        f.warn(format_args!("{base}.umask"), format!("{text}: {hint}"));
     }
 }
 

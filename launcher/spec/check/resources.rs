@@ -23,7 +23,9 @@ pub fn check(f: &mut Findings, base: At<'_>, resources: &Resources) {
         self::cpu(f, format_args!("{base}cpu"), cpu);
     }
     if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
-        f.range(format_args!("{base}pids.limit"), limit, -1, i64::MAX.into());
+        if limit < -1 {
+            f.warn(format_args!("{base}pids.limit"), format!("{limit} is taken as -1, unlimited"));
+        }
     }
     if let Some(block_io) = &resources.block_io {
         self::block_io(f, format_args!("{base}blockIO"), block_io);
@@ -62,13 +64,9 @@ fn device(f: &mut Findings, base: At<'_>, rule: &DeviceRule) {
 }
 
 fn memory(f: &mut Findings, base: At<'_>, memory: &Memory) {
-    for (name, bytes) in [
-        ("limit", memory.limit),
-        ("reservation", memory.reservation),
-        ("swap", memory.swap),
-        ("kernel", memory.kernel),
-        ("kernelTCP", memory.kernel_tcp),
-    ] {
+    for (name, bytes) in
+        [("limit", memory.limit), ("reservation", memory.reservation), ("swap", memory.swap)]
+    {
         if let Some(bytes) = bytes {
             f.range(format_args!("{base}.{name}"), bytes, -1, i64::MAX.into());
         }
@@ -150,7 +148,10 @@ fn is_list(text: &str) -> bool {
 fn block_io(f: &mut Findings, base: At<'_>, block_io: &BlockIo) {
     let weight = |f: &mut Findings, field: At<'_>, weight: Option<u16>| {
         if let Some(weight @ 1..) = weight {
-            f.range(field, weight, 10, 1000);
+            f.range(field, weight, 1, 1000);
+            if weight < 10 {
+                f.warn(field, format!("{weight} is less than 10, the specification's least"));
+            }
         }
     };
     weight(f, format_args!("{base}.weight"), block_io.weight);

@@ -63,7 +63,7 @@ pub fn check(f: &mut Findings, spec: &Spec, linux: &Linux) {
             Err(text) => f.wrong(&field, text),
         }
         if let Some(first) = seen.insert(path, name) {
-            f.wrong(field, format!("the same parameter as {}", quote(first)));
+            f.warn(field, format!("the same parameter as {}, and set after it", quote(first)));
         }
     }
 }
