@@ -495,7 +495,7 @@ impl Init<'_, '_> {
 
     /// Host interfaces that the container is given, once its namespace is there.
     fn net_devices(&self) -> Result<()> {
-        if namespace(&self.spec, NamespaceKind::Network).is_none() {
+        if namespace(self.spec, NamespaceKind::Network).is_none() {
             return Ok(());
         }
         let devices = self.spec.linux.iter().flat_map(|linux| &linux.net_devices);

@@ -56,6 +56,9 @@ impl Row {
         for (_, text) in self.input["replace"].as_object().into_iter().flatten() {
             parts.push(text.as_str().expect("a text").escape_default().to_string());
         }
+        if let Some(times) = self.input["append"]["times"].as_u64() {
+            parts.push(format!("{times} blanks behind the document"));
+        }
         if let Some(words) = self.input["words"].as_array() {
             let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
             parts.push(words.join(" "));

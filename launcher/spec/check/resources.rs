@@ -22,10 +22,8 @@ pub fn check(f: &mut Findings, base: At<'_>, resources: &Resources) {
     if let Some(cpu) = &resources.cpu {
         self::cpu(f, format_args!("{base}cpu"), cpu);
     }
-    if let Some(limit) = resources.pids.as_ref().and_then(|pids| pids.limit) {
-        if limit < -1 {
-            f.warn(format_args!("{base}pids.limit"), format!("{limit} is taken as -1, unlimited"));
-        }
+    if let Some(limit @ ..=-2) = resources.pids.as_ref().and_then(|pids| pids.limit) {
+        f.warn(format_args!("{base}pids.limit"), format!("{limit} is taken as -1, unlimited"));
     }
     if let Some(block_io) = &resources.block_io {
         self::block_io(f, format_args!("{base}blockIO"), block_io);
