@@ -30,7 +30,7 @@ const RULES: [&str; 20] = [
 ];
 
 /// Texts of those files that no row can show here, and why: `test` means a test that does.
-const UNSEEN: [(&str, &str); 16] = [
+const UNSEEN: [(&str, &str); 17] = [
     ("a cgroup namespace", "no rule asks for one"),
     ("a PID namespace", "no rule asks for one"),
     ("a mount namespace", "no rule asks for one"),
@@ -52,6 +52,10 @@ const UNSEEN: [(&str, &str); 16] = [
     ),
     ("set it on the host, or give the container", "the hint of that"),
     ("an incomplete", "a backslash in a literal: the test of launcher/spec/parse.rs"),
+    (
+        "no mount namespace: the container has",
+        "`life namespaces::`: no row for the others to mount on this machine",
+    ),
     ("a digit", "a part of \"expected …, found …\", which has rows"),
 ];
 

@@ -44,24 +44,20 @@ impl Peer {
         needs::program(self.name())
     }
 
-    /// `PEER --root ROOT WORDS…`. crun refuses a machine with both versions of cgroups, so there it
-    /// runs in a mount namespace of its own, without version 2.
+    /// `PEER --root ROOT WORDS…`, in a mount namespace of its own: whatever it mounts, this
+    /// machine's mounts stay. crun refuses a machine with both versions of cgroups, so there it
+    /// has no version 2.
     fn command<W: AsRef<OsStr>>(self, root: &Path, words: impl IntoIterator<Item = W>) -> Command {
-        let path = self.path().expect("Need::Peer");
-        let mut command = match self == Peer::Crun && !cgroup_v2() && Path::new(UNIFIED).exists() {
-            false => command([path]),
-            true => {
-                // The tmpfs takes the directories that a runtime makes when it finds no cgroup v2.
-                let script = format!(
-                    "! mountpoint -q {UNIFIED} || \
-                     {{ umount {UNIFIED} && mount -t tmpfs tmpfs {UNIFIED}; }}; exec \"$0\" \"$@\""
-                );
-                let mut own = command(["unshare", "--mount", "--propagation", "slave", "sh", "-c"]);
-                own.arg(script).arg(path);
-                own
-            }
-        };
-        command.arg("--root").arg(root).args(words);
+        let mut command = command(["unshare", "--mount", "--propagation", "slave"]);
+        if self == Peer::Crun && !cgroup_v2() && Path::new(UNIFIED).exists() {
+            // The tmpfs takes the directories that a runtime makes when it finds no cgroup v2.
+            let script = format!(
+                "! mountpoint -q {UNIFIED} || \
+                 {{ umount {UNIFIED} && mount -t tmpfs tmpfs {UNIFIED}; }}; exec \"$0\" \"$@\""
+            );
+            command.args(["sh", "-c"]).arg(script);
+        }
+        command.arg(self.path().expect("Need::Peer")).arg("--root").arg(root).args(words);
         command
     }
 }
