@@ -2,8 +2,7 @@
 //!
 //! Knows which controller is where, and what only one version has; the names and units of each
 //! version are in `v1` and `v2`, and ranges have been checked by `spec::check`. Zero means
-//! "leave as it is" where runc has it so, except for `pids.limit`, for which the specification
-//! 1.3 makes it a limit.
+//! "leave as it is" where runc and crun have it so.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -209,7 +208,7 @@ impl Draft<'_> {
     }
 
     fn pids(&mut self, pids: &Pids) {
-        let Some(limit) = pids.limit else { return };
+        let Some(limit) = given(pids.limit) else { return };
         let Some(version) = self.version_of("pids", "pids.limit") else { return };
         let value = if limit < 0 { "max".into() } else { limit.to_string() };
         self.set(version, ("pids", "pids.max"), value, "pids.limit");

@@ -76,6 +76,12 @@ fn memory_and_swap() {
             "linux.resources.memory.disableOOMKiller: cgroup v2 cannot disable the OOM killer",
         ]
     );
+    // Swap without a limit of memory is one of its own in v2; the kernel refuses it in v1.
+    for memory in [r#"{"limit": -1, "swap": 64}"#, r#"{"swap": 64}"#] {
+        let text = format!(r#"{{"memory": {memory}}}"#);
+        assert!(shown(&text, &v2).contains(&"memory.swap.max=64".to_owned()), "{memory}");
+        assert!(wrong(&text, &v1)[0].contains("memory.swap: 64, but there is no limit"));
+    }
     let kernel = resources(r#"{"memory": {"kernel": 1, "kernelTCP": 1, "useHierarchy": false}}"#);
     let found = compile("", &kernel, &v2).expect("warnings only");
     assert_eq!((found.settings.len(), found.warnings.len()), (0, 3));
@@ -140,7 +146,8 @@ fn shares_become_weights_on_the_curve() {
 fn tasks_pages_and_devices() {
     let (v1, v2) = (data::hybrid(), data::v2("/"));
     for h in [&v1, &v2] {
-        assert_eq!(shown(r#"{"pids": {"limit": 0}}"#, h), ["pids.max=0"]);
+        assert_eq!(shown(r#"{"pids": {"limit": 0}}"#, h), [""; 0]);
+        assert_eq!(shown(r#"{"pids": {"limit": -7}}"#, h), ["pids.max=max"]);
         assert_eq!(shown(r#"{"pids": {"limit": -1}}"#, h), ["pids.max=max"]);
         assert_eq!(shown(r#"{"pids": {}}"#, h), [""; 0]);
         let rdma = r#"{"rdma": {"mlx5_1": {"hcaHandles": 3, "hcaObjects": 10000}}}"#;

@@ -12,6 +12,10 @@ use crate::spec::{BlockIo, Cpu, Memory};
 /// so that the order depends on what is there: `apply` writes again, last, what was EINVAL.
 pub(super) fn memory(d: &mut Draft<'_>, m: &Memory) {
     let (limit, swap) = (given(m.limit), given(m.swap));
+    if let (None | Some(-1), Some(swap @ 1..)) = (limit, swap) {
+        let text = format!("{swap}, but there is no limit; swap is memory and swap together");
+        d.wrong("memory.swap", text + " in cgroup v1: give memory.limit as well");
+    }
     match (limit, swap) {
         // Unlimited memory, and nothing said about swap: that is not to stay limited alone.
         (Some(-1), None) => {
@@ -109,7 +113,7 @@ pub(super) fn block_io(d: &mut Draft<'_>, b: &BlockIo) {
         };
         for (index, device) in devices.iter().enumerate() {
             let number = format!("{}:{}", device.major, device.minor);
-            let value = format!("{number} {}", device.rate);
+            let value = format!("{number} {}", device.rate.unwrap_or(0));
             let field = format!("blockIO.{name}[{index}]");
             d.set(V1, ("blkio", file), value, &field).unset = Some(format!("{number} 0"));
         }

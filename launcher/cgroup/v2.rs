@@ -100,7 +100,8 @@ pub(super) fn block_io(d: &mut Draft<'_>, b: &BlockIo) {
     for (short, name, devices) in throttles(b) {
         for (index, device) in devices.iter().enumerate() {
             let number = format!("{}:{}", device.major, device.minor);
-            let rate = if device.rate == 0 { "max".into() } else { device.rate.to_string() };
+            let rate = device.rate.filter(|rate| *rate != 0);
+            let rate = rate.map_or_else(|| "max".into(), |rate| rate.to_string());
             let value = format!("{number} {short}={rate}");
             let field = format!("blockIO.{name}[{index}]");
             d.set(V2, ("io", "io.max"), value, &field).unset =

@@ -91,6 +91,9 @@ pub fn only_given(new: &mut Resources) {
         clear(&mut [&mut it.quota, &mut it.realtime_runtime]);
         clear(&mut [&mut it.shares, &mut it.period, &mut it.realtime_period]);
     }
+    if let Some(it) = &mut new.pids {
+        clear(&mut [&mut it.limit]);
+    }
     if let Some(it) = &mut new.block_io {
         clear(&mut [&mut it.weight, &mut it.leaf_weight]);
     }
@@ -172,7 +175,7 @@ mod tests {
         only_given(&mut wanted);
         let expected = resources(
             r#"{"memory": {"swap": -1, "swappiness": 0}, "cpu": {"burst": 0, "idle": 0},
-                "pids": {"limit": 0}, "blockIO": {}}"#,
+                "pids": {}, "blockIO": {}}"#,
         );
         assert_eq!(wanted, expected);
     }

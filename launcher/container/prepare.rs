@@ -274,12 +274,7 @@ fn resources(
 ) -> Result<(Vec<Setting>, Devices)> {
     let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     let Some(resources) = resources else { return Ok((Vec::new(), Devices::Unrestricted)) };
-    let mut compiled =
-        cgroup::compile("linux.resources", resources, hierarchies).map_err(broken)?;
-    if spec.minor_version().is_some_and(|minor| minor < 3) {
-        // Before 1.3 a limit of 0 was none: Podman 4 writes it for --pids-limit=-1.
-        compiled.settings.retain(|setting| setting.file != "pids.max" || setting.value != "0");
-    }
+    let compiled = cgroup::compile("linux.resources", resources, hierarchies).map_err(broken)?;
     compiled.warnings.iter().for_each(|warning| log::warning(warning));
     // Who is not root makes no nodes, and attaches no program. Root's containers in a user
     // namespace make none either, but an image may bring some.

@@ -50,15 +50,10 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
         return Err(Error::new("container not running").hint(format!("it is {status}")));
     }
     let mut spec = start::config(&directory)?;
-    let minor = spec.minor_version();
     let linux = spec.linux.get_or_insert_default();
     let old = linux.resources.take().unwrap_or_default();
     let mut wanted = update.resources.clone();
     merge::only_given(&mut wanted);
-    if minor < Some(3) && !update.source.1.is_empty() {
-        // The document of a caller for which 0 is a limit that nobody has set.
-        wanted.pids = wanted.pids.filter(|pids| pids.limit != Some(0));
-    }
     let cgroup = &record.cgroup;
     // A controller that is not found may only be hidden from us.
     let settings =

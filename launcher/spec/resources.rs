@@ -162,7 +162,7 @@ record! {
         /// Minor number.
         "minor" minor: i64,
         /// Per second; 0 is unlimited.
-        "rate" rate: u64,
+        "rate" rate: Option<u64>,
     }
 }
 

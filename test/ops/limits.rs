@@ -99,22 +99,66 @@ fn a_document_comes_from_a_file_or_from_standard_input() {
     assert_eq!((memory(&case), pids(&case)), ((48 * MIB).to_string(), "32".to_owned()));
 }
 
-/// Before 1.3 of the specification, 0 was what a caller wrote who meant none.
+/// runc 1.3 and crun 1.28 take 0 as none, and leave it as it is in `update`; less than -1 is -1.
 #[test]
 fn no_limit_of_tasks_is_not_a_limit_of_none() {
     let Some(case) = Case::root(&[]) else { return };
-    for (version, option) in [("1.0.2", "5"), ("1.3.0", "0")] {
+    for version in ["1.0.2", "1.3.0"] {
         let mut bundle = case.bundle();
-        bundle.probe("pause").set("/ociVersion", version);
+        bundle.probe("pause").set("/ociVersion", version).set("/linux/resources/pids/limit", 0);
         let container = started(case.create(&bundle));
+        assert_eq!(pids(&case), "max", "{version}");
         container.tiny_ce("update", ["--pids-limit", "5"]).ok();
         let file = case.dir().join("zero.json");
         std::fs::write(&file, "{\"pids\": {\"limit\": 0}}").expect("a file");
         container.tiny_ce("update", ["--resources", file.to_str().expect("UTF-8")]).ok();
-        assert_eq!(pids(&case), option, "{version}");
+        assert_eq!(pids(&case), "5", "{version}");
         container.tiny_ce("update", ["--pids-limit", "0"]).ok();
-        assert_eq!(pids(&case), "0", "{version}");
+        assert_eq!(pids(&case), "5", "{version}");
+        std::fs::write(&file, "{\"pids\": {\"limit\": -7}}").expect("a file");
+        container.tiny_ce("update", ["--resources", file.to_str().expect("UTF-8")]).ok();
+        assert_eq!(pids(&case), "max", "{version}");
     }
+}
+
+/// What the kernel reads as a list, and what runc and crun pass to it as it is.
+#[test]
+fn lists_of_processors_are_read_by_the_kernel() {
+    let Some(case) = Case::root(&[]) else { return };
+    for text in ["0\n", " 0", "0,", ",0", "0,,0", "0 0"] {
+        let mut bundle = case.bundle();
+        bundle.probe("exit 0").set("/linux/resources/cpu/cpus", text);
+        bundle.set("/linux/resources/cpu/mems", text);
+        case.run(&bundle).ok();
+    }
+    let container = pausing(&case);
+    container.tiny_ce("update", ["--cpuset-cpus", "0,\n"]).ok();
+    assert_eq!(read(&case, "cpuset", "cpuset.cpus", "cpuset.cpus"), "0");
+}
+
+/// What runc and crun of today run, and was refused here; each is told.
+#[test]
+fn odd_limits_are_taken_with_a_warning() {
+    let Some(case) = Case::root(&[]) else { return };
+    for (pointer, value, told) in [
+        ("pids/limit", json!(-7), "pids.limit: -7 is taken as -1, unlimited"),
+        ("cpu/shares", json!(300_000), "cpu.shares: 300000 is taken as 262144"),
+        ("memory/kernel", json!(-2), "memory.kernel: the kernel has no such limit"),
+    ] {
+        let mut bundle = case.bundle();
+        bundle.probe("exit 0").set(&format!("/linux/resources/{pointer}"), value);
+        let done = case.run(&bundle);
+        done.ok();
+        assert_eq!(done.stderr.matches("warning").count(), 1, "{done}");
+        assert!(done.stderr.contains(told), "{done}");
+    }
+    let mut bundle = case.bundle();
+    bundle.probe("exit 0").set(
+        "/linux/resources/devices",
+        json!([{"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwa"}]),
+    );
+    let done = case.run(&bundle);
+    assert!(done.fails().contains("access: \"rwa\" has 'a'; only r, w and m"), "{done}");
 }
 
 #[test]
@@ -175,7 +219,7 @@ fn mistakes_are_told_before_anything_is_touched() {
     std::fs::write(&file, "{\"memory\": {\"limit\": \"64m\"},\n \"pids\": {\"limit\": \"x\"}}")
         .expect("");
     let name = file.to_str().expect("UTF-8");
-    refused(&["--resources", name], &["wrong.json:1:22", "memory.limit", "expected an integer"]);
+    refused(&["--resources", name], &["wrong.json: 2 problems", "1:22: memory.limit: expected"]);
     std::fs::write(&file, "{\"pids\":\n {\"limit\": \"x\"}}").expect("");
     refused(&["--resources", name], &["wrong.json:2:12: pids.limit"]);
     container.tiny_ce("kill", ["KILL"]).ok();

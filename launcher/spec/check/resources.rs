@@ -73,11 +73,9 @@ fn memory(f: &mut Findings, base: At<'_>, memory: &Memory) {
     if let Some(swappiness) = memory.swappiness.filter(|given| *given != u64::MAX) {
         f.range(format_args!("{base}.swappiness"), swappiness, 0, 100);
     }
+    // Without a limit, swap is one of its own in v2, and impossible in v1.
     let (limit, swap) = (memory.limit.unwrap_or(0), memory.swap.unwrap_or(0));
-    if swap > 0 && limit <= 0 {
-        let text = format!("{swap}, but there is no limit; swap is memory and swap together");
-        f.wrong_hint(format_args!("{base}.swap"), text, format!("give {base}.limit as well"));
-    } else if swap > 0 && swap < limit {
+    if swap > 0 && swap < limit {
         let text = format!("{swap} is less than the limit, {limit}");
         let hint = "swap is memory and swap together; as much as the limit means no swap";
         f.wrong_hint(format_args!("{base}.swap"), text, hint);
@@ -87,8 +85,8 @@ fn memory(f: &mut Findings, base: At<'_>, memory: &Memory) {
 /// Everywhere, 0 leaves the kernel's own value: callers write it for "not given".
 fn cpu(f: &mut Findings, base: At<'_>, cpu: &Cpu) {
     // The kernel takes 1 as 2; callers know both as the least.
-    if let Some(shares) = cpu.shares {
-        f.range(format_args!("{base}.shares"), shares, 0, 262_144);
+    if let Some(shares @ 262_145..) = cpu.shares {
+        f.warn(format_args!("{base}.shares"), format!("{shares} is taken as 262144, the most"));
     }
     if let Some(quota @ 1..) = cpu.quota {
         f.range(format_args!("{base}.quota"), quota, 1000, MAX_QUOTA_US);
@@ -112,11 +110,42 @@ fn cpu(f: &mut Findings, base: At<'_>, cpu: &Cpu) {
     if let Some(idle) = cpu.idle {
         f.range(format_args!("{base}.idle"), idle, 0, 1);
     }
-    list(f, format_args!("{base}.cpus"), cpu.cpus.as_deref());
-    list(f, format_args!("{base}.mems"), cpu.mems.as_deref());
+    kernel_list(f, format_args!("{base}.cpus"), cpu.cpus.as_deref());
+    kernel_list(f, format_args!("{base}.mems"), cpu.mems.as_deref());
 }
 
-/// A list of CPUs or nodes as cpuset(7) has it, where one is given.
+/// A list for a cpuset, which the kernel reads itself. Empty, it is not given.
+fn kernel_list(f: &mut Findings, field: At<'_>, text: Option<&str>) {
+    if let Some(text) = text.filter(|text| !text.is_empty() && !is_kernel_list(text)) {
+        f.wrong(field, format!("{} is not a list such as 0-3,7", quote(text)));
+    }
+}
+
+/// The kernel's bitmap_parselist(): commas and white space part regions, in any number; `N` is the
+/// last bit (Linux 5.13), and `all` every one.
+fn is_kernel_list(text: &str) -> bool {
+    let parts = |c: char| c == ',' || c.is_ascii_whitespace() || c == '\x0b';
+    let mut regions = text.split(parts).filter(|region| !region.is_empty()).peekable();
+    regions.peek().is_some()
+        && regions.all(|region| {
+            let (range, group) = match region.split_once(':') {
+                Some((range, group)) => (range, format!(":{group}")),
+                None => (region, String::new()),
+            };
+            if range.eq_ignore_ascii_case("all") {
+                return is_list(&format!("0-1{group}"));
+            }
+            let number =
+                |text: &str| if text == "N" { "4294967295".into() } else { text.to_owned() };
+            let range = match range.split_once('-') {
+                Some((first, last)) => format!("{}-{}", number(first), number(last)),
+                None => number(range),
+            };
+            is_list(&format!("{range}{group}"))
+        })
+}
+
+/// A list of CPUs or nodes that we read ourselves, where one is given.
 pub fn list(f: &mut Findings, field: At<'_>, text: Option<&str>) {
     if let Some(text) = text.filter(|text| !is_list(text)) {
         f.wrong(field, format!("{} is not a list such as 0-3,7", quote(text)));
@@ -171,7 +200,11 @@ fn block_io(f: &mut Findings, base: At<'_>, block_io: &BlockIo) {
     ];
     for (name, list) in lists {
         for (index, device) in list.iter().enumerate() {
-            numbers(f, format_args!("{base}.{name}[{index}]"), device.major, device.minor);
+            let field = format!("{base}.{name}[{index}]");
+            numbers(f, format_args!("{field}"), device.major, device.minor);
+            if device.rate.is_none() {
+                f.warn(format!("{field}.rate"), "required, and missing; taken as 0, no limit");
+            }
         }
     }
 }
@@ -216,6 +249,20 @@ mod tests {
         }
         for bad in ["", "banana", "1-", "-1", "3-1", "0,", ",", "0 1", "+1", "0-3:2", "1:1/2"] {
             assert!(!is_list(bad), "{bad}");
+        }
+    }
+
+    /// What a cpuset of Linux took, and what it refused, under the peers.
+    #[test]
+    fn lists_as_the_kernel_reads_them() {
+        for good in [
+            "0-1\n", " 1", "0,", ",0", "0 1", "0, 1", "0,,1", "0\t", "0-N", "N", "all", "ALL",
+            "all:1/2", "00", "0-31:2/4",
+        ] {
+            assert!(is_kernel_list(good), "{good:?}");
+        }
+        for bad in [",", "\n", "1:1/2", "1-0", "+1", "0x1", "0 - 1", "0;1", "n", "allx", "-1"] {
+            assert!(!is_kernel_list(bad), "{bad:?}");
         }
     }
 
