@@ -396,6 +396,8 @@ ops! { 'p;
         (fd, 1030usize, lowest) -> into says "op=F_DUPFD_CLOEXEC";
     /// Put a preserved descriptor where the program expects it.
     Dup3 = DUP3 { from: u32, to: u32 } (from, to, 0usize);
+    /// Close a descriptor that the caller had not open, by its number.
+    CloseNumber = CLOSE { number: u32 } (number);
     /// Put a terminal on a stdio descriptor.
     Dup3Stdio = DUP3 { fd: Slot, to: u32 } (fd, to, 0usize);
     /// Close every descriptor from `first` up to the one before `last`.

@@ -16,6 +16,15 @@ pub struct Listen {
     pub names: Option<String>,
 }
 
+/// The caller's descriptors that the program has under the same numbers, from 3 on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Preserved {
+    /// How many numbers there are.
+    pub count: u32,
+    /// Those among them that the caller has not open: the program has not either.
+    pub holes: Vec<u32>,
+}
+
 /// Where the container finds the directory of its notification socket.
 pub const NOTIFY_DIRECTORY: &str = "/run/notify";
 /// The socket's name in that directory.

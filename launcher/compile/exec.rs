@@ -9,7 +9,7 @@ use tiny_ce_init::{Op, Slot};
 
 use super::identity::{self, Identity};
 use super::terminal::{self, Place};
-use super::{Filter, namespaces, root, security, write_file};
+use super::{Filter, activation, namespaces, root, security, write_file};
 use crate::error::Result;
 use crate::plan::{Finished, Plan, Preload};
 use crate::spec::{NamespaceKind, Process, Spec};
@@ -32,8 +32,8 @@ pub struct Request<'a> {
     pub last_capability: u32,
     /// Which of stdin, stdout and stderr the program's user is to own.
     pub stdio: [bool; 3],
-    /// How many descriptors after 2 the program inherits.
-    pub preserve_fds: u32,
+    /// Which descriptors after 2 the program inherits.
+    pub preserved: &'a activation::Preserved,
     /// The root of a container that has the caller's mounts.
     pub root: Option<&'a str>,
 }
@@ -81,7 +81,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     terminal::take(plan, slave);
     identity::change(plan, &identity, labels)?;
     let open = identity::Open { channel: Slot::CHANNEL, socket: None };
-    let channel = identity::descriptors(plan, open, request.preserve_fds)?.channel;
+    let channel = identity::descriptors(plan, open, request.preserved)?.channel;
     identity::listened(plan, &identity, channel)?;
     plan.origin("the commit");
     plan.step(Op::Report { to: channel, what: Report::READY });

@@ -13,6 +13,7 @@ use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 use super::root::path_only;
 
 use super::Filter;
+use super::activation::Preserved;
 use super::security::{self, Label};
 use crate::error::Result;
 use crate::plan::{Plan, c_string};
@@ -267,9 +268,9 @@ pub fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
 /// Close what the program is not to have, before the filter could refuse it; the channel stays, and
 /// the socket of `start` if there is one. Later descriptors are closed by execve: connections,
 /// which are neither a directory nor a program (CVE-2024-21626).
-pub fn descriptors(plan: &mut Plan, open: Open, preserved: u32) -> Result<Open> {
+pub fn descriptors(plan: &mut Plan, open: Open, preserved: &Preserved) -> Result<Open> {
     plan.origin("--preserve-fds");
-    let first = 3 + preserved;
+    let first = 3 + preserved.count;
     let mut moved = |fd: Slot| -> Result<Slot> {
         let into = plan.slot()?;
         plan.step(Op::Dup { into, fd, lowest: first });
@@ -277,8 +278,12 @@ pub fn descriptors(plan: &mut Plan, open: Open, preserved: u32) -> Result<Open> 
     };
     let kept = Open { channel: moved(open.channel)?, socket: open.socket.map(moved).transpose()? };
     let loaded = plan.preloads().len() as u32;
-    for index in 0..preserved {
+    for index in 0..preserved.count {
         plan.step(Op::Dup3 { from: 4 + loaded + index, to: 3 + index });
+    }
+    // What was put there only keeps init's own descriptors out of the way.
+    for number in &preserved.holes {
+        plan.step(Op::CloseNumber { number: *number });
     }
     let flags = CloseRangeFlags(0);
     // Nothing may lie between, which the kernel calls invalid.

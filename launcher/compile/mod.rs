@@ -63,8 +63,8 @@ pub struct Request<'a> {
     pub then: Then,
     /// From `linux.seccomp`.
     pub filter: Option<&'a Filter>,
-    /// How many descriptors after 2 the program inherits.
-    pub preserve_fds: u32,
+    /// Which descriptors after 2 the program inherits.
+    pub preserved: &'a activation::Preserved,
     /// `--no-pivot`: move the root instead, where it is a ramdisk.
     pub no_pivot: bool,
     /// `--no-new-keyring`: keep the caller's session keyring.
@@ -493,7 +493,7 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
     }
     let open = identity::Open { channel: Slot::CHANNEL, socket };
     let identity::Open { mut channel, socket } =
-        identity::descriptors(plan, open, request.preserve_fds)?;
+        identity::descriptors(plan, open, request.preserved)?;
     if let Some(identity) = &identity {
         identity::listened(plan, identity, channel)?;
     }

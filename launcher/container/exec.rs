@@ -13,7 +13,7 @@ use super::foreground::Signals;
 use super::join;
 use super::launch;
 use super::nodev;
-use super::prepare::{self, filter};
+use super::prepare::{self, filter, preserved};
 use super::record::{Identity, Record, Status};
 use super::start::{Going, config};
 use super::users::Users;
@@ -130,6 +130,7 @@ impl Joining<'_> {
         let cgroup = self.cgroup()?;
         let filter = filter(&self.spec)?;
         let joins = cgroup.groups.iter().filter(|g| g.version == Version::V1).count();
+        let preserved = preserved(&self.options.listen, self.options.preserve_fds)?;
         let plan = plan::compile(&plan::Request {
             spec: &self.spec,
             process: &self.process,
@@ -139,7 +140,7 @@ impl Joining<'_> {
             groups_denied: join::groups_denied(self.init.pid),
             last_capability: sys::process::last_capability(),
             stdio: crate::host::stdio(Some(&self.process)),
-            preserve_fds: self.options.listen.count + self.options.preserve_fds,
+            preserved: &preserved,
             root: crate::compile::inherits_mounts(&self.spec)
                 .then_some(self.record.rootfs.as_str()),
         })?;
@@ -154,7 +155,7 @@ impl Joining<'_> {
             });
         }
         let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
-        launch::preserve(&mut descriptors, &self.options.listen, self.options.preserve_fds)?;
+        launch::preserve(&mut descriptors, &preserved)?;
         let passwd = vectors::passwd_of(self.init.pid);
         let (argv, envp) = vectors::vectors(Some(&self.process), &passwd)?;
         let request = Clone {

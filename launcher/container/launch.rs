@@ -19,7 +19,7 @@ use super::prepare::{Options, Prepared, ROOTFS};
 use super::record::{self, Boot, Identity, Record, Status};
 use super::scope::{self, Wanted};
 use super::vectors;
-use crate::compile::activation::Listen;
+use crate::compile::activation::Preserved;
 use crate::compile::mounts::asks_for_ids;
 use crate::compile::{namespace, namespaces};
 use crate::error::{Error, Result};
@@ -170,7 +170,7 @@ fn commit(
     let program = init_program(&undo.directory)?;
     let (ours, theirs) =
         UnixStream::pair().map_err(|e| Error::io("init's channel", "socketpair", &e))?;
-    clone(undo, prepared, &program, theirs, options)?;
+    clone(undo, prepared, &program, theirs)?;
     scope::around(undo, prepared, undo.pid())?;
     let (spec, host, plan) = (&prepared.spec, &prepared.host, &prepared.plan);
     let mut init = Init {
@@ -276,7 +276,6 @@ fn clone(
     prepared: &Prepared,
     program: &OwnedFd,
     theirs: UnixStream,
-    options: &Options,
 ) -> Result<()> {
     let (record, spec, plan) = (&undo.record, &prepared.spec, &prepared.plan);
     let mut opened: Vec<OwnedFd> = vec![theirs.into()];
@@ -298,7 +297,7 @@ fn clone(
         });
     }
     let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
-    preserve(&mut descriptors, &options.listen, options.preserve_fds)?;
+    preserve(&mut descriptors, &prepared.preserved)?;
     let passwd = vectors::passwd_to_be(prepared, Path::new(&record.rootfs));
     let (argv, envp) = vectors::vectors(spec.process.as_ref(), &passwd)?;
     let request = Clone {
@@ -319,23 +318,15 @@ fn clone(
     undo.record.resctrl.as_ref().map_or(Ok(()), |class| class.add(pid))
 }
 
-/// The caller's descriptors from 3 on, which the program is to have: listening sockets first.
-pub fn preserve(descriptors: &mut Vec<RawFd>, listen: &Listen, count: u32) -> Result<()> {
-    for index in 0..listen.count + count {
-        let fd = 3 + index as RawFd;
-        if !sys::file::is_inheritable(fd) {
-            let (name, number) = match index < listen.count {
-                true => ("LISTEN_FDS", listen.count),
-                false => ("--preserve-fds", count),
-            };
-            return Err(Error::new(format!("{name} {number}: {fd} is not open"))
-                .hint("descriptors from 3 on are counted; the caller must leave them open"));
-        }
-        descriptors.push(fd);
-    }
-    if descriptors.len() > process::MOST_DESCRIPTORS {
+/// Put the caller's descriptors behind those of init. At a hole init finds its own channel once
+/// more, so that nothing else of it comes to lie there; the plan closes it again.
+pub fn preserve(descriptors: &mut Vec<RawFd>, preserved: &Preserved) -> Result<()> {
+    let (channel, count) = (descriptors[0], preserved.count);
+    if descriptors.len() + count as usize > process::MOST_DESCRIPTORS {
         return Err(Error::new(format!("--preserve-fds {count}: more than can be handed on")));
     }
+    let hole = |fd: &u32| preserved.holes.contains(fd);
+    descriptors.extend((3..3 + count).map(|fd| if hole(&fd) { channel } else { fd as RawFd }));
     Ok(())
 }
 

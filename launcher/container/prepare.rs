@@ -6,7 +6,7 @@ use super::hosts;
 use super::nodev;
 use super::scope::{self, CgroupDriver, Wanted};
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Setting};
-use crate::compile::activation::{self, Listen};
+use crate::compile::activation::{self, Listen, Preserved};
 use crate::compile::{self, Filter, Request, Then};
 use crate::error::{Error, Result};
 use crate::host::{self, Host};
@@ -15,7 +15,7 @@ use crate::plan::Finished;
 use crate::spec::check::{Allow, check, own_mapping};
 use crate::spec::json::Violation;
 use crate::spec::{Namespace, NamespaceKind, Process, Spec, load};
-use crate::{log, seccomp};
+use crate::{log, seccomp, sys};
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone)]
@@ -95,6 +95,8 @@ pub struct Prepared {
     pub devices: Devices,
     /// What init runs.
     pub plan: Finished,
+    /// The caller's descriptors that the program inherits.
+    pub preserved: Preserved,
     /// Whether the rootfs is read through an overlay.
     pub ephemeral: bool,
 }
@@ -154,35 +156,74 @@ fn read_and_compile(
         // It is put there, and has nothing to join by itself.
         host.cgroup_joins = 0;
     }
-    if let Some(request) = &options.network {
-        // After the probe, which opens what is joined: this namespace is not there yet.
-        join_network(&mut spec, &mut host, request, id)?;
-        hosts::bind(&mut spec, &mut host, state);
-    }
-    if options.notify_socket.is_some() {
-        // After the probe, too: its directory is made with the container.
-        let directory = state.join(super::notify::DIRECTORY);
-        activation::notify(&mut spec, &mut host, &directory.to_string_lossy());
-    }
-    if let Some(process) = &mut spec.process {
-        activation::listen(&mut process.env, &options.listen);
-    }
+    add(&mut spec, &mut host, options, (id, state))?;
     let filter = filter(&spec)?;
     host::security(&spec)?;
     let directory = state.join(ROOTFS);
     let directory = ephemeral.then(|| directory.to_string_lossy());
+    let preserved = preserved(&options.listen, options.preserve_fds)?;
     let request = Request {
         spec: &spec,
         host: &host,
         then,
         filter: filter.as_ref(),
-        preserve_fds: options.listen.count + options.preserve_fds,
+        preserved: &preserved,
         no_pivot: options.no_pivot,
         no_new_keyring: options.no_new_keyring,
         ephemeral: directory.as_deref(),
     };
     let plan = compile::compile(&request)?;
-    Ok(Prepared { spec, config, bundle, host, cgroup, wanted, settings, devices, plan, ephemeral })
+    Ok(Prepared {
+        spec,
+        config,
+        bundle,
+        host,
+        cgroup,
+        wanted,
+        settings,
+        devices,
+        plan,
+        preserved,
+        ephemeral,
+    })
+}
+
+/// What the command line adds to the configuration, after the facts were taken.
+fn add(
+    spec: &mut Spec,
+    host: &mut Host,
+    options: &Options,
+    (id, state): (&str, &Path),
+) -> Result<()> {
+    if let Some(request) = &options.network {
+        // After the probe, which opens what is joined: this namespace is not there yet.
+        join_network(spec, host, request, id)?;
+        hosts::bind(spec, host, state);
+    }
+    if options.notify_socket.is_some() {
+        // After the probe, too: its directory is made with the container.
+        let directory = state.join(super::notify::DIRECTORY);
+        activation::notify(spec, host, &directory.to_string_lossy());
+    }
+    if let Some(process) = &mut spec.process {
+        activation::listen(&mut process.env, &options.listen);
+    }
+    Ok(())
+}
+
+/// Which of the caller's descriptors from 3 on are open: listening sockets come first, and all of
+/// them must be. Of those that `--preserve-fds` counts, some may be missing, as with crun.
+pub fn preserved(listen: &Listen, count: u32) -> Result<Preserved> {
+    let count = listen.count.saturating_add(count);
+    let numbers = 3..3u32.saturating_add(count.min(sys::process::MOST_DESCRIPTORS as u32));
+    let holes: Vec<u32> = numbers.filter(|fd| !sys::file::is_inheritable(*fd as i32)).collect();
+    match holes.first() {
+        Some(fd) if fd - 3 < listen.count => {
+            Err(Error::new(format!("LISTEN_FDS {}: {fd} is not open", listen.count))
+                .hint("descriptors from 3 on are counted; the caller must leave them open"))
+        }
+        _ => Ok(Preserved { count, holes }),
+    }
 }
 
 /// A new user namespace without maps has the caller in it, as its root.

@@ -2,6 +2,7 @@
 //!
 //! The host is a constant: machines with cgroup v2, with v1, and users with and without privileges.
 
+use tiny_ce::compile::activation::Preserved;
 use tiny_ce::compile::{self, Filter, Then, activation, criu, exec};
 use tiny_ce::host::{CgroupMounts, GroupMount, Host, Source, V1Mount};
 use tiny_ce::plan::Finished;
@@ -18,7 +19,10 @@ pub const CASES: &[Case] = &[
     ("default-run", "default", |given| given.then = Then::Run),
     ("default-no-pivot", "default", |given| given.no_pivot = true),
     ("default-no-new-keyring", "default", |given| given.no_new_keyring = true),
-    ("default-preserve-fds", "default", |given| given.preserve_fds = 3),
+    ("default-preserve-fds", "default", |given| given.preserved.count = 3),
+    ("default-preserve-fds-holes", "default", |given| {
+        given.preserved = Preserved { count: 3, holes: vec![4] };
+    }),
     ("default-notify", "default", |given| {
         activation::notify(&mut given.spec, &mut given.host, "/run/tiny-ce/web/notify");
     }),
@@ -102,7 +106,7 @@ pub struct Given {
     /// `create`, or `run`.
     pub then: Then,
     /// `--preserve-fds`.
-    pub preserve_fds: u32,
+    pub preserved: Preserved,
     /// `--no-pivot`.
     pub no_pivot: bool,
     /// `--no-new-keyring`.
@@ -169,7 +173,7 @@ impl Given {
             spec,
             host,
             then: Then::AwaitStart,
-            preserve_fds: 0,
+            preserved: Preserved::default(),
             no_pivot: false,
             no_new_keyring: false,
             ephemeral: false,
@@ -202,7 +206,7 @@ impl Given {
                 groups_denied: self.host.euid != 0,
                 last_capability: self.host.last_capability,
                 stdio: self.host.stdio,
-                preserve_fds: self.preserve_fds,
+                preserved: &self.preserved,
                 root: None,
             });
         }
@@ -211,7 +215,7 @@ impl Given {
             host: &self.host,
             then: self.then,
             filter: filter.as_ref(),
-            preserve_fds: self.preserve_fds,
+            preserved: &self.preserved,
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
             ephemeral: self.ephemeral.then_some("/run/tiny-ce/web/rootfs"),
