@@ -82,12 +82,13 @@ hints! {
     "openat2" ELOOP: "a symbolic link stands where none may, or there are too many";
     "openat2" EAGAIN: "somebody else renames what is on the way, again and again";
     "open_tree" ENOENT about "linux.devices":
-        "in a user namespace a device is the host's own, bound: the host has none at this path";
+        "the host has no device at this path, which could be bound; a node is made outside of a \
+         new user namespace, by root on the host alone";
     "mkdirat" | "openat" EACCES about "mounts[":
         "the rootfs is not the container's root's to write to: make there what is missing, or \
          chown it to the ids that linux.uidMappings and linux.gidMappings give to root";
     "symlinkat" EEXIST: "something else is there already, and a link does not take its place";
-    "mknodat" EPERM: "nodes of devices can be made in the host's user namespace only";
+    "mknod" | "mknodat" EPERM: "nodes of devices can be made in the host's user namespace only";
     "pivot_root" EINVAL: "the root is not a mount that can be left: try --no-pivot";
     // ---- identity and limits
     "setresuid" | "setresgid" | "setgroups" EINVAL:

@@ -42,6 +42,8 @@ pub struct Host {
     pub destinations: Vec<Option<String>>,
     /// As `destinations`: the directories of `linux.devices`.
     pub device_directories: Vec<Option<String>>,
+    /// Which of `linux.devices` the host has nothing of, or something else, at their paths.
+    pub device_missing: Vec<bool>,
     /// As `destinations`: `process.cwd`.
     pub cwd: Option<String>,
     /// Whether this kernel has /proc/kcore.

@@ -30,6 +30,11 @@ pub enum Preload {
         /// Index in `mounts`.
         mount: usize,
     },
+    /// A device that the host lacks: a detached mount of a node that only the launcher can make.
+    Node {
+        /// Index in `linux.devices`.
+        device: usize,
+    },
     /// A pidfd of the container's init: its namespaces are joined at once (Linux 5.8).
     Process,
     /// A cgroup v1 hierarchy's `tasks` file, into which a process writes itself.

@@ -11,7 +11,7 @@ mod explained;
 
 use bundles::{least, mounted, placed, process, standard};
 use explained::{Guard, Step};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 use tiny_ce_test::{Bundle, Case, Need, Running, command};
 
@@ -138,6 +138,25 @@ fn places_that_are_found_out() {
 fn the_least_config() {
     let Some(case) = Case::root(STRACE) else { return };
     trace(&case, &least(&case));
+}
+
+/// Devices of the host, one that the host lacks, and one that is no device.
+#[test]
+fn nodes_of_a_user_namespace() {
+    let Some(case) = Case::root(STRACE) else { return };
+    let mut bundle = standard(&case);
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+    bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    // With a new pid namespace init forks on its way, and strace knows it by another pid.
+    bundle.namespace("user", None).without_namespace("pid");
+    let dev = bundle.mount("/dev").clone();
+    bundle.set("/mounts", json!([dev])).set("/linux/maskedPaths", json!([]));
+    bundle.set("/linux/readonlyPaths", json!([]));
+    for (path, kind) in [("/dev/deep/made", "c"), ("/dev/zero", "c"), ("/dev/p", "p")] {
+        let device = json!({"path": path, "type": kind, "major": 1, "minor": 5, "uid": 1000});
+        bundle.push("/linux/devices", device);
+    }
+    trace(&case, &bundle);
 }
 
 #[test]

@@ -2,27 +2,39 @@
 //!
 //! `/dev` is opened once, refusing links; everything is made below that descriptor. In a user
 //! namespace, where nodes cannot be made, and where no cgroup limits devices and every mount is
-//! `nodev`, they are binds of the host's, verified to be what they are named (CVE-2025-31133).
+//! `nodev`, they are binds of the host's, verified to be what they are named (CVE-2025-31133). What
+//! the host lacks is made by a launcher that may, outside of the user namespace, and bound too.
 
-use tiny_ce_init::flags::{AtFlags, Device, Kind, Mode, OpenFlags};
+use tiny_ce_init::flags::{
+    AtFlags, Device as Number, Kind, Mode, MountAttrs, OpenFlags, Propagation,
+};
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
-use super::mounts::{Context, attach, clone};
+use super::mounts::{Context, attach, clone, set};
+use super::options::Attrs;
 use super::root::{self, Inside, Links, Wanted, make_file, path_only};
 use crate::error::{Error, Result};
-use crate::plan::{Plan, c_string};
-use crate::spec::{DeviceKind, NamespaceKind};
+use crate::host::Host;
+use crate::plan::{Plan, Preload, c_string};
+use crate::spec::{Device, DeviceKind, Mount, NamespaceKind, Spec};
 
 /// A node to make.
-struct Node<'a> {
+pub struct Node<'a> {
     path: &'a str,
-    kind: Kind,
-    major: u32,
-    minor: u32,
-    mode: u32,
-    owner: Option<(u32, u32)>,
+    /// What it is.
+    pub kind: Kind,
+    /// Its major number.
+    pub major: u32,
+    /// Its minor number.
+    pub minor: u32,
+    /// Permissions.
+    pub mode: u32,
+    /// Its user and group, as the container counts them.
+    pub owner: Option<(u32, u32)>,
     /// Where its directory leads, if that is another place than it says.
     directory: Option<&'a str>,
+    /// A detached mount of it, which the launcher has made.
+    made: Option<Slot>,
 }
 
 /// What every container has (runtime-spec config-linux.md, "Default Devices").
@@ -44,24 +56,61 @@ const LINKS: [(&str, &str); 4] = [
     ("stderr", "/proc/self/fd/2"),
 ];
 
+/// What is mounted on `/dev`.
+fn mounted(spec: &Spec) -> Option<&Mount> {
+    spec.mounts.iter().rfind(|mount| root::lexical(&mount.destination) == ["dev"])
+}
+
+/// Those of `linux.devices` that are made, with their index. Of several at one path that is the
+/// first, as by both peers, and none in the place of a directory: `check` has warned.
+fn configured(spec: &Spec) -> impl Iterator<Item = (usize, &Device)> {
+    let mut seen = Vec::new();
+    spec.linux.iter().flat_map(|linux| &linux.devices).enumerate().filter(move |(_, device)| {
+        let parts = root::lexical(&device.path);
+        // `podman run --privileged` lists all of the host's: the link stands for this one.
+        let linked = root::components(&device.path) == ["dev", "ptmx"];
+        if linked || seen.contains(&parts) || parts.is_empty() || parts == ["dev"] {
+            return false;
+        }
+        seen.push(parts);
+        true
+    })
+}
+
+/// Which devices the launcher makes, by their index: what the host lacks, for a new user namespace.
+/// Who owns a node in one that is joined is not known here.
+pub fn preloads(plan: &mut Plan, spec: &Spec, host: &Host) -> Result<Vec<Option<Slot>>> {
+    let new = super::namespaces::new_user(spec);
+    let mut nodes = vec![None; host.device_missing.len()];
+    if !new || host.euid != 0 || host.user_namespace || mounted(spec).is_some_and(Mount::is_bind) {
+        return Ok(nodes);
+    }
+    for (index, device) in configured(spec) {
+        let missing = host.device_missing.get(index) == Some(&true);
+        if missing && device.kind != DeviceKind::Fifo {
+            nodes[index] = Some(plan.preload(Preload::Node { device: index })?);
+        }
+    }
+    Ok(nodes)
+}
+
 /// Nodes and links. Nothing if `/dev` is a bind: then it is somebody else's.
-pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
-    let dev = |m: &&crate::spec::Mount| root::lexical(&m.destination) == ["dev"];
-    let mount = context.spec.mounts.iter().rfind(dev);
-    if mount.is_some_and(crate::spec::Mount::is_bind) {
+pub fn all(plan: &mut Plan, context: &Context<'_>, nodes: &[Option<Slot>]) -> Result<()> {
+    let mount = mounted(context.spec);
+    if mount.is_some_and(Mount::is_bind) {
         return Ok(());
     }
     plan.origin("default devices");
     let dev = root::target(plan, context.root, "/dev", Wanted::Directory, Links::Refuse)?;
     // On a tmpfs of our own there is nothing yet that would have to be looked at first.
     let fresh = mount.is_some_and(|m| m.kind.as_deref() == Some("tmpfs"));
-    let configured = context.spec.linux.iter().flat_map(|linux| &linux.devices);
-    let mut paths: Vec<_> =
-        configured.clone().map(|device| root::components(&device.path)).collect();
+    let listed = context.spec.linux.iter().flat_map(|linux| &linux.devices);
+    let paths: Vec<_> = listed.map(|device| root::components(&device.path)).collect();
     for (path, major, minor) in DEFAULTS {
         if !paths.contains(&root::components(path)) {
-            let (kind, mode, owner, directory) = (Kind::S_IFCHR, 0o666, None, None);
-            let node = Node { path, kind, major, minor, mode, owner, directory };
+            let (kind, mode, owner) = (Kind::S_IFCHR, 0o666, None);
+            let (directory, made) = (None, None);
+            let node = Node { path, kind, major, minor, mode, owner, directory, made };
             node.steps(plan, context, dev, fresh && !covered(context, path))?;
         }
     }
@@ -73,32 +122,11 @@ pub fn all(plan: &mut Plan, context: &Context<'_>) -> Result<()> {
     }
     plan.step_unless(Unless::ENOENT, Op::Unlinkat { at: dev, path: c"ptmx" });
     plan.step_unless(Unless::EEXIST, Op::Symlinkat { target: c"pts/ptmx", at: dev, path: c"ptmx" });
-    // `podman run --privileged` lists all of the host's: the link stands for this one.
-    let linked = |device: &crate::spec::Device| root::components(&device.path) == ["dev", "ptmx"];
-    paths.clear();
-    for (index, device) in configured.enumerate().filter(|(_, device)| !linked(device)) {
-        // Of several at one path the first is made, as by both peers, and none in the place of a
-        // directory: `check` has warned.
-        let parts = root::lexical(&device.path);
-        if paths.contains(&parts) || parts.is_empty() || parts == ["dev"] {
-            continue;
-        }
-        paths.push(parts);
+    for (index, device) in configured(context.spec) {
         plan.origin(format!("linux.devices[{index}] {:?}", device.path));
-        let number = |n: Option<i64>| u32::try_from(n.unwrap_or(0)).unwrap_or(u32::MAX);
-        let node = Node {
-            path: &device.path,
-            kind: match device.kind {
-                DeviceKind::Block => Kind::S_IFBLK,
-                DeviceKind::Fifo => Kind::S_IFIFO,
-                DeviceKind::Char | DeviceKind::Unbuffered => Kind::S_IFCHR,
-            },
-            major: number(device.major),
-            minor: number(device.minor),
-            mode: device.file_mode.unwrap_or(0o666) & 0o7777,
-            owner: Some((device.uid.unwrap_or(0), device.gid.unwrap_or(0))),
-            directory: context.host.device_directories.get(index).and_then(Option::as_deref),
-        };
+        let directory = context.host.device_directories.get(index).and_then(Option::as_deref);
+        let mut node = Node::of(device, directory);
+        node.made = nodes.get(index).copied().flatten();
         node.steps(plan, context, dev, false)?;
     }
     plan.close(dev);
@@ -117,9 +145,28 @@ fn link(plan: &mut Plan, dev: Slot, name: &str, to: &str) -> Result<()> {
     Ok(())
 }
 
-impl Node<'_> {
+impl<'a> Node<'a> {
+    /// That of `linux.devices`.
+    pub fn of(device: &'a Device, directory: Option<&'a str>) -> Node<'a> {
+        let number = |n: Option<i64>| u32::try_from(n.unwrap_or(0)).unwrap_or(u32::MAX);
+        Node {
+            path: &device.path,
+            kind: match device.kind {
+                DeviceKind::Block => Kind::S_IFBLK,
+                DeviceKind::Fifo => Kind::S_IFIFO,
+                DeviceKind::Char | DeviceKind::Unbuffered => Kind::S_IFCHR,
+            },
+            major: number(device.major),
+            minor: number(device.minor),
+            mode: device.file_mode.unwrap_or(0o666) & 0o7777,
+            owner: Some((device.uid.unwrap_or(0), device.gid.unwrap_or(0))),
+            directory,
+            made: None,
+        }
+    }
+
     fn steps(&self, plan: &mut Plan, context: &Context<'_>, dev: Slot, fresh: bool) -> Result<()> {
-        let number = Device::new(self.major, self.minor).ok_or_else(|| {
+        let number = Number::new(self.major, self.minor).ok_or_else(|| {
             Error::new(format!(
                 "{:?}: device {}:{}: out of range",
                 self.path, self.major, self.minor
@@ -160,7 +207,7 @@ impl Node<'_> {
         plan: &mut Plan,
         at: Slot,
         path: &std::ffi::CStr,
-        dev: Device,
+        dev: Number,
         fresh: bool,
     ) -> Result<()> {
         let mode = Mode(self.kind as u32 | self.mode);
@@ -199,10 +246,17 @@ impl Node<'_> {
         }
     }
 
-    /// Bind the host's node onto an empty file.
-    fn bind(&self, plan: &mut Plan, at: Slot, name: &std::ffi::CStr, dev: Device) -> Result<()> {
-        let tree = clone(plan, self.path, false, false)?;
+    /// Bind the launcher's node, or else the host's, onto an empty file.
+    fn bind(&self, plan: &mut Plan, at: Slot, name: &std::ffi::CStr, dev: Number) -> Result<()> {
+        let tree = match self.made {
+            Some(tree) => tree,
+            None => clone(plan, self.path, false, false)?,
+        };
         plan.step(Op::Statx { fd: tree, kind: self.kind, dev });
+        // As crun has it: there is nothing in a node that a program would lack.
+        let attrs = MountAttrs::MOUNT_ATTR_NOSUID | MountAttrs::MOUNT_ATTR_NOEXEC;
+        let attrs = Attrs { set: attrs, ..Attrs::default() };
+        set(plan, tree, attrs, Propagation(0), false);
         plan.step_unless(Unless::EEXIST, make_file(at, name));
         let to = plan.slot()?;
         let how = path_only(OpenFlags::O_NOFOLLOW, root::BELOW);

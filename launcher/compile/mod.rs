@@ -91,6 +91,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     let groups = namespaces::cgroup_preloads(plan, host)?;
     let joined = namespaces::preloads(plan, spec)?;
     let mut trees = mounts::preloads(plan, spec, host)?;
+    let nodes = devices::preloads(plan, spec, host)?;
     session(plan, request)?;
     namespaces::join_cgroups(plan, spec, groups);
     namespaces::join(plan, spec, host, &joined)?;
@@ -107,7 +108,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     let mut context = mounts::Context { spec, host, root, trees: &trees };
     let deferred = mounts::all(plan, &mut context)?;
     let root = context.root;
-    devices::all(plan, &context)?;
+    devices::all(plan, &context, &nodes)?;
     let slave = match &spec.process {
         Some(process) => terminal::open(plan, process, terminal::Place::Rootfs(root))?,
         None => None,

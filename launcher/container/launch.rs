@@ -294,6 +294,7 @@ fn clone(
                 return Err(Error::new("a container's plan joins no process"));
             }
             Preload::Tree { mount } => super::trees::make(spec, *mount, &undo.record, program)?,
+            Preload::Node { device } => super::trees::node(spec, *device, undo.directory.path())?,
         });
     }
     let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();

@@ -1,15 +1,18 @@
-//! Mounts that only the launcher can make: id-mapped ones, and binds for a container whose root is
-//! not the launcher's and may not reach the source.
+//! Mounts that only the launcher can make: id-mapped ones, binds for a container whose root is not
+//! the launcher's and may not reach the source, and nodes for one whose root may make none.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::record::Record;
+use crate::compile::devices::Node;
 use crate::compile::namespaces;
 use crate::compile::options::Options;
 use crate::error::{Error, Result};
+use crate::network::elsewhere;
 use crate::spec::{IdMapping, Mount, NamespaceKind, Spec, idmap};
 use crate::sys::mount;
 use crate::sys::process::{self, Clone};
@@ -37,6 +40,56 @@ pub fn map(spec: &Spec, index: usize, tree: &OwnedFd, program: &OwnedFd) -> Resu
     let recursive = Options::new(&mount.options).idmap == Some(true);
     mount::map_ids(tree, &user, recursive).map_err(|e| {
         Error::io(&place, "mount_setattr", &e).hint("the file system must support id-mapped mounts")
+    })
+}
+
+/// Make the node of `linux.devices[index]`, and a detached mount of it. It is in a tmpfs that only
+/// one thread sees, over the container's private `directory`: nothing of it is ever left behind.
+pub fn node(spec: &Spec, index: usize, directory: &Path) -> Result<OwnedFd> {
+    let Some((linux, device)) =
+        spec.linux.as_ref().and_then(|linux| Some((linux, linux.devices.get(index)?)))
+    else {
+        return Err(Error::new(format!("linux.devices[{index}]: is not there")));
+    };
+    let place = format!("linux.devices[{index}] {:?}", device.path);
+    let node = Node::of(device, None);
+    let (uid, gid) = node.owner.unwrap_or_default();
+    let owner = |map: &[IdMapping], id: u32, field: &str| {
+        outside(map, id).ok_or_else(|| {
+            let text = format!("{place}: {id} as the owner: not in {field}");
+            Error::new(text).hint("the owner of a node is an id of the container's user namespace")
+        })
+    };
+    let uid = owner(&linux.uid_mappings, uid, "linux.uidMappings")?;
+    let gid = owner(&linux.gid_mappings, gid, "linux.gidMappings")?;
+    let failed = |call: &'static str| {
+        let place = &place;
+        move |e: std::io::Error| {
+            let error = Error::io(place, call, &e);
+            match crate::hints::find(call, e.raw_os_error().unwrap_or(0), place) {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        }
+    };
+    elsewhere(&place, || {
+        mount::unshare_mounts().map_err(failed("unshare"))?;
+        mount::tmpfs(directory).map_err(failed("mount"))?;
+        let path = directory.join("node");
+        mount::make_node(&path, node.kind as u32 | node.mode, (node.major, node.minor))
+            .map_err(failed("mknod"))?;
+        std::os::unix::fs::lchown(&path, Some(uid), Some(gid)).map_err(failed("lchown"))?;
+        let mode = fs::Permissions::from_mode(node.mode);
+        fs::set_permissions(&path, mode).map_err(failed("chmod"))?;
+        mount::clone_tree(&path, false, true).map_err(failed("open_tree"))
+    })
+}
+
+/// What an id of the container is outside of it.
+fn outside(map: &[IdMapping], id: u32) -> Option<u32> {
+    map.iter().find_map(|range| {
+        let offset = id.checked_sub(range.container_id).filter(|offset| *offset < range.size)?;
+        range.host_id.checked_add(offset)
     })
 }
 

@@ -1,14 +1,17 @@
 //! Facts about `mounts`: what the sources of binds are, where destinations lead, which directories
 //! are covered. Each mount is looked at in what those before it leave.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::view::{Content, Found, View};
 use super::{Host, Link, Source, utf8};
+use crate::compile::devices::Node;
+use crate::compile::namespace;
 use crate::compile::options::parameters;
 use crate::compile::root::{components, lexical};
 use crate::error::{Error, Result};
-use crate::spec::{Mount, Spec};
+use crate::spec::{Device, Mount, NamespaceKind, Spec};
 use crate::sys;
 
 /// Fill in what `host` knows about mounts, and about the paths that are looked up after them.
@@ -30,10 +33,12 @@ pub fn probe(host: &mut Host, spec: &Spec, bundle: &Path, rootfs: &Path) -> Resu
         }
         host.sources.push(source);
     }
+    let user = namespace(spec, NamespaceKind::User).is_some();
     for device in spec.linux.iter().flat_map(|linux| &linux.devices) {
         let parts = components(&device.path);
         let parents = parts.split_last().map_or_else(String::new, |(_, parents)| parents.join("/"));
         host.device_directories.push(elsewhere(&parents, view.lead(&parents, true).as_deref()));
+        host.device_missing.push(user && !is_there(device));
     }
     let cwd = spec.process.as_ref().map_or("", |process| &process.cwd);
     // The program enters it by its own name: what comes before a `..` has to be there.
@@ -41,6 +46,15 @@ pub fn probe(host: &mut Host, spec: &Spec, bundle: &Path, rootfs: &Path) -> Resu
     let lead = view.lead(cwd, true).filter(|_| plain);
     host.cwd = elsewhere(cwd, lead.as_deref());
     Ok(())
+}
+
+/// Whether the host has this very device at its path.
+fn is_there(device: &Device) -> bool {
+    let node = Node::of(device, None);
+    std::fs::metadata(&device.path).is_ok_and(|there| {
+        there.mode() & libc::S_IFMT == node.kind as u32
+            && there.rdev() == libc::makedev(node.major, node.minor)
+    })
 }
 
 /// As `Host::destinations`, in the files that `root` shows.

@@ -29,6 +29,7 @@ pub use attempt::attempt;
 pub use device::{loopback_up, move_device};
 pub use names::{Request as AttachRequest, check_name};
 pub use namespace::Identity;
+pub(crate) use namespace::elsewhere;
 pub use stats::{InterfaceStats, interface_stats};
 pub use store::Stage;
 pub use subnet::Subnet;

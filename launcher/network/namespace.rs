@@ -79,7 +79,7 @@ pub fn within<T: Send>(
 }
 
 /// Run `work` in a thread of its own, whose namespaces are its own business.
-fn elsewhere<T: Send>(place: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub fn elsewhere<T: Send>(place: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .stack_size(64 << 10) // a few calls deep

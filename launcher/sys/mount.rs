@@ -1,10 +1,11 @@
 //! Mounts that the launcher makes, detached: open_tree(2), mount_setattr(2).
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::ptr;
 
 use super::check;
 
@@ -39,6 +40,34 @@ pub fn map_ids(tree: &OwnedFd, user: &impl AsRawFd, recursive: bool) -> io::Resu
         )
     };
     check(result).map(drop)
+}
+
+/// unshare(2) with CLONE_NEWNS, for the calling thread alone; what it mounts reaches nobody.
+pub fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: no pointers; the mounts and the directory of this thread concern no other.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) }.into())?;
+    mount(c"none", c"/", libc::MS_PRIVATE | libc::MS_REC)
+}
+
+/// A tmpfs on `target`, whose nodes work.
+pub fn tmpfs(target: &Path) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    mount(c"tmpfs", &target, libc::MS_NOSUID | libc::MS_NOEXEC)
+}
+
+fn mount(kind: &CStr, target: &CStr, flags: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: both are C strings that live over the call; no data is passed.
+    let result =
+        unsafe { libc::mount(kind.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, ptr::null()) };
+    check(result.into()).map(drop)
+}
+
+/// mknod(2). The caller's umask applies.
+pub fn make_node(path: &Path, mode: u32, (major, minor): (u32, u32)) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let number = libc::makedev(major, minor);
+    // SAFETY: `path` is a C string that lives over the call.
+    check(unsafe { libc::mknod(path.as_ptr(), mode, number) }.into()).map(drop)
 }
 
 /// Whether the kernel has a file system of this name; its module is loaded, if it is one.

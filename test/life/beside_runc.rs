@@ -19,13 +19,17 @@ pub(crate) const SEEN: &str = "ids then pid then caps then no_new_privs then sec
 /// container calls /dev/null.
 const OURS: &str = "/sys/fs/cgroup";
 
-/// Lines of mountinfo without numbers: where, flags, type, whether it is shared.
+/// Lines of mountinfo without numbers: where, flags, type, whether it is shared. Bound nodes are
+/// `nosuid,noexec`, as crun's are and runc's are not.
 fn mounts(lines: &[&str], masked: &Value) -> BTreeSet<String> {
     let shown = |line: &&str| {
         let words: Vec<&str> = line.split(' ').collect();
         let of_type = words.iter().position(|word| *word == "-").expect("a type");
         let shared = words[6..of_type].iter().any(|word| word.starts_with("shared"));
-        format!("{} {} {} {shared}", words[4], words[5], words[of_type + 1])
+        let kind = words[of_type + 1];
+        let node = kind == "devtmpfs";
+        let flags = if node { words[5].replace(",nosuid,noexec", "") } else { words[5].to_owned() };
+        format!("{} {flags} {kind} {shared}", words[4])
     };
     let masked: Vec<&str> =
         masked.as_array().into_iter().flatten().flat_map(Value::as_str).collect();

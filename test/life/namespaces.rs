@@ -222,6 +222,71 @@ fn a_user_namespace_without_maps_has_the_caller() {
     assert!(done.fails().contains("process.user.uid: 1 is not mapped"), "{done}");
 }
 
+/// Flags and file system of what is mounted there.
+fn mounted<'d>(done: &'d Done, place: &str) -> (&'d str, &'d str) {
+    let lines = done.values("mount");
+    let line = lines.iter().rfind(|line| line.split(' ').nth(4) == Some(place));
+    let line = line.unwrap_or_else(|| panic!("nothing at {place}\n{done}"));
+    let kind = line.split_once(" - ").and_then(|(_, of_type)| of_type.split(' ').next());
+    (line.split(' ').nth(5).expect("flags"), kind.expect("a type"))
+}
+
+/// Nodes cannot be made inside: the host's are bound, and what it lacks is made outside. What the
+/// cgroup does not allow is there all the same, and does not open.
+#[test]
+fn devices_that_the_host_lacks_are_made() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    mapped(&mut bundle);
+    bundle.namespace("user", None);
+    let nodes = bundle.rootfs().join("nodes");
+    fs::create_dir(&nodes).expect("a directory of the image");
+    std::os::unix::fs::chown(&nodes, Some(100_000), Some(100_000)).expect("chown");
+    for (path, kind, major, minor) in [
+        ("/dev/made-up", "c", 1, 5),
+        ("/dev/deep/wire", "c", 10, 229),
+        ("/nodes/disk", "b", 7, 300),
+        ("/dev/random", "c", 1, 7),
+        ("/dev/urandom", "c", 1, 9),
+        ("/dev/made-up", "c", 1, 3),
+    ] {
+        let node = json!({"path": path, "type": kind, "major": major, "minor": minor});
+        bundle.push("/linux/devices", node);
+    }
+    let pipe = json!({"path": "/dev/pipe", "type": "p", "fileMode": 0o600, "uid": 7});
+    bundle.push("/linux/devices", pipe);
+    let first = &mut bundle.config["linux"]["devices"][0];
+    first["fileMode"] = json!(0o4640);
+    (first["uid"], first["gid"]) = (json!(3), json!(4));
+    bundle.set("/root/readonly", false).probe(
+        "mounts then stat /dev/made-up then stat /dev/deep/wire then stat /nodes/disk \
+         then stat /dev/random then stat /dev/urandom then stat /dev/pipe \
+         then open /dev/deep/wire r then write /dev/random x",
+    );
+    let done = case.run(&bundle);
+    assert_eq!(done.value("stat /dev/made-up"), "char mode=04640 uid=3 gid=4 size=0 rdev=1:5");
+    assert_eq!(done.value("stat /dev/deep/wire"), "char mode=0666 uid=0 gid=0 size=0 rdev=10:229");
+    assert_eq!(done.value("stat /nodes/disk"), "block mode=0666 uid=0 gid=0 size=0 rdev=7:300");
+    // Something else of the host's has this name.
+    assert_eq!(done.value("stat /dev/random"), "char mode=0666 uid=0 gid=0 size=0 rdev=1:7");
+    assert_eq!(done.value("write /dev/random"), "ENOSPC");
+    assert!(done.value("stat /dev/urandom").contains("uid=65534"), "{done}");
+    assert!(done.value("stat /dev/pipe").starts_with("fifo mode=0600 uid=7"), "{done}");
+    assert_eq!(done.value("open /dev/deep/wire"), "EPERM", "{done}");
+    for made in ["/dev/made-up", "/dev/deep/wire", "/nodes/disk", "/dev/random"] {
+        assert_eq!(mounted(&done, made), ("rw,nosuid,noexec,relatime", "tmpfs"), "{made}");
+    }
+    for bound in ["/dev/urandom", "/dev/null", "/dev/tty"] {
+        let flags = mounted(&done, bound).0;
+        assert!(flags.contains(",nosuid,noexec"), "{bound}: {flags}");
+    }
+    assert!(!fs::read_to_string("/proc/self/mountinfo").expect("mounts").contains(case.tag()));
+    bundle.config["linux"]["devices"][0]["uid"] = json!(65_536);
+    let done = case.run(&bundle);
+    let text = "linux.devices[0] \"/dev/made-up\": 65536 as the owner: not in linux.uidMappings";
+    assert!(done.fails().contains(text), "{done}");
+}
+
 /// The same name twice, as parameter and as property.
 #[test]
 fn a_name_may_be_a_parameter_too() {

@@ -99,6 +99,19 @@ fn somebody_with_one_id_is_root_inside() {
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), CALLER);
 }
 
+/// Nobody but root on the host makes a node.
+#[test]
+fn a_device_that_the_host_lacks_is_an_error() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = rootless(&case);
+    let device = json!({"path": "/dev/made-up", "type": "c", "major": 1, "minor": 3});
+    bundle.set("/linux/devices", json!([device])).probe("exit 0");
+    let done = run(&case, &mut bundle);
+    let text = "linux.devices[0] \"/dev/made-up\": open_tree(2): ENOENT";
+    assert!(done.fails().contains(text), "{done}");
+    assert!(done.stderr.contains("by root on the host alone"), "{done}");
+}
+
 /// A container that gets no cgroup of its own is in the caller's, and sees that one: not an empty
 /// directory.
 #[test]

@@ -60,6 +60,7 @@ pub const CASES: &[Case] = &[
     ("devices-image", "devices-image", usual),
     ("devices-bound", "devices-bound", usual),
     ("devices-user", "devices-user", usual),
+    ("devices-user-made", "devices-user", |given| given.host.device_missing = vec![true; 2]),
     ("masks", "masks", usual),
     ("sysctl", "sysctl", usual),
     ("hooks", "hooks", usual),
