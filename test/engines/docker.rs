@@ -154,6 +154,11 @@ fn exit_statuses_and_texts(docker: &Docker) {
         ("/etc/passwd", 126, "permission denied"),
         ("/etc", 126, "permission denied"),
     ] {
+        if path == "/etc" && docker.ground.runtime.name == "runc" {
+            // runc 1.3 says "is a directory", which this dockerd does not know as a 126.
+            program(path).ends(125);
+            continue;
+        }
         let done = program(path);
         assert!(done.ends(code).stderr.contains(text), "{done}");
         assert!(done.stderr.contains("OCI runtime create failed: "), "{done}");
