@@ -67,6 +67,10 @@ fn v1(
     let label = label(context.spec);
     data.data.extend(label.as_deref());
     let attrs = options.made();
+    // A hierarchy holds neither programs nor devices: both peers say so whatever the options are.
+    let quiet = MountAttrs::MOUNT_ATTR_NOSUID.0
+        | MountAttrs::MOUNT_ATTR_NODEV.0
+        | MountAttrs::MOUNT_ATTR_NOEXEC.0;
     let writable = MountAttrs(attrs.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
     let tmpfs = make(plan, "tmpfs", Some("tmpfs"), &data, writable)?;
     let to = target(plan, context, index, Wanted::Directory)?;
@@ -76,7 +80,7 @@ fn v1(
     for hierarchy in hierarchies {
         let tree = if context.has_new(NamespaceKind::Cgroup) {
             let own = Options::of(hierarchy.options.iter().map(String::as_str).collect());
-            make(plan, "cgroup", Some("cgroup"), &own, attrs)?
+            make(plan, "cgroup", Some("cgroup"), &own, MountAttrs(attrs.0 | quiet))?
         } else {
             group(plan, options, &hierarchy.shown)?
         };

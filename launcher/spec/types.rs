@@ -182,6 +182,11 @@ impl super::json::Field for RlimitValue {
         }
         u64::read(node, reader).map(RlimitValue)
     }
+
+    /// As runc and crun read it: no amount is none.
+    fn missing() -> Option<Self> {
+        Some(RlimitValue(0))
+    }
 }
 
 impl super::json::Blank for RlimitValue {

@@ -32,7 +32,9 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     };
     for (key, value) in below {
         let here = format!("{at}/{key}");
-        let namespace = value["type"] == "mount" || at.starts_with("/linux/namespaces/");
+        // Nor is a mapping without `hostID` taken, which would be root of the host's.
+        let parts = ["/linux/namespaces/", "/linux/uidMappings/", "/linux/gidMappings/"];
+        let namespace = value["type"] == "mount" || parts.iter().any(|parts| at.starts_with(parts));
         let word = ["/process/args/", "/process/env/"].iter().any(|kept| here.starts_with(kept));
         if !KEPT.contains(&here.as_str()) && !namespace && !word {
             found.push(here.clone());

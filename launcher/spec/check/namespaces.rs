@@ -112,7 +112,8 @@ fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
         if namespace.is_some_and(|n| n.path.is_none()) && map.is_empty() {
             f.warn(field, "missing; the caller is root of the new user namespace, and the only id");
         }
-        sound &= mappings(f, format_args!("{field}"), map);
+        // Without the namespace, a warning says that they have no effect.
+        sound &= namespace.is_none() || mappings(f, format_args!("{field}"), map);
     }
     let user = spec.process.as_ref().and_then(|process| process.user.as_ref());
     let (Some(Namespace { path: None, .. }), Some(user), true) = (namespace, user, sound) else {

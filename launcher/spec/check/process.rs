@@ -131,7 +131,11 @@ fn rlimits(f: &mut Findings, base: At<'_>, limits: &[Rlimit]) {
             let text = format!("unknown limit {}; known: {}", quote(&limit.kind), known.join(", "));
             f.wrong(format_args!("{path}.type"), text);
         } else if let Some(first) = seen.insert(&limit.kind, index) {
-            f.wrong(format_args!("{path}.type"), format!("{} again, after [{first}]", limit.kind));
+            let text = format!("{} again, after [{first}]", limit.kind);
+            match limits[first] == *limit {
+                true => f.warn(format_args!("{path}.type"), text),
+                false => f.wrong(format_args!("{path}.type"), text),
+            }
         }
         if soft > hard {
             let (soft, hard) = (amount(soft), amount(hard));
