@@ -3,6 +3,7 @@
 //! Only reads: statfs(2) of the mounts, /proc/self/cgroup, and, unless the machine has the v2
 //! hierarchy alone, /proc/self/mountinfo. Must not know what a container wants.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
 use super::dir::read_path;
@@ -129,10 +130,8 @@ pub fn probe() -> Result<Hierarchies> {
         read_path("/proc/self/cgroup").map_err(|e| Error::io("/proc/self/cgroup", "read", &e))?;
     let mut found = match only_v2() {
         Some(hierarchy) => vec![hierarchy],
-        None => mounted(&mountinfo()?),
+        None => visible(mounted(&mountinfo()?))?,
     };
-    // Something may be mounted over the directory above; mountinfo has no order that tells.
-    found.retain(|h| fs_type_of(&h.mount).is_ok_and(|found| found == h.version.magic()));
     place(&mut found, &own);
     for hierarchy in found.iter_mut().filter(|h| h.version == Version::V2) {
         let file = format!("{}/cgroup.controllers", hierarchy.mount);
@@ -140,6 +139,21 @@ pub fn probe() -> Result<Hierarchies> {
         hierarchy.controllers = list.split_whitespace().map(str::to_owned).collect();
     }
     Ok(Hierarchies { all: found })
+}
+
+/// Those that can be reached: something may be mounted over the directory above, and mountinfo has
+/// no order that tells. A mount that cannot be looked at for another reason is not taken for hidden.
+fn visible(mounts: Vec<Hierarchy>) -> Result<Vec<Hierarchy>> {
+    let mut visible = Vec::with_capacity(mounts.len());
+    for hierarchy in mounts {
+        match fs_type_of(&hierarchy.mount) {
+            Ok(found) if found == hierarchy.version.magic() => visible.push(hierarchy),
+            Ok(_) => {}
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {}
+            Err(e) => return Err(Error::io(hierarchy.mount, "statfs", &e)),
+        }
+    }
+    Ok(visible)
 }
 
 fn mountinfo() -> Result<String> {

@@ -68,7 +68,7 @@ fn each(
             }
             faulted.hit.is_some()
         });
-        assert!(points >= 5, "{name}: {points} points");
+        assert!(points >= 3, "{name}: {points} points");
     }
 }
 
@@ -160,7 +160,7 @@ fn start_by_the_launcher() {
 
 #[test]
 fn start_by_init() {
-    starts(Whose::Process, 2);
+    starts(Whose::Process, 1);
 }
 
 fn starts(whose: fn(u32) -> Whose, stride: usize) {

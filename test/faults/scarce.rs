@@ -64,7 +64,7 @@ fn few_descriptors() {
 fn little_memory() {
     let Some(case) = Case::root(&[]) else { return };
     let bundle = bundle(&case);
-    for mib in [16, 12, 10] {
+    for mib in [16, 14, 12] {
         ran_or_told(&case, &after(&case, &bundle, &format!("limit {AS} {}", mib << 20)));
     }
 }
