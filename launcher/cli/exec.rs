@@ -11,7 +11,7 @@ use super::embedded::{User, utf8};
 use super::environment::{Variable, variables};
 use super::life::{NEVER_ALONE, status};
 use super::table::command;
-use super::value::{CommandLine, Id, Number, Switch, Value};
+use super::value::{CommandLine, DescriptorCount, Id, Number, Switch, Value};
 use super::{Globals, read_document};
 use crate::container::{self, ExecOptions, Users};
 use crate::origin::Origins;
@@ -63,7 +63,7 @@ command! {
             /// Send a pidfd of it to this Unix socket.
             "--pidfd-socket PATH" pidfd_socket: Option<PathBuf>,
             /// Pass on this many of the caller's descriptors, from 3 on; default: 0.
-            "--preserve-fds NUMBER" preserve_fds: Option<Number<0, 1_048_576>>,
+            "--preserve-fds NUMBER" preserve_fds: Option<DescriptorCount>,
             /// In a cgroup below the container's own; before a colon: for these controllers only.
             "--cgroup [CONTROLLER,...:]PATH" cgroup: Vec<String>,
             /// Also in a container that is paused; it runs when that is resumed.
@@ -121,7 +121,7 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
         console_socket: it.console_socket,
         pidfd_socket: it.pidfd_socket,
         listen: activation::listen()?,
-        preserve_fds: it.preserve_fds.map_or(0, |it| it.0 as u32),
+        preserve_fds: it.preserve_fds.map_or(0, |it| it.0),
         ignore_paused: it.ignore_paused,
         cgroups: it.cgroup,
     };

@@ -12,7 +12,7 @@ use super::activation;
 use super::embedded::EmbeddedOptions;
 use super::table::{command, options};
 use super::targets::{Target, together};
-use super::value::{AfterDashes, Completes, Directory, Id, Number, Switch, Value};
+use super::value::{AfterDashes, Completes, DescriptorCount, Directory, Id, Switch, Value};
 use super::{Globals, print};
 use crate::container::{self, Options, RunOptions, Source, signals};
 use crate::{Error, Result};
@@ -48,7 +48,7 @@ options! {
         /// Send a pidfd of the container's program to this Unix socket.
         "--pidfd-socket PATH" pidfd_socket: Option<PathBuf>,
         /// Pass on this many of the caller's descriptors, from 3 on; default: 0.
-        "--preserve-fds NUMBER" preserve_fds: Option<Number<0, 1_048_576>>,
+        "--preserve-fds NUMBER" preserve_fds: Option<DescriptorCount>,
         /// Attach the container to a network, with this address or a free one.
         "--network NAME[:ADDRESS]" | "--net" network: Option<String>,
         /// Move the root instead of pivoting to it, where it is a ramdisk; less safe.
@@ -94,7 +94,7 @@ impl CreateOptions {
             pid_file: self.pid_file.clone(),
             console_socket: self.console_socket.clone(),
             pidfd_socket: self.pidfd_socket.clone(),
-            preserve_fds: self.preserve_fds.map_or(0, |it| it.0 as u32),
+            preserve_fds: self.preserve_fds.map_or(0, |it| it.0),
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
             rootless: globals.asked_rootless(),

@@ -302,6 +302,21 @@ impl<const MIN: i64, const MAX: i64> Value for Number<MIN, MAX> {
     }
 }
 
+/// How many of the caller's descriptors are passed on; a negative number is none, as under runc and
+/// crun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DescriptorCount(
+    /// At most 1,048,576.
+    pub u32,
+);
+
+impl Value for DescriptorCount {
+    fn parse(word: &OsStr) -> Result<Self> {
+        let Number(count) = Number::<{ i32::MIN as i64 }, 1_048_576>::parse(word)?;
+        Ok(DescriptorCount(count.max(0) as u32))
+    }
+}
+
 /// A time; `ms`, `s`, `m`, `h`, one after the other; without a unit: seconds.
 impl Value for Duration {
     fn parse(word: &OsStr) -> Result<Self> {
@@ -353,6 +368,15 @@ mod tests {
 
     fn parse<T: Value>(word: &str) -> Result<T> {
         T::parse(OsStr::new(word))
+    }
+
+    #[test]
+    fn counts_of_descriptors() {
+        for (word, count) in [("0", 0), ("3", 3), ("-1", 0), ("1048576", 1 << 20)] {
+            assert_eq!(parse(word), Ok(DescriptorCount(count)), "{word}");
+        }
+        assert!(parse::<DescriptorCount>("1048577").is_err());
+        assert!(parse::<DescriptorCount>("x").is_err());
     }
 
     #[test]
