@@ -45,7 +45,8 @@ pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<(
         let how = path_only(OpenFlags(0), Links::Follow.resolve());
         plan.step_unless(MISSING, Op::Openat2 { into: there, at: root, path: &relative, how });
         present(plan, there, clone_fd_op(tree, there, true));
-        let flags = AtFlags::AT_EMPTY_PATH | AtFlags::AT_RECURSIVE;
+        // The path alone: what the config mounts below it has attributes of its own.
+        let flags = AtFlags::AT_EMPTY_PATH;
         let set = Op::MountSetattr { at: tree, path: EMPTY, flags, attr: READONLY };
         present(plan, there, set);
         present(plan, there, attach_op(tree, there));

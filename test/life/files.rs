@@ -51,6 +51,21 @@ fn masked_paths_are_empty_and_read_only_paths_are_not_written() {
 
 /// Paths are resolved inside the root, as by both peers; what says nothing is a warning.
 #[test]
+fn a_mount_below_a_read_only_path_keeps_its_own_attributes() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    for place in ["/srv", "/srv/data"] {
+        let mount = json!({ "destination": place, "type": "tmpfs", "source": "tmpfs" });
+        bundle.push("/mounts", mount);
+    }
+    bundle.push("/linux/readonlyPaths", "/srv");
+    bundle.probe("write /srv/x - then write /srv/data/x -");
+    let done = case.run(&bundle);
+    assert_eq!(done.value("write /srv/x"), "EROFS", "{done}");
+    assert_eq!(done.value("write /srv/data/x"), "ok", "{done}");
+}
+
+#[test]
 fn masked_and_read_only_paths_may_be_relative_or_repeated() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
