@@ -312,8 +312,10 @@ pub struct DescriptorCount(
 
 impl Value for DescriptorCount {
     fn parse(word: &OsStr) -> Result<Self> {
-        let Number(count) = Number::<{ i32::MIN as i64 }, 1_048_576>::parse(word)?;
-        Ok(DescriptorCount(count.max(0) as u32))
+        match word.to_str().and_then(|text| text.parse::<i64>().ok()) {
+            Some(count) if count <= 1 << 20 => Ok(DescriptorCount(count.max(0) as u32)),
+            _ => Err(expected(word, "an integer, 1048576 or less")),
+        }
     }
 }
 
