@@ -142,7 +142,7 @@ pub fn probe() -> Result<Hierarchies> {
 }
 
 /// Those that can be reached: something may be mounted over the directory above, and mountinfo has
-/// no order that tells. A mount that cannot be looked at for another reason is not taken for hidden.
+/// no order that tells. A mount is not taken for hidden if looking at it fails for another reason.
 fn visible(mounts: Vec<Hierarchy>) -> Result<Vec<Hierarchy>> {
     let mut visible = Vec::with_capacity(mounts.len());
     for hierarchy in mounts {
