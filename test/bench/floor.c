@@ -1,10 +1,15 @@
 /* The floor: what the kernel alone takes for a container of `runc spec`'s default config.json.
  *
  *     floor ROOTFS PROGRAM [ARGUMENT...]
+ *     floor --whole STATE ROOTFS PROGRAM [ARGUMENT...]
  *
  * The same namespaces, mounts, nodes, masks and read-only paths, and the exec, by the fewest system
- * calls known to us. It reads no configuration, makes no cgroup, keeps no state, checks little: no
- * runtime can be faster than this, and it is of no other use. */
+ * calls known to us. It reads no configuration and checks little: no runtime can be faster than
+ * this, and it is of no other use.
+ *
+ * With --whole it also does what every runtime must: it makes a cgroup in each hierarchy, sets the
+ * device rules of cgroup v1, has the program join, writes the file STATE, and removes all of it at
+ * the end. The cgroups have the name that STATE has. cgroup v2's device program is left out. */
 #include "../probe/sys.h"
 #include <linux/mount.h>
 #include <linux/sched.h>
@@ -13,7 +18,12 @@
 #define DETACH 2
 
 static char **environment, **program;
-static const char *rootfs;
+static const char *rootfs, *state;
+
+/* What --whole makes: a directory in each hierarchy, and what the child writes itself into. */
+static struct { char path[256]; long join; } made[16];
+static word hierarchies;
+static long v2 = -1;
 
 static void must(const char *what, long result)
 {
@@ -118,8 +128,108 @@ static void masks(void)
     }
 }
 
+static char *append(char *to, const char *text)
+{
+    while ((*to = *text++)) to++;
+    return to;
+}
+
+static long open_below(const char *directory, const char *name, word flags)
+{
+    char path[320];
+    append(append(append(path, directory), "/"), name);
+    return SYS(openat, AT_FDCWD_, path, flags | O_CLOEXEC);
+}
+
+static void set(const char *directory, const char *name, const char *value)
+{
+    long file = open_below(directory, name, O_WRONLY);
+    must(name, file);
+    must(name, SYS(write, file, value, length(value)));
+    SYS(close, file);
+}
+
+/* A new cpuset has no processors and no memory until it is given its parent's. */
+static void inherit(const char *parent, const char *directory, const char *name)
+{
+    char value[256], path[320];
+    append(append(append(path, parent), "/"), name);
+    must(path, slurp(path, value, sizeof value));
+    set(directory, name, value);
+}
+
+static void devices(const char *directory)
+{
+    static const char *const allowed[] = {
+        "c *:* m", "b *:* m", "c 1:3 rwm", "c 1:8 rwm", "c 1:7 rwm",
+        "c 5:0 rwm", "c 1:5 rwm", "c 1:9 rwm", "c 136:* rwm", "c 5:2 rwm",
+    };
+    set(directory, "devices.deny", "a");
+    for (word i = 0; i < LEN(allowed); i++) set(directory, "devices.allow", allowed[i]);
+}
+
+/* A directory below that of this process, in the hierarchy that is mounted at `mount`. */
+static void make_cgroup(const char *mount, const char *controller, const char *own)
+{
+    const char *name = state;
+    for (const char *c = state; *c; c++) if (*c == '/') name = c + 1;
+    char parent[256];
+    append(append(parent, mount), own[1] ? own : "");
+    char *path = made[hierarchies].path;
+    append(append(append(path, parent), "/"), name);
+    must(path, SYS(mkdirat, AT_FDCWD_, path, 0755));
+    if (same(controller, "cpuset")) {
+        inherit(parent, path, "cpuset.cpus");
+        inherit(parent, path, "cpuset.mems");
+    }
+    if (same(controller, "devices")) devices(path);
+    made[hierarchies].join = *controller ? open_below(path, "tasks", O_WRONLY) : -1;
+    if (!*controller) must(path, v2 = open_below(path, ".", O_PATH | O_DIRECTORY));
+    hierarchies++;
+}
+
+/* Lines such as "4:memory:/own": each hierarchy is mounted where its name says. */
+static void make_cgroups(void)
+{
+    static char text[4096];
+    must("/proc/self/cgroup", slurp("/proc/self/cgroup", text, sizeof text));
+    int pure = starts(text, "0::");
+    for (char *line = text; *line;) {
+        char *name = line, *own, mount[256];
+        while (*name != ':') name++;
+        for (own = ++name; *own != ':'; own++) {}
+        *own++ = 0;
+        for (line = own; *line && *line != '\n'; line++) {}
+        if (*line) *line++ = 0;
+        const char *last = starts(name, "name=") ? name + 5 : name;
+        if (*last || pure) {
+            append(append(append(mount, "/sys/fs/cgroup"), *last ? "/" : ""), last);
+            make_cgroup(mount, last, own);
+        }
+    }
+}
+
+static void write_state(void)
+{
+    static const char text[] = "{\"id\":\"floor\",\"status\":\"running\"}\n";
+    long file = SYS(openat, AT_FDCWD_, state, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    must(state, file);
+    must(state, SYS(write, file, text, sizeof text - 1));
+    SYS(close, file);
+}
+
+static void remove_all(void)
+{
+    must(state, SYS(unlinkat, AT_FDCWD_, state, 0));
+    for (word i = 0; i < hierarchies; i++)
+        must(made[i].path, SYS(unlinkat, AT_FDCWD_, made[i].path, AT_REMOVEDIR));
+}
+
 __attribute__((used)) _Noreturn static void child(void)
 {
+    for (word i = 0; i < hierarchies; i++)
+        if (made[i].join >= 0) must(made[i].path, SYS(write, made[i].join, "0", 1));
+    if (hierarchies) must("unshare", SYS(unshare, CLONE_NEWCGROUP));
     mounts();
     nodes();
     must("pivot_root", SYS(pivot_root, ".", "."));
@@ -133,33 +243,47 @@ __attribute__((used)) _Noreturn static void child(void)
     leave(1);
 }
 
-/* clone(2) as vfork: nothing is copied, the child has a stack of its own. */
+/* clone3(2) as vfork: nothing is copied, the child has a stack of its own. */
 static long vfork_(word flags)
 {
     static char stack[32768] __attribute__((aligned(16)));
+    static struct clone_args args;
+    args = (struct clone_args){
+        .flags = flags | CLONE_VM | CLONE_VFORK | (v2 < 0 ? 0 : CLONE_INTO_CGROUP),
+        .exit_signal = SIGCHLD, .stack = (word)stack, .stack_size = sizeof stack, .cgroup = v2,
+    };
     long pid;
-    register long r10 __asm__("r10") = 0;
-    register long r8 __asm__("r8") = 0;
+#if defined(__x86_64__)
     __asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\tcall child\n1:"
-                     : "=a"(pid)
-                     : "a"(__NR_clone), "D"(flags | CLONE_VM | CLONE_VFORK | SIGCHLD),
-                       "S"(stack + sizeof stack), "d"(0), "r"(r10), "r"(r8)
+                     : "=a"(pid) : "a"(__NR_clone3), "D"(&args), "S"(sizeof args)
                      : "rcx", "r11", "memory");
+#else
+#error "the floor knows the system call registers of x86_64 only"
+#endif
     return pid;
 }
 
 __attribute__((used)) _Noreturn static void enter(word *stack)
 {
     char **argv = (char **)(stack + 1);
+    environment = argv + stack[0] + 1;
+    if (stack[0] >= 3 && same(argv[1], "--whole")) {
+        state = argv[2];
+        argv += 2;
+        stack[0] -= 2;
+    }
     if (stack[0] < 3) leave(2);
     rootfs = argv[1];
     program = argv + 2;
-    environment = argv + stack[0] + 1;
-    long pid = vfork_(CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS |
-                      CLONE_NEWCGROUP);
-    must("clone", pid);
+    word flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS;
+    if (state) make_cgroups();
+    /* The root of a cgroup namespace is where its maker is: with cgroups the child makes it. */
+    long pid = vfork_(state ? flags : flags | CLONE_NEWCGROUP);
+    must("clone3", pid);
+    if (state) write_state();
     int status = 0;
     must("wait4", SYS(wait4, pid, &status, 0));
+    if (state) remove_all();
     leave(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff);
 }
 

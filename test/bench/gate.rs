@@ -1,0 +1,74 @@
+//! The marks that the benchmark has to meet with `--gate`: ratios of CPU time within one run, and
+//! counts. Neither depends on what else the machine does. A mark of a program that is not there is
+//! not met.
+
+use crate::stories::Row;
+use crate::table::{cpu, faults, whole_floor};
+
+/// A figure, and what it may be at most.
+struct Mark {
+    what: &'static str,
+    at_most: f64,
+    /// The same in an emulated machine, where each new page of code is translated first.
+    emulated: f64,
+    of: fn(&[Row]) -> Option<f64>,
+}
+
+const MARKS: &[Mark] = &[
+    Mark {
+        what: "run, CPU against the whole floor",
+        at_most: 2.2,
+        emulated: 4.0,
+        of: |rows| Some(cpu(&ours(rows)?.burst) / cpu(&whole_floor(rows)?.burst)),
+    },
+    Mark {
+        what: "run, CPU against crun",
+        at_most: 0.7,
+        emulated: 0.5,
+        of: |rows| Some(cpu(&ours(rows)?.burst) / cpu(&crun(rows)?.burst)),
+    },
+    Mark {
+        what: "create+start+delete, CPU against crun",
+        at_most: 0.65,
+        emulated: 0.5,
+        of: |rows| Some(cpu(&ours(rows)?.life) / cpu(&crun(rows)?.life)),
+    },
+    Mark {
+        what: "exec, CPU against crun",
+        at_most: 0.6,
+        emulated: 0.5,
+        of: |rows| Some(cpu(&ours(rows)?.exec) / cpu(&crun(rows)?.exec)),
+    },
+    Mark {
+        what: "run, page faults of all processes",
+        at_most: 140.0,
+        emulated: 160.0,
+        of: |rows| Some(faults(&ours(rows)?.burst) as f64),
+    },
+];
+
+/// The binary that is shipped, or else the one that cargo built.
+fn ours(rows: &[Row]) -> Option<&Row> {
+    rows.iter().rfind(|row| row.program.name.starts_with("tiny-ce"))
+}
+
+/// The newest one that is here.
+fn crun(rows: &[Row]) -> Option<&Row> {
+    rows.iter().find(|row| row.program.name.starts_with("crun"))
+}
+
+/// Print each mark and whether it is met.
+pub fn passes(rows: &[Row]) -> bool {
+    let emulated = tiny_ce_test::slowness() > 1;
+    let mut all = true;
+    for mark in MARKS {
+        let at_most = if emulated { mark.emulated } else { mark.at_most };
+        let got = (mark.of)(rows);
+        let met = got.is_some_and(|got| got <= at_most);
+        all &= met;
+        let got = got.map_or("not measured".to_owned(), |got| format!("{got:.2}"));
+        let verdict = if met { "met" } else { "MISSED" };
+        println!("{}: {got}, at most {at_most:.2}: {verdict}", mark.what);
+    }
+    all
+}
