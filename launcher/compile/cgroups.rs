@@ -26,8 +26,12 @@ pub fn mount(
     let private = context.has_new(NamespaceKind::Cgroup);
     match &context.host.cgroups {
         CgroupMounts::None => {
-            let text = "this host has no cgroup file system mounted";
-            Err(Error::new(text).hint("mount cgroup2 at /sys/fs/cgroup, or leave this mount out"))
+            // The host shows nothing either: an empty directory, in which nothing can be made.
+            let attrs = options.made() | MountAttrs::MOUNT_ATTR_RDONLY;
+            let data = Options::of(vec!["mode=755", "size=4k", "nr_inodes=1"]);
+            let tree = make(plan, "tmpfs", Some("tmpfs"), &data, attrs)?;
+            finish_tree(plan, tree, options);
+            attach_at(plan, context, index, tree, Wanted::Directory)
         }
         CgroupMounts::V2(shown) => {
             let tree = if private {

@@ -14,7 +14,7 @@ use crate::origin::Origins;
 use crate::plan::Finished;
 use crate::spec::check::{Allow, check, own_mapping};
 use crate::spec::json::Violation;
-use crate::spec::{Namespace, NamespaceKind, Process, Spec, load};
+use crate::spec::{Mount, Namespace, NamespaceKind, Process, Spec, load};
 use crate::{log, seccomp, sys};
 
 /// Where the configuration comes from.
@@ -133,11 +133,14 @@ fn read_and_compile(
     let by = options.cgroup_driver;
     let (mut cgroup, mut wanted) = scope::locate(by, &spec, (id, state), &hierarchies)?;
     let rootless = crate::sys::user::is_rootless();
-    let (settings, mut devices) = resources(&spec, &hierarchies, rootless)?;
-    if by == CgroupDriver::Disabled {
+    let disabled = by == CgroupDriver::Disabled;
+    // What no cgroup limits is closed by other means: see `nodev`.
+    let unlimited = rootless || disabled || hierarchies.all.is_empty();
+    let (settings, devices) = resources(&spec, &hierarchies, unlimited)?;
+    if disabled {
         scope::without_cgroup(&settings)?;
-        devices = Devices::Unrestricted;
     }
+    empty_cgroup_mounts(&spec, &hierarchies);
     if let Some(wanted) = &mut wanted {
         wanted.limit(&settings, &devices);
     } else if options.rootless.unwrap_or(rootless) && !has_path(&spec) {
@@ -209,6 +212,20 @@ fn add(
         activation::listen(&mut process.env, &options.listen);
     }
     Ok(())
+}
+
+/// A host without cgroups has none to show.
+fn empty_cgroup_mounts(spec: &Spec, hierarchies: &Hierarchies) {
+    if !hierarchies.all.is_empty() {
+        return;
+    }
+    let kind = |mount: &Mount| matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
+    for (index, mount) in spec.mounts.iter().enumerate().filter(|(_, mount)| kind(mount)) {
+        let place = &mount.destination;
+        log::warning(&format!(
+            "mounts[{index}] {place:?}: no cgroup file system is mounted on this host: it is empty"
+        ));
+    }
 }
 
 /// Which of the caller's descriptors from 3 on are open: listening sockets come first, and all of
@@ -311,7 +328,7 @@ pub fn broken(violations: Vec<Violation>) -> Error {
 fn resources(
     spec: &Spec,
     hierarchies: &Hierarchies,
-    rootless: bool,
+    unlimited: bool,
 ) -> Result<(Vec<Setting>, Devices)> {
     let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     let Some(resources) = resources else { return Ok((Vec::new(), Devices::Unrestricted)) };
@@ -319,7 +336,7 @@ fn resources(
     compiled.warnings.iter().for_each(|warning| log::warning(warning));
     // Who is not root makes no nodes, and attaches no program. Root's containers in a user
     // namespace make none either, but an image may bring some.
-    let devices = match rootless {
+    let devices = match unlimited {
         true => Devices::Unrestricted,
         false => cgroup::compile_devices(&resources.devices, hierarchies).map_err(broken)?,
     };

@@ -87,6 +87,40 @@ fn no_node_works_without_a_cgroup() {
     assert_eq!(done.value("open /dev/null"), "ok", "{done}");
 }
 
+/// Run it where no cgroup file system is mounted.
+fn without_cgroups(case: &Case, bundle: &Bundle, options: &[&str]) -> Done {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+    command.arg("umount -l /sys/fs/cgroup && exec \"$@\"").arg("sh");
+    let inner = case.command(options.iter().chain(&["run", "--bundle"]));
+    command.arg(inner.get_program()).args(inner.get_args());
+    command.arg(bundle.path()).arg(case.id());
+    command.env("TINY_CE_CASE", case.tag()).current_dir(case.dir());
+    run(&mut command, case.dir())
+}
+
+/// What runc and crun write by default, rules for devices and a cgroup mount included.
+#[test]
+fn the_usual_container_runs_where_no_cgroup_is_mounted() {
+    let Some(case) = Case::root(&[Need::Program("mknod"), Need::Program("unshare")]) else {
+        return;
+    };
+    let mut bundle = bundle(&case);
+    for options in [&[][..], &["--cgroup-manager", "disabled"]] {
+        let done = without_cgroups(&case, &bundle, options);
+        nothing_works(&done);
+        assert!(done.stderr.contains("linux.resources.devices: not in force"), "{done}");
+        assert!(done.stderr.contains("\"/sys/fs/cgroup\": no cgroup file system"), "{done}");
+    }
+    bundle.probe("list /sys/fs/cgroup then mkdir /sys/fs/cgroup/x");
+    let done = without_cgroups(&case, &bundle, &[]);
+    assert_eq!(done.values("entry"), Vec::<&str>::new(), "{done}");
+    assert_eq!(done.value("mkdir /sys/fs/cgroup/x"), "EROFS", "{done}");
+    // A limit is not passed over.
+    bundle.set("/linux/resources/pids", json!({ "limit": 5 }));
+    assert!(without_cgroups(&case, &bundle, &[]).fails().contains("linux.resources.pids"));
+}
+
 /// A machine, or a mount namespace, that has none; and a config.json without a word about devices.
 #[test]
 fn no_node_works_where_no_cgroup_is_mounted() {
@@ -103,14 +137,7 @@ fn no_node_works_where_no_cgroup_is_mounted() {
     for set in ["bounding", "effective", "permitted", "inheritable", "ambient"] {
         bundle.set(&format!("/process/capabilities/{set}"), none.clone());
     }
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c"]);
-    command.arg("umount -l /sys/fs/cgroup && exec \"$@\"").arg("sh");
-    let inner = case.command(["run", "--bundle"]);
-    command.arg(inner.get_program()).args(inner.get_args());
-    command.arg(bundle.path()).arg(case.id());
-    command.env("TINY_CE_CASE", case.tag()).current_dir(case.dir());
-    nothing_works(&run(&mut command, case.dir()));
+    nothing_works(&without_cgroups(&case, &bundle, &[]));
 }
 
 /// Later processes and mounts are held to it too.

@@ -54,6 +54,7 @@ pub const CASES: &[Case] = &[
     ("cgroup-private-v1", "cgroup-private", on_v1),
     ("cgroup-host", "cgroup-host", usual),
     ("cgroup-host-v1", "cgroup-host", on_v1),
+    ("cgroup-none", "cgroup-private", |given| given.host.cgroups = CgroupMounts::None),
     ("cgroup-writable", "cgroup-writable", usual),
     ("cgroup-writable-v1", "cgroup-writable", on_v1),
     ("devices", "devices", usual),
