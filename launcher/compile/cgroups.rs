@@ -10,7 +10,7 @@ use super::mounts::{
 };
 use super::options::{Attrs, Options};
 use super::root::{self, Links, Wanted};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::{CgroupMounts, GroupMount, V1Mount};
 use crate::plan::{Plan, c_string};
 use crate::spec::NamespaceKind;
