@@ -32,7 +32,7 @@ fn exec_is_refused(case: &Case, bundle: &Bundle, made: &[&str], call: &str) {
     let done = exec(&["--apparmor", "unconfined"]);
     done.ends(255);
     assert!(!done.stdout.contains("ran"), "{done}");
-    assert!(done.stderr.contains(&format!("process.apparmorProfile: {call}")), "{done}");
+    assert!(done.stderr.contains(&format!("--apparmor: {call}")), "{done}");
     assert!(done.stderr.contains("hint:"), "{done}");
     // Where nothing is written there, nothing is asked of it.
     assert!(exec(&[]).ok().contains("ran"));

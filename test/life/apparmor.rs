@@ -131,14 +131,15 @@ fn a_profile_that_is_not_loaded_is_told() {
     bundle.set("/process/apparmorProfile", "no-such-profile");
     let id = case.id();
     let done = case.tiny_ce(["create", "--bundle", bundle.path().to_str().expect("UTF-8"), &id]);
-    let told = |text: &str| {
-        assert!(text.contains("process.apparmorProfile: write(2): ENOENT"), "{text}");
+    let told = |text: &str, whose: &str| {
+        assert!(text.contains(&format!("{whose}: write(2): ENOENT")), "{text}");
         assert!(text.contains("hint: no such profile is loaded"), "{text}");
     };
-    told(done.fails());
+    told(done.fails(), "process.apparmorProfile");
     bundle.remove("/process/apparmorProfile").probe("await 15");
     let mut container = case.create(&bundle);
     container.start();
     container.line("ready:");
-    told(&exec(&case, &container, &["--apparmor", "no-such-profile"]).ends(255).stderr);
+    let done = exec(&case, &container, &["--apparmor", "no-such-profile"]);
+    told(&done.ends(255).stderr, "--apparmor");
 }

@@ -112,11 +112,11 @@ fn a_label_that_the_policy_does_not_know_is_told() {
         assert!(text.contains(what), "{text}");
         assert!(text.contains("hint: the loaded policy does not know this context"), "{text}");
     };
-    let label = "process.selinuxLabel: write(2): EINVAL";
-    told(create("/process/selinuxLabel").fails(), label);
+    told(create("/process/selinuxLabel").fails(), "process.selinuxLabel: write(2): EINVAL");
     told(create("/linux/mountLabel").fails(), "fsconfig(2): EINVAL");
     let mut container = case.create(&labelled(&case, "await 15"));
     container.start();
     container.line("ready:");
-    told(&exec(&case, &container, &["--process-label", unknown]).ends(255).stderr, label);
+    let done = exec(&case, &container, &["--process-label", unknown]);
+    told(&done.ends(255).stderr, "--process-label: write(2): EINVAL");
 }
