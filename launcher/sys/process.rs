@@ -267,10 +267,15 @@ pub fn on_every_processor(pid: i32) -> io::Result<()> {
     check(result.into()).map(drop)
 }
 
-/// pidfd_open(2).
+/// pidfd_open(2). A process that is gone is ESRCH: older kernels (6.1) say EINVAL while its number is
+/// still that of a process group or a session.
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
-    super::file::owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+    let opened = super::file::owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) });
+    opened.map_err(|e| match e.raw_os_error() {
+        Some(libc::EINVAL) if pid > 0 => io::Error::from_raw_os_error(libc::ESRCH),
+        _ => e,
+    })
 }
 
 /// pidfd_send_signal(2).

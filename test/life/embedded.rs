@@ -281,6 +281,10 @@ fn mistakes_name_the_option() {
         (&["--seccomp", filter], "true", &format!("--seccomp {filter:?}: syscalls[0].errnoRet: ")),
         (&[], "/nope", "the command: exec: \"/nope\": "),
     ] {
+        if options == ["--memory", "1"] && tiny_ce_test::cgroup_v2() {
+            // There a limit below 1 MiB waits until the program runs.
+            continue;
+        }
         let done = run(&case, options, &[command]);
         let told = done.ends(1).stderr.lines().next().expect("an error").to_owned();
         let about = told.split_once(": cannot run ").and_then(|(_, rest)| rest.split_once(": "));

@@ -4,7 +4,7 @@
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
-use tiny_ce_test::{Bundle, Case, Done};
+use tiny_ce_test::{Bundle, Case, Done, Need};
 
 /// Layers below a directory of the test, on a tmpfs: each has a file of its own number.
 fn layers(case: &Case, names: &[&str]) -> Vec<PathBuf> {
@@ -43,7 +43,7 @@ const ODD: [&str; 5] = ["plain", "a:b", "c,d", "e\\f", "g\\:h"];
 
 #[test]
 fn layers_may_have_odd_and_long_names() {
-    let Some(case) = Case::root(&[]) else { return };
+    let Some(case) = Case::root(&[Need::Linux(6, 13)]) else { return };
     let long = "long".repeat(30);
     let longer = format!("other/{long}/{long}/x");
     let names: Vec<&str> = ODD.into_iter().chain([long.as_str(), &longer]).collect();
@@ -60,7 +60,7 @@ fn layers_may_have_odd_and_long_names() {
 
 #[test]
 fn layers_of_data_are_not_seen() {
-    let Some(case) = Case::root(&[]) else { return };
+    let Some(case) = Case::root(&[Need::Linux(6, 8)]) else { return };
     let long = "long".repeat(40);
     let paths = layers(&case, &["a", &long, "b", "c"]);
     let paths: Vec<String> = paths.iter().map(|path| escaped(path)).collect();
@@ -78,7 +78,7 @@ fn layers_of_data_are_not_seen() {
 /// The directories that are written to may be long too; several options may be in one string.
 #[test]
 fn written_directories_may_be_long() {
-    let Some(case) = Case::root(&[]) else { return };
+    let Some(case) = Case::root(&[Need::Linux(6, 13)]) else { return };
     let lower = layers(&case, &["lower"]).remove(0);
     let bottom = case.dir().join("up").join("deep".repeat(30)).join("deep".repeat(30)).join("x:y");
     for name in ["upper", "work"] {

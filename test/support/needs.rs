@@ -25,6 +25,8 @@ pub enum Need {
     CgroupV1(&'static str),
     /// cgroup v2 at /sys/fs/cgroup with this controller; "" asks for no controller.
     CgroupV2(&'static str),
+    /// This version of the kernel, or a later one.
+    Linux(u32, u32),
     /// CRIU, and a kernel that it can work with.
     Criu,
     /// A kernel that confines by AppArmor's profiles, and its file system to load them.
@@ -73,6 +75,9 @@ fn missing(need: Need) -> Option<String> {
             (dir.exists(), format!("needs cgroup v1's {name}"))
         }
         Need::CgroupV2(name) => (has_cgroup_v2(name), format!("needs cgroup v2 with {name:?}")),
+        Need::Linux(major, minor) => {
+            (kernel() >= (major, minor), format!("needs Linux {major}.{minor}"))
+        }
         Need::Criu => (criu_works(), "needs a kernel that passes criu check".to_owned()),
         Need::AppArmor => {
             let enabled = std::fs::read("/sys/module/apparmor/parameters/enabled");
@@ -92,6 +97,14 @@ fn missing(need: Need) -> Option<String> {
         ),
     };
     (!there).then_some(reason)
+}
+
+/// Major and minor version of the kernel, uname(2).
+fn kernel() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
+    (next(), next())
 }
 
 fn is_root() -> bool {
