@@ -267,8 +267,8 @@ pub fn on_every_processor(pid: i32) -> io::Result<()> {
     check(result.into()).map(drop)
 }
 
-/// pidfd_open(2). A process that is gone is ESRCH: older kernels (6.1) say EINVAL while its number is
-/// still that of a process group or a session.
+/// pidfd_open(2). A process that is gone is ESRCH: Linux 6.1 says EINVAL while its number is still
+/// that of a process group or a session.
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
     let opened = super::file::owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) });
