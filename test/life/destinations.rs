@@ -134,13 +134,13 @@ fn the_other_kind_is_told() {
 fn other_paths_are_made_along_links() {
     let Some(case) = Case::root(&[]) else { return };
     let (mut bundle, ..) = ground(&case);
-    link(&bundle, "work", "/srv/work");
+    link(&bundle, "job", "/srv/job");
     link(&bundle, "nodes", "srv/nodes");
-    bundle.set("/process/cwd", "/work/here");
+    bundle.set("/process/cwd", "/job/here");
     bundle.push("/linux/devices", json!({"path": "/nodes/x", "type": "c", "major": 1, "minor": 3}));
     bundle.probe("cwd then stat /srv/nodes/x");
     let done = case.run(&bundle);
-    assert_eq!(done.value("cwd"), "/srv/work/here");
+    assert_eq!(done.value("cwd"), "/srv/job/here");
     assert!(done.value("stat /srv/nodes/x").contains("rdev=1:3"), "{done}");
     // What is before a `..` has to be there when the program's directory is entered.
     bundle.set("/process/cwd", "/not/../srv");

@@ -71,7 +71,7 @@ pub fn placed(case: &Case) -> Bundle {
         std::os::unix::fs::symlink(target, other.rootfs().join(name)).expect("a link");
     };
     link("data", "/var/lib/data");
-    link("work", "srv/work");
+    link("job", "srv/job");
     let text = |path: std::path::PathBuf| path.into_os_string().into_string().expect("UTF-8");
     let (tree, root, made) = (text(tree), text(other.rootfs()), bundle.rootfs().join("made"));
     let mut mounts = vec![mount("/", "bind", &root, &["rbind"])];
@@ -81,7 +81,7 @@ pub fn placed(case: &Case) -> Bundle {
         mount("missing/../made", "tmpfs", "tmpfs", &["mode=700"]),
         mount("/of/made", "bind", &text(made), &["bind"]),
     ]);
-    bundle.set("/mounts", mounts).set("/process/cwd", "/work/here").set("/root/readonly", false);
+    bundle.set("/mounts", mounts).set("/process/cwd", "/job/here").set("/root/readonly", false);
     bundle
 }
 
