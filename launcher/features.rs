@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::compile::options::OPTIONS;
 use crate::container::OCI_VERSION;
 use crate::seccomp::Arch;
 use crate::spec::names::CAPABILITIES;
+use crate::spec::options::OPTIONS;
 use crate::spec::{
     MemoryPolicyFlag, MemoryPolicyMode, NamespaceKind, SeccompAction, SeccompFlag, SeccompOperator,
 };

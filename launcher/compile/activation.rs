@@ -49,7 +49,7 @@ pub fn notify(spec: &mut Spec, host: &mut Host, directory: &str) {
     spec.mounts.push(Mount {
         destination: NOTIFY_DIRECTORY.to_owned(),
         source: Some(directory.to_owned()),
-        options: ["bind", "ro", "nosuid", "nodev", "noexec"].map(str::to_owned).to_vec(),
+        options: ["bind", "ro", "nosuid", "nodev", "noexec"].into_iter().collect(),
         ..Mount::default()
     });
     let path = directory.to_owned();

@@ -8,12 +8,13 @@ use tiny_ce_init::{Op, Slot, Unless};
 use super::mounts::{
     Context, attach, attach_at, clone, covered, finish_tree, label, make, set, target,
 };
-use super::options::{Attrs, Options};
+use super::parameters::Parameters;
 use super::root::{self, Links, Wanted};
 use crate::error::Result;
 use crate::host::{CgroupMounts, GroupMount, V1Mount};
 use crate::plan::{Plan, c_string};
-use crate::spec::NamespaceKind;
+use crate::spec::options::Attrs;
+use crate::spec::{MountOptions, NamespaceKind};
 
 /// A mount of type `cgroup`, which is what this host has. Without a cgroup namespace it shows the
 /// container's own group, and the launcher's where that is the container's, too: read-only then.
@@ -21,21 +22,21 @@ pub fn mount(
     plan: &mut Plan,
     context: &mut Context<'_>,
     index: usize,
-    options: &Options<'_>,
+    options: &MountOptions,
 ) -> Result<()> {
     let private = context.has_new(NamespaceKind::Cgroup);
     match &context.host.cgroups {
         CgroupMounts::None => {
             // The host shows nothing either: an empty directory, in which nothing can be made.
             let attrs = options.made() | MountAttrs::MOUNT_ATTR_RDONLY;
-            let data = Options::of(vec!["mode=755", "size=4k", "nr_inodes=1"]);
+            let data = Parameters::new(vec!["mode=755", "size=4k", "nr_inodes=1"]);
             let tree = make(plan, "tmpfs", Some("tmpfs"), &data, attrs)?;
             finish_tree(plan, tree, options);
             attach_at(plan, context, index, tree, Wanted::Directory)
         }
         CgroupMounts::V2(shown) => {
             let tree = if private {
-                let none = Options::default();
+                let none = Parameters::default();
                 make(plan, "cgroup2", Some("cgroup"), &none, options.made())?
             } else {
                 group(plan, options, shown)?
@@ -49,7 +50,7 @@ pub fn mount(
 
 /// A clone of a cgroup's directory: what lies outside is not seen. The launcher's group may have
 /// other processes than the container's (CVE-2023-25809).
-fn group(plan: &mut Plan, options: &Options<'_>, shown: &GroupMount) -> Result<Slot> {
+fn group(plan: &mut Plan, options: &MountOptions, shown: &GroupMount) -> Result<Slot> {
     let tree = clone(plan, &shown.directory, true, false)?;
     let mut attrs = options.restricting();
     if !shown.own {
@@ -64,10 +65,10 @@ fn v1(
     plan: &mut Plan,
     context: &mut Context<'_>,
     index: usize,
-    options: &Options<'_>,
+    options: &MountOptions,
     hierarchies: &[V1Mount],
 ) -> Result<()> {
-    let mut data = Options::of(vec!["mode=755"]);
+    let mut data = Parameters::new(vec!["mode=755"]);
     let label = label(context.spec);
     data.data.extend(label.as_deref());
     let attrs = options.made();
@@ -83,7 +84,7 @@ fn v1(
     covered(plan, context, index, tmpfs)?;
     for hierarchy in hierarchies {
         let tree = if context.has_new(NamespaceKind::Cgroup) {
-            let own = Options::of(hierarchy.options.iter().map(String::as_str).collect());
+            let own = Parameters::new(hierarchy.options.iter().map(String::as_str).collect());
             make(plan, "cgroup", Some("cgroup"), &own, MountAttrs(attrs.0 | quiet))?
         } else {
             group(plan, options, &hierarchy.shown)?

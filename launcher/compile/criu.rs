@@ -14,6 +14,7 @@ use super::root::{self, Wanted};
 use crate::error::Result;
 use crate::host::Host;
 use crate::plan::{Finished, Plan, Preload, c_string};
+use crate::spec::paths::components;
 use crate::spec::{Mount, NamespaceKind, Spec};
 
 /// Where `criu swrk` finds its end of the conversation; namespaces are behind it.
@@ -122,9 +123,9 @@ fn rootfs(plan: &mut Plan, restore: &Restore<'_>, directory: &str) -> Result<Slo
 /// CRIU restores what a tmpfs holds, and mounts of cgroups are below a tmpfs or a sysfs.
 fn comes_with_its_place(spec: &Spec, mount: &Mount) -> bool {
     let kind = |mount: &Mount| mount.kind.clone().unwrap_or_default();
-    let parts = root::components(&mount.destination);
+    let parts = components(&mount.destination);
     let covered = spec.mounts.iter().any(|above| {
-        let above_parts = root::components(&above.destination);
+        let above_parts = components(&above.destination);
         matches!(kind(above).as_str(), "tmpfs" | "proc" | "sysfs")
             && parts.len() > above_parts.len()
             && parts.starts_with(&above_parts)

@@ -11,11 +11,12 @@ use tiny_ce_init::flags::{
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::mounts::{Context, attach, clone, set};
-use super::options::Attrs;
 use super::root::{self, Inside, Links, Wanted, make_file, path_only};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::plan::{Plan, Preload, c_string};
+use crate::spec::options::Attrs;
+use crate::spec::paths::{components, lexical};
 use crate::spec::{Device, DeviceKind, Mount, NamespaceKind, Spec};
 
 /// A node to make.
@@ -58,7 +59,7 @@ const LINKS: [(&str, &str); 4] = [
 
 /// What is mounted on `/dev`.
 fn mounted(spec: &Spec) -> Option<&Mount> {
-    spec.mounts.iter().rfind(|mount| root::lexical(&mount.destination) == ["dev"])
+    spec.mounts.iter().rfind(|mount| lexical(&mount.destination) == ["dev"])
 }
 
 /// Those of `linux.devices` that are made, with their index. Of several at one path that is the
@@ -66,9 +67,9 @@ fn mounted(spec: &Spec) -> Option<&Mount> {
 fn configured(spec: &Spec) -> impl Iterator<Item = (usize, &Device)> {
     let mut seen = Vec::new();
     spec.linux.iter().flat_map(|linux| &linux.devices).enumerate().filter(move |(_, device)| {
-        let parts = root::lexical(&device.path);
+        let parts = lexical(&device.path);
         // `podman run --privileged` lists all of the host's: the link stands for this one.
-        let linked = root::components(&device.path) == ["dev", "ptmx"];
+        let linked = components(&device.path) == ["dev", "ptmx"];
         if linked || seen.contains(&parts) || parts.is_empty() || parts == ["dev"] {
             return false;
         }
@@ -105,9 +106,9 @@ pub fn all(plan: &mut Plan, context: &Context<'_>, nodes: &[Option<Slot>]) -> Re
     // On a tmpfs of our own there is nothing yet that would have to be looked at first.
     let fresh = mount.is_some_and(|m| m.kind.as_deref() == Some("tmpfs"));
     let listed = context.spec.linux.iter().flat_map(|linux| &linux.devices);
-    let paths: Vec<_> = listed.map(|device| root::components(&device.path)).collect();
+    let paths: Vec<_> = listed.map(|device| components(&device.path)).collect();
     for (path, major, minor) in DEFAULTS {
-        if !paths.contains(&root::components(path)) {
+        if !paths.contains(&components(path)) {
             let (kind, mode, owner) = (Kind::S_IFCHR, 0o666, None);
             let (directory, made) = (None, None);
             let node = Node { path, kind, major, minor, mode, owner, directory, made };
@@ -135,8 +136,8 @@ pub fn all(plan: &mut Plan, context: &Context<'_>, nodes: &[Option<Slot>]) -> Re
 
 /// Whether a mount of the config stands where this node would.
 fn covered(context: &Context<'_>, path: &str) -> bool {
-    let parts = root::components(path);
-    context.spec.mounts.iter().any(|mount| root::lexical(&mount.destination) == parts)
+    let parts = components(path);
+    context.spec.mounts.iter().any(|mount| lexical(&mount.destination) == parts)
 }
 
 fn link(plan: &mut Plan, dev: Slot, name: &str, to: &str) -> Result<()> {
@@ -172,7 +173,7 @@ impl<'a> Node<'a> {
                 self.path, self.major, self.minor
             ))
         })?;
-        let parts = root::lexical(self.path);
+        let parts = lexical(self.path);
         let Some((name, parents)) = parts.split_last() else {
             return Err(Error::new(format!("{:?}: not the path of a node", self.path)));
         };

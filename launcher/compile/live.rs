@@ -39,8 +39,8 @@ pub fn add(request: &Request<'_>) -> Result<Finished> {
         trees[request.index] = Some(plan.preload(Preload::Tree { mount: request.index })?);
     }
     let there = mount(request)?;
-    let remounts = there.options.iter().any(|word| word == "remount");
-    if mounts::place(request.spec, request.host, request.index).is_empty() && !remounts {
+    if mounts::place(request.spec, request.host, request.index).is_empty() && !there.options.remount
+    {
         let text = "the processes of a container keep the root that they have";
         return Err(Error::new(text).within(mounts::origin(request.index, there)));
     }

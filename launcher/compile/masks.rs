@@ -9,10 +9,11 @@ use tiny_ce_init::flags::{
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::mounts::{clone_fd_op, make};
-use super::options::Options;
-use super::root::{Links, lexical, path_only, relative};
+use super::parameters::Parameters;
+use super::root::{Links, path_only, relative};
 use crate::error::Result;
 use crate::plan::{EMPTY, Plan};
+use crate::spec::paths::lexical;
 
 const MISSING: Unless = Unless::ENOENT;
 
@@ -78,9 +79,9 @@ pub fn masked_paths(
     plan.step(Op::Openat2 { into: null, at: Slot::CWD, path: c"/dev/null", how });
     let dev = Device((1 << 8) | 3);
     plan.step(Op::Statx { fd: null, kind: Kind::S_IFCHR, dev });
-    let mut options = Options::of(vec!["nr_blocks=1", "nr_inodes=1", "mode=555"]);
-    options.data.extend(label);
-    let empty = make(plan, "tmpfs", Some("tmpfs"), &options, MountAttrs::MOUNT_ATTR_RDONLY)?;
+    let mut told = Parameters::new(vec!["nr_blocks=1", "nr_inodes=1", "mode=555"]);
+    told.data.extend(label);
+    let empty = make(plan, "tmpfs", Some("tmpfs"), &told, MountAttrs::MOUNT_ATTR_RDONLY)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     plan.step(Op::MoveMountAt { from: empty, at: Slot::CWD, path: c"/proc", flags });
     for (index, path) in paths.iter().enumerate().filter(|(_, path)| !lexical(path).is_empty()) {

@@ -14,7 +14,6 @@ pub mod live;
 pub mod masks;
 pub mod mounts;
 pub mod namespaces;
-pub mod options;
 pub mod parameters;
 pub mod root;
 pub mod security;
@@ -26,9 +25,12 @@ use tiny_ce_init::flags::{
 };
 use tiny_ce_init::{Op, Slot};
 
+use self::parameters::Parameters;
 use crate::error::Result;
 use crate::host::Host;
 use crate::plan::{Finished, Plan, Preload, c_string};
+use crate::spec::options::Attrs;
+use crate::spec::paths::components;
 use crate::spec::{
     MemoryPolicyFlag, MemoryPolicyMode, Namespace, NamespaceKind, RootfsPropagation, Spec,
 };
@@ -213,7 +215,7 @@ fn sysctl(plan: &mut Plan, spec: &Spec) -> Result<()> {
         return Ok(());
     };
     plan.origin("linux.sysctl");
-    let none = options::Options::default();
+    let none = Parameters::default();
     let proc = mounts::make(plan, "proc", Some("proc"), &none, MountAttrs(0))?;
     for (key, value) in &linux.sysctl {
         plan.origin(format!("linux.sysctl[{key:?}]"));
@@ -270,12 +272,12 @@ fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
 }
 
 /// Nodes of the image do not work where no cgroup limits devices.
-fn nodev(request: &Request<'_>) -> options::Attrs {
+fn nodev(request: &Request<'_>) -> Attrs {
     let set = match request.host.nodev {
         true => MountAttrs::MOUNT_ATTR_NODEV,
         false => MountAttrs(0),
     };
-    options::Attrs { set, ..options::Attrs::default() }
+    Attrs { set, ..Attrs::default() }
 }
 
 /// Whether the container has the caller's mounts, in which nothing may be changed.
@@ -319,7 +321,7 @@ fn propagate(at: Slot, path: &std::ffi::CStr, flags: AtFlags, propagation: Propa
 
 /// The rootfs read through an overlay whose changes are in a tmpfs that nobody else sees.
 fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<Slot> {
-    let data = options::Options::of(vec!["mode=700"]);
+    let data = Parameters::new(vec!["mode=700"]);
     let upper = mounts::make(plan, "tmpfs", Some("tiny-ce"), &data, MountAttrs(0))?;
     let path = c_string(directory)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
@@ -335,7 +337,7 @@ fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<
         // Extended attributes of trusted.* are not for user namespaces (Linux 5.11).
         data.push("userxattr");
     }
-    let data = options::Options::of(data);
+    let data = Parameters::new(data);
     let tree = mounts::make(plan, "overlay", Some("tiny-ce"), &data, nodev(request).set)?;
     let into = plan.slot()?;
     let how = root::path_only(OpenFlags::O_DIRECTORY, root::BELOW);
@@ -349,7 +351,7 @@ fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<
 /// The working directory is made if the image lacks it, as runc and crun do.
 fn working_directory(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
     let Some(process) = &request.spec.process else { return Ok(()) };
-    if root::components(&process.cwd).is_empty() {
+    if components(&process.cwd).is_empty() {
         return Ok(());
     }
     plan.origin("process.cwd");

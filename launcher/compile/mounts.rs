@@ -1,7 +1,7 @@
 //! `mounts` → steps: each mount is made detached, gets its attributes there, and is attached to a
 //! descriptor. There is no moment at which a read-only mount is writable.
 //!
-//! Knows the kinds of mounts. Where targets come from is `root`'s; words are `options`'.
+//! Knows the kinds of mounts. Where targets come from is `root`'s.
 
 use tiny_ce_init::flags::{
     AtFlags, FsmountFlags, FsopenFlags, FspickFlags, Magic, MountAttr, MountAttrs, MoveMountFlags,
@@ -9,14 +9,15 @@ use tiny_ce_init::flags::{
 };
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
-use super::options::{Attrs, Options};
-use super::parameters;
+use super::parameters::{self, Parameters};
 use super::root::{self, Inside, Links, Wanted};
 use crate::error::Result;
 use crate::host::{Host, Link, Source};
 use crate::plan::{EMPTY, Plan, Preload, c_string};
 use crate::spec::check::BELOW_PROC;
-use crate::spec::{Mount, NamespaceKind, Spec};
+use crate::spec::options::Attrs;
+use crate::spec::paths::{components, lexical};
+use crate::spec::{Mount, MountOptions, NamespaceKind, Spec};
 
 /// Attach `tree` onto what `to` is.
 pub fn attach(plan: &mut Plan, tree: Slot, to: Slot) {
@@ -42,7 +43,7 @@ pub fn make(
     plan: &mut Plan,
     fsname: &str,
     source: Option<&str>,
-    options: &Options<'_>,
+    told: &Parameters<'_>,
     attrs: MountAttrs,
 ) -> Result<Slot> {
     let fs = plan.slot()?;
@@ -51,7 +52,7 @@ pub fn make(
     if let Some(source) = source.filter(|source| !source.is_empty()) {
         parameters::one(plan, fs, "source", Some(source))?;
     }
-    parameters::all(plan, fs, options)?;
+    parameters::all(plan, fs, told)?;
     plan.step(Op::FsconfigCreate { fs });
     let into = plan.slot()?;
     plan.step(Op::Fsmount { into, fs, flags: FsmountFlags::FSMOUNT_CLOEXEC, attr: attrs });
@@ -127,7 +128,7 @@ pub struct Context<'a> {
 /// `rootfsPropagation` does not make all of the host's mounts slaves. Never in a user namespace:
 /// the kernel makes slaves of the mounts that it copies into one (mount_namespaces(7)), as else
 /// the container's root would mount on the host.
-fn is_peer(spec: &Spec, options: &Options<'_>) -> bool {
+fn is_peer(spec: &Spec, options: &MountOptions) -> bool {
     let shared = options.propagation.last().is_some_and(|it| it.0 == Propagation::MS_SHARED);
     shared && super::shares(spec) && super::namespace(spec, NamespaceKind::User).is_none()
 }
@@ -135,9 +136,9 @@ fn is_peer(spec: &Spec, options: &Options<'_>) -> bool {
 /// Clone the binds that are to be shared with the host, whose mounts are its peers only so far.
 pub fn shared(plan: &mut Plan, spec: &Spec, host: &Host, trees: &mut [Option<Slot>]) -> Result<()> {
     for (index, (mount, tree)) in spec.mounts.iter().zip(trees).enumerate() {
-        let options = Options::new(&mount.options);
+        let options = &mount.options;
         let Some(source) = host.source(index).filter(|source| !source.made) else { continue };
-        if is_peer(spec, &options) && tree.is_none() {
+        if is_peer(spec, options) && tree.is_none() {
             plan.origin(format!("mounts[{index}] {:?}", mount.destination));
             let recursive = options.bind == Some(true);
             *tree = Some(clone(plan, &source.path, recursive, options.source_nofollow)?);
@@ -182,42 +183,43 @@ fn one(
     mount: &Mount,
     deferred: &mut Deferred,
 ) -> Result<()> {
-    let mut options = Options::new(&mount.options);
+    let options = &mount.options;
     if options.remount {
-        return remount(plan, context, mount, &options);
+        return remount(plan, context, mount);
     }
     let source = context.host.source(index);
     if let Some(Source { link: Some(link), .. }) = source {
         return copy_link(plan, context, index, link);
     }
     if let Some(source) = source {
-        return bind(plan, context, index, mount, &options, source);
+        return bind(plan, context, index, mount, source);
     }
     let kind = mount.kind.as_deref().unwrap_or_default();
     if kind == "cgroup" || kind == "cgroup2" {
-        return super::cgroups::mount(plan, context, index, &options);
+        return super::cgroups::mount(plan, context, index, options);
     }
     if kind == "sysfs" && context.in_user_namespace() {
-        return sysfs(plan, context, index, &options);
+        return sysfs(plan, context, index, options);
     }
     // Kernel file systems label their own files.
     let labelled = !matches!(kind, "proc" | "sysfs" | "mqueue");
     let context_option = label(context.spec).filter(|_| labelled);
-    options.data.extend(context_option.as_deref());
+    let mut told = Parameters::of(options);
+    told.data.extend(context_option.as_deref());
     let mode = context.host.tmpfs_modes.get(index).copied().flatten();
     let mode = mode.map(|mode| format!("mode={mode:o}"));
-    options.data.extend(mode.as_deref());
+    told.data.extend(mode.as_deref());
     let mut attrs = options.made();
     // Mount points and nodes are still to be made in it.
     let late = kind == "tmpfs" && attrs.0 & MountAttrs::MOUNT_ATTR_RDONLY.0 != 0;
     if late {
         attrs = MountAttrs(attrs.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
     }
-    let tree = make(plan, kind, mount.source.as_deref(), &options, attrs)?;
+    let tree = make(plan, kind, mount.source.as_deref(), &told, attrs)?;
     if kind == "mqueue" {
         label_root(plan, context.spec, tree)?;
     }
-    finish_tree(plan, tree, &options);
+    finish_tree(plan, tree, options);
     if asks_for_ids(mount, source) {
         map_ids(plan, tree);
     }
@@ -243,9 +245,9 @@ fn bind(
     context: &mut Context<'_>,
     index: usize,
     mount: &Mount,
-    options: &Options<'_>,
     source: &Source,
 ) -> Result<()> {
+    let options = &mount.options;
     let tree = match context.trees.get(index).copied().flatten() {
         Some(tree) => {
             if !is_peer(context.spec, options) {
@@ -263,7 +265,7 @@ fn bind(
     if source.made && asks_for_ids(mount, Some(source)) {
         map_ids(plan, tree);
     }
-    if root::lexical(&mount.destination) == ["proc"] {
+    if lexical(&mount.destination) == ["proc"] {
         // Only a procfs may stand where a procfs is expected (CVE-2019-16884).
         plan.step(Op::Fstatfs { fd: tree, magic: Magic::PROC_SUPER_MAGIC });
     }
@@ -299,7 +301,7 @@ fn label_root(plan: &mut Plan, spec: &Spec, tree: Slot) -> Result<()> {
 /// Whether init hands this mount to the launcher, which maps its ids.
 pub fn asks_for_ids(mount: &Mount, source: Option<&Source>) -> bool {
     let made = source.map_or(!mount.is_bind(), |source| source.made);
-    made && mount.is_id_mapped() && !mount.options.iter().any(|word| word == "remount")
+    made && mount.is_id_mapped() && !mount.options.remount
 }
 
 fn map_ids(plan: &mut Plan, tree: Slot) {
@@ -309,7 +311,7 @@ fn map_ids(plan: &mut Plan, tree: Slot) {
 
 /// Give a mount that has attributes those that are named, and take all others from it, as mount(2)
 /// does.
-fn replace(plan: &mut Plan, context: &Context<'_>, tree: Slot, options: &Options<'_>) {
+fn replace(plan: &mut Plan, context: &Context<'_>, tree: Slot, options: &MountOptions) {
     let mut attrs = options.asked();
     let user = context.host.user_namespace
         || super::namespace(context.spec, NamespaceKind::User).is_some();
@@ -332,7 +334,7 @@ fn replace(plan: &mut Plan, context: &Context<'_>, tree: Slot, options: &Options
 }
 
 /// Recursive attributes, and propagation.
-pub(super) fn finish_tree(plan: &mut Plan, tree: Slot, options: &Options<'_>) {
+pub(super) fn finish_tree(plan: &mut Plan, tree: Slot, options: &MountOptions) {
     set(plan, tree, options.all, Propagation(0), true);
     for (kind, recursive) in &options.propagation {
         set(plan, tree, Attrs::default(), *kind, *recursive);
@@ -363,7 +365,7 @@ pub fn target(
 
 /// The components of the place that a mount is to have; none for the root.
 pub fn place<'a>(spec: &'a Spec, host: &'a Host, index: usize) -> Vec<&'a str> {
-    root::components(host.destination(index).unwrap_or(&spec.mounts[index].destination))
+    components(host.destination(index).unwrap_or(&spec.mounts[index].destination))
 }
 
 /// Whether a place is a file of /proc that may be covered.
@@ -373,9 +375,9 @@ fn may_cover_proc(place: &str) -> bool {
 
 /// How the destination of a mount may be reached.
 fn links(mount: &Mount) -> Links {
-    match root::lexical(&mount.destination).as_slice() {
+    match lexical(&mount.destination).as_slice() {
         ["proc" | "sys" | "dev"] => Links::Refuse,
-        _ if mount.options.iter().any(|word| word == "dest-nofollow") => Links::Keep,
+        _ if mount.options.target_nofollow => Links::Keep,
         _ => Links::Follow,
     }
 }
@@ -414,26 +416,22 @@ pub(super) fn attach_at(
 }
 
 /// `remount`: other attributes for what is mounted there, other parameters for its file system.
-fn remount(
-    plan: &mut Plan,
-    context: &Context<'_>,
-    mount: &Mount,
-    options: &Options<'_>,
-) -> Result<()> {
+fn remount(plan: &mut Plan, context: &Context<'_>, mount: &Mount) -> Result<()> {
     let path = root::relative(&mount.destination)?;
     let tree = plan.slot()?;
     let how = links(mount).whole(Wanted::File);
     plan.step(Op::Openat2 { into: tree, at: context.root, path: &path, how });
-    if !options.flags.is_empty() || !options.data.is_empty() {
+    let told = Parameters::of(&mount.options);
+    if !told.is_empty() {
         let fs = plan.slot()?;
         let flags = FspickFlags::FSPICK_CLOEXEC | FspickFlags::FSPICK_EMPTY_PATH;
         plan.step(Op::Fspick { into: fs, at: tree, flags });
-        parameters::all(plan, fs, options)?;
+        parameters::all(plan, fs, &told)?;
         plan.step(Op::FsconfigReconfigure { fs });
         plan.close(fs);
     }
-    replace(plan, context, tree, options);
-    finish_tree(plan, tree, options);
+    replace(plan, context, tree, &mount.options);
+    finish_tree(plan, tree, &mount.options);
     plan.close(tree);
     Ok(())
 }
@@ -460,7 +458,7 @@ fn sysfs(
     plan: &mut Plan,
     context: &mut Context<'_>,
     index: usize,
-    options: &Options<'_>,
+    options: &MountOptions,
 ) -> Result<()> {
     let (fs, tree) = (plan.slot()?, plan.slot()?);
     let flags = FsopenFlags::FSOPEN_CLOEXEC;
@@ -491,13 +489,13 @@ impl Context<'_> {
     /// Whether no link of the image's can be on the way to a destination: it is the root, one that
     /// may have none, or in a file system that the config makes.
     fn is_plain(&self, index: usize) -> bool {
-        let given = root::components(&self.spec.mounts[index].destination);
+        let given = components(&self.spec.mounts[index].destination);
         let earlier = || self.spec.mounts.iter().take(index);
         match given.as_slice() {
             parts if parts.contains(&"..") => false,
             [] | ["proc", ..] | ["sys" | "dev"] => true,
             [first @ ("sys" | "dev"), ..] => earlier()
-                .any(|mount| !mount.is_bind() && root::components(&mount.destination) == [*first]),
+                .any(|mount| !mount.is_bind() && components(&mount.destination) == [*first]),
             _ => false,
         }
     }

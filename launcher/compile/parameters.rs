@@ -6,10 +6,10 @@
 use tiny_ce_init::flags::OpenFlags;
 use tiny_ce_init::{Op, Slot, Unless};
 
-use super::options::Options;
 use super::root::{HOST, path_only};
 use crate::error::{Error, Result};
 use crate::plan::{Plan, c_string};
+use crate::spec::MountOptions;
 
 /// fsconfig(2) takes at most 255 bytes of a value.
 const LONGEST_VALUE: usize = 255;
@@ -17,15 +17,41 @@ const LONGEST_VALUE: usize = 255;
 /// Labels of SELinux: a text of options has them in quotes, since they contain commas.
 const LABELS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
 
-/// Give a file system all that the options of its mount say of it.
-pub fn all(plan: &mut Plan, fs: Slot, options: &Options<'_>) -> Result<()> {
-    for flag in &options.flags {
+/// What a file system is told when it is made or changed.
+#[derive(Default)]
+pub struct Parameters<'a> {
+    /// Flags of the superblock.
+    flags: &'a [&'static str],
+    /// `key` or `key=value`.
+    pub data: Vec<&'a str>,
+}
+
+impl<'a> Parameters<'a> {
+    /// These, and no flag.
+    pub fn new(data: Vec<&'a str>) -> Self {
+        Parameters { data, flags: &[] }
+    }
+
+    /// All that the options of its mount say of it.
+    pub fn of(options: &'a MountOptions) -> Self {
+        Parameters { flags: &options.flags, data: options.parameters().collect() }
+    }
+
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.flags.is_empty() && self.data.is_empty()
+    }
+}
+
+/// Tell a file system all of these.
+pub fn all(plan: &mut Plan, fs: Slot, told: &Parameters<'_>) -> Result<()> {
+    for flag in told.flags {
         let key = c_string(flag)?;
         // File systems that count changes do it always by now, and know no such parameter.
         let unless = if *flag == "iversion" { Unless::EINVAL } else { Unless::NOTHING };
         plan.step_unless(unless, Op::FsconfigFlag { fs, key: &key });
     }
-    for word in &options.data {
+    for word in &told.data {
         match word.split_once('=') {
             Some((key, value)) => one(plan, fs, key, Some(value))?,
             None => one(plan, fs, word, None)?,

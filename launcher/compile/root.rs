@@ -11,6 +11,7 @@ use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use crate::error::Result;
 use crate::plan::{Plan, c_string};
+use crate::spec::paths::components;
 
 /// What a target has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,23 +73,6 @@ pub const OWN_PROC: Resolve = Resolve(
 pub fn path_only(extra: OpenFlags, resolve: Resolve) -> OpenHow {
     let flags = OpenFlags::O_PATH | OpenFlags::O_CLOEXEC | extra;
     OpenHow { flags, mode: 0, resolve }
-}
-
-/// The components of a path inside the container; `.` and empty ones are dropped.
-pub fn components(path: &str) -> Vec<&str> {
-    path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
-}
-
-/// As `components`, where `..` takes the component before it away. To compare, never to open.
-pub fn lexical(path: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    for part in components(path) {
-        match part {
-            ".." => drop(parts.pop()),
-            _ => parts.push(part),
-        }
-    }
-    parts
 }
 
 /// The whole path, relative to the root.

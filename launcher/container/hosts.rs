@@ -30,7 +30,7 @@ pub fn bind(spec: &mut Spec, host: &mut Host, state: &Path) {
     spec.mounts.push(Mount {
         destination: PLACE.to_owned(),
         source: Some(path.clone()),
-        options: ["bind", "ro", "nosuid", "nodev", "noexec"].map(str::to_owned).to_vec(),
+        options: ["bind", "ro", "nosuid", "nodev", "noexec"].into_iter().collect(),
         ..Mount::default()
     });
     host.sources.push(Some(Source { path, directory: false, made: false, link: None }));

@@ -465,7 +465,7 @@ impl Init<'_, '_> {
 
     /// The tmpfs mounts that want it come in their order.
     fn copy_up(&mut self, tmpfs: &OwnedFd) -> Result<()> {
-        let wants = |mount: &Mount| mount.options.iter().any(|word| word == "tmpcopyup");
+        let wants = |mount: &Mount| mount.options.copy_up;
         let mut mounts = self.spec.mounts.iter().enumerate().filter(|(_, mount)| wants(mount));
         let mount = mounts.nth(self.copied);
         self.copied += 1;

@@ -103,12 +103,12 @@ pub fn mounts(spec: &mut Spec) {
         if !mount.is_bind() && HARMLESS.contains(&kind) {
             continue;
         }
-        if mount.options.iter().any(|word| word == "dev" || word == "rdev") {
+        if mount.options.asks_for_devices() {
             let place = compile::mounts::origin(index, mount);
             log::warning(&format!("{place}: dev, and no cgroup limits devices: its nodes work"));
             continue;
         }
-        mount.options.extend(["nodev".to_owned(), "rnodev".to_owned()]);
+        mount.options.extend(["nodev", "rnodev"]);
     }
 }
 

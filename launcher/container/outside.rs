@@ -11,6 +11,7 @@ use super::{hosts, notify};
 use crate::compile;
 use crate::compile::activation::NOTIFY_DIRECTORY;
 use crate::error::{Error, Result};
+use crate::spec::paths::lexical;
 use crate::spec::{NamespaceKind, Spec};
 use crate::sys::file;
 
@@ -182,7 +183,7 @@ pub fn sources(spec: &Spec, bundle: &Path, rootfs: &Path, state: &Path) -> Vec<S
 }
 
 fn plain(path: &str) -> String {
-    compile::root::lexical(path).join("/")
+    lexical(path).join("/")
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use std::path::Path;
 use super::record::Record;
 use crate::compile::devices::Node;
 use crate::compile::namespaces;
-use crate::compile::options::Options;
 use crate::error::{Error, Result};
 use crate::network::elsewhere;
 use crate::spec::{IdMapping, Mount, NamespaceKind, Spec, idmap};
@@ -21,10 +20,9 @@ use crate::sys::process::{self, Clone};
 pub fn make(spec: &Spec, index: usize, record: &Record, program: &OwnedFd) -> Result<OwnedFd> {
     let mount = &spec.mounts[index];
     let place = format!("mounts[{index}] {:?}", mount.destination);
-    let options = Options::new(&mount.options);
     let source = Path::new(&record.bundle).join(mount.source.as_deref().unwrap_or_default());
-    let recursive = options.bind == Some(true);
-    let tree = mount::clone_tree(&source, recursive, options.source_nofollow)
+    let recursive = mount.options.bind == Some(true);
+    let tree = mount::clone_tree(&source, recursive, mount.options.source_nofollow)
         .map_err(|e| Error::io(format!("{place}: source {}", source.display()), "open_tree", &e))?;
     if mount.is_id_mapped() {
         map(spec, index, &tree, program)?;
@@ -37,7 +35,7 @@ pub fn map(spec: &Spec, index: usize, tree: &OwnedFd, program: &OwnedFd) -> Resu
     let mount = &spec.mounts[index];
     let place = format!("mounts[{index}] {:?}", mount.destination);
     let user = namespace(spec, mount, program).map_err(|e| e.within(&place))?;
-    let recursive = Options::new(&mount.options).idmap == Some(true);
+    let recursive = mount.options.idmap == Some(true);
     mount::map_ids(tree, &user, recursive).map_err(|e| {
         Error::io(&place, "mount_setattr", &e).hint("the file system must support id-mapped mounts")
     })

@@ -52,9 +52,8 @@ pub fn file_to_be<'a>(
         // Names only: a link on the way to it is the image's own affair.
         let place = Path::new("/").join(place);
         let Ok(below) = Path::new(file).strip_prefix(&place) else { continue };
-        let has = |option: &str| mount.options.iter().any(|word| word == option);
         found = match source {
-            _ if has("remount") => found,
+            _ if mount.options.remount => found,
             // Without the link's target, a link is nowhere.
             Some(source) => std::fs::canonicalize(source).ok().and_then(|source| {
                 if below.as_os_str().is_empty() {
@@ -62,7 +61,7 @@ pub fn file_to_be<'a>(
                 }
                 Some((source, below.to_owned()))
             }),
-            None if has("tmpcopyup") => found,
+            None if mount.options.copy_up => found,
             None => None,
         };
     }

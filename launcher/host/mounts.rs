@@ -8,9 +8,8 @@ use super::view::{Content, Found, View};
 use super::{Host, Link, Source, utf8};
 use crate::compile::devices::Node;
 use crate::compile::namespace;
-use crate::compile::options::parameters;
-use crate::compile::root::{components, lexical};
 use crate::error::{Error, Result};
+use crate::spec::paths::{components, lexical};
 use crate::spec::{Device, Mount, NamespaceKind, Spec};
 use crate::sys;
 
@@ -28,7 +27,7 @@ pub fn probe(host: &mut Host, spec: &Spec, bundle: &Path, rootfs: &Path) -> Resu
         let mode = place.as_deref().and_then(|place| tmpfs_mode(&view, mount, place));
         host.destinations.push(elsewhere(&mount.destination, place.as_deref()));
         host.tmpfs_modes.push(mode);
-        if let Some(place) = place.filter(|_| !has(mount, "remount")) {
+        if let Some(place) = place.filter(|_| !mount.options.remount) {
             view.mount(place, content(mount, source.as_ref(), mode));
         }
         host.sources.push(source);
@@ -63,10 +62,6 @@ pub fn destination_in(root: &Path, mount: &Mount) -> Option<String> {
     elsewhere(&mount.destination, place.as_deref())
 }
 
-fn has(mount: &Mount, option: &str) -> bool {
-    mount.options.iter().any(|word| word == option)
-}
-
 /// The place that a mount is to have.
 fn destination(view: &View, mount: &Mount, link: bool) -> Option<Vec<String>> {
     let parts = lexical(&mount.destination);
@@ -74,7 +69,7 @@ fn destination(view: &View, mount: &Mount, link: bool) -> Option<Vec<String>> {
         // There may be no link on the way.
         return Some(parts.into_iter().map(str::to_owned).collect());
     }
-    view.lead(&mount.destination, !link && !has(mount, "dest-nofollow"))
+    view.lead(&mount.destination, !link && !mount.options.target_nofollow)
 }
 
 /// The place as a path, unless it is the path itself.
@@ -89,27 +84,20 @@ fn content(mount: &Mount, source: Option<&Source>, mode: Option<u32>) -> Content
         Some(Source { directory: false, .. }) => Content::File,
         Some(Source { made: true, .. }) => Content::New(None),
         Some(source) => Content::Directory(source.path.clone().into()),
-        None if has(mount, "tmpcopyup") => Content::Same,
-        None => Content::New(mode.or_else(|| given_mode(mount))),
+        None if mount.options.copy_up => Content::Same,
+        None => Content::New(mode.or_else(|| mount.options.mode())),
     }
 }
 
 /// runc and crun give a tmpfs without `mode=` the mode of the directory that it covers.
 fn tmpfs_mode(view: &View, mount: &Mount, place: &[String]) -> Option<u32> {
-    if mount.kind.as_deref() != Some("tmpfs") || mount.is_bind() || given_mode(mount).is_some() {
+    if mount.kind.as_deref() != Some("tmpfs") || mount.is_bind() || mount.options.mode().is_some() {
         return None;
     }
     match view.made(place).unwrap_or_else(|| view.look(place)) {
         Found::Directory(mode) => mode,
         _ => None,
     }
-}
-
-fn given_mode(mount: &Mount) -> Option<u32> {
-    let words = mount.options.iter().flat_map(|words| parameters(words));
-    let given = words.filter_map(|word| word.strip_prefix("mode=")).last()?;
-    // What is no mode is the kernel's to refuse.
-    Some(u32::from_str_radix(given, 8).unwrap_or_default())
 }
 
 fn source(
@@ -127,7 +115,7 @@ fn source(
         let directory = matches!(found, Found::Directory(_));
         return Ok(Source { path: utf8(path, origin)?, directory, made: true, link: None });
     }
-    let link = match has(mount, "copy-symlink") {
+    let link = match mount.options.copy_symlink {
         true => link(&path, rootfs, mount, origin)?,
         false => None,
     };
@@ -135,7 +123,7 @@ fn source(
         return Ok(Source { path: utf8(path, origin)?, directory: false, made: false, link });
     }
     let metadata =
-        if has(mount, "src-nofollow") { path.symlink_metadata() } else { path.metadata() };
+        if mount.options.source_nofollow { path.symlink_metadata() } else { path.metadata() };
     let metadata = metadata.map_err(|e| {
         Error::io(format!("{origin}: source {}", path.display()), "stat", &e)
             .hint("the source of a bind must exist on the host")

@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use crate::compile::root::components;
+use crate::spec::paths::components;
 use crate::sys::{copy, file};
 
 /// The files of a container as they will be: the image, and each mount over those before it.

@@ -55,11 +55,12 @@ pub(super) fn unprivileged(spec: &mut Spec, uid: u32, gid: u32) {
         linux.resources = None;
     }
     for mount in &mut spec.mounts {
-        // Group 5 is not mapped.
-        mount.options.retain(|option| option != "gid=5");
-        // sysfs belongs to a network namespace, which here is the host's.
-        if mount.destination == "/sys" {
-            *mount = self::mount("/sys", "none", "/sys", "rbind nosuid noexec nodev ro");
+        match mount.destination.as_str() {
+            // Group 5, which the terminals would have, is not mapped.
+            "/dev/pts" => mount.options = options(PTS),
+            // sysfs belongs to a network namespace, which here is the host's.
+            "/sys" => *mount = self::mount("/sys", "none", "/sys", "rbind nosuid noexec nodev ro"),
+            _ => {}
         }
     }
 }
@@ -112,17 +113,23 @@ fn mount(destination: &str, kind: &str, source: &str, options: &str) -> Mount {
         destination: destination.to_owned(),
         kind: Some(kind.to_owned()),
         source: Some(source.to_owned()),
-        options: words(options),
+        options: self::options(options),
         ..Mount::default()
     }
 }
 
+fn options(words: &str) -> MountOptions {
+    words.split_whitespace().collect()
+}
+
+const PTS: &str = "nosuid noexec newinstance ptmxmode=0666 mode=0620";
+
 fn mounts() -> Vec<Mount> {
-    let pts = "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5";
+    let pts = format!("{PTS} gid=5");
     vec![
         mount("/proc", "proc", "proc", ""),
         mount("/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"),
-        mount("/dev/pts", "devpts", "devpts", pts),
+        mount("/dev/pts", "devpts", "devpts", &pts),
         mount("/dev/shm", "tmpfs", "shm", "nosuid noexec nodev mode=1777 size=65536k"),
         mount("/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"),
         mount("/sys", "sysfs", "sysfs", "nosuid noexec nodev ro"),

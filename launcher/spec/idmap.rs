@@ -3,14 +3,13 @@
 //! Knows how it is spelt, and what `@` makes of it. Pure.
 
 use super::{IdMapping, Mount, Spec};
-use crate::compile::options;
 
 /// The ids of users and of groups.
 pub type Maps = (Vec<IdMapping>, Vec<IdMapping>);
 
 /// The mapping that an option of this mount holds, if one does; what is wrong with it in words.
 pub fn of_options(spec: &Spec, mount: &Mount) -> Option<Result<Maps, String>> {
-    let mapping = mount.options.iter().rev().find_map(|word| options::idmap(word))?.1;
+    let mapping = mount.options.mapping()?;
     let linux = spec.linux.as_ref();
     let container = (
         linux.map_or(&[][..], |linux| &linux.uid_mappings),

@@ -4,8 +4,10 @@
 
 use std::path::Path;
 
-use super::Mount;
-use crate::compile::options;
+use tiny_ce_init::flags::Propagation;
+
+use super::options::Effect;
+use super::{Mount, MountOptions};
 use crate::error::{Error, Result};
 
 /// The period of [`cpus`], in microseconds: the kernel's own default.
@@ -149,20 +151,17 @@ pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
         return wrong("the working directory's path is not UTF-8");
     };
     let more = more.split(',').filter(|option| !option.is_empty() && !is_label(option));
-    let more: Vec<&str> = more.collect();
+    let more: MountOptions = more.collect();
     // Somebody typed it: no engine is in between that would write more than is needed.
-    if let Some(word) = more.iter().find(|word| !options::is_known(word)) {
+    if let Some((word, _)) = more.words().find(|(_, effect)| *effect == Effect::Parameters) {
         return wrong(&format!("{word:?} is no option of a bind mount"));
     }
-    let mut options = Vec::new();
-    if !more.iter().any(|option| matches!(*option, "bind" | "rbind")) {
-        options.push("rbind".to_owned());
-    }
-    if !more.iter().any(|o| o.ends_with("private") || o.ends_with("shared") || o.ends_with("slave"))
-    {
-        options.push("rprivate".to_owned());
-    }
-    options.extend(more.into_iter().map(str::to_owned));
+    let bind = more.bind.is_none().then_some("rbind");
+    // What is below a mount that is unbindable is still to be said.
+    let said = more.propagation.iter().any(|(kind, _)| *kind != Propagation::MS_UNBINDABLE);
+    let private = (!said).then_some("rprivate");
+    let words = more.words().map(|(word, _)| word);
+    let options = bind.into_iter().chain(private).chain(words).collect();
     Ok(Mount {
         // As a relative destination of config.json.
         destination: Path::new("/").join(target).to_string_lossy().into_owned(),
@@ -261,14 +260,17 @@ mod tests {
 
     #[test]
     fn volumes() {
+        let words = |mount: &Mount| -> Vec<String> {
+            mount.options.words().map(|(word, _)| word.to_owned()).collect()
+        };
         let mount = volume("data:/srv:ro", Path::new("/home/me")).unwrap();
         assert_eq!(mount.source.as_deref(), Some("/home/me/data"));
         assert_eq!(mount.destination, "/srv");
-        assert_eq!(mount.options, ["rbind", "rprivate", "ro"]);
+        assert_eq!(words(&mount), ["rbind", "rprivate", "ro"]);
         let mount = volume("/a:/b:bind,rslave", Path::new("/")).unwrap();
-        assert_eq!(mount.options, ["bind", "rslave"]);
+        assert_eq!(words(&mount), ["bind", "rslave"]);
         assert_eq!(
-            volume("/a:/b:ro,Z", Path::new("/")).unwrap().options,
+            words(&volume("/a:/b:ro,Z", Path::new("/")).unwrap()),
             ["rbind", "rprivate", "ro"]
         );
         assert_eq!(volume("a:b/c", Path::new("/")).unwrap().destination, "/b/c");

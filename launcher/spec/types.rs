@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::linux::{IdMapping, Linux};
+use super::options::MountOptions;
 use super::record::{record, words};
 
 record! {
@@ -55,7 +56,7 @@ record! {
         /// Device, name or (binds) path on the host, relative to the bundle.
         "source" source: Option<String>,
         /// fstab-style options.
-        "options" options: Vec<String>,
+        "options" options: MountOptions,
         /// Id mapping of the mount itself.
         "uidMappings" uid_mappings: Vec<IdMapping>,
         /// Id mapping of the mount itself.

@@ -156,7 +156,7 @@ impl Given {
             None => path.strip_suffix("/../up").map(|_| "up".to_owned()),
         };
         let tmpfs = |mount: &tiny_ce::spec::Mount| {
-            let plain = !mount.options.iter().any(|option| option.starts_with("mode="));
+            let plain = !mount.options.words().any(|(option, _)| option.starts_with("mode="));
             (mount.kind.as_deref() == Some("tmpfs") && plain).then_some(0o755)
         };
         let host = Host {

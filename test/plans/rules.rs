@@ -205,11 +205,11 @@ fn readonly_comes_before_the_mount() {
             continue;
         }
         for (index, mount) in given.spec.mounts.iter().enumerate() {
-            let ro = mount.options.iter().any(|option| option == "ro" || option == "rro");
-            let later = mount.options.iter().any(|option| option == "rw");
+            let ro = mount.options.words().any(|(option, _)| option == "ro" || option == "rro");
+            let later = mount.options.words().any(|(option, _)| option == "rw");
             let empty = matches!(mount.kind.as_deref(), Some("tmpfs" | "cgroup"));
             // What is there already cannot be made read-only before.
-            let there = mount.options.iter().any(|option| option == "remount");
+            let there = mount.options.words().any(|(option, _)| option == "remount");
             if !ro || later || empty || there {
                 continue;
             }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{At, Findings, paths};
-use crate::compile::root::lexical;
 use crate::spec::json::quote;
+use crate::spec::paths::lexical;
 use crate::spec::{Device, DeviceKind};
 
 /// Bits of a device number that user space and the kernel agree on: makedev(3), `MINORBITS`.

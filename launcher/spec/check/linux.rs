@@ -6,8 +6,8 @@ use std::fmt::Display;
 use super::namespaces::{add, find};
 use super::resources::list;
 use super::{Findings, paths};
-use crate::compile::root::lexical;
 use crate::spec::json::quote;
+use crate::spec::paths::lexical;
 use crate::spec::{
     IntelRdt, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode, NamespaceKind,
 };

@@ -1,10 +1,10 @@
-//! Rules for `mounts`: where, what and with which ids. Words of options are `compile`'s: what is no
-//! flag is for the file system, which alone knows it.
+//! Rules for `mounts`: where, what and with which ids. What a word of the options means is
+//! `options`'; what is no flag is for the file system, which alone knows it.
 
 use super::namespaces::{add, find, mappings};
 use super::{At, Findings, paths};
-use crate::compile::options;
 use crate::spec::json::quote;
+use crate::spec::options::{Effect, holds_flags};
 use crate::spec::{Mount, NamespaceKind, Spec, idmap};
 
 /// Files of /proc that may be covered: those that lxcfs emulates, and two that checkpointing and
@@ -25,20 +25,13 @@ pub const BELOW_PROC: [&str; 10] = [
 impl Mount {
     /// Whether an existing tree is mounted here, rather than a file system made.
     pub fn is_bind(&self) -> bool {
-        let bind = self.kind.as_deref() == Some("bind") || self.has("bind") || self.has("rbind");
-        bind && !self.has("remount")
+        let bind = self.kind.as_deref() == Some("bind") || self.options.bind.is_some();
+        bind && !self.options.remount
     }
 
     /// Whether its ids are to be mapped.
     pub fn is_id_mapped(&self) -> bool {
-        let word = |word: &String| {
-            matches!(word.as_str(), "idmap" | "ridmap") || options::idmap(word).is_some()
-        };
-        !self.uid_mappings.is_empty() || self.options.iter().any(word)
-    }
-
-    fn has(&self, option: &str) -> bool {
-        self.options.iter().any(|given| given == option)
+        !self.uid_mappings.is_empty() || self.options.idmap.is_some()
     }
 }
 
@@ -66,7 +59,7 @@ fn destination(f: &mut Findings, field: At<'_>, mount: &Mount) {
     if !mount.destination.starts_with('/') {
         f.warn(field, format!("{shown} is relative, which is deprecated: it is taken from /"));
     }
-    if clean == "/" && !mount.has("remount") {
+    if clean == "/" && !mount.options.remount {
         f.warn(field, format!("{shown} covers root.path, and every mount before this one"));
     }
     match paths::within(&clean, "/proc") {
@@ -96,7 +89,7 @@ fn what(f: &mut Findings, base: At<'_>, mount: &Mount) {
         if mount.source.is_none() {
             f.wrong(format_args!("{base}.source"), "missing; a bind mount needs one");
         }
-    } else if mount.kind.is_none() && !mount.has("remount") {
+    } else if mount.kind.is_none() && !mount.options.remount {
         let text = "missing; only a bind mount (option bind or rbind) needs none";
         f.wrong(format_args!("{base}.type"), text);
     }
@@ -109,16 +102,18 @@ fn bind_options(f: &mut Findings, base: At<'_>, mount: &Mount) {
     if !mount.is_bind() {
         return;
     }
-    for (index, option) in mount.options.iter().enumerate().filter(|(_, o)| !o.is_empty()) {
+    for (index, (word, effect)) in mount.options.words().enumerate() {
         let field = format_args!("{base}.options[{index}]");
-        if options::parameters(option).filter(|word| options::is_known(word)).count() > 0
-            && !options::is_known(option)
-        {
-            let text = format!("{} holds several options", quote(option));
-            f.wrong_hint(field, text, "each flag of a bind mount is a string of its own");
-        } else if !options::is_known(option) || options::is_of_the_file_system(option) {
-            let text = format!("{} has no effect on a bind mount", quote(option));
-            f.warn(field, text);
+        match effect {
+            Effect::Parameters if word.is_empty() => {}
+            Effect::Parameters if holds_flags(word) => {
+                let text = format!("{} holds several options", quote(word));
+                f.wrong_hint(field, text, "each flag of a bind mount is a string of its own");
+            }
+            Effect::Parameters | Effect::Super(_) | Effect::CopyUp => {
+                f.warn(field, format!("{} has no effect on a bind mount", quote(word)));
+            }
+            _ => {}
         }
     }
 }
@@ -158,8 +153,9 @@ fn ids(f: &mut Findings, base: At<'_>, mount: &Mount, spec: &Spec) {
         f.wrong(format_args!("{base}.type"), format!("{kind} has no ids to map"));
     }
     let user = find(spec.linux.as_ref(), NamespaceKind::User);
-    let option = ["idmap", "ridmap"].into_iter().find(|option| mount.has(option));
-    if let (Some(option), true, None) = (option, uids.is_empty() && gids.is_empty(), user) {
+    let bare = mount.options.idmap.filter(|_| mount.options.mapping().is_none());
+    if let (Some(recursive), true, None) = (bare, uids.is_empty() && gids.is_empty(), user) {
+        let option = if recursive { "ridmap" } else { "idmap" };
         f.wrong_hint(
             format!("{base}.options"),
             format!("{option} has no mapping to use"),

@@ -5,8 +5,8 @@
 use std::fmt::Display;
 
 use super::Findings;
-use crate::compile::root::lexical;
 use crate::spec::json::quote;
+use crate::spec::paths::lexical;
 
 /// Longest path that a system call takes, in bytes, without the NUL (PATH_MAX).
 const MAX_BYTES: usize = 4095;

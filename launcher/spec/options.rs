@@ -1,8 +1,12 @@
-//! The options of a mount: fstab's words → attributes, propagation, superblock parameters.
+//! `mounts[].options`: fstab's words → attributes, propagation, parameters of the file system.
 //!
-//! One table. Knows nothing of where a mount goes or how it is made.
+//! One table, and the only place that compares an option's word: the words are read once, with the
+//! document. Knows nothing of where a mount goes or how it is made.
 
+use serde::{Serialize, Serializer};
 use tiny_ce_init::flags::{MountAttrs, Propagation};
+
+use super::json::{Blank, Field, Node, Reader};
 
 /// What one word means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub enum Effect {
     TargetNoFollow,
     /// Change what is mounted there already.
     Remount,
+    /// A word of no row: parameters of the file system, which alone knows them.
+    Parameters,
 }
 
 const RELATIME: MountAttrs = MountAttrs(0);
@@ -190,7 +196,9 @@ impl Attrs {
 
 /// What the options of one mount amount to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Options<'a> {
+pub struct MountOptions {
+    /// As they are written, each with what it means.
+    words: Vec<(String, Effect)>,
     /// Of the mount itself, but for access times.
     attrs: Attrs,
     /// Access times of the mount itself.
@@ -205,12 +213,10 @@ pub struct Options<'a> {
     pub bind: Option<bool>,
     /// Flags of the superblock.
     pub flags: Vec<&'static str>,
-    /// `key` or `key=value` for the file system.
-    pub data: Vec<&'a str>,
-    /// Copy what the image has there.
-    pub copy_up: bool,
     /// Map ids; recursively if true.
     pub idmap: Option<bool>,
+    /// Copy what the image has there.
+    pub copy_up: bool,
     /// Do not follow the source.
     pub source_nofollow: bool,
     /// Copy the source if it is a symbolic link.
@@ -221,30 +227,27 @@ pub struct Options<'a> {
     pub remount: bool,
 }
 
-/// Whether a word is one of the table, rather than a parameter of the file system.
-pub fn is_known(word: &str) -> bool {
-    OPTIONS.binary_search_by_key(&word, |(name, _)| name).is_ok() || idmap(word).is_some()
-}
-
-/// Whether a word is about the file system itself, which all its mounts share.
-pub fn is_of_the_file_system(word: &str) -> bool {
-    let row = OPTIONS.binary_search_by_key(&word, |(name, _)| name);
-    row.is_ok_and(|at| matches!(OPTIONS[at].1, Effect::Super(_) | Effect::CopyUp))
-}
-
-/// crun's `idmap=MAPPING`: whether it is recursive, and the mapping.
-pub fn idmap(word: &str) -> Option<(bool, &str)> {
-    let (name, mapping) = word.split_once('=')?;
-    match name {
-        "idmap" => Some((false, mapping)),
-        "ridmap" => Some((true, mapping)),
-        _ => None,
+/// What a word means.
+fn meaning(word: &str) -> Effect {
+    match OPTIONS.binary_search_by_key(&word, |(name, _)| name) {
+        Ok(at) => OPTIONS[at].1,
+        // crun's `idmap=MAPPING`.
+        Err(_) => match word.split_once('=') {
+            Some(("idmap", _)) => Effect::IdMap(false),
+            Some(("ridmap", _)) => Effect::IdMap(true),
+            _ => Effect::Parameters,
+        },
     }
+}
+
+/// Whether one word holds several, of which one at least is a flag.
+pub fn holds_flags(word: &str) -> bool {
+    parameters(word).any(|part| meaning(part) != Effect::Parameters)
 }
 
 /// The parameters of a file system in one word, which commas separate: not those between quotes,
 /// nor behind a backslash (overlay), nor between the nodes of tmpfs's `mpol=bind:0,2`.
-pub fn parameters(word: &str) -> impl Iterator<Item = &str> {
+fn parameters(word: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(word);
     std::iter::from_fn(move || {
         let text = rest?;
@@ -274,25 +277,37 @@ fn separator(text: &str) -> Option<usize> {
     })
 }
 
-impl<'a> Options<'a> {
-    /// These parameters for the file system, and nothing else.
-    pub fn of(data: Vec<&'a str>) -> Self {
-        Options { data, ..Options::default() }
+impl MountOptions {
+    /// The words as they are written, each with what it means.
+    pub fn words(&self) -> impl Iterator<Item = (&str, Effect)> {
+        self.words.iter().map(|(word, effect)| (word.as_str(), *effect))
     }
 
-    /// Read the words of `mounts[].options`.
-    pub fn new(words: &'a [String]) -> Self {
-        let mut options = Options::default();
-        for word in words {
-            match OPTIONS.binary_search_by_key(&word.as_str(), |(name, _)| name) {
-                Ok(at) => options.apply(OPTIONS[at].1),
-                Err(_) => match idmap(word) {
-                    Some((recursive, _)) => options.apply(Effect::IdMap(recursive)),
-                    None => options.data.extend(parameters(word)),
-                },
-            }
-        }
-        options
+    /// Whether a word asks for device nodes that work, even if a later one takes it back.
+    pub fn asks_for_devices(&self) -> bool {
+        const NODEV: MountAttrs = MountAttrs::MOUNT_ATTR_NODEV;
+        let asks = |effect| effect == Effect::Clear(NODEV) || effect == Effect::ClearAll(NODEV);
+        self.words().any(|(_, effect)| asks(effect))
+    }
+
+    /// `key` or `key=value` for the file system.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.words()
+            .filter(|(_, effect)| *effect == Effect::Parameters)
+            .flat_map(|(word, _)| parameters(word))
+    }
+
+    /// The permissions that `mode=` gives the root of a file system.
+    pub fn mode(&self) -> Option<u32> {
+        let given = self.parameters().filter_map(|word| word.strip_prefix("mode=")).last()?;
+        // What is no mode is the kernel's to refuse.
+        Some(u32::from_str_radix(given, 8).unwrap_or_default())
+    }
+
+    /// MAPPING of `idmap=MAPPING`.
+    pub fn mapping(&self) -> Option<&str> {
+        let maps = self.words().filter(|(_, effect)| matches!(effect, Effect::IdMap(_)));
+        maps.filter_map(|(word, _)| Some(word.split_once('=')?.1)).last()
     }
 
     /// All attributes of a mount that is made.
@@ -354,7 +369,49 @@ impl<'a> Options<'a> {
             Effect::CopySymlink => self.copy_symlink = true,
             Effect::TargetNoFollow => self.target_nofollow = true,
             Effect::Remount => self.remount = true,
+            Effect::Parameters => {}
         }
+    }
+}
+
+impl<W: Into<String>> Extend<W> for MountOptions {
+    fn extend<I: IntoIterator<Item = W>>(&mut self, words: I) {
+        for word in words {
+            let word = word.into();
+            let effect = meaning(&word);
+            self.apply(effect);
+            self.words.push((word, effect));
+        }
+    }
+}
+
+impl<W: Into<String>> FromIterator<W> for MountOptions {
+    fn from_iter<I: IntoIterator<Item = W>>(words: I) -> Self {
+        let mut options = MountOptions::default();
+        options.extend(words);
+        options
+    }
+}
+
+impl Field for MountOptions {
+    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
+        Vec::<String>::read(node, reader).map(Self::from_iter)
+    }
+
+    fn missing() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+impl Blank for MountOptions {
+    fn is_blank(&self) -> bool {
+        self.words.is_empty()
+    }
+}
+
+impl Serialize for MountOptions {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.words().map(|(word, _)| word))
     }
 }
 
@@ -367,57 +424,61 @@ mod tests {
         assert!(OPTIONS.is_sorted_by(|a, b| a.0 < b.0));
     }
 
-    fn read(words: &[String]) -> Options<'_> {
-        Options::new(words)
+    fn read(words: &[&str]) -> MountOptions {
+        words.iter().copied().collect()
     }
 
-    fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
-        words.map(str::to_owned).to_vec()
+    #[test]
+    fn the_words_are_written_as_they_were_read() {
+        let text = r#"["ro","","size=1,mode=700","idmap=a","ridmap=b","idmap"]"#;
+        let options: MountOptions = crate::spec::json::read(text.as_bytes()).expect("options");
+        assert_eq!(serde_json::to_string(&options).expect("JSON"), text);
+        assert_eq!((options.mode(), options.mapping()), (Some(0o700), Some("b")));
+        assert_eq!(options.idmap, Some(false));
     }
 
     #[test]
     fn later_words_win() {
-        let words = words(["ro", "nosuid", "rw", "size=1k"]);
-        let options = read(&words);
+        let options = read(&["ro", "nosuid", "rw", "size=1k"]);
         assert_eq!(options.made(), MountAttrs::MOUNT_ATTR_NOSUID);
         assert_eq!(options.asked().clear, MountAttrs::MOUNT_ATTR_RDONLY);
-        assert_eq!(options.data, ["size=1k"]);
+        assert_eq!(options.parameters().collect::<Vec<_>>(), ["size=1k"]);
     }
 
     #[test]
     fn a_bind_of_everything_stays_one() {
         for (given, recursive) in [
-            (words(["rbind", "bind"]), true),
-            (words(["bind", "rbind"]), true),
-            (words(["bind", "rprivate"]), false),
+            (&["rbind", "bind"][..], true),
+            (&["bind", "rbind"][..], true),
+            (&["bind", "rprivate"][..], false),
         ] {
-            assert_eq!(read(&given).bind, Some(recursive), "{given:?}");
+            assert_eq!(read(given).bind, Some(recursive), "{given:?}");
         }
     }
 
     #[test]
     fn a_flag_that_is_named_takes_the_others_away() {
-        let unnamed = |given: &[String]| read(given).unnamed().count();
-        assert!(!read(&words(["rbind", "rprivate", "rro", "tmpcopyup"])).named);
+        let unnamed = |given: &[&str]| read(given).unnamed().count();
+        assert!(!read(&["rbind", "rprivate", "rro", "tmpcopyup"]).named);
         for given in ["rw", "exec", "relatime", "diratime", "silent", "defaults", "sync"] {
-            assert!(read(&words([given])).named, "{given}");
+            assert!(read(&[given]).named, "{given}");
         }
-        assert_eq!(unnamed(&words(["ro", "exec", "nosuid"])), 2);
-        assert_eq!(unnamed(&words(["relatime"])), 5);
+        assert_eq!(unnamed(&["ro", "exec", "nosuid"]), 2);
+        assert_eq!(unnamed(&["relatime"]), 5);
     }
 
     #[test]
     fn access_times_are_kept_unless_a_way_of_keeping_them_is_asked_for() {
         const TIMES: u64 = 0xf0;
         for (given, set, clear) in [
-            (words(["atime", "diratime", "norelatime", "nostrictatime"]), 0, 0),
-            (words(["relatime"]), 0, 0xf0),
-            (words(["noatime", "relatime"]), 0x10, 0xf0),
-            (words(["strictatime", "noatime"]), 0x20, 0xf0),
-            (words(["strictatime", "nostrictatime"]), 0, 0),
-            (words(["nodiratime"]), 0x80, 0x70),
+            (&["atime", "diratime", "norelatime", "nostrictatime"][..], 0, 0),
+            (&["relatime"][..], 0, 0xf0),
+            (&["noatime", "relatime"][..], 0x10, 0xf0),
+            (&["strictatime", "noatime"][..], 0x20, 0xf0),
+            (&["strictatime", "nostrictatime"][..], 0, 0),
+            (&["nodiratime"][..], 0x80, 0x70),
         ] {
-            let asked = read(&given).asked();
+            let asked = read(given).asked();
             assert_eq!((asked.set.0 & TIMES, asked.clear.0 & TIMES), (set, clear), "{given:?}");
         }
     }
