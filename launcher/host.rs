@@ -160,12 +160,15 @@ fn groups_denied(spec: &Spec) -> bool {
     let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
     let mut joined = namespaces.filter(|namespace| namespace.kind == NamespaceKind::User);
     let joined = joined.find_map(|namespace| namespace.path.as_deref()?.strip_suffix("/ns/user"));
-    let denied = |process: &str| {
-        let text = std::fs::read_to_string(format!("{process}/setgroups"));
-        text.is_ok_and(|text| text.trim() == "deny")
-    };
     // The machine's own namespace never denies it.
-    joined.is_some_and(denied) || sys::user::in_user_namespace() && denied("/proc/self")
+    joined.is_some_and(denies_groups)
+        || sys::user::in_user_namespace() && denies_groups("/proc/self")
+}
+
+/// Whether setgroups(2) is denied in the user namespace of a process, by its directory in /proc.
+pub fn denies_groups(process: &str) -> bool {
+    let text = std::fs::read_to_string(format!("{process}/setgroups"));
+    text.is_ok_and(|text| text.trim() == "deny")
 }
 
 /// tmpfs and ramfs, include/uapi/linux/magic.h: an initramfs is one of them.
@@ -223,8 +226,7 @@ fn selinux(field: &str) -> Result<()> {
 
 /// Pipes and files are handed to a user other than root; never a device: /dev/null is everybody's.
 pub fn stdio(process: Option<&Process>) -> [bool; 3] {
-    let user = process.and_then(|process| process.user.as_ref());
-    if user.is_none_or(|user| user.uid == 0) {
+    if process.is_none_or(|process| process.user().uid == 0) {
         return [false; 3];
     }
     [0, 1, 2].map(|number| {

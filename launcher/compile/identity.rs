@@ -22,9 +22,6 @@ use crate::spec::{
     Capabilities, IoPriorityClass, Process, Scheduler, SchedulerFlag, SchedulerPolicy, User,
 };
 
-/// Who the program runs as when `process.user` is absent.
-static ROOT: User = User { uid: 0, gid: 0, umask: None, additional_gids: Vec::new() };
-
 /// What the program may do when `process.capabilities` is absent: nothing, as runc and crun have
 /// it; what the launcher may do is not the container's.
 static NONE: Capabilities = Capabilities {
@@ -42,7 +39,7 @@ const UMASK: u32 = 0o022;
 pub struct Identity<'a> {
     /// What is asked for.
     pub process: &'a Process,
-    /// Whether setgroups(2) is denied: a user namespace with a single mapping made without root.
+    /// Whether setgroups(2) is denied: see `namespaces::groups_denied`.
     pub groups_denied: bool,
     /// The system call filter, if any.
     pub filter: Option<&'a Filter>,
@@ -56,9 +53,24 @@ impl Identity<'_> {
     /// Without no_new_privs, loading a filter takes CAP_SYS_ADMIN (seccomp(2)), and all that the
     /// filter could refuse comes before it, the change of user among it: so init keeps that one.
     fn held(&self) -> u64 {
-        let needed = self.filter.is_some() && !self.process.no_new_privileges;
-        if needed { 1 << CAP_SYS_ADMIN } else { 0 }
+        if holds(self.process, self.filter.is_some()) { 1 << CAP_SYS_ADMIN } else { 0 }
     }
+}
+
+/// See `Identity::held`.
+fn holds(process: &Process, filtered: bool) -> bool {
+    filtered && !process.no_new_privileges
+}
+
+/// What a hook of the image runs as: the container's process. While the hook runs, init waits with
+/// what it holds, which CAP_SYS_PTRACE would let the hook take (ptrace(2)).
+pub fn of_hook(process: &Process, filtered: bool) -> Process {
+    let mut process = process.clone();
+    let held = holds(&process, filtered);
+    if let Some(sets) = process.capabilities.as_mut().filter(|_| held) {
+        sets.remove("CAP_SYS_PTRACE");
+    }
+    process
 }
 
 /// capabilities(7).
@@ -143,7 +155,7 @@ fn sched_attr(scheduler: &Scheduler) -> SchedAttr {
 /// The change of identity, verified.
 pub fn change(plan: &mut Plan, identity: &Identity<'_>, labels: Vec<Label>) -> Result<()> {
     let process = identity.process;
-    let user = process.user.as_ref().unwrap_or(&ROOT);
+    let user = process.user();
     let there = enter_cwd(plan, process)?;
     if process.no_new_privileges {
         plan.origin("process.noNewPrivileges");

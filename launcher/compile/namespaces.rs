@@ -10,7 +10,7 @@ use super::namespace;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::plan::{Plan, Preload};
-use crate::spec::{NamespaceKind, Spec};
+use crate::spec::{IdMapping, Linux, NamespaceKind, Spec};
 
 /// CLONE_NEW* of a kind.
 pub fn flag(kind: NamespaceKind) -> CloneFlags {
@@ -83,7 +83,7 @@ pub fn join_cgroups(plan: &mut Plan, spec: &Spec, tasks: Vec<Slot>) {
 /// that is joined has its maps already, with a root as everywhere.
 pub fn become_root(plan: &mut Plan, spec: &Spec) {
     plan.origin("linux.uidMappings");
-    let first = |map: &[crate::spec::IdMapping]| {
+    let first = |map: &[IdMapping]| {
         let has_root = map.iter().any(|m| m.container_id == 0);
         if has_root { 0 } else { map.first().map_or(0, |m| m.container_id) }
     };
@@ -225,9 +225,25 @@ fn time(plan: &mut Plan, spec: &Spec, offsets: Option<Slot>) -> Result<()> {
 /// Whether setgroups(2) is denied in the container's user namespace: it is, where somebody without
 /// privileges maps ids without a helper, and where it is already (user_namespaces(7)).
 pub fn groups_denied(spec: &Spec, host: &Host) -> bool {
-    let single = |linux: &crate::spec::Linux| {
-        linux.gid_mappings.len() == 1 && linux.gid_mappings[0].size == 1
-    };
-    host.groups_denied
-        || new_user(spec) && host.euid != 0 && spec.linux.as_ref().is_some_and(single)
+    let own = |linux: &Linux| IdMapping::is_own(&linux.gid_mappings, host.egid);
+    host.groups_denied || new_user(spec) && host.euid != 0 && spec.linux.as_ref().is_some_and(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_denied_where_the_caller_maps_its_own_alone() {
+        let user = br#"{"linux": {"namespaces": [{"type": "user"}]}}"#;
+        let mut spec: Spec = crate::spec::json::read(user).expect("a config");
+        for (caller, mapped, size, denied) in
+            [(7, 7, 1, true), (7, 7, 2, false), (7, 8, 1, false), (0, 0, 1, false)]
+        {
+            let map = IdMapping { container_id: 0, host_id: mapped, size };
+            spec.linux.get_or_insert_default().gid_mappings = vec![map];
+            let host = Host { euid: caller, egid: caller, ..Host::default() };
+            assert_eq!(groups_denied(&spec, &host), denied, "{caller}: {map:?}");
+        }
+    }
 }

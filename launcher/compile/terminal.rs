@@ -42,8 +42,8 @@ pub fn open(plan: &mut Plan, process: &Process, place: Place) -> Result<Option<S
     plan.step(Op::Statx { fd: master, kind: Kind::S_IFCHR, dev: PTMX });
     plan.step(Op::UnlockPty { master });
     plan.step(Op::OpenPtyPeer { into: slave, master, flags });
-    if let Some(user) = process.user.as_ref().filter(|user| user.uid != 0) {
-        plan.step(Op::Fchown { fd: slave, uid: user.uid, gid: u32::MAX });
+    if process.user().uid != 0 {
+        plan.step(Op::Fchown { fd: slave, uid: process.user().uid, gid: u32::MAX });
     }
     if let Some(size) = &process.console_size {
         plan.origin("process.consoleSize");

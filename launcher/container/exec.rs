@@ -137,7 +137,7 @@ impl Joining<'_> {
             filter: filter.as_ref(),
             namespaces: &join::namespaces(self.init.pid)?,
             cgroup_joins: joins,
-            groups_denied: join::groups_denied(self.init.pid),
+            groups_denied: crate::host::denies_groups(&format!("/proc/{}", self.init.pid)),
             last_capability: sys::process::last_capability(),
             stdio: crate::host::stdio(Some(&self.process)),
             preserved: &preserved,

@@ -35,9 +35,3 @@ pub fn namespaces(pid: i32) -> Result<Vec<NamespaceKind>> {
     }
     Ok(differ)
 }
-
-/// Whether setgroups(2) is denied in its user namespace (user_namespaces(7)).
-pub fn groups_denied(pid: i32) -> bool {
-    let path = format!("/proc/{pid}/setgroups");
-    std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "deny")
-}

@@ -11,18 +11,16 @@ use crate::sys::user;
 /// Write both maps of the process's user namespace.
 pub fn write(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
     let (uid, gid) = (user::effective_uid(), user::effective_gid());
-    let own =
-        |map: &[IdMapping], id: u32| matches!(map, [only] if only.size == 1 && only.host_id == id);
     if uid == 0 {
         put(pid, "uid_map", "linux.uidMappings", &lines(uids))?;
         return put(pid, "gid_map", "linux.gidMappings", &lines(gids));
     }
-    if own(uids, uid) {
+    if IdMapping::is_own(uids, uid) {
         put(pid, "uid_map", "linux.uidMappings", &lines(uids))?;
     } else {
         by_setuid_program("newuidmap", pid, "linux.uidMappings", uids)?;
     }
-    if own(gids, gid) {
+    if IdMapping::is_own(gids, gid) {
         // Without privileges a gid may be mapped only once groups cannot be dropped any more.
         put(pid, "setgroups", "linux.gidMappings", "deny")?;
         put(pid, "gid_map", "linux.gidMappings", &lines(gids))

@@ -8,7 +8,7 @@
 
 use crate::cgroup::Cgroup;
 use crate::compile;
-use crate::spec::{Capabilities, DeviceRule, DeviceRuleKind, NamespaceKind, Process, Spec};
+use crate::spec::{DeviceRule, DeviceRuleKind, NamespaceKind, Process, Spec};
 use crate::{log, sys};
 
 const MKNOD: &str = "CAP_MKNOD";
@@ -56,14 +56,8 @@ fn is_whole(rule: &DeviceRule) -> bool {
         && "rwm".chars().all(|letter| access.contains(letter))
 }
 
-fn sets(capabilities: &mut Capabilities) -> [&mut Vec<String>; 5] {
-    let Capabilities { bounding, effective, inheritable, permitted, ambient } = capabilities;
-    [bounding, effective, inheritable, permitted, ambient]
-}
-
 fn has_mknod(process: &Process) -> bool {
-    let named = |set: &Vec<String>| set.iter().any(|name| name == MKNOD);
-    process.capabilities.clone().is_some_and(|mut all| sets(&mut all).iter().any(|set| named(set)))
+    process.capabilities.as_ref().is_some_and(|sets| sets.has(MKNOD))
 }
 
 /// Take from a container whose devices no cgroup limits what it could reach them with; whether
@@ -116,7 +110,7 @@ pub fn mounts(spec: &mut Spec) {
 pub fn without_mknod(process: &mut Process) -> bool {
     let had = has_mknod(process);
     if let Some(capabilities) = &mut process.capabilities {
-        sets(capabilities).into_iter().for_each(|set| set.retain(|name| name != MKNOD));
+        capabilities.remove(MKNOD);
     }
     had
 }

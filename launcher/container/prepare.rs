@@ -12,9 +12,9 @@ use crate::error::{Error, Result};
 use crate::host::{self, Host};
 use crate::origin::Origins;
 use crate::plan::Finished;
-use crate::spec::check::{Allow, check, own_mapping};
+use crate::spec::check::{Allow, check};
 use crate::spec::json::Violation;
-use crate::spec::{Mount, Namespace, NamespaceKind, Process, Spec, load};
+use crate::spec::{IdMapping, Mount, Namespace, NamespaceKind, Process, Spec, load};
 use crate::{log, seccomp, sys};
 
 /// Where the configuration comes from.
@@ -250,7 +250,7 @@ fn own_ids(spec: &mut Spec) {
     let own = [crate::sys::user::effective_uid(), crate::sys::user::effective_gid()];
     for (map, id) in [&mut linux.uid_mappings, &mut linux.gid_mappings].into_iter().zip(own) {
         if map.is_empty() {
-            map.push(own_mapping(id));
+            map.push(IdMapping::own(id));
         }
     }
 }

@@ -11,12 +11,12 @@ use super::channel::{self, Said};
 use super::directory::Directory;
 use super::notify::{self, Notify};
 use super::record::{self, Record, Status};
-use super::{delete, end, join, launch, load_plan, prepare, vectors};
-use crate::compile::identity::Identity;
+use super::{delete, end, launch, load_plan, prepare, vectors};
+use crate::compile::identity::{self, Identity};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Confined, Place, Scene};
 use crate::plan::Finished;
-use crate::spec::{self, Capabilities, Process, Spec, id};
+use crate::spec::{self, Spec, id};
 use crate::sys;
 
 /// Run the program of a created container.
@@ -100,17 +100,6 @@ pub struct Going<'a> {
     pub status: Status,
 }
 
-/// What a hook of the image runs as. While it runs, init waits, and without no_new_privs it keeps
-/// CAP_SYS_ADMIN for the filter: with CAP_SYS_PTRACE the hook could take it (ptrace(2)).
-fn without_ptrace(process: &Process, filtered: bool) -> Process {
-    let mut process = process.clone();
-    let sets = process.capabilities.as_mut().filter(|_| filtered && !process.no_new_privileges);
-    for set in sets.into_iter().flat_map(Capabilities::sets_mut) {
-        set.retain(|name| name != "CAP_SYS_PTRACE");
-    }
-    process
-}
-
 impl Going<'_> {
     /// Answer init until it has become the program.
     pub fn until_running(&self, channel: &UnixStream) -> Result<()> {
@@ -180,15 +169,14 @@ impl Going<'_> {
         let (state, program) =
             (self.state(Status::Created)?, launch::init_program(self.directory)?);
         let filter = prepare::filter(self.spec)?;
-        let process = &without_ptrace(process, filter.is_some());
-        let user = process.user.as_ref().map_or(0, |user| user.uid);
+        let process = &identity::of_hook(process, filter.is_some());
         let identity = Identity {
             process,
-            groups_denied: join::groups_denied(self.pid),
+            groups_denied: crate::host::denies_groups(&format!("/proc/{}", self.pid)),
             filter: filter.as_ref(),
             last_capability: sys::process::last_capability(),
             // Pipes of the launcher's.
-            stdio: [user != 0; 3],
+            stdio: [process.user().uid != 0; 3],
         };
         let cgroup = &self.record.cgroup;
         let (_, environment) = vectors::vectors(Some(process), &vectors::passwd_of(self.pid))?;

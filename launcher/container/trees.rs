@@ -53,7 +53,7 @@ pub fn node(spec: &Spec, index: usize, directory: &Path) -> Result<OwnedFd> {
     let node = Node::of(device, None);
     let (uid, gid) = node.owner.unwrap_or_default();
     let owner = |map: &[IdMapping], id: u32, field: &str| {
-        outside(map, id).ok_or_else(|| {
+        IdMapping::outside(map, id).ok_or_else(|| {
             let text = format!("{place}: {id} as the owner: not in {field}");
             Error::new(text).hint("the owner of a node is an id of the container's user namespace")
         })
@@ -80,14 +80,6 @@ pub fn node(spec: &Spec, index: usize, directory: &Path) -> Result<OwnedFd> {
         let mode = fs::Permissions::from_mode(node.mode);
         fs::set_permissions(&path, mode).map_err(failed("chmod"))?;
         mount::clone_tree(&path, false, true).map_err(failed("open_tree"))
-    })
-}
-
-/// What an id of the container is outside of it.
-fn outside(map: &[IdMapping], id: u32) -> Option<u32> {
-    map.iter().find_map(|range| {
-        let offset = id.checked_sub(range.container_id).filter(|offset| *offset < range.size)?;
-        range.host_id.checked_add(offset)
     })
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::vectors::{self, Seen};
 use crate::error::{Error, Result};
 use crate::spec::text::Who;
-use crate::spec::{Mount, User};
+use crate::spec::{Mount, User, is_id};
 
 /// Where a container's users are told.
 pub struct Users {
@@ -87,10 +87,10 @@ fn entry<'a>(who: &Who, text: &'a str) -> Option<Vec<&'a str>> {
     })
 }
 
-/// 4294967295 is nobody's: it means "no change" to the kernel.
+/// The id in one of the fields.
 fn id(fields: &[&str], at: usize) -> Option<u32> {
     let digits = fields.get(at).filter(|it| it.bytes().all(|b| b.is_ascii_digit()))?;
-    digits.parse().ok().filter(|id| *id != u32::MAX)
+    digits.parse().ok().filter(|id| is_id(*id))
 }
 
 fn missing(what: &str, who: &Who, file: &str) -> Error {

@@ -93,7 +93,7 @@ pub fn vectors(process: Option<&Process>, passwd: &Seen) -> Result<(Vec<CString>
     let has_home = envp.iter().any(|entry| entry.starts_with("HOME="));
     let mut envp = envp.into_iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>>>()?;
     if !has_home {
-        let uid = process.user.as_ref().map_or(0, |user| user.uid);
+        let uid = process.user().uid;
         envp.push(c_string(&format!("HOME={}", home(uid, passwd)?))?);
     }
     Ok((argv, envp))

@@ -46,12 +46,11 @@ pub fn rootless(uid: u32, gid: u32, cgroup2: bool) -> Spec {
 
 /// Change a spec so that a user without privileges can run it.
 pub(super) fn unprivileged(spec: &mut Spec, uid: u32, gid: u32) {
-    let one = |id| vec![IdMapping { container_id: 0, host_id: id, size: 1 }];
     if let Some(linux) = &mut spec.linux {
         linux.namespaces.retain(|n| n.kind != NamespaceKind::Network);
         linux.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
-        linux.uid_mappings = one(uid);
-        linux.gid_mappings = one(gid);
+        linux.uid_mappings = vec![IdMapping::own(uid)];
+        linux.gid_mappings = vec![IdMapping::own(gid)];
         linux.resources = None;
     }
     for mount in &mut spec.mounts {

@@ -52,13 +52,10 @@ fn range(text: &str, container: &[IdMapping]) -> Result<IdMapping, String> {
     if !relative {
         return Ok(IdMapping { container_id, host_id, size });
     }
-    let within = |m: &&IdMapping| host_id.checked_sub(m.container_id).is_some_and(|d| d < m.size);
-    let Some(m) = container.iter().find(within) else {
-        return Err(format!("{text:?}: {host_id} is not mapped in the container"));
-    };
-    // No sum here wraps: both are within the container's own mapping.
-    let host_id = m.host_id.saturating_add(host_id - m.container_id);
-    Ok(IdMapping { container_id, host_id, size })
+    match IdMapping::outside(container, host_id) {
+        Some(host_id) => Ok(IdMapping { container_id, host_id, size }),
+        None => Err(format!("{text:?}: {host_id} is not mapped in the container")),
+    }
 }
 
 #[cfg(test)]

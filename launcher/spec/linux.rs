@@ -94,6 +94,35 @@ record! {
     }
 }
 
+impl IdMapping {
+    /// What stands for the map of a new user namespace that has none, as crun has it: the caller
+    /// alone, who is root there.
+    pub fn own(caller: u32) -> IdMapping {
+        IdMapping { container_id: 0, host_id: caller, size: 1 }
+    }
+
+    /// Whether this map has nothing but the caller. The kernel takes no other from a caller without
+    /// privileges, and of groups this one only once setgroups(2) is denied (user_namespaces(7)).
+    pub fn is_own(map: &[IdMapping], caller: u32) -> bool {
+        matches!(map, [only] if only.size == 1 && only.host_id == caller)
+    }
+
+    /// The id outside that this map gives an id inside.
+    pub fn outside(map: &[IdMapping], id: u32) -> Option<u32> {
+        map.iter().find_map(|range| {
+            let offset =
+                id.checked_sub(range.container_id).filter(|offset| *offset < range.size)?;
+            range.host_id.checked_add(offset)
+        })
+    }
+}
+
+/// Whether a number is the id of a user or a group: the highest is not, and tells the kernel to
+/// change nothing (setresuid(2), chown(2)).
+pub fn is_id(number: u32) -> bool {
+    number != u32::MAX
+}
+
 record! {
     /// `linux.timeOffsets.*`, time_namespaces(7).
     #[derive(Default)]

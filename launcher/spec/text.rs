@@ -7,7 +7,7 @@ use std::path::Path;
 use tiny_ce_init::flags::Propagation;
 
 use super::options::Effect;
-use super::{Mount, MountOptions};
+use super::{Mount, MountOptions, is_id};
 use crate::error::{Error, Result};
 
 /// The period of [`cpus`], in microseconds: the kernel's own default.
@@ -101,7 +101,7 @@ pub fn user(text: &str) -> Result<(Who, Option<Who>)> {
                 .hint("USER or USER:GROUP, each by number or by name"))
         };
         match number::<u32>(word) {
-            Some(u32::MAX) => wrong("means \"no change\" to the kernel"),
+            Some(id) if !is_id(id) => wrong("means \"no change\" to the kernel"),
             Some(id) => Ok(Who::Id(id)),
             None if word.is_empty() => wrong("is empty"),
             None if word.starts_with(['-', '+']) || word.bytes().all(|b| b.is_ascii_digit()) => {

@@ -144,15 +144,26 @@ record! {
 }
 
 impl Capabilities {
-    /// Every set.
-    pub fn sets_mut(&mut self) -> [&mut Vec<String>; 5] {
-        [
-            &mut self.bounding,
-            &mut self.effective,
-            &mut self.inheritable,
-            &mut self.permitted,
-            &mut self.ambient,
-        ]
+    /// Whether any set has this capability.
+    pub fn has(&self, name: &str) -> bool {
+        let Capabilities { bounding, effective, inheritable, permitted, ambient } = self;
+        let sets = [bounding, effective, inheritable, permitted, ambient];
+        sets.iter().any(|set| set.iter().any(|held| held == name))
+    }
+
+    /// Take this capability from every set.
+    pub fn remove(&mut self, name: &str) {
+        let Capabilities { bounding, effective, inheritable, permitted, ambient } = self;
+        let sets = [bounding, effective, inheritable, permitted, ambient];
+        sets.into_iter().for_each(|set| set.retain(|held| held != name));
+    }
+}
+
+impl Process {
+    /// The user that the program runs as: root if the config names none.
+    pub fn user(&self) -> &User {
+        static ROOT: User = User { uid: 0, gid: 0, umask: None, additional_gids: Vec::new() };
+        self.user.as_ref().unwrap_or(&ROOT)
     }
 }
 

@@ -75,9 +75,6 @@ fn mode(f: &mut Findings, base: At<'_>, device: &Device) {
         f.warn(format!("{base}.fileMode"), format!("{text}: {hint}"));
     }
     for (name, id) in [("uid", device.uid), ("gid", device.gid)] {
-        if id == Some(u32::MAX) {
-            let text = "4294967295 means \"no change\" to the kernel; 0 to 4294967294";
-            f.wrong(format_args!("{base}.{name}"), text);
-        }
+        f.id(format_args!("{base}.{name}"), id.unwrap_or_default());
     }
 }

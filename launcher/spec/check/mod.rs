@@ -15,10 +15,9 @@ mod sysctl;
 use std::fmt::{Arguments, Display};
 
 use super::json::{Violation, quote};
-use super::{Hook, Hooks, Process, Resources, Root, Spec};
+use super::{Hook, Hooks, Process, Resources, Root, Spec, is_id};
 
 pub use mounts::BELOW_PROC;
-pub use namespaces::own as own_mapping;
 pub use sysctl::{file as sysctl_file, value as sysctl_value};
 
 /// Versions of the specification that are understood.
@@ -57,6 +56,13 @@ impl Findings {
 
     fn warn(&mut self, path: impl Display, text: impl Into<String>) {
         self.warnings.push(Violation::rule(path.to_string(), text));
+    }
+
+    /// `number` must be the id of a user or a group.
+    fn id(&mut self, path: impl Display, number: u32) {
+        if !is_id(number) {
+            self.wrong(path, "4294967295 means \"no change\" to the kernel; 0 to 4294967294");
+        }
     }
 
     /// `value` must be within `low` and `high`; the message has all three.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{At, Findings, paths};
 use crate::spec::json::quote;
-use crate::spec::{IdMapping, Linux, Namespace, NamespaceKind, Spec, TimeOffset};
+use crate::spec::{IdMapping, Linux, Namespace, NamespaceKind, Spec, TimeOffset, is_id};
 
 /// Lines that a uid_map or gid_map may have, user_namespaces(7), since Linux 4.15.
 const MAX_MAPPINGS: usize = 340;
@@ -120,9 +120,8 @@ fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
         return;
     };
     let mut mapped = |field: String, id: u32, list: &str, map: &[IdMapping]| {
-        let map = if map.is_empty() { &[own(0)] } else { map };
-        let inside = |m: &IdMapping| id >= m.container_id && id - m.container_id < m.size;
-        if id != u32::MAX && !map.iter().any(inside) {
+        let map = if map.is_empty() { &[IdMapping::own(0)] } else { map };
+        if is_id(id) && IdMapping::outside(map, id).is_none() {
             f.wrong(field, format!("{id} is not mapped by {list}"));
         }
     };
@@ -131,12 +130,6 @@ fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
     for (index, gid) in user.additional_gids.iter().enumerate() {
         mapped(format!("process.user.additionalGids[{index}]"), *gid, maps[1].0, maps[1].1);
     }
-}
-
-/// What stands for the map of a new user namespace that has none, as crun has it: the caller alone,
-/// who is root there.
-pub fn own(caller: u32) -> IdMapping {
-    IdMapping { container_id: 0, host_id: caller, size: 1 }
 }
 
 /// What the kernel asks of an id map, user_namespaces(7), and whether it is so.

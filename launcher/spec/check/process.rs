@@ -57,16 +57,10 @@ fn program(f: &mut Findings, base: At<'_>, process: &Process) {
 }
 
 fn user(f: &mut Findings, base: At<'_>, user: &User) {
-    let mut id = |name: At<'_>, id: u32| {
-        if id == u32::MAX {
-            let text = "4294967295 means \"no change\" to the kernel; 0 to 4294967294";
-            f.wrong(format_args!("{base}.{name}"), text);
-        }
-    };
-    id(format_args!("uid"), user.uid);
-    id(format_args!("gid"), user.gid);
+    f.id(format_args!("{base}.uid"), user.uid);
+    f.id(format_args!("{base}.gid"), user.gid);
     for (index, gid) in user.additional_gids.iter().enumerate() {
-        id(format_args!("additionalGids[{index}]"), *gid);
+        f.id(format_args!("{base}.additionalGids[{index}]"), *gid);
     }
     if let Some(umask @ 0o1000..) = user.umask {
         let text = format!("{umask} (octal {umask:#o}) is more than 511 (octal 0o777)");
