@@ -245,9 +245,10 @@ fn a_create_container_hook_runs_in_the_root_that_is_to_be() {
 fn a_relative_path_of_a_hook_is_a_warning() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
-    fs::copy("/bin/true", bundle.path().join("hook")).expect("a hook");
+    let hook = script(&case, "hook", "exit 0");
+    fs::rename(case.dir().join("hook"), bundle.path().join("hook")).expect("the hook's place");
     for kind in KINDS.into_iter().filter(|kind| *kind != "startContainer") {
-        with(&mut bundle, kind, json!({"path": "./hook"}));
+        with(&mut bundle, kind, json!({"path": "./hook", "env": hook["env"]}));
     }
     with(&mut bundle, "startContainer", json!({"path": "./probe", "args": ["probe", "pid"]}));
     bundle.probe("pid");

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tiny_ce::network::{self, Attachment, Network, Request, Subnet};
-use tiny_ce_test::{Need, met, probe};
+use tiny_ce_test::{Need, full, met, probe, slowness};
 
 /// The state root, in each test's own `/run`.
 pub const ROOT: &str = "/run/tiny-ce";
@@ -101,8 +101,9 @@ impl Ground {
 }
 
 /// The same for anything that is run under the probe's kill-at, and whose output `run` returns;
-/// before each `stride`th call.
+/// before each `stride`th call, and fewer on a machine that is slow.
 pub fn sweep(stride: usize, run: impl Fn(usize) -> String, after: impl Fn(usize)) {
+    let stride = if slowness() > 1 && !full() { 23 } else { stride };
     for point in (1..).step_by(stride) {
         let text = run(point);
         if text.contains(&format!("killed: {point}\n")) {
