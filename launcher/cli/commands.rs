@@ -4,7 +4,8 @@
 
 use super::table::Command;
 use super::{
-    config, control, criu, doctor, exec, explain, info, life, list, mounts, network, update, watch,
+    completion, config, criu, doctor, events, exec, explain, features, help, life, list, man,
+    mounts, network, pause, ps, update, wait,
 };
 
 /// Every command, under headings.
@@ -20,13 +21,13 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
             life::Delete::COMMAND,
             list::List::COMMAND,
             list::StateCommand::COMMAND,
-            control::Pause::COMMAND,
-            control::Resume::COMMAND,
+            pause::Pause::COMMAND,
+            pause::Resume::COMMAND,
             criu::CheckpointCommand::COMMAND,
             criu::RestoreCommand::COMMAND,
-            control::Ps::COMMAND,
-            control::Wait::COMMAND,
-            watch::Events::COMMAND,
+            ps::Ps::COMMAND,
+            wait::Wait::COMMAND,
+            events::Events::COMMAND,
             update::UpdateCommand::COMMAND,
             mounts::Add::COMMAND,
             mounts::Remove::COMMAND,
@@ -44,8 +45,8 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
         ],
     ),
     ("Networks", &[network::Create::COMMAND, network::List::COMMAND, network::Remove::COMMAND]),
-    ("The machine", &[doctor::Doctor::COMMAND, watch::FeaturesCommand::COMMAND]),
-    ("Help", &[info::Help::COMMAND, info::Completion::COMMAND, info::Man::COMMAND]),
+    ("The machine", &[doctor::Doctor::COMMAND, features::FeaturesCommand::COMMAND]),
+    ("Help", &[help::Help::COMMAND, completion::Completion::COMMAND, man::Man::COMMAND]),
 ];
 
 /// First words of two-word commands, each with what they have in common.

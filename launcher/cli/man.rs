@@ -1,110 +1,23 @@
-//! Manual pages in roff (man(7)), out of the table.
-//!
-//! Knows the table and roff; no command by name.
+//! `man`: the manual pages, in roff.
 
-use super::Globals;
-use super::commands::COMMANDS;
-use super::help::ABOUT;
-use super::table::{Command, Group, Options, paragraphs};
+use super::help::{CommandName, Named, named};
+use super::table::command;
+use super::{Globals, print, render};
 
-/// tiny-ce(1).
-pub fn global() -> String {
-    let mut page = title("tiny-ce");
-    page.push_str(".SH NAME\ntiny\\-ce \\- OCI container runtime\n.SH SYNOPSIS\n");
-    page.push_str(".B tiny\\-ce\n[\\fIGLOBAL OPTIONS\\fR] \\fICOMMAND\\fR ");
-    page.push_str("[\\fIOPTIONS\\fR] [\\fIARGUMENTS\\fR]\n.SH DESCRIPTION\n");
-    page.push_str(&escape(ABOUT));
-    page.push_str("\n.SH COMMANDS\n");
-    for (heading, commands) in COMMANDS {
-        page.push_str(&format!(".SS {}\n", escape(heading)));
-        for command in *commands {
-            let name = escape(&command.name.replace(' ', "-"));
-            let summary = escape(&command.summary());
-            page.push_str(&format!(".TP\n.BR tiny\\-ce\\-{name} (1)\n{summary}\n"));
+command! {
+    /// Print the manual page of tiny-ce or of one command, in roff.
+    pub struct Man = "man" {
+        args {
+            /// The command; without it: the page of the whole.
+            "[COMMAND...]" command: CommandName,
         }
-    }
-    page.push_str(&groups(&[Group { title: "Global options", rows: Globals::ROWS }]));
-    page.push_str(".SH \"EXIT STATUS\"\n");
-    page.push_str("0, or the status of the program that \\fBrun\\fR and \\fBexec\\fR waited for ");
-    page.push_str("(128 and the signal's number, if a signal ended it). 1 if tiny\\-ce failed, ");
-    page.push_str("255 if \\fBexec\\fR did.\n");
-    page
-}
-
-/// tiny-ce-COMMAND(1).
-pub fn command(command: &Command) -> String {
-    let dashed = format!("tiny-ce-{}", command.name.replace(' ', "-"));
-    let mut page = title(&dashed);
-    page.push_str(&format!(
-        ".SH NAME\n{} \\- {}\n.SH SYNOPSIS\n.B {}\n",
-        escape(&dashed),
-        escape(&command.summary()),
-        escape(&command.usage())
-    ));
-    page.push_str(".SH DESCRIPTION\n");
-    page.push_str(&text(command.doc, ".PP\n"));
-    if !command.args.is_empty() {
-        page.push_str(".SH ARGUMENTS\n");
-        for arg in command.args {
-            page.push_str(&format!(".TP\n.I {}\n{}", escape(arg.spec), text(arg.doc, ".IP\n")));
+        examples {
+            "man run | man -l -": "read it at once",
+            "man > /usr/local/share/man/man1/tiny-ce.1": "install it",
         }
-    }
-    page.push_str(&groups(command.groups));
-    if !command.examples.is_empty() {
-        page.push_str(".SH EXAMPLES\n");
-        for (line, what) in command.examples {
-            page.push_str(&format!(".TP\n.B tiny\\-ce {}\n{}\n", escape(line), escape(what)));
-        }
-    }
-    page.push_str(".SH \"SEE ALSO\"\n.BR tiny\\-ce (1),\nwhich has the global options.\n");
-    page
-}
-
-fn title(name: &str) -> String {
-    let version = super::VERSION;
-    format!(".TH {} 1 \"\" \"tiny\\-ce {version}\" \"tiny\\-ce\"\n", escape(&name.to_uppercase()))
-}
-
-fn groups(groups: &[Group]) -> String {
-    let mut page = String::new();
-    for group in groups {
-        page.push_str(&format!(".SH \"{}\"\n", escape(&group.title.to_uppercase())));
-        for opt in group.rows {
-            let (names, value) = opt.spec.split_at(opt.spec.len() - opt.placeholder().len());
-            let mut spec = format!("\\fB{}\\fR", escape(names.trim_end()));
-            if !value.is_empty() {
-                spec.push_str(&format!(" \\fI{}\\fR", escape(value)));
-            }
-            page.push_str(&format!(".TP\n{spec}\n{}", text(opt.doc, ".IP\n")));
-            if opt.repeatable {
-                page.push_str("May be given again.\n");
-            }
-        }
-    }
-    page
-}
-
-/// Paragraphs, with a request between them.
-fn text(doc: &str, between: &str) -> String {
-    let lines: Vec<String> = paragraphs(doc).iter().map(|it| escape(it) + "\n").collect();
-    lines.join(between)
-}
-
-/// Text that means nothing to roff.
-fn escape(text: &str) -> String {
-    let text = text.replace('\\', "\\e").replace('-', "\\-");
-    match text.starts_with(['.', '\'']) {
-        true => format!("\\&{text}"),
-        false => text,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_in_texts_are_text() {
-        assert_eq!(escape(".TH a-b \\n"), "\\&.TH a\\-b \\en");
+        run = |it, _: &Globals| print(&match named(&it.command)? {
+            Some(Named::Command(command)) => render::man::command(command),
+            Some(Named::Family(_)) | None => render::man::global(),
+        });
     }
 }

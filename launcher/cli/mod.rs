@@ -1,37 +1,39 @@
 //! The command line: from argv to an exit status.
 //!
-//! `commands` is the table; everything a user sees of it (`help`, `man`, `markdown`, `completion`)
-//! and the parser are made out of it. A command's own file types its words and calls the library:
-//! nothing here decides what a container is.
+//! `commands` is the table; the parser and everything that a user sees of it (`render`) are made out
+//! of it. A command's own file types its words and calls the library: nothing here decides what a
+//! container is.
 
 mod activation;
 mod commands;
 mod completion;
 mod config;
-mod control;
 mod criu;
 mod doctor;
 mod elsewhere;
 mod embedded;
 mod environment;
+mod events;
 mod exec;
 mod explain;
+mod features;
 mod global;
 mod help;
-mod info;
 mod life;
 mod list;
 mod man;
-mod markdown;
 mod mounts;
 mod nearest;
 mod network;
 pub mod parse;
+mod pause;
+mod ps;
+mod render;
 pub mod table;
 mod targets;
 mod update;
 pub mod value;
-mod watch;
+mod wait;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -39,7 +41,7 @@ use std::path::Path;
 
 pub use commands::COMMANDS;
 pub use global::Globals;
-pub use markdown::document;
+pub use render::markdown::document;
 
 use crate::doctor::kernel;
 use crate::{Error, Result, log, spec, sys};
@@ -63,9 +65,9 @@ fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
     if parsed.is_ok() && (globals.help || globals.version) {
         return print(&match (globals.help, line.command, line.family) {
             (false, _, _) => version(program),
-            (true, Some(command), _) => help::command(command),
-            (true, None, Some(family)) => help::family(family),
-            (true, None, None) => help::global(),
+            (true, Some(command), _) => render::help::command(command),
+            (true, None, Some(family)) => render::help::family(family),
+            (true, None, None) => render::help::global(),
         });
     }
     log::open(globals.log.as_deref(), globals.log_format.into(), globals.level())?;
@@ -81,8 +83,8 @@ fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
             }
             (command.run)(&line.input, &globals)
         }
-        (None, Some(family)) => Err(help::incomplete(family)),
-        (None, None) => print(&help::global()),
+        (None, Some(family)) => Err(render::help::incomplete(family)),
+        (None, None) => print(&render::help::global()),
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! One `complete` line per command, option and argument; a condition says behind which command.
 
-use super::super::Globals;
-use super::super::commands::{FAMILIES, all};
-use super::super::table::{Command, Opt, Options};
-use super::super::value::Completes;
 use super::{brief, first_words, second_words, spellings};
+use crate::cli::Globals;
+use crate::cli::commands::{FAMILIES, all};
+use crate::cli::table::{Command, Opt, Options};
+use crate::cli::value::Completes;
 
 /// The script.
 pub fn script() -> String {

@@ -3,11 +3,11 @@
 //! Two functions made of the table say what an option's value is and what an argument is; the
 //! rest is the same for every command.
 
-use super::super::Globals;
-use super::super::commands::{FAMILIES, all};
-use super::super::table::{Opt, Options};
-use super::super::value::{Completes, PlaceKind};
 use super::{first_words, second_words, spellings};
+use crate::cli::Globals;
+use crate::cli::commands::{FAMILIES, all};
+use crate::cli::table::{Opt, Options};
+use crate::cli::value::{Completes, PlaceKind};
 
 /// The script.
 pub fn script() -> String {

@@ -2,9 +2,9 @@
 //!
 //! Knows the table and Markdown; no command by name.
 
-use super::Globals;
-use super::commands::COMMANDS;
-use super::table::{Command, Opt, Options, paragraphs};
+use crate::cli::Globals;
+use crate::cli::commands::COMMANDS;
+use crate::cli::table::{Command, Opt, Options, paragraphs};
 
 /// The whole page.
 pub fn document() -> String {

@@ -1,15 +1,12 @@
-//! `events` and `features`: JSON that engines read, in runc's shapes.
-//!
-//! Types words and prints; what is counted and what is offered is known elsewhere.
+//! `events`: JSON that engines read, in runc's shape.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::table::{Options, command};
+use super::Globals;
+use super::table::command;
 use super::value::Id;
-use super::{COMMIT, Globals, commands, print};
 use crate::container::{self, Event};
-use crate::features::{Offered, features};
 use crate::{Error, Result};
 
 /// How long between two measurements, if it is not said.
@@ -62,22 +59,5 @@ fn tell(event: &Event<'_>) -> Result<bool> {
     match stdout.write_all((text + "\n").as_bytes()).and_then(|()| stdout.flush()) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
         result => result.map(|()| true).map_err(|e| Error::io("standard output", "write", &e)),
-    }
-}
-
-command! {
-    /// Print what this runtime can do, as JSON.
-    ///
-    /// In the shape of the specification's features.md: engines ask it before they use what not
-    /// every runtime has. "doctor" tells what this machine can do.
-    pub struct FeaturesCommand = "features" {
-        run = |_, _: &Globals| {
-            let systemd = Globals::ROWS.iter().any(|row| row.long() == "systemd-cgroup");
-            let checkpoint = commands::find("checkpoint").is_some();
-            let offered = features(Offered { systemd, checkpoint, commit: COMMIT });
-            let text = serde_json::to_string_pretty(&offered)
-                .map_err(|e| Error::new(format!("features as JSON: {e}")))?;
-            print(&(text + "\n"))
-        };
     }
 }

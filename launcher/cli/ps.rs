@@ -1,51 +1,11 @@
-//! `pause`, `resume`, `ps`, `wait`: looking at and holding on to what runs.
-//!
-//! Types words and prints; what is done to a container is `container`'s. Names and flags are
-//! runc's, but for `wait`, which it does not have.
+//! `ps`: the processes of a container, by ps(1) or as pids.
 
 use std::process::Command;
 
 use super::table::command;
-use super::targets::together;
 use super::value::{Id, ListFormat, Verbatim};
 use super::{Globals, print};
-use crate::container::{self, Waiting};
-use crate::{Error, Result};
-
-command! {
-    /// Stop all processes of a container for a while.
-    ///
-    /// They keep what they have, and get no processor time until "resume". A container whose
-    /// program has not been started yet can be paused, too.
-    pub struct Pause = "pause" {
-        args {
-            /// A running container.
-            "CONTAINER" id: Id,
-        }
-        examples {
-            "pause web": "its processes stand still",
-        }
-        run = |it, globals: &Globals| {
-            container::pause(&globals.state_root()?, &it.id.0).map(|()| 0)
-        };
-    }
-}
-
-command! {
-    /// Let the processes of a paused container go on.
-    pub struct Resume = "resume" {
-        args {
-            /// A paused container.
-            "CONTAINER" id: Id,
-        }
-        examples {
-            "resume web": "its processes go on where they were",
-        }
-        run = |it, globals: &Globals| {
-            container::resume(&globals.state_root()?, &it.id.0).map(|()| 0)
-        };
-    }
-}
+use crate::{Error, Result, container};
 
 command! {
     /// List the processes of a container.
@@ -111,47 +71,6 @@ fn only(table: &str, pids: &[i32]) -> Result<String> {
         }
     }
     Ok(text)
-}
-
-command! {
-    /// Wait for containers to end, and print their exit statuses.
-    ///
-    /// A line for each, in the order given: the status of its program, or 128 and the number of the
-    /// signal that ended it. It must be running when the waiting begins. Linux 6.15 or later keeps
-    /// the status for those who wait; an older kernel tells it only as long as the process that
-    /// started the container has not asked for it.
-    pub struct Wait = "wait" {
-        args {
-            /// Running or created containers.
-            "CONTAINER..." ids: Vec<Id>,
-        }
-        options {
-            /// Exit with the status of the last one, as a shell's wait does, instead of 0.
-            "-s, --status" status: bool,
-        }
-        examples {
-            "wait web": "prints 0 once it has ended well",
-            "wait --status job": "and exits as job did",
-        }
-        run = wait;
-    }
-}
-
-fn wait(it: Wait, globals: &Globals) -> Result<u8> {
-    let root = globals.state_root()?;
-    let all: Vec<Result<Waiting>> = it.ids.iter().map(|id| Waiting::begin(&root, &id.0)).collect();
-    let (mut last, mut failed) = (0, Vec::new());
-    for waiting in all {
-        match waiting.and_then(|waiting| waiting.end()) {
-            Ok(status) => {
-                last = status;
-                print(&format!("{status}\n"))?;
-            }
-            Err(e) => failed.push(e),
-        }
-    }
-    together(failed)?;
-    Ok(if it.status { super::life::status(last) } else { 0 })
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ pub use bash::script as bash;
 pub use fish::script as fish;
 pub use zsh::script as zsh;
 
-use super::commands::{FAMILIES, all};
-use super::table::{Command, Opt, paragraphs};
+use crate::cli::commands::{FAMILIES, all};
+use crate::cli::table::{Command, Opt, paragraphs};
 
 /// `-b` and `--bundle`, as typed.
 fn spellings(opt: &Opt) -> Vec<String> {

@@ -2,11 +2,11 @@
 //!
 //! One `_arguments` call per command; a family asks for its second word first.
 
-use super::super::Globals;
-use super::super::commands::FAMILIES;
-use super::super::table::{Command, Opt, Options};
-use super::super::value::{Completes, PlaceKind};
 use super::{brief, first_words, second_words, spellings};
+use crate::cli::Globals;
+use crate::cli::commands::FAMILIES;
+use crate::cli::table::{Command, Opt, Options};
+use crate::cli::value::{Completes, PlaceKind};
 
 /// The script.
 pub fn script() -> String {
@@ -21,7 +21,7 @@ pub fn script() -> String {
         }));
     }
     text.push_str(&dispatch("_tiny_ce", &first_words(), Globals::ROWS, |word| {
-        match super::super::commands::find(word) {
+        match crate::cli::commands::find(word) {
             Some(command) => arguments(command),
             None => format!("_tiny_ce_{word}"),
         }

@@ -1,0 +1,23 @@
+//! `features`: what the runtime can do, as JSON in the shape of the specification's features.md.
+
+use super::table::{Options, command};
+use super::{COMMIT, Globals, commands, print};
+use crate::Error;
+use crate::features::{Offered, features};
+
+command! {
+    /// Print what this runtime can do, as JSON.
+    ///
+    /// In the shape of the specification's features.md: engines ask it before they use what not
+    /// every runtime has. "doctor" tells what this machine can do.
+    pub struct FeaturesCommand = "features" {
+        run = |_, _: &Globals| {
+            let systemd = Globals::ROWS.iter().any(|row| row.long() == "systemd-cgroup");
+            let checkpoint = commands::find("checkpoint").is_some();
+            let offered = features(Offered { systemd, checkpoint, commit: COMMIT });
+            let text = serde_json::to_string_pretty(&offered)
+                .map_err(|e| Error::new(format!("features as JSON: {e}")))?;
+            print(&(text + "\n"))
+        };
+    }
+}

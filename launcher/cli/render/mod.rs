@@ -1,0 +1,8 @@
+//! The table of commands, printed: as help, as manual pages, as a document, as completions.
+//!
+//! Knows the table and the forms, and opens nothing.
+
+pub mod completion;
+pub mod help;
+pub mod man;
+pub mod markdown;
