@@ -1,4 +1,21 @@
 //! tiny-ce: a container runtime that compiles `config.json` into a plan of system calls.
+//!
+//! [`spec`] reads and checks a config.json, [`compile`] makes the [`plan`], and [`container`] has the
+//! verbs: `create`, `start`, `exec`, `delete` and the others. The command line is one user of all that.
+//! Every failure is an [`Error`].
+//!
+//! What a config.json may not say is told all at once, each mistake at its place:
+//!
+//! ```
+//! use tiny_ce::spec::{self, Spec};
+//!
+//! let text = br#"{"root": {"path": 7}, "process": {"cwd": "/", "args": "sh"}}"#;
+//! let mistakes = spec::json::read::<Spec>(text).unwrap_err();
+//! let places: Vec<_> = mistakes.iter().map(|it| (it.path.as_str(), it.position)).collect();
+//! assert_eq!(places, [("process.args", Some((1, 55))), ("root.path", Some((1, 19)))]);
+//! ```
+//!
+//! docs/library/main.rs is a whole program that makes, starts and deletes a container.
 
 pub mod cgroup;
 #[doc(hidden)]

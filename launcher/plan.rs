@@ -5,7 +5,7 @@
 use std::ffi::{CStr, CString};
 use std::fmt;
 
-use tiny_ce_init::step::{Header, Plan as Steps};
+use tiny_ce_init::step::{Header, MAGIC, Plan as Steps};
 use tiny_ce_init::wire::Sink;
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
@@ -197,6 +197,13 @@ impl Finished {
             origins.push((first.parse().ok()?, text.to_owned()));
         }
         Some(Finished { bytes, origins, preloads: Vec::new() })
+    }
+
+    /// Whether the file is a plan, as far as its header tells, with operations of another build.
+    pub fn is_of_another_build(file: &[u8]) -> bool {
+        let length = file.get(8..12).and_then(|bytes| bytes.try_into().ok());
+        let fits = length.is_some_and(|bytes| u32::from_le_bytes(bytes) as usize <= file.len());
+        fits && !file.starts_with(&MAGIC)
     }
 
     /// The steps, decoded from the very bytes that init gets.

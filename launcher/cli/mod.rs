@@ -1,8 +1,8 @@
 //! The command line: from argv to an exit status.
 //!
-//! `commands` is the table; the parser and everything that a user sees of it (`render`) are made out
-//! of it. A command's own file types its words and calls the library: nothing here decides what a
-//! container is.
+//! `commands` is the table; the parser, and everything that a user sees of it (`render`), are made
+//! out of it. A command's own file types its words and calls the library: nothing here decides what
+//! a container is.
 
 mod activation;
 mod commands;

@@ -115,10 +115,14 @@ pub fn plan(root: &Path, id: &str) -> Result<Finished> {
 }
 
 fn load_plan(directory: &Directory) -> Result<Finished> {
-    let file = directory.get(record::PLAN)?;
-    file.as_deref().and_then(Finished::from_file).ok_or_else(|| {
+    let file = directory.get(record::PLAN)?.unwrap_or_default();
+    Finished::from_file(&file).ok_or_else(|| {
         let path = directory.path().join(record::PLAN);
-        crate::Error::new(format!("{}: damaged, or missing", path.display()))
+        let what = match Finished::is_of_another_build(&file) {
+            true => "another build of tiny-ce wrote it",
+            false => "damaged, or missing",
+        };
+        crate::Error::new(format!("{}: {what}", path.display()))
             .hint("\"tiny-ce delete --force\" removes the container all the same")
     })
 }

@@ -48,6 +48,7 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     if spec.process.is_none() {
         return Err(nothing());
     }
+    let plan = load_plan(&directory)?;
     let notify = notify.filter(|_| directory.has(notify::DIRECTORY));
     let notify = notify.map(|to| Notify::bind(&directory, to)).transpose()?;
     let pid = record.init.map_or(0, |(init, ..)| init.pid);
@@ -57,7 +58,6 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
         Error::io(directory.path().join(record::SOCKET).display(), "connect", &e)
             .hint("the container was started already, or its init is gone")
     })?;
-    let plan = load_plan(&directory)?;
     let status = Status::Created;
     let (spec, plan) = (&spec, &plan);
     let going = Going { directory: &directory, spec, record: &record, plan, pid, status };

@@ -16,7 +16,7 @@ pub const IFNAME_MAX: usize = 15;
 /// Longest container id on a network, in bytes: id and IPv6 address share one file name.
 const ID_MAX: usize = 255 - "@".len() - 39;
 
-/// Names that match `^[A-Za-z0-9][A-Za-z0-9_.-]*$`, at most [`NAME_MAX`] bytes.
+/// Names that match `^[A-Za-z0-9][A-Za-z0-9_.-]*$`, at most 64 bytes.
 ///
 /// # Errors
 /// Says which byte is wrong.

@@ -325,7 +325,7 @@ record! {
     pub struct Hook {
         /// Path of the program; one that is relative begins at the bundle.
         "path" path: String,
-        /// Its argv, argv[0] included; the path alone if absent.
+        /// Its argv, with `argv[0]`; the path alone if absent.
         "args" args: Vec<String>,
         /// Its whole environment; if absent, it inherits one.
         "env" env: Option<Vec<String>>,

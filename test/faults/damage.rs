@@ -169,3 +169,30 @@ fn what_is_no_container_is_told() {
         }
     }
 }
+
+/// A container that was made before an upgrade: all but its plan is understood by any build.
+#[test]
+fn a_plan_of_another_build_is_told() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    bundle.probe("pause");
+    for runs in [false, true] {
+        let container = case.create(&bundle);
+        if runs {
+            container.start();
+        }
+        let plan = case.state().join(container.id()).join("plan");
+        let mut bytes = fs::read(&plan).expect("the plan");
+        bytes[0] ^= 1;
+        fs::write(&plan, bytes).expect("the plan");
+        let line = format!("{}: another build of tiny-ce wrote it\n", plan.display());
+        let verb = if runs { "explain" } else { "start" };
+        assert!(container.tiny_ce(verb, []).fails().contains(&line), "{verb}");
+        let status = container.state()["status"].clone();
+        assert_eq!(status, if runs { "running" } else { "created" });
+        if runs {
+            container.tiny_ce("exec", ["/probe", "pid"]).ok();
+        }
+        container.tiny_ce("delete", ["--force"]).ok();
+    }
+}
