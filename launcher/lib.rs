@@ -1,8 +1,8 @@
 //! tiny-ce: a container runtime that compiles `config.json` into a plan of system calls.
 //!
-//! [`spec`] reads and checks a config.json, [`compile`] makes the [`plan`], and [`container`] has the
-//! verbs: `create`, `start`, `exec`, `delete` and the others. The command line is one user of all that.
-//! Every failure is an [`Error`].
+//! [`spec`] reads and checks a config.json, [`compile`] makes the [`plan`], and [`container`] has
+//! the verbs: `create`, `start`, `exec`, `delete` and the others. The command line is one user of
+//! all that. Every failure is an [`Error`].
 //!
 //! What a config.json may not say is told all at once, each mistake at its place:
 //!
