@@ -178,8 +178,9 @@ impl Stories<'_> {
         }
         let program = &row.program;
         let mut creates = Vec::new();
-        for count in [1, 100, self.containers] {
-            for turn in creates.len()..count.min(self.containers) {
+        let fewer = [1, 100].into_iter().filter(|count| *count < self.containers);
+        for count in fewer.chain([self.containers]) {
+            for turn in creates.len()..count {
                 creates.push(self.waiting(program, &self.id("many", turn)));
             }
             let measured = |words: &[&str], id: Option<&str>| -> Vec<Cost> {
