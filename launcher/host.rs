@@ -1,11 +1,12 @@
 //! The facts about this machine that compiling a config needs.
 //!
-//! Only reads; every fact is taken once, here, so that `compile` can be pure.
+//! Only reads; every fact is taken once, here, so that `compile` can be pure. What a fact is about
+//! has one record, and no record changes once it is made.
 
 mod mounts;
 pub mod view;
 
-pub use mounts::destination_in;
+pub use mounts::{mounted, sources};
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cgroup::{Cgroup, Hierarchies, Mode, Version};
 use crate::error::{Error, Result};
-use crate::spec::{Linux, NamespaceKind, Process, Spec};
+use crate::spec::{Linux, Namespace, NamespaceKind, Process, Spec};
 use crate::sys;
 
 /// Facts.
@@ -33,18 +34,13 @@ pub struct Host {
     pub initramfs: bool,
     /// The root file system, absolute.
     pub rootfs: String,
-    /// What the source of each bind is, by index in `mounts`; `None` where it is not a bind.
-    pub sources: Vec<Option<Source>>,
-    /// Mode of the directory under each tmpfs that is given none, by index in `mounts`.
-    pub tmpfs_modes: Vec<Option<u32>>,
-    /// Where a destination leads that is not there yet, without links and `..` and relative to the
-    /// root, by index in `mounts`; `None` where it leads where it says.
-    pub destinations: Vec<Option<String>>,
-    /// As `destinations`: the directories of `linux.devices`.
-    pub device_directories: Vec<Option<String>>,
-    /// Which of `linux.devices` the host has nothing of, or something else, at their paths.
-    pub device_missing: Vec<bool>,
-    /// As `destinations`: `process.cwd`.
+    /// Of each of `mounts`.
+    pub mounts: Vec<MountFacts>,
+    /// Of each of `linux.devices`.
+    pub devices: Vec<DeviceFacts>,
+    /// Of each of `linux.namespaces`.
+    pub namespaces: Vec<NamespaceFacts>,
+    /// Where `process.cwd` leads, as [`MountFacts::destination`].
     pub cwd: Option<String>,
     /// Whether this kernel has /proc/kcore.
     pub kcore: bool,
@@ -56,9 +52,61 @@ pub struct Host {
     pub last_capability: u32,
     /// Which of stdin, stdout and stderr the program's user is to own.
     pub stdio: [bool; 3],
-    /// For each joined namespace, by index in `linux.namespaces`: whether it belongs to the user
-    /// namespace that the launcher is in.
-    pub joined_ours: Vec<bool>,
+}
+
+/// About one of `mounts`.
+#[derive(Debug, Clone, Default)]
+pub struct MountFacts {
+    /// What its source is; `None` where it is not a bind.
+    pub source: Option<Source>,
+    /// Mode of the directory under a tmpfs that is given none.
+    pub tmpfs_mode: Option<u32>,
+    /// Where its destination leads if that is not there yet, without links and `..` and relative to
+    /// the root; `None` where it leads where it says.
+    pub destination: Option<String>,
+}
+
+/// About one of `linux.devices`.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceFacts {
+    /// Where its directory leads, as [`MountFacts::destination`].
+    pub directory: Option<String>,
+    /// Whether the host has nothing, or something else, at its path.
+    pub missing: bool,
+}
+
+/// About one of `linux.namespaces`.
+#[derive(Debug, Clone, Default)]
+pub struct NamespaceFacts {
+    /// Whether it is joined, and belongs to the user namespace that the launcher is in.
+    pub ours: bool,
+}
+
+/// What the launcher makes for a container, and its configuration names before it is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToMake {
+    /// Absolute path.
+    pub path: String,
+    /// A directory, or else a file or a namespace.
+    pub directory: bool,
+}
+
+/// What the launcher has decided before it looks around.
+pub struct Launch<'a> {
+    /// Absolute path.
+    pub bundle: &'a Path,
+    /// As [`rootfs`] gives it.
+    pub rootfs: &'a Path,
+    /// The container's groups.
+    pub cgroup: &'a Cgroup,
+    /// Those of the machine.
+    pub hierarchies: &'a Hierarchies,
+    /// Systemd puts init into its groups: it joins none by itself.
+    pub scope: bool,
+    /// See [`Host::nodev`].
+    pub nodev: bool,
+    /// What is not there yet.
+    pub to_make: &'a [ToMake],
 }
 
 /// The source of a bind.
@@ -118,41 +166,46 @@ pub struct V1Mount {
 impl Host {
     /// Where the destination of a mount leads, if that is another place than it says.
     pub fn destination(&self, index: usize) -> Option<&str> {
-        self.destinations.get(index)?.as_deref()
+        self.mounts.get(index)?.destination.as_deref()
     }
 
     /// The source of a bind.
     pub fn source(&self, index: usize) -> Option<&Source> {
-        self.sources.get(index)?.as_ref()
+        self.mounts.get(index)?.source.as_ref()
     }
 }
 
-/// Find out what `compile` needs to know about `spec`'s paths.
-pub fn probe(
-    spec: &Spec,
-    bundle: &Path,
-    cgroup: &Cgroup,
-    hierarchies: &Hierarchies,
-) -> Result<Host> {
-    let (euid, egid) = (sys::user::effective_uid(), sys::user::effective_gid());
-    let rootfs = rootfs(spec, bundle)?;
-    let mut host = Host {
-        euid,
-        egid,
+/// Find out what `compile` needs to know about a container that is to be made.
+pub fn probe(spec: &Spec, launch: &Launch<'_>) -> Result<Host> {
+    let joins = launch.cgroup.groups.iter().filter(|group| group.version == Version::V1);
+    let namespaces = namespaces(spec, launch.to_make)?;
+    let (mounts, devices, cwd) = mounts::probe(spec, launch)?;
+    Ok(Host {
+        nodev: launch.nodev,
+        rootfs: utf8(launch.rootfs.to_owned(), "root.path")?,
+        mounts,
+        devices,
+        namespaces,
+        cwd,
+        cgroup_joins: if launch.scope { 0 } else { joins.count() },
+        ..machine(spec, launch.cgroup, launch.hierarchies)
+    })
+}
+
+/// As [`probe`], without what is about the paths and namespaces that `spec` names.
+pub fn machine(spec: &Spec, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Host {
+    Host {
+        euid: sys::user::effective_uid(),
+        egid: sys::user::effective_gid(),
         user_namespace: sys::user::in_user_namespace(),
         groups_denied: groups_denied(spec),
         initramfs: initramfs(),
         kcore: Path::new("/proc/kcore").exists(),
-        joined_ours: joined(spec)?,
         cgroups: cgroup_mounts(cgroup, hierarchies),
-        cgroup_joins: cgroup.groups.iter().filter(|g| g.version == Version::V1).count(),
         stdio: stdio(spec.process.as_ref()),
         last_capability: sys::process::last_capability(),
         ..Host::default()
-    };
-    mounts::probe(&mut host, spec, bundle, &rootfs)?;
-    host.rootfs = utf8(rootfs, "root.path")?;
-    Ok(host)
+    }
 }
 
 /// user_namespaces(7). Of a namespace that is joined by the path of a process, the process tells.
@@ -241,7 +294,8 @@ fn utf8(path: PathBuf, field: &str) -> Result<String> {
         .map_err(|path| Error::new(format!("{field}: {}: not UTF-8", path.display())))
 }
 
-fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
+/// The directory that `root.path` names, absolute and without links.
+pub fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
     let Some(root) = &spec.root else {
         return Err(Error::new("root: required, and missing"));
     };
@@ -304,20 +358,19 @@ fn not_the_hosts(linux: &Linux, kind: NamespaceKind, file: &File) -> Result<()> 
     Ok(())
 }
 
-fn joined(spec: &Spec) -> Result<Vec<bool>> {
+fn namespaces(spec: &Spec, to_make: &[ToMake]) -> Result<Vec<NamespaceFacts>> {
     let Some(linux) = &spec.linux else { return Ok(Vec::new()) };
-    let mut ours = Vec::with_capacity(linux.namespaces.len());
-    for (index, namespace) in linux.namespaces.iter().enumerate() {
-        let place = || format!("linux.namespaces[{index}]");
-        ours.push(match &namespace.path {
-            None => false,
-            Some(path) => {
-                let file =
-                    sys::namespace::open(path, namespace.kind).map_err(|e| e.within(place()))?;
-                not_the_hosts(linux, namespace.kind, &file)?;
-                sys::namespace::owned_by_us(&file)
-            }
-        });
-    }
-    Ok(ours)
+    let ours = |(index, namespace): (usize, &Namespace)| {
+        let Some(path) = &namespace.path else { return Ok(false) };
+        // What the launcher makes belongs to the user namespace that it is in.
+        if to_make.iter().any(|it| it.path == *path) {
+            return Ok(true);
+        }
+        let file = sys::namespace::open(path, namespace.kind)
+            .map_err(|e| e.within(format!("linux.namespaces[{index}]")))?;
+        not_the_hosts(linux, namespace.kind, &file)?;
+        Ok(sys::namespace::owned_by_us(&file))
+    };
+    let facts = |it| Ok(NamespaceFacts { ours: ours(it)? });
+    linux.namespaces.iter().enumerate().map(facts).collect()
 }

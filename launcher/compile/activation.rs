@@ -4,7 +4,6 @@
 //! Changes the config as if the user had written it. Pure: knows neither this process's environment
 //! nor its descriptors.
 
-use crate::host::{Host, Source};
 use crate::spec::{Mount, Spec};
 
 /// Listening sockets: the caller's descriptors from 3 on.
@@ -45,16 +44,13 @@ pub fn listen(env: &mut Vec<String>, listen: &Listen) {
 /// A mount that shows the host's `directory`, and the variable that names the socket in it.
 ///
 /// The directory and not the socket: whoever starts the container binds a socket of its own there.
-pub fn notify(spec: &mut Spec, host: &mut Host, directory: &str) {
+pub fn notify(spec: &mut Spec, directory: &str) {
     spec.mounts.push(Mount {
         destination: NOTIFY_DIRECTORY.to_owned(),
         source: Some(directory.to_owned()),
         options: ["bind", "ro", "nosuid", "nodev", "noexec"].into_iter().collect(),
         ..Mount::default()
     });
-    let path = directory.to_owned();
-    host.sources.push(Some(Source { path, directory: true, made: false, link: None }));
-    host.tmpfs_modes.push(None);
     if let Some(process) = &mut spec.process {
         process.env.push(format!("NOTIFY_SOCKET={NOTIFY_DIRECTORY}/{NOTIFY_SOCKET}"));
     }

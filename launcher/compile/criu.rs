@@ -92,7 +92,7 @@ fn ground(plan: &mut Plan, restore: &Restore<'_>) -> Result<()> {
             mounts::single(plan, &mut context, index)?;
             continue;
         }
-        plan.origin(mounts::origin(index, mount));
+        plan.origin(mount.origin(index));
         let to = mounts::target(plan, &context, index, Wanted::Directory)?;
         plan.close(to);
     }

@@ -82,12 +82,12 @@ fn configured(spec: &Spec) -> impl Iterator<Item = (usize, &Device)> {
 /// Who owns a node in one that is joined is not known here.
 pub fn preloads(plan: &mut Plan, spec: &Spec, host: &Host) -> Result<Vec<Option<Slot>>> {
     let new = super::namespaces::new_user(spec);
-    let mut nodes = vec![None; host.device_missing.len()];
+    let mut nodes = vec![None; host.devices.len()];
     if !new || host.euid != 0 || host.user_namespace || mounted(spec).is_some_and(Mount::is_bind) {
         return Ok(nodes);
     }
     for (index, device) in configured(spec) {
-        let missing = host.device_missing.get(index) == Some(&true);
+        let missing = host.devices.get(index).is_some_and(|facts| facts.missing);
         if missing && device.kind != DeviceKind::Fifo {
             nodes[index] = Some(plan.preload(Preload::Node { device: index })?);
         }
@@ -125,7 +125,7 @@ pub fn all(plan: &mut Plan, context: &Context<'_>, nodes: &[Option<Slot>]) -> Re
     plan.step_unless(Unless::EEXIST, Op::Symlinkat { target: c"pts/ptmx", at: dev, path: c"ptmx" });
     for (index, device) in configured(context.spec) {
         plan.origin(format!("linux.devices[{index}] {:?}", device.path));
-        let directory = context.host.device_directories.get(index).and_then(Option::as_deref);
+        let directory = context.host.devices.get(index).and_then(|it| it.directory.as_deref());
         let mut node = Node::of(device, directory);
         node.made = nodes.get(index).copied().flatten();
         node.steps(plan, context, dev, false)?;

@@ -42,7 +42,7 @@ pub fn add(request: &Request<'_>) -> Result<Finished> {
     if mounts::place(request.spec, request.host, request.index).is_empty() && !there.options.remount
     {
         let text = "the processes of a container keep the root that they have";
-        return Err(Error::new(text).within(mounts::origin(request.index, there)));
+        return Err(Error::new(text).within(there.origin(request.index)));
     }
     let root = enter(plan, request, process)?;
     let mut context = Context { spec: request.spec, host: request.host, root, trees: &trees };
@@ -57,7 +57,7 @@ pub fn remove(request: &Request<'_>) -> Result<Finished> {
     let process = plan.preload(Preload::Process)?;
     let root = enter(plan, request, process)?;
     let mount = mount(request)?;
-    plan.origin(mounts::origin(request.index, mount));
+    plan.origin(mount.origin(request.index));
     let parts = mounts::place(request.spec, request.host, request.index);
     let Some((name, parents)) = parts.split_last() else {
         return Err(Error::new("the root file system cannot be taken away"));

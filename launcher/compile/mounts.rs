@@ -139,7 +139,7 @@ pub fn shared(plan: &mut Plan, spec: &Spec, host: &Host, trees: &mut [Option<Slo
         let options = &mount.options;
         let Some(source) = host.source(index).filter(|source| !source.made) else { continue };
         if is_peer(spec, options) && tree.is_none() {
-            plan.origin(format!("mounts[{index}] {:?}", mount.destination));
+            plan.origin(mount.origin(index));
             let recursive = options.bind == Some(true);
             *tree = Some(clone(plan, &source.path, recursive, options.source_nofollow)?);
         }
@@ -153,22 +153,17 @@ pub fn shared(plan: &mut Plan, spec: &Spec, host: &Host, trees: &mut [Option<Slo
 pub fn all(plan: &mut Plan, context: &mut Context<'_>) -> Result<Deferred> {
     let mut deferred = Deferred::default();
     for (index, mount) in context.spec.mounts.iter().enumerate() {
-        let origin = origin(index, mount);
+        let origin = mount.origin(index);
         plan.origin(&origin);
         one(plan, context, index, mount, &mut deferred).map_err(|e| e.within(origin))?;
     }
     Ok(deferred)
 }
 
-/// What a mount is called in messages.
-pub fn origin(index: usize, mount: &Mount) -> String {
-    format!("mounts[{index}] {:?}", mount.destination)
-}
-
 /// Steps for one of the mounts, with nothing to come after it.
 pub fn single(plan: &mut Plan, context: &mut Context<'_>, index: usize) -> Result<()> {
     let mount = &context.spec.mounts[index];
-    let origin = origin(index, mount);
+    let origin = mount.origin(index);
     let mut deferred = Deferred::default();
     plan.origin(&origin);
     one(plan, context, index, mount, &mut deferred).map_err(|e| e.within(origin))?;
@@ -206,7 +201,7 @@ fn one(
     let context_option = label(context.spec).filter(|_| labelled);
     let mut told = Parameters::of(options);
     told.data.extend(context_option.as_deref());
-    let mode = context.host.tmpfs_modes.get(index).copied().flatten();
+    let mode = context.host.mounts.get(index).and_then(|facts| facts.tmpfs_mode);
     let mode = mode.map(|mode| format!("mode={mode:o}"));
     told.data.extend(mode.as_deref());
     let mut attrs = options.made();
@@ -233,7 +228,7 @@ fn one(
     plan.close(to);
     covered(plan, context, index, tree)?;
     match late {
-        true => deferred.readonly.push((origin(index, mount), tree)),
+        true => deferred.readonly.push((mount.origin(index), tree)),
         false => plan.close(tree),
     }
     Ok(())

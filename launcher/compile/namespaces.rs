@@ -125,7 +125,7 @@ pub fn preloads(plan: &mut Plan, spec: &Spec) -> Result<Vec<Option<Slot>>> {
 /// Enter what is joined; where stages are needed, make what is new.
 pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -> Result<()> {
     let Some(linux) = &spec.linux else { return Ok(()) };
-    let ours = |index: usize| host.joined_ours.get(index).copied().unwrap_or(false);
+    let ours = |index: usize| host.namespaces.get(index).is_some_and(|facts| facts.ours);
     let index_of = |kind| linux.namespaces.iter().position(|n| n.kind == kind);
     let enter = |plan: &mut Plan, kind: NamespaceKind, wanted: &dyn Fn(usize) -> bool| {
         let Some(index) = index_of(kind).filter(|index| wanted(*index)) else { return };

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::directory::Directory;
 use super::record::HOSTS;
 use crate::error::Result;
-use crate::host::{Host, Source};
+use crate::host::ToMake;
 use crate::spec::{Mount, NamespaceKind, Spec};
 use crate::sys::file;
 
@@ -19,12 +19,12 @@ pub const PLACE: &str = "/etc/hosts";
 /// A mount that shows the file of the state directory `state`, if nothing else is to be seen there.
 ///
 /// Read-only: what a container writes would take up the host's memory, where the state is.
-pub fn bind(spec: &mut Spec, host: &mut Host, state: &Path) {
+pub fn bind(spec: &mut Spec, rootfs: &Path, state: &Path) -> Option<ToMake> {
     let covered = |mount: &Mount| {
         mount.destination != "/" && Path::new(PLACE).starts_with(&mount.destination)
     };
-    if spec.mounts.iter().any(covered) || !is_wanted(spec, host) {
-        return;
+    if spec.mounts.iter().any(covered) || !is_wanted(spec, rootfs) {
+        return None;
     }
     let path = state.join(HOSTS).to_string_lossy().into_owned();
     spec.mounts.push(Mount {
@@ -33,13 +33,12 @@ pub fn bind(spec: &mut Spec, host: &mut Host, state: &Path) {
         options: ["bind", "ro", "nosuid", "nodev", "noexec"].into_iter().collect(),
         ..Mount::default()
     });
-    host.sources.push(Some(Source { path, directory: false, made: false, link: None }));
-    host.tmpfs_modes.push(None);
+    Some(ToMake { path, directory: false })
 }
 
 /// The rootfs has an empty file there, as images have it for engines, or can get one.
-fn is_wanted(spec: &Spec, host: &Host) -> bool {
-    let Ok(root) = file::open_path(Path::new(&host.rootfs)) else { return false };
+fn is_wanted(spec: &Spec, rootfs: &Path) -> bool {
+    let Ok(root) = file::open_path(rootfs) else { return false };
     let below = |path: &str| file::name_below(&root, Path::new(path));
     match below("etc/hosts") {
         Ok(found) => file::stat(&found)

@@ -473,7 +473,7 @@ impl Init<'_, '_> {
             return Err(Error::new("init reports out of turn"));
         };
         super::copy_up::copy_up(&image, tmpfs, self.pid())
-            .map_err(|e| e.within(format!("mounts[{index}] {:?}", mount.destination)))
+            .map_err(|e| e.within(mount.origin(index)))
     }
 
     /// What went wrong; or why init is gone, if it is, which explains it better.

@@ -17,7 +17,7 @@ use crate::cgroup;
 use crate::compile::live::{self, Request};
 use crate::compile::mounts::place;
 use crate::error::{Error, Result};
-use crate::host::{self, Host};
+use crate::host::{self, Host, MountFacts};
 use crate::plan::{Finished, Preload};
 use crate::spec::check::{Allow, check};
 use crate::spec::paths::lexical;
@@ -42,8 +42,12 @@ pub struct Mounts {
 pub fn mount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
     let work = || {
         let mut joined = Joined::open(root, id, mounts)?;
-        for index in 0..mounts.list.len() {
-            joined.look(index);
+        let (bundle, root) = (PathBuf::from(&joined.record.bundle), joined.root());
+        let sources = host::sources(&joined.spec.mounts, &bundle, &root)?;
+        for (index, source) in sources.into_iter().enumerate() {
+            // As the mounts before it have left what the container has.
+            let facts = host::mounted(&root, &joined.spec.mounts[index], source);
+            joined.host.mounts.push(facts);
             let plan = live::add(&joined.request(index))?;
             let before = joined.mount_at(index);
             if let Err(e) = joined.run(index, &plan) {
@@ -67,8 +71,9 @@ pub fn unmount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
     let work = || {
         let mut joined = Joined::open(root, id, mounts)?;
         // No link is followed: the container could make it lead to a mount that confines it.
-        let names = mounts.list.iter().map(|mount| Some(lexical(&mount.destination).join("/")));
-        joined.host.destinations = names.collect();
+        let name = |mount: &Mount| Some(lexical(&mount.destination).join("/"));
+        let facts = |mount| MountFacts { destination: name(mount), ..MountFacts::default() };
+        joined.host.mounts = mounts.list.iter().map(facts).collect();
         (0..mounts.list.len()).try_for_each(|index| {
             joined.run(index, &live::remove(&joined.request(index))?).map_err(|e| match e.errno() {
                 Some(libc::EINVAL) => e.hint("nothing is mounted there, or it is a symbolic link"),
@@ -114,10 +119,7 @@ impl Joined {
         if nodev {
             nodev::mounts(&mut spec);
         }
-        let bundle = PathBuf::from(&record.bundle);
-        let mut host = host::probe(&spec, &bundle, &record.cgroup, &cgroup::probe()?)?;
-        // The launcher opens them all: what the container has mounted is not seen from here.
-        host.sources.iter_mut().flatten().for_each(|source| source.made = false);
+        let host = host::machine(&spec, &record.cgroup, &cgroup::probe()?);
         let namespaces = join::namespaces(init.pid)?;
         Ok(Joined { directory, record, init, pidfd, spec, host, namespaces })
     }
@@ -126,16 +128,14 @@ impl Joined {
         Request { spec: &self.spec, host: &self.host, namespaces: &self.namespaces, index }
     }
 
-    /// Find out where a destination leads in what the container has now.
-    fn look(&mut self, index: usize) {
-        let root = format!("/proc/{}/root", self.init.pid);
-        let lead = host::destination_in(Path::new(&root), &self.spec.mounts[index]);
-        self.host.destinations[index] = lead;
+    /// What the container has now.
+    fn root(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root", self.init.pid))
     }
 
     /// Which mount a destination is on, or would be on if it is still to be made.
     fn mount_at(&self, index: usize) -> Option<u64> {
-        let root = file::open_path(Path::new(&format!("/proc/{}/root", self.init.pid))).ok()?;
+        let root = file::open_path(&self.root()).ok()?;
         let place = place(&self.spec, &self.host, index).join("/");
         let destination = Path::new(&place);
         let there =

@@ -8,6 +8,7 @@
 
 use crate::cgroup::Cgroup;
 use crate::compile;
+use crate::error::{Error, Result};
 use crate::spec::{DeviceRule, DeviceRuleKind, NamespaceKind, Process, Spec};
 use crate::{log, sys};
 
@@ -62,15 +63,15 @@ fn has_mknod(process: &Process) -> bool {
 
 /// Take from a container whose devices no cgroup limits what it could reach them with; whether
 /// there is anything to take. One warning says so, or says that it is left.
-pub fn judge(spec: &mut Spec, cgroup: &Cgroup) -> bool {
+pub fn judge(spec: &mut Spec, cgroup: &Cgroup) -> Result<bool> {
     if !is_unlimited(cgroup) {
-        return false;
+        return Ok(false);
     }
     if let Some(field) = asks_for_all(spec) {
         log::warning(&format!(
             "{field}: no cgroup limits devices: the container can use every device of the host"
         ));
-        return false;
+        return Ok(false);
     }
     if !rules(spec).is_empty() {
         log::warning(
@@ -82,7 +83,12 @@ pub fn judge(spec: &mut Spec, cgroup: &Cgroup) -> bool {
     if let Some(process) = spec.process.as_mut().filter(|_| !in_user_namespace(&spec.linux)) {
         without_mknod(process);
     }
-    true
+    if compile::inherits_mounts(spec) {
+        let text = "linux.namespaces: no mount namespace, in which devices could be closed, and no \
+                    device cgroup either";
+        return Err(Error::new(text).hint("add {\"type\": \"mount\"} to linux.namespaces"));
+    }
+    Ok(true)
 }
 
 /// A node is not made in a user namespace, whatever the capabilities are there.
@@ -98,7 +104,7 @@ pub fn mounts(spec: &mut Spec) {
             continue;
         }
         if mount.options.asks_for_devices() {
-            let place = compile::mounts::origin(index, mount);
+            let place = mount.origin(index);
             log::warning(&format!("{place}: dev, and no cgroup limits devices: its nodes work"));
             continue;
         }

@@ -9,7 +9,7 @@ use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Setting};
 use crate::compile::activation::{self, Listen, Preserved};
 use crate::compile::{self, Filter, Request, Then};
 use crate::error::{Error, Result};
-use crate::host::{self, Host};
+use crate::host::{self, Host, ToMake};
 use crate::origin::Origins;
 use crate::plan::Finished;
 use crate::spec::check::{Allow, check};
@@ -147,19 +147,19 @@ fn read_and_compile(
         // Nothing that was asked for is missing: "doctor" tells what does.
         cgroup.leave_out(&settings)?.into_iter().for_each(|text| log::debug(|| text));
     }
-    let nodev = nodev::judge(&mut spec, &cgroup);
-    if nodev && compile::inherits_mounts(&spec) {
-        let text = "linux.namespaces: no mount namespace, in which devices could be closed, and no \
-                    device cgroup either";
-        return Err(Error::new(text).hint("add {\"type\": \"mount\"} to linux.namespaces"));
-    }
-    let mut host = host::probe(&spec, &bundle, &cgroup, &hierarchies)?;
-    host.nodev = nodev;
-    if wanted.is_some() {
-        // It is put there, and has nothing to join by itself.
-        host.cgroup_joins = 0;
-    }
-    add(&mut spec, &mut host, options, (id, state))?;
+    let nodev = nodev::judge(&mut spec, &cgroup)?;
+    let rootfs = host::rootfs(&spec, &bundle)?;
+    let to_make = add(&mut spec, &rootfs, options, (id, state))?;
+    let launch = host::Launch {
+        bundle: &bundle,
+        rootfs: &rootfs,
+        cgroup: &cgroup,
+        hierarchies: &hierarchies,
+        scope: wanted.is_some(),
+        nodev,
+        to_make: &to_make,
+    };
+    let host = host::probe(&spec, &launch)?;
     let filter = filter(&spec)?;
     host::security(&spec)?;
     let directory = state.join(ROOTFS);
@@ -191,27 +191,30 @@ fn read_and_compile(
     })
 }
 
-/// What the command line adds to the configuration, after the facts were taken.
+/// What the command line adds to the configuration, before the facts are taken. Returns what of it
+/// is made with the container, and not there yet.
 fn add(
     spec: &mut Spec,
-    host: &mut Host,
+    rootfs: &Path,
     options: &Options,
     (id, state): (&str, &Path),
-) -> Result<()> {
+) -> Result<Vec<ToMake>> {
+    let mut to_make = Vec::new();
     if let Some(request) = &options.network {
-        // After the probe, which opens what is joined: this namespace is not there yet.
-        join_network(spec, host, request, id)?;
-        hosts::bind(spec, host, state);
+        let path = crate::network::namespace_path(id);
+        join_network(spec, request, &path)?;
+        to_make.push(ToMake { path, directory: false });
+        to_make.extend(hosts::bind(spec, rootfs, state));
     }
     if options.notify_socket.is_some() {
-        // After the probe, too: its directory is made with the container.
-        let directory = state.join(super::notify::DIRECTORY);
-        activation::notify(spec, host, &directory.to_string_lossy());
+        let path = state.join(super::notify::DIRECTORY).to_string_lossy().into_owned();
+        activation::notify(spec, &path);
+        to_make.push(ToMake { path, directory: true });
     }
     if let Some(process) = &mut spec.process {
         activation::listen(&mut process.env, &options.listen);
     }
-    Ok(())
+    Ok(to_make)
 }
 
 /// A host without cgroups has none to show.
@@ -355,8 +358,7 @@ pub fn filter(spec: &Spec) -> Result<Option<Filter>> {
 }
 
 /// The network namespace that `--network` will make stands in the configuration as one to join.
-fn join_network(spec: &mut Spec, host: &mut Host, request: &str, id: &str) -> Result<()> {
-    let path = crate::network::namespace_path(id);
+fn join_network(spec: &mut Spec, request: &str, path: &str) -> Result<()> {
     let Some(linux) = spec.linux.as_mut() else {
         return Err(Error::new("--network: the config has no linux.namespaces"));
     };
@@ -368,13 +370,10 @@ fn join_network(spec: &mut Spec, host: &mut Host, request: &str, id: &str) -> Re
             namespaces.len() - 1
         }
     };
-    if let Some(joined) = namespaces[index].path.replace(path) {
+    if let Some(joined) = namespaces[index].path.replace(path.to_owned()) {
         return Err(Error::new(format!(
             "--network {request}: linux.namespaces already joins the network namespace {joined}"
         )));
     }
-    // It will belong to the launcher's user namespace, whichever the container gets.
-    host.joined_ours.resize(namespaces.len(), false);
-    host.joined_ours[index] = true;
     Ok(())
 }

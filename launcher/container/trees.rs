@@ -19,7 +19,7 @@ use crate::sys::process::{self, Clone};
 /// Clone the source of `mounts[index]`, map its ids if that is asked for.
 pub fn make(spec: &Spec, index: usize, record: &Record, program: &OwnedFd) -> Result<OwnedFd> {
     let mount = &spec.mounts[index];
-    let place = format!("mounts[{index}] {:?}", mount.destination);
+    let place = mount.origin(index);
     let source = Path::new(&record.bundle).join(mount.source.as_deref().unwrap_or_default());
     let recursive = mount.options.bind == Some(true);
     let tree = mount::clone_tree(&source, recursive, mount.options.source_nofollow)
@@ -33,7 +33,7 @@ pub fn make(spec: &Spec, index: usize, record: &Record, program: &OwnedFd) -> Re
 /// Map the ids of a detached mount as `mounts[index]` asks for it.
 pub fn map(spec: &Spec, index: usize, tree: &OwnedFd, program: &OwnedFd) -> Result<()> {
     let mount = &spec.mounts[index];
-    let place = format!("mounts[{index}] {:?}", mount.destination);
+    let place = mount.origin(index);
     let user = namespace(spec, mount, program).map_err(|e| e.within(&place))?;
     let recursive = mount.options.idmap == Some(true);
     mount::map_ids(tree, &user, recursive).map_err(|e| {

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::view::{Content, Found, View};
-use super::{Host, Link, Source, utf8};
+use super::{DeviceFacts, Launch, Link, MountFacts, Source, ToMake, utf8};
 use crate::compile::devices::Node;
 use crate::compile::namespace;
 use crate::error::{Error, Result};
@@ -13,38 +13,62 @@ use crate::spec::paths::{components, lexical};
 use crate::spec::{Device, Mount, NamespaceKind, Spec};
 use crate::sys;
 
-/// Fill in what `host` knows about mounts, and about the paths that are looked up after them.
-pub fn probe(host: &mut Host, spec: &Spec, bundle: &Path, rootfs: &Path) -> Result<()> {
-    let mut view = View::new(rootfs);
+/// What is to be known about mounts, and about the paths that are looked up after them: devices and
+/// the working directory.
+pub fn probe(
+    spec: &Spec,
+    launch: &Launch<'_>,
+) -> Result<(Vec<MountFacts>, Vec<DeviceFacts>, Option<String>)> {
+    let mut view = View::new(launch.rootfs);
+    let mut mounts = Vec::with_capacity(spec.mounts.len());
     for (index, mount) in spec.mounts.iter().enumerate() {
-        let origin = format!("mounts[{index}] {:?}", mount.destination);
         let source = match mount.is_bind() {
-            true => Some(source(&view, mount, (bundle, rootfs), &origin)?),
+            true => Some(launched(&view, mount, index, launch)?),
             false => None,
         };
-        let link = source.as_ref().is_some_and(|source| source.link.is_some());
-        let place = destination(&view, mount, link);
-        let mode = place.as_deref().and_then(|place| tmpfs_mode(&view, mount, place));
-        host.destinations.push(elsewhere(&mount.destination, place.as_deref()));
-        host.tmpfs_modes.push(mode);
+        let (facts, place) = look(&view, mount, source);
         if let Some(place) = place.filter(|_| !mount.options.remount) {
-            view.mount(place, content(mount, source.as_ref(), mode));
+            view.mount(place, content(mount, &facts));
         }
-        host.sources.push(source);
+        mounts.push(facts);
     }
     let user = namespace(spec, NamespaceKind::User).is_some();
-    for device in spec.linux.iter().flat_map(|linux| &linux.devices) {
+    let device = |device: &Device| {
         let parts = components(&device.path);
         let parents = parts.split_last().map_or_else(String::new, |(_, parents)| parents.join("/"));
-        host.device_directories.push(elsewhere(&parents, view.lead(&parents, true).as_deref()));
-        host.device_missing.push(user && !is_there(device));
-    }
+        let directory = elsewhere(&parents, view.lead(&parents, true).as_deref());
+        DeviceFacts { directory, missing: user && !is_there(device) }
+    };
+    let devices = spec.linux.iter().flat_map(|linux| &linux.devices).map(device).collect();
     let cwd = spec.process.as_ref().map_or("", |process| &process.cwd);
     // The program enters it by its own name: what comes before a `..` has to be there.
     let plain = !cwd.split('/').any(|part| part == "..");
     let lead = view.lead(cwd, true).filter(|_| plain);
-    host.cwd = elsewhere(cwd, lead.as_deref());
-    Ok(())
+    Ok((mounts, devices, elsewhere(cwd, lead.as_deref())))
+}
+
+/// What the sources of the binds are, for a container that runs and whose files `root` shows: the
+/// launcher opens them all, as what the container has mounted is not seen from here.
+pub fn sources(mounts: &[Mount], bundle: &Path, root: &Path) -> Result<Vec<Option<Source>>> {
+    let source = |(index, mount): (usize, &Mount)| match mount.is_bind() {
+        true => source(mount, (bundle, root), &mount.origin(index), |_| None).map(Some),
+        false => Ok(None),
+    };
+    mounts.iter().enumerate().map(source).collect()
+}
+
+/// About a mount that the container is to get now, whose files `root` shows.
+pub fn mounted(root: &Path, mount: &Mount, source: Option<Source>) -> MountFacts {
+    look(&View::new(root), mount, source).0
+}
+
+/// About one mount, and the place that it is to have.
+fn look(view: &View, mount: &Mount, source: Option<Source>) -> (MountFacts, Option<Vec<String>>) {
+    let link = source.as_ref().is_some_and(|source| source.link.is_some());
+    let place = destination(view, mount, link);
+    let tmpfs_mode = place.as_deref().and_then(|place| tmpfs_mode(view, mount, place));
+    let destination = elsewhere(&mount.destination, place.as_deref());
+    (MountFacts { source, tmpfs_mode, destination }, place)
 }
 
 /// Whether the host has this very device at its path.
@@ -54,12 +78,6 @@ fn is_there(device: &Device) -> bool {
         there.mode() & libc::S_IFMT == node.kind as u32
             && there.rdev() == libc::makedev(node.major, node.minor)
     })
-}
-
-/// As `Host::destinations`, in the files that `root` shows.
-pub fn destination_in(root: &Path, mount: &Mount) -> Option<String> {
-    let place = destination(&View::new(root), mount, false);
-    elsewhere(&mount.destination, place.as_deref())
 }
 
 /// The place that a mount is to have.
@@ -78,14 +96,14 @@ fn elsewhere(path: &str, place: Option<&[String]>) -> Option<String> {
     (place != components(path).join("/")).then_some(place)
 }
 
-fn content(mount: &Mount, source: Option<&Source>, mode: Option<u32>) -> Content {
-    match source {
+fn content(mount: &Mount, facts: &MountFacts) -> Content {
+    match &facts.source {
         Some(Source { link: Some(link), .. }) => Content::Link(link.target.clone()),
         Some(Source { directory: false, .. }) => Content::File,
         Some(Source { made: true, .. }) => Content::New(None),
         Some(source) => Content::Directory(source.path.clone().into()),
         None if mount.options.copy_up => Content::Same,
-        None => Content::New(mode.or_else(|| mount.options.mode())),
+        None => Content::New(facts.tmpfs_mode.or_else(|| mount.options.mode())),
     }
 }
 
@@ -100,17 +118,28 @@ fn tmpfs_mode(view: &View, mount: &Mount, place: &[String]) -> Option<u32> {
     }
 }
 
+/// The source of a bind in a container that is to be made.
+fn launched(view: &View, mount: &Mount, index: usize, launch: &Launch<'_>) -> Result<Source> {
+    let coming = launch.to_make.iter().find(|it| Some(&it.path) == mount.source.as_ref());
+    if let Some(ToMake { path, directory }) = coming.cloned() {
+        return Ok(Source { path, directory, made: false, link: None });
+    }
+    let paths = (launch.bundle, launch.rootfs);
+    source(mount, paths, &mount.origin(index), |path| made(view, path, launch.rootfs))
+}
+
+/// The source of a bind; `made` tells what earlier mounts make stand at its path.
 fn source(
-    view: &View,
     mount: &Mount,
     (bundle, rootfs): (&Path, &Path),
     origin: &str,
+    made: impl FnOnce(&Path) -> Option<Found>,
 ) -> Result<Source> {
     let Some(source) = &mount.source else {
         return Err(Error::new(format!("{origin}: a bind needs a source")));
     };
     let path = bundle.join(source);
-    let made = made(view, &path, rootfs);
+    let made = made(&path);
     if let Some(found @ (Found::Directory(_) | Found::File)) = &made {
         let directory = matches!(found, Found::Directory(_));
         return Ok(Source { path: utf8(path, origin)?, directory, made: true, link: None });

@@ -78,6 +78,9 @@ fn binds_and_file_systems_come_and_go() {
     mounts(&case, "add", &container, &list).ok();
     container.tiny_ce("resume", []).ok();
     assert_eq!(inside(&container, ["/probe", "cat", "/mnt/note"]).ok(), "from the host\n");
+    // A mount is taken away whether or not its source is still there.
+    std::fs::remove_dir_all(&dir).expect("the source");
+    mounts(&case, "remove", &container, &list).ok();
 }
 
 #[test]

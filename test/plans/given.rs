@@ -4,7 +4,9 @@
 
 use tiny_ce::compile::activation::Preserved;
 use tiny_ce::compile::{self, Filter, Then, activation, criu, exec};
-use tiny_ce::host::{CgroupMounts, GroupMount, Host, Source, V1Mount};
+use tiny_ce::host::{
+    CgroupMounts, DeviceFacts, GroupMount, Host, MountFacts, NamespaceFacts, Source, V1Mount,
+};
 use tiny_ce::plan::Finished;
 use tiny_ce::spec::{NamespaceKind, Spec, json};
 use tiny_ce_test::tree;
@@ -24,7 +26,10 @@ pub const CASES: &[Case] = &[
         given.preserved = Preserved { count: 3, holes: vec![4] };
     }),
     ("default-notify", "default", |given| {
-        activation::notify(&mut given.spec, &mut given.host, "/run/tiny-ce/web/notify");
+        activation::notify(&mut given.spec, "/run/tiny-ce/web/notify");
+        let path = "/run/tiny-ce/web/notify".to_owned();
+        let source = Some(Source { path, directory: true, made: false, link: None });
+        given.host.mounts.push(MountFacts { source, ..MountFacts::default() });
     }),
     ("default-criu", "default", |given| given.criu = Some(false)),
     ("default-restore", "default", |given| given.criu = Some(true)),
@@ -61,7 +66,9 @@ pub const CASES: &[Case] = &[
     ("devices-image", "devices-image", usual),
     ("devices-bound", "devices-bound", usual),
     ("devices-user", "devices-user", usual),
-    ("devices-user-made", "devices-user", |given| given.host.device_missing = vec![true; 2]),
+    ("devices-user-made", "devices-user", |given| {
+        given.host.devices = vec![DeviceFacts { directory: None, missing: true }; 2]
+    }),
     ("masks", "masks", usual),
     ("sysctl", "sysctl", usual),
     ("hooks", "hooks", usual),
@@ -69,9 +76,11 @@ pub const CASES: &[Case] = &[
     ("terminal", "terminal", usual),
     ("terminal-exec", "terminal", exec_with_nothing_shared),
     ("user-new", "user-new", usual),
-    ("user-joined", "user-joined", |given| given.host.joined_ours = vec![false, false, true, true]),
+    ("user-joined", "user-joined", |given| {
+        given.host.namespaces = ours([false, false, true, true])
+    }),
     ("user-staged", "user-staged", |given| {
-        given.host.joined_ours = vec![false, false, false, false, true, true];
+        given.host.namespaces = ours([false, false, false, false, true, true]);
     }),
     ("user-first-id", "user-first-id", without_privileges),
     ("joined", "joined", usual),
@@ -159,16 +168,19 @@ impl Given {
             let plain = !mount.options.words().any(|(option, _)| option.starts_with("mode="));
             (mount.kind.as_deref() == Some("tmpfs") && plain).then_some(0o755)
         };
+        let facts = |mount: &tiny_ce::spec::Mount| MountFacts {
+            source: bind(mount),
+            tmpfs_mode: tmpfs(mount),
+            destination: leads(&mount.destination),
+        };
         let host = Host {
             rootfs: "/bundle/rootfs".to_owned(),
-            sources: spec.mounts.iter().map(bind).collect(),
-            tmpfs_modes: spec.mounts.iter().map(tmpfs).collect(),
-            destinations: spec.mounts.iter().map(|mount| leads(&mount.destination)).collect(),
+            mounts: spec.mounts.iter().map(facts).collect(),
+            namespaces: ours(spec.linux.iter().flat_map(|l| &l.namespaces).map(|_| true)),
             cwd: spec.process.as_ref().and_then(|process| leads(&process.cwd)),
             kcore: true,
             cgroups: CgroupMounts::V2(shown("/sys/fs/cgroup/web")),
             last_capability,
-            joined_ours: vec![true; spec.linux.as_ref().map_or(0, |l| l.namespaces.len())],
             ..Host::default()
         };
         Given {
@@ -247,6 +259,10 @@ impl Given {
 }
 
 fn usual(_: &mut Given) {}
+
+fn ours(each: impl IntoIterator<Item = bool>) -> Vec<NamespaceFacts> {
+    each.into_iter().map(|ours| NamespaceFacts { ours }).collect()
+}
 
 fn ephemeral(given: &mut Given) {
     given.ephemeral = true;

@@ -29,6 +29,11 @@ impl Mount {
         bind && !self.options.remount
     }
 
+    /// What it is called in messages: its index in `mounts`, and where it goes.
+    pub fn origin(&self, index: usize) -> String {
+        format!("mounts[{index}] {:?}", self.destination)
+    }
+
     /// Whether its ids are to be mapped.
     pub fn is_id_mapped(&self) -> bool {
         !self.uid_mappings.is_empty() || self.options.idmap.is_some()
