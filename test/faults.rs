@@ -1,5 +1,6 @@
-//! Faults: what the kernel refuses, what is damaged, full, gone or killed. In every test a command
-//! fails with one line or its container is right; nothing hangs; `delete --force` leaves nothing.
+//! Faults: errors of the kernel, damaged or full files, killed processes. In every test a command
+//! fails with one line or its container is right; no command hangs; `delete --force` leaves
+//! nothing.
 
 #[path = "faults/cgroups.rs"]
 mod cgroups;

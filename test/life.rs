@@ -1,5 +1,5 @@
-//! The life of a container, and what its program finds: each field of config.json and each option
-//! of the command line, seen from inside.
+//! The life of a container, and what its program sees: each field of config.json and each option of
+//! the command line, observed from inside.
 
 #[path = "life/activation.rs"]
 mod activation;

@@ -1,5 +1,4 @@
-//! The ground that the other tests stand on, tested: a leak check that finds nothing is worth
-//! nothing.
+//! Tests of the test support itself: a leak check that finds no leak would prove nothing.
 
 use serde_json::json;
 use std::process::Command;
@@ -12,7 +11,7 @@ fn the_probe_says_who_it_is() {
     let words = ["ids", "then", "write", "/proc/version", "x", "then", "args", "then", "exit", "7"];
     let done = run(command.args(words), case.dir());
     assert_eq!(done.ends(7).values("uid").len(), 1);
-    // Root meets EIO or EACCES, by kernel; nobody may write it.
+    // Root gets EIO or EACCES, depending on the kernel; no user may write this file.
     assert_ne!(done.value("write /proc/version"), "ok");
     assert_eq!(done.values("arg")[1..3], ["ids", "then"]);
 }
@@ -105,7 +104,7 @@ fn a_leaked_mount_and_cgroup_are_found() {
     assert_eq!(left[1], format!("cgroup {cgroup}"));
 }
 
-/// The default config.json is one that today's runtimes take: its meaning is not of our making.
+/// Today's runtimes accept the default config.json, so its meaning is not our invention.
 #[test]
 fn the_default_bundle_runs_under_its_peers() {
     let Some(case) = Case::root(&Peer::ALL.map(Need::Peer)) else { return };

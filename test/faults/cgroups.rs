@@ -1,5 +1,5 @@
-//! Cgroups that are not as they are left: there already, populated, frozen, threaded, read-only,
-//! gone.
+//! Cgroups in an unexpected state: existing already, populated, frozen, threaded, read-only,
+//! removed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use tiny_ce_test::{Bundle, Case, Need, Running, cgroup_v2, probe, tiny_ce};
 
 use crate::verdict::{closed_or_right, one_line};
 
-/// A directory of the kind, in the hierarchy of `controller` or in the only one.
+/// The cgroup `name` in the hierarchy of `controller`, or in cgroup v2.
 fn group(controller: &str, name: &str) -> PathBuf {
     let top = PathBuf::from("/sys/fs/cgroup");
     let top = if cgroup_v2() { top } else { top.join(controller) };
@@ -22,7 +22,7 @@ fn bundle(case: &Case, name: &str, program: &str) -> Bundle {
     bundle
 }
 
-/// Somebody in a group who is not the container's.
+/// Start a process in the cgroup that does not belong to the container.
 fn resident(case: &Case, group: &str) -> Running {
     let line = format!("echo $$ > {group}/cgroup.procs && exec {} pause", probe().display());
     let mut command = Command::new("sh");
@@ -31,7 +31,7 @@ fn resident(case: &Case, group: &str) -> Running {
     running
 }
 
-/// An empty one is the container's from then on, and goes with it, as runc has it.
+/// An empty cgroup becomes the container's and is removed with it, as under runc.
 #[test]
 fn an_empty_one_is_used_and_goes() {
     let Some(case) = Case::root(&[]) else { return };
@@ -41,7 +41,7 @@ fn an_empty_one_is_used_and_goes() {
     assert_eq!(case.cgroups(), Vec::<PathBuf>::new());
 }
 
-/// Nobody is killed who was there before.
+/// A process that was in the cgroup before is not killed.
 #[test]
 fn those_who_were_there_live_on() {
     let Some(case) = Case::root(&[Need::Program("sh")]) else { return };
@@ -60,13 +60,13 @@ fn those_who_were_there_live_on() {
         let done = case.tiny_ce(["run", "--detach", "--bundle", &path, &id]);
         closed_or_right(&done);
         case.tiny_ce(["delete", "--force", &id]).ok();
-        // And when the create comes to nothing.
+        // Nor if `create` fails.
         bundle.args(["/nope"]).path();
         one_line(&case.tiny_ce(["create", "--bundle", &path, &id]));
         let lives = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the resident");
         assert!(!lives.contains(") Z "), "{controller}: {lives}");
         drop(other);
-        // Its last process takes a moment to be gone.
+        // The cgroup is busy until its last process has been reaped.
         let mut gone = false;
         for _ in 0..500 {
             gone = gone || fs::remove_dir(&group).is_ok();
@@ -77,7 +77,7 @@ fn those_who_were_there_live_on() {
     }
 }
 
-/// A container would stand still in it before it could say a word.
+/// In a frozen cgroup, init would stop before it could report anything.
 #[test]
 fn a_frozen_one_is_refused_or_thawed() {
     let Some(case) = Case::root(&[]) else { return };
@@ -102,7 +102,7 @@ fn a_frozen_one_is_refused_or_thawed() {
     assert!(took < crate::verdict::hangs(), "{took:?}: {done}");
 }
 
-/// Frozen from outside, by whoever may.
+/// The container's cgroup is frozen from outside.
 #[test]
 fn a_frozen_container_can_be_deleted() {
     let Some(case) = Case::root(&[]) else { return };
@@ -125,7 +125,7 @@ fn a_frozen_container_can_be_deleted() {
     }
 }
 
-/// Only threads may be in it, so no container.
+/// A threaded cgroup takes threads but no processes, so no container.
 #[test]
 fn a_threaded_one_is_refused_or_used() {
     let Some(case) = Case::root(&[]) else { return };
@@ -142,7 +142,7 @@ fn a_threaded_one_is_refused_or_used() {
     let done = case.run(&bundle(&case, &format!("{name}/in"), "say ran"));
     let below = case.run(&bundle(&case, &format!("{name}/in/below"), "say ran"));
     for path in [&group, &parent] {
-        // An empty one may have gone with a container.
+        // If the cgroup was empty, it may have been removed with a container.
         let _ = fs::remove_dir(path);
     }
     closed_or_right(&done);

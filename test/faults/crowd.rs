@@ -1,5 +1,5 @@
-//! Who comes at the wrong moment: deletes during creates, somebody who kills init, and a thousand
-//! containers one after the other.
+//! Concurrent interference: deletes during creates, a killed init, and a thousand containers one
+//! after the other.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -21,7 +21,8 @@ fn quiet(mut command: Command) -> std::process::Child {
     command.spawn().expect("tiny-ce")
 }
 
-/// `delete --force` at any moment of a `create`: it waits, or comes too early; nothing is torn.
+/// `delete --force` at any moment of a `create`: it waits, or comes too early; it never leaves half
+/// a container.
 #[test]
 fn deletes_at_any_moment_of_a_create() {
     if Case::root(&[]).is_none() {
@@ -31,8 +32,8 @@ fn deletes_at_any_moment_of_a_create() {
     sweep("delete during create", 1, pausing, |case, bundle, turn| {
         let id = case.id();
         let create = quiet(make(case, &["create"], bundle, &id));
-        // A create takes some 10 ms; the delays are spread over twice that, by a step that never
-        // falls on the same one twice.
+        // A create takes some 10 ms; the delays spread over twice that, and no two turns have the
+        // same one.
         std::thread::sleep(Duration::from_micros((turn as u64 * 7919) % 20_000));
         let delete = quiet(case.command(["delete", "--force", &id]));
         for mut child in [create, delete] {
@@ -70,7 +71,7 @@ fn an_init_that_is_killed_leaves_a_stopped_container() {
     }
 }
 
-/// Killed on its way to become the program, whose arguments alone are more than it may have.
+/// init is killed in execve(2): the arguments alone take more memory than the limit allows.
 #[test]
 fn an_init_that_is_killed_for_want_of_memory_is_told() {
     let Some(case) = Case::root(&[]) else { return };
@@ -83,7 +84,8 @@ fn an_init_that_is_killed_for_want_of_memory_is_told() {
         bundle.push("/process/args", "x".repeat(100_000));
     }
     let done = case.run(&bundle);
-    // In v2 it is given them where they are counted already: there they are too many at once.
+    // With cgroup v2 the limit is in force when execve(2) copies the arguments, which fails with
+    // E2BIG.
     let words: &[&str] = match cgroup_v2() {
         true => &["E2BIG", "linux.resources.memory.limit"],
         false => &["OOM", "linux.resources.memory.limit", "524288", "512 KiB"],
@@ -92,7 +94,8 @@ fn an_init_that_is_killed_for_want_of_memory_is_told() {
     assert!(words.iter().all(|word| done.stderr.contains(word)), "{words:?}: {}", done.stderr);
 }
 
-/// Whether the kernel takes so low a limit depends on what it has counted already: all or nothing.
+/// Whether the kernel accepts so low a limit depends on the memory already charged to the cgroup:
+/// the container runs, or the error names the field.
 #[test]
 fn limits_that_are_too_low_are_told_by_their_field() {
     let Some(case) = Case::root(&[]) else { return };
@@ -106,8 +109,8 @@ fn limits_that_are_too_low_are_told_by_their_field() {
     }
 }
 
-/// The kernel's keys that name the case, and descriptors of this process that its containers have
-/// left: everything else `leftovers` looks for.
+/// The kernel's keys that name the case, and the descriptors of this process that refer to its
+/// containers; `leftovers` looks for everything else.
 fn held(case: &Case) -> Vec<String> {
     let keys = fs::read_to_string("/proc/keys").unwrap_or_default();
     let keys = keys.lines().filter(|line| line.contains(case.tag())).map(str::to_owned);
@@ -118,7 +121,7 @@ fn held(case: &Case) -> Vec<String> {
     keys.chain(links.filter(ours)).collect()
 }
 
-/// Kilobytes of this process that are in memory, by /proc/self/status.
+/// Resident anonymous memory of this process in KiB, from /proc/self/status.
 fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("/proc");
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
@@ -126,7 +129,7 @@ fn resident() -> u64 {
     value.expect("RssAnon").parse().expect("a number")
 }
 
-/// By the library, in this very process: what it would leak stays here.
+/// The library makes the containers in this process, so whatever it leaks stays here.
 #[test]
 fn a_thousand_containers_leave_nothing() {
     let Some(case) = Case::root(&[]) else { return };
@@ -147,14 +150,14 @@ fn a_thousand_containers_leave_nothing() {
     for _ in 0..if full() { 1000 } else { 100 } {
         life();
     }
-    // Others run in this process too, with stacks and buffers of their own.
+    // Other tests run in this process too, with stacks and buffers of their own.
     let grown = resident().saturating_sub(before);
     assert!(grown < 16 << 10, "{grown} KiB more");
     assert_eq!(case.leftovers(), Vec::<String>::new());
     assert_eq!(held(&case), Vec::<String>::new());
 }
 
-/// The reader of a foreground container's output goes, its launcher is asked to go.
+/// The launcher of a foreground container gets a signal, twice, and then the container is killed.
 #[test]
 fn a_foreground_that_loses_everybody_ends() {
     let Some(case) = Case::root(&[]) else { return };
@@ -166,7 +169,8 @@ fn a_foreground_that_loses_everybody_ends() {
             tiny_ce_test::Running::start(&mut make(&case, &["run"], &bundle, &id), case.dir());
         running.line("ready");
         running.signal(signal);
-        // PID 1 without a handler does not hear of it: as it is asked twice, and then made to.
+        // The kernel drops these signals for a PID 1 without a handler, so a second one and KILL
+        // follow.
         running.signal(signal);
         let killed = run(&mut case.command(["kill", &id, "KILL"]), case.dir());
         closed_or_right(&killed);

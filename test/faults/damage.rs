@@ -1,5 +1,5 @@
-//! State files that are not what was written: `state` names the file, `list` shows the others and
-//! this one as damaged, `delete --force` kills and removes.
+//! Damaged state files: `state` names the file, `list` shows this container as damaged beside the
+//! others, `delete --force` kills its processes and removes it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use tiny_ce_test::Case;
 
 use crate::verdict::one_line;
 
-/// What becomes of a file.
+/// The ways in which a test damages a file.
 const DAMAGES: [&str; 8] =
     ["empty", "truncated", "noise", "huge", "a link", "a directory", "missing", "other JSON"];
 
@@ -21,7 +21,7 @@ fn damage(path: &Path, how: &str) {
         "empty" => fs::write(path, "").expect("a file"),
         "truncated" => fs::write(path, &bytes[..bytes.len() / 2]).expect("a file"),
         "noise" => fs::write(path, [0xff; 512]).expect("a file"),
-        // Sparse: it takes no room, and would take all memory.
+        // A sparse file: it takes no disk space, but reading all of it would take all memory.
         "huge" => File::create(path).and_then(|file| file.set_len(1 << 40)).expect("a file"),
         "a link" => symlink("/etc/passwd", path).expect("a link"),
         "a directory" => fs::create_dir(path).expect("a directory"),
@@ -39,12 +39,12 @@ fn listed(case: &Case, id: &str) -> Option<String> {
     Some(found["status"].as_str().expect("a status").to_owned())
 }
 
-/// Whoever adopted a process may take a moment to wait for it: until then it is a zombie.
+/// A process that has ended stays a zombie until its new parent reaps it.
 fn lives(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-/// `state.json` alone: by the intent, everything is found.
+/// Only `state.json` is damaged: the intent still tells everything that has to be removed.
 #[test]
 fn a_damaged_state_is_told_and_can_be_deleted() {
     let Some(case) = Case::root(&[]) else { return };
@@ -76,7 +76,7 @@ fn a_damaged_state_is_told_and_can_be_deleted() {
     }
 }
 
-/// Any other file, and the two that tell whose processes are meant at once.
+/// Each of the other files is damaged, and then all but the intent at once.
 #[test]
 fn any_damaged_file_can_be_deleted() {
     let Some(case) = Case::root(&[]) else { return };
@@ -99,7 +99,7 @@ fn any_damaged_file_can_be_deleted() {
                 fs::remove_file(case.state().join(&id).join("start.sock")).expect("a socket");
             }
             let done = case.tiny_ce(["start", &id]);
-            // The intent, and where the socket is, is not what `start` reads.
+            // `start` succeeds if it does not read the damaged file: the intent, for example.
             if !done.status.success() {
                 one_line(&done);
             }
@@ -110,7 +110,7 @@ fn any_damaged_file_can_be_deleted() {
     }
 }
 
-/// As a reboot leaves it: who has the pid now is not the container's.
+/// As after a reboot: the pid now belongs to another process, not to the container.
 #[test]
 fn a_state_of_another_boot_is_that_of_a_stopped_container() {
     let Some(case) = Case::root(&[]) else { return };
@@ -138,7 +138,7 @@ fn a_state_of_another_boot_is_that_of_a_stopped_container() {
     }
 }
 
-/// Its directory itself.
+/// The container's directory is a file, a link, or empty.
 #[test]
 fn what_is_no_container_is_told() {
     let Some(case) = Case::root(&[]) else { return };
@@ -170,7 +170,7 @@ fn what_is_no_container_is_told() {
     }
 }
 
-/// A container that was made before an upgrade: all but its plan is understood by any build.
+/// The container was made before an upgrade: every build understands its files, except the plan.
 #[test]
 fn a_plan_of_another_build_is_told() {
     let Some(case) = Case::root(&[]) else { return };

@@ -1,7 +1,7 @@
-//! ENOMEM, ENOSPC, EMFILE, EINTR and EIO at each system call of each verb, the launcher's and
-//! init's: the command fails with one line, or what it made is right.
+//! ENOMEM, ENOSPC, EMFILE, EINTR and EIO at each system call of each verb, in the launcher and in
+//! init: the command fails with one line, or what it made is right.
 //!
-//! Some calls every time, other ones each time; all of them with `TINY_CE_FULL=1`.
+//! Each run takes a different sample of the calls; `TINY_CE_FULL=1` takes all of them.
 
 use std::process::Command;
 
@@ -12,7 +12,7 @@ use crate::verdict::{make, one_line, recovers, status, strike};
 /// ENOMEM, ENOSPC, EMFILE, EINTR, EIO.
 const ERRNOS: [i32; 5] = [12, 28, 24, 4, 5];
 
-/// What shows that a container is confined as it was asked to be.
+/// Commands that show whether a container is confined as its config.json asks.
 const LOOK: &str = "ids then caps then no_new_privs then mounts then limits then umask then \
                     signals then fds then hostname then cwd then env";
 
@@ -22,14 +22,14 @@ fn bundle(case: &Case, program: &str) -> Bundle {
     bundle
 }
 
-/// A ground with what the verb would say without a fault.
+/// The ground, and the output of the verb without a fault.
 struct Ground {
     bundle: Bundle,
     usual: Vec<String>,
 }
 
-/// What a program has seen, without what is another's in each container: ids of mounts and devices,
-/// names of the files that take what it says.
+/// What a program saw, without what differs between containers: ids of mounts and devices, and
+/// names of the files that take its output.
 fn seen(done: &Done) -> Vec<String> {
     let own = |line: &str| match line.split_once(": ") {
         Some(("mount", mount)) => mount.split(' ').skip(3).collect::<Vec<_>>().join(" "),
@@ -39,15 +39,15 @@ fn seen(done: &Done) -> Vec<String> {
     done.stdout.lines().map(own).collect()
 }
 
-/// How many calls the libraries make before the first of ours: what they say, and how they end, is
-/// theirs.
+/// How many calls the C library and Rust's standard library make before tiny-ce's first. They
+/// report an error of such a call themselves, not in one line.
 fn foreign(case: &Case) -> usize {
     let (done, calls) = case.calls(Whose::Launcher, &case.command(["--version"]));
     done.ok();
     calls.len().saturating_sub(3)
 }
 
-/// An errno at every call of `verb` that `whose` makes.
+/// Inject an errno at each call that `whose` makes in `verb`.
 fn each(
     verb: &str,
     whose: Whose,
@@ -57,7 +57,7 @@ fn each(
 ) {
     let Some(case) = Case::root(&[]) else { return };
     let early = if whose == Whose::Launcher { foreign(&case) } else { 0 };
-    // In full, each point has each of them in turn.
+    // With `TINY_CE_FULL=1` each point gets each errno in turn.
     for turn in 0..if full() { ERRNOS.len() } else { 1 } {
         let name = format!("errnos, {verb}, {whose:?}, turn {turn}");
         let points = sweep(&name, stride, &ground, |case, ground, point| {
@@ -76,7 +76,7 @@ fn plain(case: &Case, program: &str) -> Ground {
     Ground { bundle: bundle(case, program), usual: Vec::new() }
 }
 
-/// A container that runs.
+/// Make a running container.
 #[track_caller]
 fn running(case: &Case, bundle: &Bundle) -> String {
     let id = case.id();
@@ -95,7 +95,8 @@ fn create(whose: Whose) {
             let command = make(case, &["create"], &ground.bundle, &id);
             let faulted = strike(case, whose, fault, point, &command);
             if faulted.done.status.success() {
-                // At the commit the launcher has said all it has to.
+                // After the commit the launcher reports nothing more, so it may have succeeded
+                // although init failed.
                 let status = status(case, &id);
                 if status == "created" {
                     case.tiny_ce(["start", &id]).ok();
@@ -221,7 +222,7 @@ fn exec_by_init() {
     execs(Whose::Init);
 }
 
-/// One of the verbs for a container that runs, which the launcher does alone.
+/// Test a verb on a running container that the launcher executes alone.
 fn alone(verb: &str, words: fn(&str) -> Vec<&str>, right: fn(&Case, &str) -> bool) {
     each(
         verb,
@@ -242,7 +243,7 @@ fn alone(verb: &str, words: fn(&str) -> Vec<&str>, right: fn(&Case, &str) -> boo
 }
 
 fn ends(case: &Case, id: &str) -> bool {
-    // It is a signal, which takes its time to arrive.
+    // The signal takes a moment to end the process.
     (0..500).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(2));
         status(case, id) == "stopped"

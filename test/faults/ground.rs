@@ -1,11 +1,11 @@
-//! Where the state is kept: full, read-only, a file, gone. Each in a mount namespace of its own.
+//! A state root that is full, read-only, a file, or removed, each in a mount namespace of its own.
 
 use tiny_ce_test::{Bundle, Case, Done, Need, tiny_ce};
 
 use crate::verdict::{closed_or_right, one_line};
 
-/// Run a script of sh in a mount namespace of its own, with $T, $STATE, $BUNDLE and $ID; then
-/// `delete --force` there, after which nothing may be in the state's root.
+/// Run a shell script in a mount namespace of its own, with $T, $STATE, $BUNDLE and $ID; then
+/// `delete --force` there, which must leave nothing in the state root.
 #[track_caller]
 fn apart(case: &Case, bundle: &Bundle, script: &str) -> Done {
     let id = case.id();
@@ -82,12 +82,12 @@ fn a_read_only_root_is_told() {
     told(&done, "EROFS");
 }
 
-/// Nothing is executed from there.
+/// tiny-ce executes nothing from the state root, so it may be mounted noexec.
 #[test]
 fn a_root_without_execution_is_enough() {
     let Some(case) = Case::root(UNSHARE) else { return };
     apart(&case, &case.bundle(), &format!("{MOUNT} noexec tmpfs $STATE\n{CREATE}")).ok();
-    // Nor has root to be let in.
+    // Nor does root need permission bits on the state root.
     let script = format!("{MOUNT} mode=0 tmpfs $STATE\n{CREATE} && $T start $ID");
     apart(&case, &case.bundle(), &script).ok();
 }
@@ -105,8 +105,7 @@ fn a_root_that_is_a_file_is_told() {
     std::fs::remove_file(case.state()).expect("a file");
 }
 
-/// Somebody takes the state away while the container is made: the create fails, and what it has
-/// made is gone.
+/// The state root is removed while `create` runs: `create` fails, and removes what it made.
 #[test]
 fn a_root_that_vanishes_fails_the_create() {
     let Some(case) = Case::root(&[Need::File("/bin/rm")]) else { return };
@@ -121,7 +120,7 @@ fn a_root_that_vanishes_fails_the_create() {
     }
 }
 
-/// Whoever makes it has little.
+/// The launcher has few descriptors, or little address space.
 #[test]
 fn tight_limits_are_told_or_enough() {
     let Some(case) = Case::root(UNSHARE) else { return };

@@ -1,7 +1,7 @@
-//! Verbs in any order, some of them killed half-way, against a small model of what may be: a
-//! container is in one of few states, and a verb leads from each to few others.
+//! Verbs in random order, some of them killed half-way, against a small model of the allowed
+//! states: a verb leads from each state to few others.
 //!
-//! The order comes from a seed, which a failure tells: `TINY_CE_SEED=N` takes that one again.
+//! The order comes from a seed, which a failure prints: `TINY_CE_SEED=N` repeats that order.
 
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,14 +10,14 @@ use tiny_ce_test::{Bundle, Case, Dice, Fault, Whose, full, run, sweep};
 
 use crate::verdict::{make, one_line};
 
-/// As a caller sees it.
+/// The state of a container, as a caller sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
-    /// There is none of that name.
+    /// There is no container of that name.
     None,
-    /// Its create was killed; nothing of it runs on.
+    /// `create` was killed, and none of its processes runs.
     Broken,
-    /// The same, and not even what was to be made is known; or is known any more.
+    /// As `Broken`, but the intent is missing too: not written yet, or removed already.
     Damaged,
     Created,
     Running,
@@ -27,8 +27,8 @@ enum State {
 
 use State::{Broken, Created, Damaged, None as Absent, Paused, Running, Stopped};
 
-/// A verb, and for each state it may come from, where it leads if it succeeds. From any other it
-/// must be refused.
+/// A verb, with the state that it leads to for each state in which it succeeds. In any other state
+/// it must be refused.
 type Verb = (&'static [&'static str], &'static [(State, State)]);
 
 const VERBS: &[Verb] = &[
@@ -54,7 +54,7 @@ const VERBS: &[Verb] = &[
     ),
 ];
 
-/// What is there, asked of nobody but `state`.
+/// Return the state that `state` reports.
 #[track_caller]
 fn look(case: &Case, id: &str) -> State {
     let done = case.tiny_ce(["state", id]);
@@ -76,7 +76,7 @@ fn look(case: &Case, id: &str) -> State {
     }
 }
 
-/// A signal takes a moment to be felt, and so does the end of who was killed with its launcher.
+/// A signal takes a moment to act, and so does the death of init after its launcher was killed.
 #[track_caller]
 fn settles(case: &Case, id: &str, allowed: &BTreeSet<State>, what: &str) -> State {
     let mut seen = Absent;
@@ -90,13 +90,13 @@ fn settles(case: &Case, id: &str, allowed: &BTreeSet<State>, what: &str) -> Stat
     panic!("{what}: {seen:?}, of {allowed:?}");
 }
 
-/// One life of a dozen verbs.
+/// Apply a sequence of random verbs to one container.
 fn life(case: &Case, bundle: &Bundle, seed: u64) {
     let mut dice = Dice::new(seed);
     let id = case.id();
     let mut state = Absent;
     let mut story = vec![format!("TINY_CE_SEED={seed}")];
-    // A container that was paused before its start is created again, not running.
+    // A container that was paused before its start resumes to created, not to running.
     let mut started = false;
     for _ in 0..14 {
         let (words, leads) = VERBS[dice.throw(VERBS.len())];
@@ -123,11 +123,12 @@ fn life(case: &Case, bundle: &Bundle, seed: u64) {
         if hit {
             allowed.insert(state);
             allowed.extend(to);
-            // Between its state and its commit, init ends, and the state is there.
+            // If the launcher dies between writing the state and the commit, init ends and the
+            // state stays.
             if words == ["create"] && state == Absent {
                 allowed.extend([Broken, Damaged, Stopped]);
             }
-            // It stops first, and takes away file by file then.
+            // `delete` stops the container first, and then removes file by file.
             if words[0] == "delete" && to.is_some() {
                 allowed.extend([Stopped, Broken, Damaged]);
             }
@@ -141,7 +142,7 @@ fn life(case: &Case, bundle: &Bundle, seed: u64) {
         state = settles(case, &id, &allowed, &what);
         let dying = matches!(words[0], "kill" | "delete") && to.is_some();
         if hit && dying && matches!(state, Created | Running | Paused) {
-            // Sent already, or never: from here on it is.
+            // The signal was sent or not: after this `kill` it was.
             let _ = case.tiny_ce(["kill", &id, "KILL"]);
             state = settles(case, &id, &BTreeSet::from([Stopped]), &what);
         }

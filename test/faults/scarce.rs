@@ -1,20 +1,21 @@
-//! A caller that has little to give: descriptors, memory, file sizes, tasks, standard streams.
+//! A caller with scarce resources: few descriptors, little memory, no file growth, few tasks,
+//! unusual standard streams.
 
 use std::fs;
 use std::path::PathBuf;
 
 use tiny_ce_test::{Bundle, Case, Done, Need, cgroup_v2, probe, tiny_ce};
 
-use crate::verdict::{closed_or_right, one_line};
+use crate::verdict::closed_or_right;
 
 /// Numbers of limits, as in <asm/resource.h>.
 const NOFILE: u32 = 7;
 const AS: u32 = 9;
 
-/// The container's program says that it came so far.
+/// A bundle whose program prints that it ran.
 fn bundle(case: &Case) -> Bundle {
     let mut bundle = case.bundle();
-    // What it is given is the config's, not the caller's.
+    // The program's limits come from config.json, not from the caller.
     bundle.set("/linux/cgroupsPath", format!("/{}", case.id())).probe("say ran then limits");
     bundle
 }
@@ -46,7 +47,8 @@ fn ran_or_told(case: &Case, done: &Done) {
 fn few_descriptors() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = bundle(&case);
-    // Who may not raise limits could not give the program more either.
+    // A launcher that may not raise its limits cannot raise the program's either, so none are asked
+    // for.
     bundle.set("/process/rlimits", Vec::<String>::new());
     let mut refusals = 0;
     for limit in (4..=32).chain([64]) {
@@ -69,7 +71,7 @@ fn little_memory() {
     }
 }
 
-/// SIGXFSZ would kill a launcher that does not say why.
+/// A launcher that SIGXFSZ kills would not report why.
 #[test]
 fn no_file_may_grow() {
     let Some(case) = Case::root(&[Need::Program("sh")]) else { return };
@@ -77,7 +79,7 @@ fn no_file_may_grow() {
     let path = bundle.path().to_str().expect("UTF-8").to_owned();
     for verb in ["create", "run"] {
         let id = case.id();
-        // Its outputs are files here, which may not grow either: a pipe is put between.
+        // The test's output files may not grow either, so the output goes through a pipe.
         let line = format!(
             "{{ (ulimit -f 0; {} --root {} {verb} --bundle {path} {id}); echo code: $?; }} \
              2>&1 | cat",
@@ -92,7 +94,7 @@ fn no_file_may_grow() {
     }
 }
 
-/// A group of tasks that holds the launcher alone, or hardly more.
+/// The launcher is in a cgroup that has room for itself and a few more tasks.
 #[test]
 fn few_tasks() {
     let Some(case) = Case::root(&[Need::Program("sh")]) else { return };
@@ -126,11 +128,11 @@ fn few_tasks() {
         }
     }
     fs::remove_dir(&group).expect("an empty cgroup");
-    // In v2 the container is born in a group of its own, and not counted here.
+    // With cgroup v2 the container is created in its own cgroup, so it is not counted in this one.
     assert!((refusals > 0 || cgroup_v2()) && ran > 0, "{refusals} refused, {ran} ran");
 }
 
-/// Standard streams that are closed, or none: they are handed on as they are.
+/// Standard streams that are closed, or are not streams: the program inherits them as they are.
 #[test]
 fn strange_standard_streams() {
     let Some(case) = Case::root(&[]) else { return };
@@ -149,7 +151,7 @@ fn strange_standard_streams() {
     ] {
         let done = after(&case, &bundle, commands);
         if done.code() != 5 {
-            // Without a standard error nobody can be told.
+            // Without a standard error the launcher cannot report an error.
             assert_eq!(done.code(), 1, "{commands}: {done}");
             assert!(commands.contains('2') || !done.stderr.is_empty(), "{commands}: {done}");
         }
@@ -157,7 +159,7 @@ fn strange_standard_streams() {
     }
 }
 
-/// Nobody reads, or nobody is left to: the command ends all the same.
+/// The reader of the output has gone: the command ends nevertheless.
 #[test]
 fn nobody_reads_what_is_said() {
     let Some(case) = Case::root(&[Need::Program("bash")]) else { return };
@@ -168,7 +170,7 @@ fn nobody_reads_what_is_said() {
         case.state().display(),
         bundle.path().display()
     );
-    // Into a pipe whose reader has gone, and into one that is full.
+    // The reader of the pipe has already ended.
     for (to, limit) in [("> >(exit 0)", "10"), ("2> >(exit 0)", "10")] {
         let line = format!("exec 3>&1; sleep 0.05; timeout {limit} {command} {to}; echo code $?");
         let done = case.program(["bash", "-c", &line]);
@@ -179,15 +181,4 @@ fn nobody_reads_what_is_said() {
     let line = format!("{{ sleep 0.1; {list}; echo code $? >&2; }} | true");
     let done = case.program(["bash", "-c", &line]);
     assert!(!done.stderr.contains("panicked"), "{done}");
-}
-
-#[test]
-fn a_limit_of_one_task_is_enough_for_a_container() {
-    let Some(case) = Case::root(&[]) else { return };
-    let mut bundle = bundle(&case);
-    bundle.set("/linux/resources/pids/limit", 1);
-    assert!(case.run(&bundle).ok().starts_with("ran\n"));
-    let file = case.dir().join("nothing");
-    fs::write(&file, "").expect("a file");
-    one_line(&case.tiny_ce(["run", "--bundle", file.to_str().expect("UTF-8"), &case.id()]));
 }

@@ -1,5 +1,5 @@
-//! TERM, INT and HUP at any moment of any verb: whoever is asked to go leaves what `delete --force`
-//! takes away, and nobody waits for it.
+//! TERM, INT and HUP at any moment of any verb: `delete --force` removes whatever the command
+//! leaves, and no other command has to wait for it.
 
 use tiny_ce_test::{Bundle, Case, Fault, Whose, full, run, sweep};
 
@@ -8,7 +8,7 @@ use crate::verdict::{make, recovers, strike};
 /// HUP, INT, TERM.
 const SIGNALS: [u8; 3] = [1, 2, 15];
 
-/// What makes one that runs.
+/// The words that make a running container.
 const RUNS: &[&str] = &["run", "--detach"];
 
 fn ground(case: &Case) -> Bundle {
@@ -17,7 +17,7 @@ fn ground(case: &Case) -> Bundle {
     bundle
 }
 
-/// A verb that makes a container, or one for a container that `before` has made.
+/// Test a verb that makes a container, or a verb on a container that `before` has made.
 fn each(verb: &str, stride: usize, before: &[&str], words: fn(&str) -> Vec<&str>) {
     if Case::root(&[]).is_none() {
         return;

@@ -1,23 +1,23 @@
-//! What is allowed of a command that has met a fault, and of what it leaves.
+//! What a command may do after a fault, and what it may leave.
 
 use std::process::Command;
 use std::time::Duration;
 
 use tiny_ce_test::{Bundle, Case, Done, Fault, Faulted, Whose, run, slowness};
 
-/// What takes longer hangs.
+/// A command that takes longer counts as hung.
 pub fn hangs() -> Duration {
     Duration::from_secs(5) * slowness()
 }
 
-/// `verb` with the bundle and a new container's id.
+/// The command `verb` with the bundle and the id of a new container.
 pub fn make(case: &Case, verb: &[&str], bundle: &Bundle, id: &str) -> Command {
     let mut command = case.command(verb);
     command.arg("--bundle").arg(bundle.path()).arg(id);
     command
 }
 
-/// It failed by itself, with one line of its own; warnings may stand before it, details below.
+/// The command failed by exit status, with one error line; warnings may precede it, details follow.
 #[track_caller]
 pub fn one_line(done: &Done) {
     let told = done.fails();
@@ -29,7 +29,7 @@ pub fn one_line(done: &Done) {
     assert!(!told.contains("panicked"), "{done}");
 }
 
-/// A command with a fault, which must not hang.
+/// Run a command with a fault; it must not hang.
 #[track_caller]
 pub fn strike(case: &Case, whose: Whose, fault: Fault, point: usize, line: &Command) -> Faulted {
     let faulted = case.fault(whose, fault, point, line);
@@ -37,7 +37,7 @@ pub fn strike(case: &Case, whose: Whose, fault: Fault, point: usize, line: &Comm
     faulted
 }
 
-/// It can be deleted, nothing is left then, and the same id can be made again.
+/// The container can be deleted, nothing is left then, and a new one can have the same id.
 #[track_caller]
 pub fn recovers(case: &Case, bundle: &Bundle, id: &str) {
     case.tiny_ce(["delete", "--force", id]).ok();
@@ -46,7 +46,7 @@ pub fn recovers(case: &Case, bundle: &Bundle, id: &str) {
     case.tiny_ce(["delete", "--force", id]).ok();
 }
 
-/// The status in its state.
+/// The status that `state` prints.
 #[track_caller]
 pub fn status(case: &Case, id: &str) -> String {
     let state = case.tiny_ce(["state", id]);
@@ -54,7 +54,7 @@ pub fn status(case: &Case, id: &str) -> String {
     state["status"].as_str().expect("a status").to_owned()
 }
 
-/// One of the two.
+/// The command failed with one line, or succeeded.
 #[track_caller]
 pub fn closed_or_right(done: &Done) {
     if !done.status.success() {

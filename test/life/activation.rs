@@ -1,4 +1,5 @@
-//! What a service manager gives to its services: `LISTEN_FDS`, and `NOTIFY_SOCKET` with a receiver.
+//! What a service manager passes to its services: `LISTEN_FDS`, and `NOTIFY_SOCKET` with a
+//! receiver.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 use tiny_ce_test::{Bundle, Case, Done, Running, run, tiny_ce};
 
-/// A service manager's end of `NOTIFY_SOCKET`.
+/// The service manager's end of `NOTIFY_SOCKET`.
 struct Receiver {
     path: PathBuf,
     socket: UnixDatagram,
@@ -42,7 +43,7 @@ impl Receiver {
     }
 }
 
-/// `tiny-ce WORDS…` by a shell that opens `fds` first, which are its listening sockets.
+/// Run `tiny-ce WORDS…` from a shell that opens `fds` first: they stand for listening sockets.
 fn activated(case: &Case, count: &str, fds: &str, words: &[&str]) -> Done {
     let script = format!(
         "export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES=http:admin; \
@@ -126,7 +127,7 @@ fn exec_passes_sockets_on_and_create_keeps_them_for_start() {
     assert!(done.values("env").contains(&"LISTEN_FDS=1"), "{done}");
     let fds = done.values("fd");
     assert!(fds.len() == 4 && fds[3].ends_with("/three"), "{done}");
-    // A created container's sockets are open before it is started, and by nobody else.
+    // The sockets of a created container are open before its start, in its init only.
     bundle.probe("fds");
     let id = case.id();
     let done = activated(&case, "1", "3< four", &["create", "--bundle", path(&bundle), &id]);
@@ -159,14 +160,15 @@ fn start_waits_until_it_is_ready_and_tells() {
     create.line("hello");
     assert!(create.line("env: NOTIFY_SOCKET=").ends_with("/run/notify/notify.sock"));
     create.line("ready:");
-    // The program runs, `start` waits, and nobody is kept from the container meanwhile.
+    // The program runs and `start` waits; other commands can use the container meanwhile.
     let state = case.tiny_ce(["state", &id]);
     assert!(state.ok().contains("\"running\""), "{state}");
     case.tiny_ce(["kill", &id, "USR1"]).ok();
     assert_eq!(receiver.told(), "STATUS=soon\n");
     let state: serde_json::Value = serde_json::from_str(state.ok()).expect("JSON");
     assert_eq!(receiver.told(), format!("READY=1\nMAINPID={}\n", state["pid"]));
-    // Reading it without a place for the descriptor closes it, and that is the answer.
+    // This read has no room for the descriptor of the barrier, so the kernel closes it, which
+    // answers the barrier.
     assert_eq!(receiver.told(), "BARRIER=1");
     start.exited().ok();
     receiver.told_nothing();
@@ -200,7 +202,7 @@ fn in_the_foreground_everything_is_passed_on_to_the_end() {
     let Some(case) = Case::root(&[]) else { return };
     let receiver = Receiver::new(&case);
     let mut bundle = case.bundle();
-    // Also for somebody who is not root there.
+    // The socket works for a program that is not root, too.
     bundle.set("/process/user/uid", 1000);
     bundle.probe(
         "notify READY=1 then notify WATCHDOG=1 then notify FDSTORE=1 then notify NOTIFYACCESS=all \

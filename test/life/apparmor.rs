@@ -1,4 +1,4 @@
-//! AppArmor's profiles, as the programs of containers find themselves confined by them.
+//! AppArmor profiles, as the programs in containers see them.
 
 use serde_json::json;
 use std::io::Write;
@@ -7,7 +7,7 @@ use tiny_ce_test::{Bundle, Case, Container, Done, Need};
 
 const NEEDS: &[Need] = &[Need::AppArmor, Need::Program("apparmor_parser")];
 
-/// A profile that denies to read one file, loaded until it is dropped.
+/// A profile that denies reading one file. It is loaded until it is dropped.
 struct Profile {
     name: String,
     text: String,
@@ -34,7 +34,7 @@ impl Profile {
         assert!(parser.wait().expect("apparmor_parser").success(), "{what} {}", self.text);
     }
 
-    /// What /proc/self/attr/current says under it.
+    /// The content of /proc/self/attr/current under the profile.
     fn current(&self) -> String {
         format!("{} (enforce)", self.name)
     }
@@ -58,7 +58,7 @@ fn look(case: &Case) -> Bundle {
     bundle
 }
 
-/// Under `profile`, which is the one that denies /denied.
+/// The program ran under `profile`, which denies /denied.
 #[track_caller]
 fn is_confined(done: &Done, profile: &Profile) {
     assert!(done.ok().starts_with(&format!("{}\n", profile.current())), "{done}");
@@ -71,8 +71,8 @@ fn exec(case: &Case, container: &Container<'_>, options: &[&str]) -> Done {
     case.tiny_ce(words.chain(LOOK.split(' ')))
 }
 
-/// The program is confined, with no_new_privs and without, in a user namespace and in none; so is
-/// what `exec` runs, under the same profile or under another one.
+/// The program is confined, with no_new_privs and without, in a user namespace and outside one; so
+/// is what `exec` runs, under the same profile or another.
 #[test]
 fn a_profile_confines_what_runs() {
     let Some(case) = Case::root(NEEDS) else { return };
@@ -106,7 +106,7 @@ fn a_profile_confines_what_runs() {
     }
 }
 
-/// Programs of the image are as confined as the container's own.
+/// A hook that runs in the container is as confined as the container's program.
 #[test]
 fn a_profile_confines_hooks_in_the_container() {
     let Some(case) = Case::root(NEEDS) else { return };
@@ -117,13 +117,13 @@ fn a_profile_confines_hooks_in_the_container() {
     let args: Vec<&str> = ["probe"].into_iter().chain(words).collect();
     bundle.set("/hooks", json!({"startContainer": [{"path": "/probe", "args": args}]}));
     let done = case.run(&bundle);
-    // What a hook said is told when it fails.
+    // The error of a failed hook contains what the hook printed.
     assert!(done.fails().contains("hooks.startContainer[0]"), "{done}");
     assert!(done.stderr.contains(&profile.current()), "{done}");
     assert!(done.stderr.contains("open /denied: EACCES"), "{done}");
 }
 
-/// One that is not loaded: `create` says so, and not only `start`.
+/// If the profile is not loaded, `create` already reports it.
 #[test]
 fn a_profile_that_is_not_loaded_is_told() {
     let Some(case) = Case::root(&[Need::AppArmor]) else { return };

@@ -1,13 +1,13 @@
-//! config.json thrown together from parts, under tiny-ce and under runc: a program finds the same.
+//! Random config.json documents, under tiny-ce and under its peers: the program sees the same.
 //!
-//! Knows parts that both take; what a program is asked is beside_runc's.
+//! Knows parts of config.json that all of them accept; beside_runc knows what to ask the program.
 
 use crate::beside_runc::{SEEN, differences, joined};
 use crate::odd::ODD;
 use serde_json::{Value, json};
 use tiny_ce_test::{Bundle, Case, Dice, Need, Peer, full, slowness};
 
-/// A part of config.json, which is changed in a way that the dice say.
+/// A part of config.json, which the dice change.
 pub(crate) type Part = fn(&mut Dice, &mut Bundle);
 
 const PARTS: [Part; 20] = [
@@ -110,15 +110,15 @@ fn tmpfs(dice: &mut Dice, bundle: &mut Bundle) {
     ];
     let mut options = dice.some(&WORDS);
     let destination = *dice.one(&["/mnt", "/tmp", "/dev/here", "/a/b/c"]);
-    // runc 1.1 gives it the mode of what is there, even if another one is asked for.
+    // runc 1.1 uses the mode of the directory under the mount, even if another mode is given.
     if ["/dev/here", "/a/b/c"].contains(&destination) && dice.throw(2) == 0 {
         options.push("mode=1750");
     }
     let mount = json!({
         "destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options,
     });
-    // What comes later at a place, or above it, is not the same there: the first of two stays
-    // writable, and the mode is that of a directory that was only made to mount on.
+    // A later mount at the same place, or above it, is treated differently there: the first of two
+    // stays writable, and the mode is that of a directory that was created only as the mount point.
     let below = |mount: &Value| {
         mount["destination"].as_str().is_some_and(|place| place.starts_with(destination))
     };
@@ -131,7 +131,8 @@ fn bind(dice: &mut Dice, bundle: &mut Bundle) {
     const WORDS: [&str; 7] = ["ro", "nosuid", "noexec", "nodev", "noatime", "rw", "private"];
     let mut options = dice.some(&WORDS);
     options.insert(0, *dice.one(&["bind", "rbind"]));
-    // Places of later mounts are made in what is bound: it is nobody else's.
+    // The runtime creates mount points for later mounts in the bound directory, so each test has
+    // its own.
     let volume = bundle.path().join("volume");
     std::fs::create_dir_all(volume.join("deep")).expect("a volume");
     std::fs::write(volume.join("deep/file"), "text").expect("a file");
@@ -158,7 +159,7 @@ fn copied_up(_: &mut Dice, bundle: &mut Bundle) {
 }
 
 fn fewer_namespaces(dice: &mut Dice, bundle: &mut Bundle) {
-    // The host's name stays what it is.
+    // The host's name must not change.
     for kind in dice.some(&["ipc", "network", "cgroup"]) {
         bundle.without_namespace(kind);
     }
@@ -180,7 +181,7 @@ fn sysctl(dice: &mut Dice, bundle: &mut Bundle) {
 fn paths(dice: &mut Dice, bundle: &mut Bundle) {
     let all = ["/proc/scsi", "/proc/bus", "/etc/passwd", "/not/there", "/sys/firmware", "/tmp"];
     bundle.set("/linux/maskedPaths", dice.some(&[&all[..], &["/etc"]].concat()));
-    // What is mounted below is read-only here, too, and not there.
+    // Here, mounts below a read-only path become read-only too; under the peers they do not.
     bundle.set("/linux/readonlyPaths", dice.some(&all));
 }
 
@@ -223,7 +224,7 @@ fn resources(dice: &mut Dice, bundle: &mut Bundle) {
     }
 }
 
-/// The seeds to take: 1 to `last`, or those of `TINY_CE_SEED`, as `7` or `1000-1999`.
+/// The seeds to run: 1 to `last`, or those of `TINY_CE_SEED`, as `7` or `1000-1999`.
 fn seeds(last: u64) -> std::ops::RangeInclusive<u64> {
     let Ok(wanted) = std::env::var("TINY_CE_SEED") else { return 1..=last };
     let (first, last) = wanted.split_once('-').unwrap_or((&wanted, &wanted));
@@ -231,7 +232,7 @@ fn seeds(last: u64) -> std::ops::RangeInclusive<u64> {
     number(first)..=number(last)
 }
 
-/// What more a program is asked here: the limits of its cgroup, of either version.
+/// Also ask the program for the limits of its cgroup, of either version.
 const LIMITS: [&str; 9] = [
     "memory/memory.limit_in_bytes",
     "memory/memory.memsw.limit_in_bytes",
@@ -262,7 +263,7 @@ fn a_program_finds_what_it_finds_under_both_others() {
     commands += " then mounts";
     let mut told = String::new();
     for seed in seeds(if full() { 5_000 } else { 200 / u64::from(slowness()) }) {
-        // Three alike: no runtime finds what another one made.
+        // Each runtime has a bundle of its own, so that none finds files that another one made.
         let bundles = [(); 3].map(|()| {
             let mut dice = Dice::new(seed * 0x9e37_79b9);
             let mut bundle = case.bundle();
@@ -283,15 +284,15 @@ fn a_program_finds_what_it_finds_under_both_others() {
     assert!(told.is_empty(), "{told}");
 }
 
-/// Those of the parts that are a process's.
+/// The parts that also apply to a process of `exec`.
 const OF_PROCESSES: [Part; 6] = [user, cwd, env, capabilities, no_new_privileges, rlimits];
 
-/// What a process that joins is asked. Not its umask, which runc forgets.
+/// What a process of `exec` is asked. Not its umask, which runc does not set.
 const JOINED: &str = "ids then caps then no_new_privs then seccomp then cwd then env then args \
     then limits then hostname then oom then fds then dumpable then affinity then scheduler then \
     thp then tty then mkdir /dev/shm/x then processes";
 
-/// Words of `exec` before the id, and the command after it.
+/// The words of `exec` before the id, and those of the command after it.
 fn exec_words(dice: &mut Dice, bundle: &Bundle, other: &mut Bundle) -> [Vec<String>; 2] {
     let mut options = vec!["exec".to_owned()];
     let mut command = vec!["/probe".to_owned()];

@@ -1,8 +1,8 @@
-//! Attributes of binds of what has some already, and who may write to a `cgroup` mount: what the
-//! program sees is what runc 1.3 gives it.
+//! Attributes of binds whose source has attributes already, and write access to a `cgroup` mount:
+//! the program sees what it sees under runc 1.3.
 //!
-//! The host of these tests is a mount namespace of their own, where `source` has attributes and a
-//! mount below it.
+//! The tests run in a mount namespace of their own, where `source` has attributes and a mount below
+//! it.
 
 use serde_json::{Value, json};
 use tiny_ce_test::{Bundle, Case, Done, Need, tiny_ce};
@@ -14,7 +14,7 @@ const HOST: &str = r#"set -e
     mount -t tmpfs -o ro,nosuid,noexec,noatime tmpfs source/below
     exec "$@""#;
 
-/// Run it where the source is; these options come before the command.
+/// Run the bundle in a mount namespace that has the source.
 fn run(case: &Case, bundle: &Bundle) -> Done {
     let words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", HOST, "sh"];
     let mut line: Vec<String> = words.map(str::to_owned).to_vec();
@@ -24,7 +24,7 @@ fn run(case: &Case, bundle: &Bundle) -> Done {
     case.program(line)
 }
 
-/// A bundle with a bind of the source at /0, /1 and so on, one with each of these options.
+/// A bundle with binds of the source at /0, /1 and so on, each with one of these options.
 fn bound(case: &Case, options: &[&str]) -> Bundle {
     let mut bundle = case.bundle();
     let source = case.dir().join("source");
@@ -37,7 +37,7 @@ fn bound(case: &Case, options: &[&str]) -> Bundle {
     bundle
 }
 
-/// Attributes of what is mounted there.
+/// The attributes of the mount at `place`.
 fn attributes<'d>(done: &'d Done, place: &str) -> Option<&'d str> {
     let lines = done.values("mount");
     let line = lines.iter().rfind(|line| line.split(' ').nth(4) == Some(place))?;
@@ -47,7 +47,7 @@ fn attributes<'d>(done: &'d Done, place: &str) -> Option<&'d str> {
 const ALL: &str = "rw,nosuid,nodev,noexec,noatime";
 const BELOW: &str = "ro,nosuid,noexec,noatime";
 
-/// Options of the bind, what it has then, and what the mount below it has.
+/// The options of the bind, its attributes, and the attributes of the mount below it.
 const ROWS: &[(&str, &str, &str)] = &[
     ("bind", ALL, ""),
     ("rbind", ALL, BELOW),
@@ -55,9 +55,9 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("bind rbind bind nosuid", "rw,nosuid,noatime", BELOW),
     ("bind rprivate", ALL, ""),
     ("bind tmpcopyup", ALL, ""),
-    // What Kubernetes has for /dev/shm.
+    // Kubernetes writes this for /dev/shm.
     ("rbind rprivate rw", "rw,noatime", BELOW),
-    // What Podman 5.8 writes.
+    // Podman 5.8 writes this.
     ("rw rbind rprivate nosuid nodev tmpcopyup ", "rw,nosuid,nodev,noatime", BELOW),
     ("rbind ro", "ro,noatime", BELOW),
     ("bind exec", "rw,noatime", ""),
@@ -66,14 +66,14 @@ const ROWS: &[(&str, &str, &str)] = &[
     ("bind sync", "rw,noatime", ""),
     ("bind silent", "rw,noatime", ""),
     ("bind defaults", "rw,noatime", ""),
-    // Access times stay, unless a way of keeping them is asked for.
+    // The access time mode of the source stays, unless the options name one.
     ("bind relatime", "rw,relatime", ""),
     ("bind strictatime noatime", "rw", ""),
     ("bind nodiratime", "rw,nodiratime,relatime", ""),
     ("bind atime", "rw,noatime", ""),
     ("bind norelatime", "rw,noatime", ""),
     ("bind nostrictatime", "rw,noatime", ""),
-    // What is said of all mounts comes last.
+    // Recursive options are applied last.
     ("rbind rro", "ro,nosuid,nodev,noexec,noatime", BELOW),
     ("rbind rnorelatime", "rw,nosuid,nodev,noexec,relatime", "ro,nosuid,noexec,relatime"),
     ("rbind rro rw", "ro,noatime", BELOW),
@@ -93,7 +93,7 @@ fn a_bind_has_what_is_named_or_else_what_its_source_has() {
     }
 }
 
-/// A file system that is remounted loses what is not named, as a bind does.
+/// A file system that is remounted loses the attributes that are not named, as a bind does.
 #[test]
 fn a_remount_has_what_is_named() {
     let Some(case) = Case::root(&[]) else { return };
@@ -114,7 +114,7 @@ fn in_a_user_namespace(bundle: &mut Bundle) {
     bundle.namespace("user", None);
 }
 
-/// The launcher clones the source for such a container, in a namespace that locks nothing.
+/// For such a container the launcher clones the source, in a namespace whose mounts are not locked.
 #[test]
 fn a_user_namespace_has_the_same_attributes() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
@@ -126,7 +126,7 @@ fn a_user_namespace_has_the_same_attributes() {
     assert_eq!(attributes(&done, "/2"), Some("ro,nosuid,noatime"), "{done}");
 }
 
-/// What is locked stays, unless it is to be cleared by name: then the mount is refused.
+/// A locked attribute stays, unless an option clears it by name: then the mount is refused.
 #[test]
 fn what_a_user_namespace_locks_stays() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
@@ -152,8 +152,8 @@ fn what_a_user_namespace_locks_stays() {
     assert!(done.stderr.contains("cannot be cleared; ask for it too"), "{done}");
 }
 
-/// What is no option of a bind has no effect, which is told; several flags in one string have an
-/// effect that is asked for, and are refused.
+/// A word that is not an option of a bind has no effect and gives a warning; several options in one
+/// string would have an effect, so they are refused.
 #[test]
 fn a_word_that_no_bind_has_is_a_warning() {
     let Some(case) = Case::root(&[]) else { return };
@@ -171,7 +171,7 @@ fn a_word_that_no_bind_has_is_a_warning() {
     assert!(case.run(&bundle).fails().contains(text));
 }
 
-/// Without `ro` a `cgroup` mount is writable, which is what `--privileged` asks for.
+/// Without `ro` a `cgroup` mount is writable, as `--privileged` needs it.
 #[test]
 fn a_cgroup_mount_is_read_only_if_it_says_so() {
     let Some(case) = Case::root(&[]) else { return };
@@ -203,7 +203,7 @@ fn a_cgroup_mount_is_read_only_if_it_says_so() {
         assert_eq!((done.as_str(), &attributes[..3]), ("ok", "rw,"), "private: {private}");
         let (done, attributes) = made(&["nosuid", "noexec", "nodev", "ro"], private, false);
         assert_eq!((done.as_str(), &attributes[..3]), ("EROFS", "ro,"), "private: {private}");
-        // The group belongs to the host's root.
+        // The cgroup belongs to the host's root.
         let (done, _) = made(&["nosuid", "noexec", "nodev"], private, true);
         assert_eq!(done, "EACCES", "private: {private}");
     }

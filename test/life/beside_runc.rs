@@ -1,11 +1,11 @@
-//! The same config.json under runc: the program finds the same, but for what is on purpose.
+//! The same config.json under runc: the program sees the same, except for intended differences.
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tiny_ce_test::{Bundle, Case, Done, Need, Peer};
 
-/// What a program sees of itself and of its surroundings. Not of signals: runc leaves those ignored
-/// that its caller ignored.
+/// What a program reports of itself and its environment. Not signals: under runc, those that its
+/// caller ignored stay ignored.
 pub(crate) const SEEN: &str = "ids then pid then caps then no_new_privs then seccomp then umask \
     then cwd then env then args then limits then hostname then personality then scheduler then \
     ioprio then affinity then oom then dumpable then thp then mempolicy then interfaces then \
@@ -14,13 +14,13 @@ pub(crate) const SEEN: &str = "ids then pid then caps then no_new_privs then sec
     write /proc/sys/kernel/hostname x then cat /proc/sys/kernel/msgmax then mkdir /made then \
     list /sys/firmware then list /proc/scsi then list /proc/acpi then processes";
 
-/// Where ours is another on purpose, beside what is masked: cgroups of v1 are below a tmpfs that is
-/// read-only, as asked. Masks are the host's null device, which is verified, and not what the
-/// container calls /dev/null.
+/// An intended difference, beside the masked paths: with cgroup v1 the cgroups are below a
+/// read-only tmpfs, as config.json asks. Masked files are covered with the host's null device,
+/// which is verified, and not with the container's /dev/null.
 const OURS: &str = "/sys/fs/cgroup";
 
-/// Lines of mountinfo without numbers: where, flags, type, whether it is shared. Bound nodes are
-/// `nosuid,noexec`, as crun's are and runc's are not.
+/// Lines of mountinfo without numbers: mount point, flags, type, propagation. Bound nodes are
+/// `nosuid,noexec` as under crun; under runc they are not.
 fn mounts(lines: &[&str], masked: &Value) -> BTreeSet<String> {
     let shown = |line: &&str| {
         let words: Vec<&str> = line.split(' ').collect();
@@ -42,20 +42,20 @@ fn mounts(lines: &[&str], masked: &Value) -> BTreeSet<String> {
     all
 }
 
-/// What a runtime showed: lines of the probe, and of mountinfo.
+/// What the program reported under a runtime: the probe's lines, and those of mountinfo.
 fn shown(done: &Done, masked: &Value) -> BTreeSet<String> {
     let lines = done.stdout.lines().filter(|line| !line.starts_with("mount: "));
-    // What covers a masked directory cannot be written to here, and says so.
+    // Here the tmpfs over a masked directory has no write permission.
     let lines = lines.map(|line| line.replace(" mode=0555 uid=0 ", " mode=01777 uid=0 "));
     let mounts = mounts(&done.values("mount"), masked).into_iter();
     lines.chain(mounts.map(|line| format!("mount: {line}"))).collect()
 }
 
-/// Run three that are alike, here, under runc and under crun: what differs, in words; nothing, if
-/// nothing does.
+/// Run three copies of a bundle: here, under runc and under crun. Return the differences as text;
+/// empty, if there are none.
 ///
-/// What both of the others run has to run. What both see is seen here too, and nothing is seen here
-/// that neither of them sees: where they differ, either is right.
+/// What both peers run must run here. What the program sees under both it must see here, and it
+/// must see nothing here that it sees under neither: where the peers differ, either is right.
 pub(crate) fn differences(case: &Case, [own, of_runc, of_crun]: [&Bundle; 3]) -> String {
     let run = |peer, bundle: &Bundle| {
         let path = bundle.path().to_str().expect("UTF-8").to_owned();
@@ -66,12 +66,12 @@ pub(crate) fn differences(case: &Case, [own, of_runc, of_crun]: [&Bundle; 3]) ->
     case.sweep();
     match (ours.code(), runc.code(), crun.code()) {
         (0, 0, 0) => {}
-        // Without two that see something, there is nothing to compare.
+        // If the program failed under a peer, there is nothing to compare.
         (_, 1.., _) | (_, _, 1..) => return String::new(),
         _ => return format!("runc: {runc}\nours: {ours}"),
     }
     let masked = &own.config["linux"]["maskedPaths"];
-    // Among the host's processes each has numbers of its own.
+    // Without a pid namespace, each program has other pids of the host.
     let kinds = own.config["linux"]["namespaces"].as_array().into_iter().flatten();
     let alone = kinds.into_iter().any(|namespace| namespace["type"] == "pid");
     let by_chance = |line: &str| {
@@ -89,7 +89,7 @@ pub(crate) fn differences(case: &Case, [own, of_runc, of_crun]: [&Bundle; 3]) ->
     missing.chain(added.map(|line| format!("ours: {line}\n"))).collect()
 }
 
-/// Run it under both; nothing differs.
+/// Run the bundle under both peers, and check that nothing differs.
 #[track_caller]
 fn compare(case: &Case, bundle: &mut Bundle) {
     bundle.probe(&format!("{SEEN} then mounts"));
@@ -139,7 +139,7 @@ fn the_hosts_namespaces_are_the_same() {
     compare(&case, &mut bundle);
 }
 
-/// `state` and `list` have runc's properties, and those that hold for both say the same.
+/// `state` and `list` have runc's properties, with equal values where both can have the same.
 #[test]
 fn its_json_is_the_same() {
     let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
@@ -169,8 +169,8 @@ fn its_json_is_the_same() {
     );
 }
 
-/// Lines without what is by chance: descriptors' files, processes' numbers, the environment's
-/// order, and the soft limit of files, which a Go program raises for itself.
+/// The probe's lines without what differs by chance: files of descriptors, pids, the order of the
+/// environment, and the soft limit of open files, which a Go program raises for itself.
 pub(crate) fn joined(done: &Done) -> Vec<String> {
     let shown = |line: &str| match line.split_once(": ") {
         Some(("fd", fd)) => format!("fd: {}", fd.split(' ').next().unwrap_or_default()),
@@ -187,15 +187,15 @@ pub(crate) fn joined(done: &Done) -> Vec<String> {
         Some(("cwd", cwd)) if cwd.starts_with("/proc/") => "cwd: /proc/self".to_owned(),
         _ => line.to_owned(),
     };
-    // runc's first process need not be the program yet.
+    // Under runc the first process may not have executed the program yet.
     let lines = done.stdout.lines().filter(|line| !line.contains("runc:["));
     let mut lines: Vec<String> = lines.map(shown).collect();
     lines.sort();
     lines
 }
 
-/// Another process of a container has what it has under runc, with and without options; but its
-/// umask is the container's, which runc forgets.
+/// A process of `exec` has what it has under runc, with and without options; except that its umask
+/// is the container's, which runc does not set.
 #[test]
 fn exec_is_the_same() {
     let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };

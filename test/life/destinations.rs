@@ -1,5 +1,5 @@
-//! Where mounts go and where they come from: links of the image, `..`, relative paths, the root
-//! itself, and sources that an earlier mount of the same config makes.
+//! Destinations and sources of mounts: links of the image, `..`, relative paths, the root itself,
+//! and sources that an earlier mount of the same config makes.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -11,7 +11,7 @@ fn tmpfs(destination: &str, options: &[&str]) -> Value {
     json!({"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options})
 }
 
-/// A directory of the host's with the file `f`, in a writable bundle.
+/// A directory of the host with the file `f`, and a writable bundle.
 fn ground(case: &Case) -> (Bundle, String, String) {
     let mut bundle = case.bundle();
     bundle.set("/root/readonly", false);
@@ -28,7 +28,7 @@ fn link(bundle: &Bundle, name: &str, target: &str) {
     symlink(target, path).expect("a link");
 }
 
-/// Whether something is mounted there.
+/// Check that something is mounted at `place`.
 #[track_caller]
 fn mounted(done: &Done, place: &str) {
     let lines = done.values("mount");
@@ -36,7 +36,8 @@ fn mounted(done: &Done, place: &str) {
     assert!(there, "{place}: not mounted: {done}");
 }
 
-/// The target of a link is made, as if it had been named; modes are as runc makes them.
+/// The target of a dangling link is created, as if config.json had named it; modes are those of
+/// runc.
 #[test]
 fn targets_of_dangling_links_are_made() {
     let Some(case) = Case::root(&[]) else { return };
@@ -61,7 +62,7 @@ fn targets_of_dangling_links_are_made() {
         bundle.bind(source, destination, &["rbind", "ro"]);
         let read = if directory { format!("{place}/f") } else { place.to_owned() };
         bundle.probe(&format!("cat {read} then say - then mounts then stat /run/systemd"));
-        // The second time everything is there.
+        // In the second run, all targets exist.
         for _ in 0..2 {
             let done = case.run(&bundle);
             assert!(done.ok().starts_with("of the host-\n"), "{name} -> {target}: {done}");
@@ -88,7 +89,7 @@ fn links_lead_through_links() {
     assert!(done.ok().starts_with("of the hostof the host-\n"), "{done}");
     mounted(&done, "/run/lock/many/deep");
     mounted(&done, "/run/lock/file");
-    // In a circle, they lead nowhere.
+    // A loop of links is an error.
     for name in ["a", "b"] {
         link(&bundle, name, if name == "a" { "b/x" } else { "a/x" });
     }
@@ -96,7 +97,7 @@ fn links_lead_through_links() {
     assert!(case.run(&bundle).fails().contains("ELOOP"));
 }
 
-/// `/dev/shm` of an image whose /dev is no mount of its own.
+/// `/dev/shm` of an image whose /dev is not a mount.
 #[test]
 fn shared_memory_behind_a_link_is_made() {
     let Some(case) = Case::root(&[]) else { return };
@@ -111,7 +112,7 @@ fn shared_memory_behind_a_link_is_made() {
     assert!(done.value("stat /run/shm/x").starts_with("file"), "{done}");
 }
 
-/// A file and a directory cannot be mounted on each other, and nothing is below a file.
+/// A file cannot be mounted on a directory, nor a directory on a file, nor anything below a file.
 #[test]
 fn the_other_kind_is_told() {
     let Some(case) = Case::root(&[]) else { return };
@@ -129,7 +130,7 @@ fn the_other_kind_is_told() {
     }
 }
 
-/// The working directory, and the directory of a device.
+/// The working directory, and the directory of a device, are created in the same way.
 #[test]
 fn other_paths_are_made_along_links() {
     let Some(case) = Case::root(&[]) else { return };
@@ -142,12 +143,12 @@ fn other_paths_are_made_along_links() {
     let done = case.run(&bundle);
     assert_eq!(done.value("cwd"), "/srv/job/here");
     assert!(done.value("stat /srv/nodes/x").contains("rdev=1:3"), "{done}");
-    // What is before a `..` has to be there when the program's directory is entered.
+    // The component before a `..` must exist when init enters the program's directory.
     bundle.set("/process/cwd", "/not/../srv");
     assert_eq!(case.run(&bundle).value("cwd"), "/srv");
 }
 
-/// A link on the way may come with an earlier mount.
+/// An earlier mount may bring a link that is on the path of a later one.
 #[test]
 fn links_in_earlier_mounts_are_followed() {
     let Some(case) = Case::root(&[]) else { return };
@@ -156,7 +157,7 @@ fn links_in_earlier_mounts_are_followed() {
     fs::create_dir(&volume).expect("a directory");
     symlink("/abs/there", volume.join("absolute")).expect("a link");
     symlink("inside/there", volume.join("relative")).expect("a link");
-    // What the mount covers leads nowhere any more.
+    // A link that an earlier mount covers is not followed.
     link(&bundle, "volume/plain", "/covered");
     link(&bundle, "again", "/volume/absolute/twice");
     bundle.bind(volume.to_str().expect("UTF-8"), "/volume", &["rbind"]);
@@ -204,7 +205,7 @@ fn relative_destinations_and_parents_are_taken_from_the_root() {
     assert!(!bundle.rootfs().join("a").exists());
     bundle.bind(&file, "etc/../etc/new", &["bind"]).probe("cat /etc/new");
     assert_eq!(case.run(&bundle).ok(), "of the host");
-    // The whole default, without one slash at the start.
+    // The default config, with each destination without its leading slash.
     let mut bundle = case.bundle();
     for mount in bundle.config["mounts"].as_array_mut().expect("mounts") {
         mount["destination"] = mount["destination"].as_str().expect("a path")[1..].into();
@@ -215,7 +216,7 @@ fn relative_destinations_and_parents_are_taken_from_the_root() {
     assert!(done.value("stat /dev/shm").contains("mode=01777"), "{done}");
 }
 
-/// What is mounted on the root is the root: for all that comes after it, and for the program.
+/// A mount on the root becomes the root, for all later mounts and for the program.
 #[test]
 fn the_root_can_be_mounted_on() {
     let Some(case) = Case::root(&[]) else { return };
@@ -249,7 +250,7 @@ fn the_root_can_be_mounted_on() {
         }
         bundle.set("/mounts", mounts);
     }
-    // What is there already is changed where it is.
+    // A remount of the root changes the mount that is there.
     bundle.set("/root/readonly", false);
     bundle.push("/mounts", json!({"destination": "/", "options": ["remount", "bind", "ro"]}));
     bundle.probe("write /x y");
@@ -258,7 +259,7 @@ fn the_root_can_be_mounted_on() {
     assert_eq!(done.stderr, "");
 }
 
-/// On the host, the rootfs has a path: what is mounted below it can be the source of the next.
+/// The rootfs has a path on the host: a mount below it can be the source of a later one.
 #[test]
 fn earlier_mounts_make_sources() {
     let Some(case) = Case::root(&[]) else { return };
@@ -280,7 +281,7 @@ fn earlier_mounts_make_sources() {
         bundle.bind(&inside("bound"), "/of-parent", &["rbind"]);
         bundle.bind("rootfs/bound/../tmpfs", "/of-relative", &["bind"]);
         bundle.bind(&format!("{}/rootfs/bound/dir", alias.display()), "/of-alias", &["bind"]);
-        // Covered, it is not what the host sees there.
+        // A file that an earlier mount covers is not the source.
         bundle.file("tmp/covered", "not seen");
         bundle.push("/mounts", tmpfs("/tmp", &["mode=712"]));
         bundle.bind(&inside("tmp"), "/of-covered", &["bind"]);
@@ -295,14 +296,14 @@ fn earlier_mounts_make_sources() {
         assert!(done.value("stat /of-relative/x").starts_with("file"), "{done}");
         assert!(done.value("stat /of-covered").contains("mode=0712"), "{done}");
         assert_eq!(done.value("stat /of-covered/covered"), "ENOENT");
-        // What none of them makes is missing.
+        // A source that no earlier mount makes is missing.
         bundle.bind(&inside("tmpfs/nothing"), "/x", &["bind"]);
         let text = case.run(&bundle).fails().to_owned();
         assert!(text.contains("rootfs/tmpfs/nothing") && text.contains("ENOENT"), "{text}");
     }
 }
 
-/// A tmpfs without a mode has that of the directory under it, as earlier mounts leave it.
+/// A tmpfs without a mode takes the mode of the directory under it, as earlier mounts leave it.
 #[test]
 fn modes_of_tmpfs_are_of_what_is_there_by_then() {
     let Some(case) = Case::root(&[]) else { return };
@@ -336,7 +337,7 @@ fn modes_of_tmpfs_are_of_what_is_there_by_then() {
     }
 }
 
-/// Files of /proc that may be covered, by another name too; no others.
+/// Some files of /proc may be covered, also by another path that leads to them; no other files may.
 #[test]
 fn files_of_proc_are_covered_through_links() {
     let Some(case) = Case::root(&[]) else { return };

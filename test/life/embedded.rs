@@ -1,18 +1,18 @@
-//! `run` without a bundle: a command in the host's own file system, or in a directory's.
+//! `run` without a bundle: a command in the host's file system, or in that of a directory.
 
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use tiny_ce_test::{Case, Done, Need, cgroup_v2, probe};
 
-/// `tiny-ce run OPTIONS… ID -- COMMAND…`; by environment it is this case's.
+/// Run `tiny-ce run OPTIONS… ID -- COMMAND…`; the environment carries the tag of this case.
 fn run(case: &Case, options: &[&str], command: &[&str]) -> Done {
     let (id, tag) = (case.id(), format!("TINY_CE_CASE={}", case.tag()));
     let words = [&["run", "--env", &tag], options, &[&id, "--"], command].concat();
     case.tiny_ce(words)
 }
 
-/// The probe where the host has it: the same place is seen inside.
+/// Run the probe at its path on the host, which the container sees at the same path.
 fn seen(case: &Case, options: &[&str], commands: &str) -> Done {
     let probe = probe().to_str().expect("UTF-8");
     let command: Vec<&str> = [probe].into_iter().chain(commands.split_whitespace()).collect();
@@ -102,14 +102,14 @@ fn without_a_name_it_has_one_and_its_status_is_the_commands() {
     case.tiny_ce(["run", "-e", &tag, "--", &probe, "exit", "5"]).ends(5);
     case.tiny_ce(["run", "-e", &tag, "--", "/nope"]).fails();
     let done = case.tiny_ce(["run", "--detach", "-e", &tag, "--", &probe, "pause"]);
-    // The program may have printed something by then.
+    // The program may have printed a line before the name.
     let id = done.ok().lines().find(|line| !line.contains(' ')).expect("its name").to_owned();
     let state: Value = serde_json::from_str(case.tiny_ce(["state", &id]).ok()).expect("JSON");
     assert_eq!(state["status"], "running");
     case.tiny_ce(["delete", "--force", &id]).ok();
 }
 
-/// What `spec` writes for the same options is the same container.
+/// `spec` with the same options writes a config.json that makes the same container.
 #[test]
 fn spec_shows_what_run_makes() {
     let Some(case) = Case::root(&[]) else { return };
@@ -158,7 +158,7 @@ fn letters_and_names_of_other_tools_have_their_meaning() {
     fs::write(case.dir().join("vars"), "A=file\nB=file\n").expect("a file");
     let file = case.dir().join("vars");
     let file = file.to_str().expect("UTF-8");
-    // A relative source is below the working directory, and a relative target below /.
+    // A relative source is below the working directory, a relative target below /.
     let options = [
         "-v",
         "data:/mnt:z",
@@ -201,7 +201,7 @@ fn letters_and_names_of_other_tools_have_their_meaning() {
     let text = case.tiny_ce(["explain", "--memory", "1.5g", "--cpus", ".5"]);
     assert!(text.ok().contains("1610612736") && text.ok().contains(limits), "{text}");
 
-    // Letters in one word, and a terminal although nobody sits at one.
+    // Short options in one word, and a terminal although standard input is none.
     let (probe, script) = (probe().to_str().expect("UTF-8"), "test -t 0 && echo a terminal");
     let (id, tag) = (case.id(), format!("TINY_CE_CASE={}", case.tag()));
     let done = case.tiny_ce(["run", "-it", "-e", &tag, "--name", &id, "--", "sh", "-c", script]);
@@ -214,7 +214,8 @@ fn letters_and_names_of_other_tools_have_their_meaning() {
     case.tiny_ce(["delete", &id]).ok();
 }
 
-/// Docker and Podman look at the image's files; a bind of another file counts.
+/// As under Docker and Podman, the files of the image count; a bind that covers them counts
+/// instead.
 #[test]
 fn a_user_has_its_groups_by_the_containers_own_files() {
     let Some(case) = Case::root(&[]) else { return };
@@ -243,7 +244,7 @@ fn a_user_has_its_groups_by_the_containers_own_files() {
     assert!(done.fails().contains("--user: user \"root\": not in the container's /etc/passwd"));
 }
 
-/// uname(2) says 2.6 then, whatever the kernel is: it is no old one for all that.
+/// uname(2) may report 2.6 on a new kernel (personality(2), UNAME26): tiny-ce does not refuse it.
 #[test]
 fn a_kernel_that_calls_itself_old_will_do() {
     let Some(case) = Case::root(&[Need::Program("setarch")]) else { return };
@@ -259,7 +260,7 @@ fn a_kernel_that_calls_itself_old_will_do() {
     assert!(!done.stdout.contains("5.12 or later"), "{done}");
 }
 
-/// Nobody has seen a document: errors name the option, or the command.
+/// The user wrote no document, so an error names the option, or the command.
 #[test]
 fn mistakes_name_the_option() {
     let Some(case) = Case::root(&[]) else { return };
@@ -282,7 +283,7 @@ fn mistakes_name_the_option() {
         (&[], "/nope", "the command: exec: \"/nope\": "),
     ] {
         if options == ["--memory", "1"] && tiny_ce_test::cgroup_v2() {
-            // There a limit below 1 MiB waits until the program runs.
+            // Here a limit below 1 MiB is set only after the program has started.
             continue;
         }
         let done = run(&case, options, &[command]);
@@ -293,7 +294,7 @@ fn mistakes_name_the_option() {
             assert!(!told.contains(word), "{word}: {told}");
         }
     }
-    // All at once.
+    // Several mistakes at once.
     let done = run(&case, &["--hostname", &long, "--cwd", "here"], &["true"]);
     assert!(done.fails().contains("2 problems\n  --"), "{done}");
 }

@@ -1,4 +1,5 @@
-//! `exec`: another process of a container is confined as the first one is, unless asked otherwise.
+//! `exec`: another process of a container is confined as the first one is, unless options say
+//! otherwise.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -21,7 +22,7 @@ fn exec(case: &Case, container: &Container<'_>, options: &[&str], commands: &str
     case.tiny_ce(words)
 }
 
-/// A process with something of everything.
+/// A process with a value in every field.
 fn particular(bundle: &mut Bundle) {
     let sets = json!(["CAP_CHOWN", "CAP_KILL"]);
     for set in ["bounding", "permitted", "effective"] {
@@ -79,7 +80,7 @@ fn it_is_confined_as_the_container_is() {
     assert_eq!(done.value("groups"), "7 9");
     assert_eq!(done.value("cwd"), "/tmp");
     assert_eq!(done.values("fd").len(), 3, "{done}");
-    // In the groups of the container, which is how they look from its cgroup namespace.
+    // Its cgroup namespace is the container's, so its cgroups appear as the root.
     assert!(done.values("cgroup").iter().all(|line| line.ends_with(":/")), "{done}");
     for (key, file) in [("ns.pid", "pid"), ("ns.mnt", "mnt"), ("ns.net", "net"), ("ns.ipc", "ipc")]
     {
@@ -133,7 +134,7 @@ fn a_process_file_is_all_of_it() {
     assert_eq!((done.value("uid"), done.value("gid")), ("5 5 5", "6 6 6"));
     assert!(done.stdout.contains("\ngroups:\n"), "{done}");
     assert_eq!(done.value("cwd"), "/");
-    // What stands beside it counts nothing, and is told.
+    // `--process` overrides other options, with a warning that names them.
     let beside = ["exec", "--process", path, "--cwd", "/tmp", "--env", "A=1", container.id()];
     let done = case.tiny_ce(beside.into_iter().chain(["/probe", "pid"]));
     assert_eq!(done.value("cwd"), "/");
@@ -211,7 +212,7 @@ fn a_created_container_can_be_entered() {
     assert_eq!(done.ends(0).values("process").len(), 2, "{done}");
 }
 
-/// Ids by number, exactly as they stand there (CVE-2026-30892).
+/// Numeric ids are taken exactly as typed (CVE-2026-30892).
 #[test]
 fn users_are_what_was_typed() {
     let Some(case) = Case::root(&[]) else { return };
@@ -250,7 +251,7 @@ fn users_are_what_was_typed() {
 const PASSWD: &str = "root:x:0:0::/root:/bin/sh\nme:x:77:78::/srv:/bin/sh\n7:x:5:5::/:\n";
 const GROUP: &str = "root:x:0:\nmine:x:78:\nwheel:x:10:you,me\ndisk:x:6:me\n";
 
-/// runc's: an empty word is none.
+/// As under runc, an option with an empty value counts as absent.
 #[test]
 fn what_is_empty_is_not_given() {
     let Some(case) = Case::root(&[]) else { return };
@@ -264,7 +265,7 @@ fn what_is_empty_is_not_given() {
     container.tiny_ce("update", ["--cpuset-cpus=", "--cpu-quota=-2"]).ok();
 }
 
-/// docker exec and podman exec have it; the files are read below the container's root.
+/// `docker exec` and `podman exec` take names; the files are read below the container's root.
 #[test]
 fn a_user_s_name_is_the_containers() {
     let Some(case) = Case::root(&[]) else { return };
@@ -272,7 +273,7 @@ fn a_user_s_name_is_the_containers() {
     bundle.set("/process/user", json!({"uid": 0, "gid": 0, "additionalGids": [99]}));
     bundle.file("users", PASSWD);
     bundle.file("etc/group", GROUP);
-    // Outside there is another file of this name.
+    // The same path on the host is another file.
     let _ = fs::remove_file(bundle.rootfs().join("etc/passwd"));
     std::os::unix::fs::symlink("/../../users", bundle.rootfs().join("etc/passwd")).expect("a link");
     let container = running(&case, &mut bundle);
@@ -293,7 +294,7 @@ fn a_user_s_name_is_the_containers() {
     }
 }
 
-/// Those of the command line have the last say.
+/// Variables of the command line override those of the file.
 #[test]
 fn variables_of_a_file_and_of_the_caller() {
     let Some(case) = Case::root(&[]) else { return };
@@ -323,7 +324,7 @@ fn variables_of_a_file_and_of_the_caller() {
     assert!(done.ends(255).stderr.contains("line 2: \"=c\": expected NAME=VALUE"), "{done}");
 }
 
-/// Groups of cgroups below the container's own: for some controllers, or for all.
+/// A cgroup below the container's own: for some controllers, or for all.
 #[test]
 fn it_can_be_in_a_cgroup_below() {
     let Some(case) = Case::root(&[]) else { return };
@@ -369,7 +370,7 @@ fn a_paused_container_is_entered_only_if_asked_for() {
     let container = running(&case, &mut bundle);
     container.tiny_ce("pause", []).ok();
     let done = exec(&case, &container, &[], "ids");
-    // The words are runc's.
+    // The text is runc's.
     let words = "cannot exec in a paused container (use --ignore-paused to override)";
     assert!(done.ends(255).stderr.contains(words), "{done}");
     let mut beside =
@@ -450,7 +451,7 @@ fn its_terminal_goes_to_a_console_socket() {
     assert!(done.ends(255).stderr.contains("without setting console socket"), "{done}");
 }
 
-/// A process of another exec has the processors that it is given, before and in the cgroup.
+/// exec applies `execCPUAffinity`: `initial` before it joins the cgroup, `final` after.
 #[test]
 fn its_processors_are_as_asked() {
     let Some(case) = Case::root(&[]) else { return };

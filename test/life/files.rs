@@ -1,4 +1,4 @@
-//! `root`, `mounts`, and what of the file system is masked, read-only, made or shared.
+//! `root`, `mounts`, and which files are masked, read-only, created or shared.
 
 use serde_json::json;
 use std::fs;
@@ -49,7 +49,7 @@ fn masked_paths_are_empty_and_read_only_paths_are_not_written() {
     assert_eq!(done.value("write /proc/sys/kernel/hostname"), "EROFS");
 }
 
-/// Paths are resolved inside the root, as by both peers; what says nothing is a warning.
+/// As under both peers, paths are resolved inside the root; a path without effect is a warning.
 #[test]
 fn a_mount_below_a_read_only_path_keeps_its_own_attributes() {
     let Some(case) = Case::root(&[]) else { return };
@@ -114,7 +114,7 @@ fn masked_and_read_only_paths_may_be_relative_or_repeated() {
         assert!(done.stderr.contains(warning), "{warning}: {done}");
     }
     assert_eq!(done.stderr.lines().count(), 7, "{done}");
-    // The root itself, but none of the mounts in it.
+    // Only the root itself becomes read-only, not the mounts in it.
     bundle.set("/linux/readonlyPaths", serde_json::json!(["/"]));
     bundle.probe("write /srv/x y then write /dev/shm/x y");
     let done = case.run(&bundle);
@@ -222,7 +222,7 @@ fn a_tmpfs_is_as_large_as_asked_and_may_start_with_the_images_files() {
     assert_eq!(kept, b"of the image");
 }
 
-/// A tmpfs on /data, which was a volume before it.
+/// A bundle with a volume at /data, and then a tmpfs on it.
 fn copied(bundle: &mut Bundle, volume: &std::path::Path) {
     bundle.bind(volume.to_str().expect("UTF-8"), "/data", &["bind"]).push(
         "/mounts",
@@ -244,7 +244,8 @@ fn a_tmpfs_starts_with_what_was_mounted_before() {
     assert_eq!(fs::read(volume.join("file")).expect("the volume's"), b"of the volume");
 }
 
-/// Whoever is not mapped is nobody, and what nobody may read is not read for the container.
+/// A user without a mapping is nobody, and a file that nobody may not read is not read for the
+/// container.
 #[test]
 fn a_tmpfs_of_a_user_namespace_starts_with_what_its_root_may_read() {
     let Some(case) = Case::root(&[]) else { return };
@@ -282,7 +283,7 @@ fn a_tmpfs_of_a_user_namespace_starts_with_what_its_root_may_read() {
     assert!(done.fails().contains(said), "{done}");
 }
 
-/// HOME is by the /etc/passwd that the program will see, wherever that is.
+/// HOME comes from the /etc/passwd that the program will see, even if a mount brings it.
 #[test]
 fn the_home_is_by_the_passwd_that_is_seen() {
     let Some(case) = Case::root(&[]) else { return };
@@ -325,7 +326,7 @@ fn kernel_parameters_are_the_containers() {
     assert_eq!(fs::read_to_string("/proc/sys/kernel/msgmax").expect("a parameter"), before);
 }
 
-/// Optional fields of mountinfo: how the root of the container is shared.
+/// The optional fields of mountinfo for the container's root, which show its propagation.
 fn propagation(case: &Case, asked: &str) -> String {
     let mut bundle = case.bundle();
     bundle.set("/linux/rootfsPropagation", asked).probe("mounts");
@@ -338,7 +339,7 @@ fn propagation(case: &Case, asked: &str) -> String {
 
 #[test]
 fn the_roots_propagation_is_as_asked() {
-    // In a mount namespace of its own, so that sharing reaches nobody.
+    // In a mount namespace of its own, so that the shared mounts have no other peers.
     let ground = [Need::Program("unshare")];
     let Some(case) = Case::root(&ground) else { return };
     for asked in ["private", "rprivate"] {
@@ -373,7 +374,7 @@ fn what_is_mounted_stays_in_the_container() {
     assert!(!bundle.rootfs().join("tmp/x").exists());
 }
 
-/// Two ways to write a path are one device; of several the first is made.
+/// Two spellings of a path are one device; the first of several devices is made.
 #[test]
 fn devices_at_one_path_are_one() {
     let Some(case) = Case::root(&[]) else { return };

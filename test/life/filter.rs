@@ -1,15 +1,16 @@
-//! A system call filter and init: whatever allows execve starts, because nothing comes between.
+//! init under a system call filter: a filter that allows execve is enough, because init makes no
+//! other call after it has loaded the filter.
 //!
-//! The probe's `crash` and `spin` make no system call: what a filter kills is never them.
+//! The probe's `crash` and `spin` make no system call, so a filter cannot stop them.
 
 use serde_json::{Value, json};
 use tiny_ce::seccomp::{Arch, system_calls};
 use tiny_ce_test::{Bundle, Case, full, sweep};
 
-/// 128 and SIGILL: the program ran, and made no system call.
+/// 128 + SIGILL: the program ran, and made no system call.
 const CRASHED: i32 = 132;
 
-/// How a process is confined beside its filter.
+/// How a process is confined in addition to its filter.
 #[derive(Debug, Clone, Copy)]
 struct Kind {
     no_new_privileges: bool,
@@ -30,7 +31,7 @@ fn filtered(case: &Case, kind: Kind, filter: Value) -> Bundle {
     bundle
 }
 
-/// `run`, `create` and `start`, and `exec` become the program under this filter.
+/// `run`, `create` with `start`, and `exec` each execute the program under this filter.
 fn starts(case: &Case, kind: Kind, filter: &Value) {
     let mut bundle = filtered(case, kind, filter.clone());
     let what = format!("{kind:?} {filter}");
@@ -57,7 +58,7 @@ fn a_filter_that_allows_execve_alone_starts() {
     }
 }
 
-/// Every call that init makes, and every one that it does not, may be what a filter refuses.
+/// A filter may refuse any other call, whether init makes it or not.
 #[test]
 fn a_filter_that_refuses_any_other_call_starts() {
     if Case::root(&[]).is_none() {
@@ -90,7 +91,8 @@ fn a_filter_that_refuses_any_other_call_starts() {
     assert!(reached >= points - 151 || full() && reached == points, "{reached} of {points}");
 }
 
-/// Older tools' default profiles, cut down: what runs a shell, and not what a runtime would like.
+/// The default profiles of older tools, shortened: enough for a shell, but without calls that a
+/// runtime makes.
 #[test]
 fn a_profile_without_what_a_runtime_needs_starts() {
     let Some(case) = Case::root(&[]) else { return };
@@ -105,7 +107,7 @@ fn a_profile_without_what_a_runtime_needs_starts() {
     }
 }
 
-/// CAP_SYS_ADMIN, which loads a filter, is init's and never the program's.
+/// Only init has CAP_SYS_ADMIN, which it needs to load the filter; the program does not get it.
 #[test]
 fn capabilities_are_those_without_a_filter() {
     let Some(case) = Case::root(&[]) else { return };
@@ -133,7 +135,8 @@ fn capabilities_are_those_without_a_filter() {
     }
 }
 
-/// The word that execve failed may be what the filter refuses: the failure is told all the same.
+/// The filter may refuse the call that reports a failed execve: the failure is reported
+/// nevertheless.
 #[test]
 fn what_fails_under_a_filter_is_told() {
     let Some(case) = Case::root(&[]) else { return };
@@ -161,7 +164,7 @@ fn what_fails_under_a_filter_is_told() {
     }
 }
 
-/// While a startContainer hook runs, init waits and holds what loads the filter.
+/// While a startContainer hook runs, init waits with the capability to load the filter.
 #[test]
 fn a_hook_of_the_image_cannot_trace_init() {
     let Some(case) = Case::root(&[]) else { return };

@@ -27,7 +27,7 @@ fn a_program_starts_in_128_kibibytes() {
     let mut container = case.create(&bundle);
     container.start();
     assert_eq!(container.ended().stdout, "alive\n");
-    // And goes on, with the limit that was asked for.
+    // The program also keeps running under the limit.
     let mut lasting = case.bundle();
     lasting.set("/linux/resources/memory/limit", 128 << 10).probe("pause");
     let mut container = case.create(&lasting);
@@ -56,7 +56,7 @@ fn init_takes_40_kibibytes_of_memory() {
     assert!(kibibytes <= 40, "Pss of {kibibytes} KiB:\n{rollup}");
 }
 
-/// A program header of an ELF file of 64 bits.
+/// A program header of a 64-bit ELF file.
 struct Segment {
     kind: u32,
     flags: u32,
@@ -85,9 +85,9 @@ fn init_is_a_small_static_program_without_writable_code() {
     assert!(segments.iter().all(|it| it.kind != interpreter), "has an interpreter");
     assert!(segments.iter().all(|it| it.flags & (execute | write) != execute | write), "W+X");
     assert!(segments.iter().any(|it| it.kind == stack), "an executable stack by default");
-    // Nor is there any in memory.
+    // No mapping in memory is writable and executable either.
     let maps = fs::read_to_string(format!("/proc/{}/maps", container.pid())).expect("maps");
     assert!(!maps.contains("wx"), "{maps}");
-    // Sealed: nobody can write to it.
+    // The memfd is sealed: no process can write to it.
     assert!(fs::File::options().write(true).open(&exe).is_err());
 }

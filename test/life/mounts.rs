@@ -1,4 +1,4 @@
-//! Options of `mounts`: flags, parameters, id mappings, links, and mounts that are there already.
+//! Options of `mounts`: flags, parameters, id mappings, links, and remounts.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -9,7 +9,8 @@ fn tmpfs(destination: &str, options: &[&str]) -> Value {
     json!({"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options})
 }
 
-/// Words of mountinfo for what is mounted last on `destination`: of the mount, of the file system.
+/// The words of mountinfo for the topmost mount on `destination`: those of the mount, and those of
+/// the file system.
 fn flags(done: &Done, destination: &str) -> (Vec<String>, Vec<String>) {
     let lines = done.values("mount");
     let line = lines.iter().rfind(|line| line.split(' ').nth(4) == Some(destination));
@@ -19,7 +20,7 @@ fn flags(done: &Done, destination: &str) -> (Vec<String>, Vec<String>) {
     (own, words(line.rsplit(' ').next().expect("options")))
 }
 
-/// Where something is mounted, in order.
+/// The mount points, in order.
 fn places(done: &Done) -> Vec<&str> {
     done.values("mount").iter().filter_map(|line| line.split(' ').nth(4)).collect()
 }
@@ -72,14 +73,15 @@ fn flags_are_the_kernels() {
     has(&flags(&done, "/plain").0, &["rw", "relatime"], &[]);
 }
 
-/// What is asked for recursively holds for what is mounted below the source, too.
+/// A recursive option also applies to the mounts below the source.
 #[test]
 fn recursive_flags_reach_what_is_below() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.push("/mounts", tmpfs("/src", &[]));
     bundle.push("/mounts", tmpfs("/src/below", &["nosuid", "noatime"]));
-    // Mounts of the container's own cannot be the source of a bind: those of the host are.
+    // The source of a bind must be mounted on the host, since the container's own mounts cannot be
+    // one.
     let set =
         ["rro", "rnosuid", "rnodev", "rnoexec", "rnoatime", "rnodiratime", "rnosymfollow", "rbind"];
     let clear = [
@@ -107,7 +109,7 @@ fn recursive_flags_reach_what_is_below() {
         has(&flags(&done, place).0, &["rw", "relatime"], &all);
     }
     has(&flags(&done, "/mnt/strict/fs/cgroup").0, &[], &["relatime", "noatime"]);
-    // Others are of the one mount alone.
+    // Other options apply to the one mount only.
     has(&flags(&done, "/mnt/own").0, &["ro", "nosymfollow"], &[]);
     has(&flags(&done, "/mnt/own/fs/cgroup").0, &["rw"], &["nosymfollow"]);
 }
@@ -116,7 +118,7 @@ fn recursive_flags_reach_what_is_below() {
 fn sources_are_the_hosts_and_destinations_are_made() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
-    // Below the bundle, as the source is relative.
+    // A relative source is below the bundle.
     let dir = bundle.path().join("data");
     fs::create_dir(&dir).expect("a directory");
     fs::write(dir.join("file"), "here").expect("a file");
@@ -134,7 +136,7 @@ fn sources_are_the_hosts_and_destinations_are_made() {
     let done = case.run(&bundle);
     assert!(done.ok().starts_with("hereherehere-\n"), "{done}");
     assert!(done.value("stat /made/deep/file").starts_with("file"), "{done}");
-    // Nothing is there that was not asked for.
+    // Only the listed mounts exist.
     bundle.set("/mounts", json!([{"destination": "/proc", "type": "proc"}])).probe("mounts");
     bundle.remove("/linux/maskedPaths").remove("/linux/readonlyPaths");
     let done = case.run(&bundle);
@@ -153,7 +155,7 @@ fn what_cannot_be_mounted_is_told() {
         assert!(parts.iter().all(|part| text.contains(part)), "{text}");
     };
     refused(json!({"destination": "/x", "type": "nopefs"}), &["nopefs", "ENODEV"]);
-    // In the kernel's own words.
+    // The kernel's own message.
     refused(tmpfs("/x", &["colour=red"]), &["Unknown parameter 'colour'"]);
     refused(json!({"destination": "/x", "type": "bind", "source": "/nope"}), &["/nope", "ENOENT"]);
     refused(json!({"destination": "/nope", "options": ["remount", "ro"]}), &["ENOENT"]);
@@ -181,7 +183,7 @@ fn a_remount_changes_what_is_there() {
     has(&flags(&done, "/dev/shm").0, &["ro"], &["nosuid", "noexec", "nodev"]);
 }
 
-/// crun's words for symbolic links at either end.
+/// crun's options for symbolic links at the source or the destination.
 #[test]
 fn links_are_followed_copied_or_covered() {
     let Some(case) = Case::root(&[]) else { return };
@@ -201,7 +203,7 @@ fn links_are_followed_copied_or_covered() {
         "cat /followed then cat /no-link then say - then readlink /kept/copy then mounts then \
          stat /elsewhere",
     );
-    // The second time the copy is there already.
+    // In the second run, the copy exists.
     for _ in 0..2 {
         let done = case.run(&bundle);
         assert!(done.ok().starts_with("of the hostof the host-\n"), "{done}");
@@ -220,20 +222,21 @@ fn ids(first: u32) -> Value {
     json!([{"containerID": 0, "hostID": first, "size": 1000}])
 }
 
-/// Whether a tmpfs has id-mapped mounts, which it has since Linux 6.3; tests may be on one.
+/// Whether tmpfs supports id-mapped mounts, as it does since Linux 6.3; the tests may be on a
+/// tmpfs.
 fn tmpfs_maps_ids() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("a release");
     let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
     (numbers.next(), numbers.next()) >= (Some(6), Some(3))
 }
 
-/// The file system that a directory is on.
+/// The type of the file system that holds a directory.
 fn fs_type(path: &std::path::Path) -> String {
     let output = std::process::Command::new("stat").args(["-f", "-c", "%T"]).arg(path).output();
     String::from_utf8_lossy(&output.expect("stat(1)").stdout).trim().to_owned()
 }
 
-/// A file of 5 and 6 in a directory of its own.
+/// A file owned by 5 and 6 in a directory of its own.
 fn owned(case: &Case) -> String {
     let source = case.dir().join("owned");
     fs::create_dir(&source).expect("a directory");
@@ -263,7 +266,7 @@ fn ids_of_mounts_are_mapped() {
     assert!(done.value("stat /tmpfs").contains("uid=40 gid=41"), "{done}");
 }
 
-/// Without a mapping of its own a mount takes the container's: what is 0 on disk is root inside.
+/// Without a mapping of its own, a mount takes the container's: the owner 0 on disk is root inside.
 #[test]
 fn ids_of_mounts_follow_the_user_namespace() {
     let Some(case) = Case::root(&[]) else { return };
@@ -272,7 +275,7 @@ fn ids_of_mounts_follow_the_user_namespace() {
     let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
     bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
     bundle.namespace("user", None).set("/root/readonly", false);
-    // Root inside makes nothing in a rootfs that is not its own.
+    // Root inside cannot create files in a rootfs that it does not own.
     for name in ["own/x", "relative/x", "plain/x"] {
         bundle.file(name, "");
     }
@@ -293,7 +296,7 @@ fn ids_of_mounts_follow_the_user_namespace() {
     let stat = container.line("stat /plain/file:");
     assert!(stat.contains("uid=65534 gid=65534"), "{stat}");
     container.line("ready:");
-    // Of a namespace that is joined there is nothing but its path.
+    // A user namespace that is joined gives its path only, not its mappings.
     let mut other = case.bundle();
     let path = format!("/proc/{}/ns/user", container.pid());
     other.file("own/x", "");
@@ -305,7 +308,7 @@ fn ids_of_mounts_follow_the_user_namespace() {
     container.ended();
 }
 
-/// The launcher opens what the mapped user could not reach.
+/// The launcher opens the source, which the mapped user could not reach.
 #[test]
 fn a_source_that_the_mapped_user_cannot_reach_is_mounted() {
     let Some(case) = Case::root(&[]) else { return };
@@ -326,7 +329,8 @@ fn a_source_that_the_mapped_user_cannot_reach_is_mounted() {
     assert_ne!(done.value("write /data/new"), "ok");
 }
 
-/// A sysfs of the host's network cannot be made in a user namespace: the host's is shown.
+/// A sysfs for the host's network namespace cannot be mounted in a user namespace: the host's is
+/// bound.
 #[test]
 fn sysfs_of_the_hosts_network_is_the_hosts() {
     let Some(case) = Case::root(&[]) else { return };
@@ -340,7 +344,7 @@ fn sysfs_of_the_hosts_network_is_the_hosts() {
     has(&flags(&done, "/sys").0, &["ro", "nosuid", "nodev", "noexec"], &[]);
     assert!(done.value("stat /sys/kernel").starts_with("directory"), "{done}");
     assert!(done.values("entry").contains(&"lo"), "{done}");
-    // With a network of its own it is a sysfs of its own.
+    // With a network namespace of its own, the container mounts its own sysfs.
     bundle.namespace("network", None);
     let done = case.run(&bundle);
     assert_eq!(done.values("entry"), ["lo"], "{done}");

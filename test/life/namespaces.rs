@@ -1,5 +1,5 @@
-//! `linux.namespaces`: new ones differ from the caller's, joined ones are those that were meant, a
-//! user namespace has its maps.
+//! `linux.namespaces`: new namespaces differ from the caller's, joined ones are those that
+//! config.json names, a user namespace has its maps.
 
 use serde_json::json;
 use std::fs;
@@ -47,7 +47,7 @@ fn those_not_asked_for_are_the_hosts() {
     for kind in ["cgroup", "ipc", "network", "pid", "uts"] {
         bundle.without_namespace(kind);
     }
-    // Names and /sys belong to namespaces that are shared now.
+    // The hostname and /sys belong to namespaces of the host now.
     bundle.remove("/hostname").probe("namespaces");
     bundle.bind("/sys", "/sys", &["rbind", "ro"]);
     bundle.set("/mounts/6", json!({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"}));
@@ -58,7 +58,7 @@ fn those_not_asked_for_are_the_hosts() {
     }
 }
 
-/// A container with all kinds of its own, in which others meet.
+/// A container with all kinds of namespaces of its own, for other containers to join.
 fn host<'c>(case: &'c Case, user: bool) -> Container<'c> {
     let mut bundle = case.bundle();
     bundle.namespace("time", None).probe("pause");
@@ -72,7 +72,7 @@ fn host<'c>(case: &'c Case, user: bool) -> Container<'c> {
     container
 }
 
-/// Run the probe's `namespaces` with those of `kinds` joined.
+/// Run the probe's `namespaces`, with the namespaces of `kinds` joined.
 fn joining(case: &Case, pid: u32, kinds: &[&str]) -> Done {
     let mut bundle = case.bundle();
     for (kind, file) in KINDS.iter().filter(|(kind, _)| kinds.contains(kind)) {
@@ -105,7 +105,7 @@ fn all_can_be_joined_at_once() {
     for (kind, file) in KINDS.iter().filter(|(kind, _)| kinds.contains(kind)) {
         assert_eq!(done.value(&format!("ns.{file}")), of(&host.pid().to_string(), file), "{kind}");
     }
-    // As of Kubernetes' pods: it sees the other, which is the first.
+    // As in a Kubernetes pod: it sees the process of the other container, which is pid 1.
     assert!(done.values("process").contains(&"1 probe"), "{done}");
     assert_eq!(done.values("process").len(), 2, "{done}");
     assert_eq!(done.value("hostname"), "runc");
@@ -161,7 +161,7 @@ fn a_mapped_root_owns_what_is_its_own_and_nothing_else() {
     assert_eq!(done.value("append /etc/passwd"), "EACCES");
     assert_eq!(done.value("open /dev/null"), "ok");
     assert_eq!(done.value("setgroups"), "allow");
-    // Without CAP_SETUID it stays who it is.
+    // Without CAP_SETUID it cannot change its user.
     assert_eq!(done.values("uid"), ["0 0 0", "0 0 0"]);
 }
 
@@ -183,7 +183,7 @@ fn time_goes_on_from_its_offsets() {
     assert!((clock("boottime") as f64 - 8_640_000.0 - uptime).abs() < 60.0, "{done}");
 }
 
-/// Whoever is root of the user namespace does not own this process's files in the host's /proc.
+/// Root of the user namespace does not own init's files in the host's /proc.
 #[test]
 fn time_goes_on_in_a_user_namespace_too() {
     let Some(case) = Case::root(&[]) else { return };
@@ -195,13 +195,13 @@ fn time_goes_on_in_a_user_namespace_too() {
     assert!(seen > 1_000_000, "{seen}");
 }
 
-/// As crun maps it: the caller, who is root there.
+/// As under crun, the caller is mapped to root inside.
 #[test]
 fn a_user_namespace_without_maps_has_the_caller() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.namespace("user", None);
-    // The group of terminals is none of its ids.
+    // The group 5 of /dev/pts is not mapped.
     bundle.mount("/dev/pts")["options"] = json!(["nosuid", "noexec", "newinstance"]);
     bundle.probe("ids then cat /proc/self/uid_map then cat /proc/self/gid_map");
     let done = case.run(&bundle);
@@ -212,17 +212,17 @@ fn a_user_namespace_without_maps_has_the_caller() {
         assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", "0", "1"]);
     }
     assert!(done.stderr.contains("linux.uidMappings: missing"), "{done}");
-    // One of the two alone.
+    // Only one of the two maps is given.
     let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
     bundle.set("/linux/uidMappings", map);
     assert_eq!(case.run(&bundle).value("gid"), "0 0 0");
-    // Nobody else is there.
+    // No other user is mapped.
     bundle.remove("/linux/uidMappings").set("/process/user/uid", 1);
     let done = case.run(&bundle);
     assert!(done.fails().contains("process.user.uid: 1 is not mapped"), "{done}");
 }
 
-/// Flags and file system of what is mounted there.
+/// The flags and the file system of the mount at `place`.
 fn mounted<'d>(done: &'d Done, place: &str) -> (&'d str, &'d str) {
     let lines = done.values("mount");
     let line = lines.iter().rfind(|line| line.split(' ').nth(4) == Some(place));
@@ -231,8 +231,8 @@ fn mounted<'d>(done: &'d Done, place: &str) -> (&'d str, &'d str) {
     (line.split(' ').nth(5).expect("flags"), kind.expect("a type"))
 }
 
-/// Nodes cannot be made inside: the host's are bound, and what it lacks is made outside. What the
-/// cgroup does not allow is there all the same, and does not open.
+/// A user namespace cannot make nodes, so the host's are bound; for one that the host lacks, the
+/// launcher makes a node. A device that the cgroup denies is there too, but cannot be opened.
 #[test]
 fn devices_that_the_host_lacks_are_made() {
     let Some(case) = Case::root(&[]) else { return };
@@ -267,7 +267,7 @@ fn devices_that_the_host_lacks_are_made() {
     assert_eq!(done.value("stat /dev/made-up"), "char mode=04640 uid=3 gid=4 size=0 rdev=1:5");
     assert_eq!(done.value("stat /dev/deep/wire"), "char mode=0666 uid=0 gid=0 size=0 rdev=10:229");
     assert_eq!(done.value("stat /nodes/disk"), "block mode=0666 uid=0 gid=0 size=0 rdev=7:300");
-    // Something else of the host's has this name.
+    // The host has another device at this path.
     assert_eq!(done.value("stat /dev/random"), "char mode=0666 uid=0 gid=0 size=0 rdev=1:7");
     assert_eq!(done.value("write /dev/random"), "ENOSPC");
     assert!(done.value("stat /dev/urandom").contains("uid=65534"), "{done}");
@@ -287,7 +287,7 @@ fn devices_that_the_host_lacks_are_made() {
     assert!(done.fails().contains(text), "{done}");
 }
 
-/// The same name twice, as parameter and as property.
+/// The domain name is given twice: as a sysctl, and as a property.
 #[test]
 fn a_name_may_be_a_parameter_too() {
     let Some(case) = Case::root(&[]) else { return };
@@ -296,7 +296,7 @@ fn a_name_may_be_a_parameter_too() {
     bundle.set("/hostname", "web").set("/domainname", "a.org").probe(files);
     bundle.set("/linux/sysctl", json!({"kernel.domainname": "a.org", "kernel.hostname": "web"}));
     assert_eq!(case.run(&bundle).ok(), "a.org\nweb\n");
-    // As runc has it: the parameter counts.
+    // As under runc, the sysctl counts.
     bundle.set("/linux/sysctl", json!({"kernel.domainname": "b.org"}));
     let done = case.run(&bundle);
     assert_eq!(done.ends(0).stdout, "b.org\nweb\n");
@@ -305,7 +305,7 @@ fn a_name_may_be_a_parameter_too() {
     assert!(case.run(&bundle).fails().contains("conflicts with the property hostname"));
 }
 
-/// The specification: a namespace that is not listed is inherited. Nothing is mounted there.
+/// The specification: a namespace that is not listed is inherited. Then nothing is mounted.
 #[test]
 fn without_a_mount_namespace_the_root_is_by_chroot() {
     let Some(case) = Case::root(&[]) else { return };
@@ -339,7 +339,7 @@ fn without_a_mount_namespace_the_root_is_by_chroot() {
     assert_eq!(done.ends(0).value("cwd"), "/tmp");
     let shown = case.tiny_ce(["exec", container.id(), "/probe", "stat", "/usr/lib"]);
     assert!(shown.stdout.contains("ENOENT"), "exec sees the host: {shown}");
-    // What is mounted later would be the host's, too.
+    // A mount that is added later would be made on the host, too.
     let list = case.dir().join("mounts.json");
     fs::write(&list, json!([{"destination": "/mnt", "type": "tmpfs"}]).to_string())
         .expect("a file");

@@ -1,7 +1,7 @@
-//! Changes that make a config.json odd: fields that are dropped, entries that are repeated, orders
-//! that are changed, options in one word, links in the rootfs, ids that nobody expects.
+//! Random changes that make a config.json odd: dropped fields, repeated entries, changed orders,
+//! options joined into one word, links in the rootfs, unusual ids.
 //!
-//! Knows the shape of config.json; not which oddity is right.
+//! Knows the shape of config.json; not which result is right.
 
 use crate::at_random::Part;
 use serde_json::{Value, json};
@@ -9,8 +9,8 @@ use tiny_ce_test::{Bundle, Dice};
 
 pub(crate) const ODD: [Part; 7] = [drop_field, repeat, reorder, join, link, ids, maps];
 
-/// What stays: the program and its root, and the mount namespace, without which the mounts would be
-/// the machine's own.
+/// What is never dropped: the program and its root, and the mount namespace, without which the
+/// mounts would be made on the host.
 const KEPT: [&str; 7] = [
     "/process",
     "/process/args",
@@ -21,7 +21,7 @@ const KEPT: [&str; 7] = [
     "/linux/namespaces",
 ];
 
-/// The pointers of all values down to the words of options.
+/// Collect the pointers of all values, down to single options.
 fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     let below: Vec<(String, &Value)> = match value {
         Value::Object(map) => {
@@ -32,7 +32,7 @@ fn places(value: &Value, at: &str, found: &mut Vec<String>) {
     };
     for (key, value) in below {
         let here = format!("{at}/{key}");
-        // Nor is a mapping without `hostID` taken, which would be root of the host's.
+        // Nor is a mapping's `hostID` dropped: without it, the host's root would be mapped.
         let parts = ["/linux/namespaces/", "/linux/uidMappings/", "/linux/gidMappings/"];
         let namespace = value["type"] == "mount" || parts.iter().any(|parts| at.starts_with(parts));
         let word = ["/process/args/", "/process/env/"].iter().any(|kept| here.starts_with(kept));
@@ -78,7 +78,7 @@ fn reorder(dice: &mut Dice, bundle: &mut Bundle) {
     entries.swap(from, to);
 }
 
-/// Two options of a mount in one word, with a comma; or an empty one.
+/// Join two options of a mount by a comma, or make one empty.
 fn join(dice: &mut Dice, bundle: &mut Bundle) {
     let mounts = bundle.config["mounts"].as_array_mut().into_iter().flatten();
     let options = mounts.filter_map(|mount| mount["options"].as_array_mut());
@@ -97,7 +97,7 @@ fn join(dice: &mut Dice, bundle: &mut Bundle) {
     options[at] = json!(both);
 }
 
-/// Links where mounts, files or the working directory go.
+/// Put links where mounts, files or the working directory go.
 fn link(dice: &mut Dice, bundle: &mut Bundle) {
     let name = *dice.one(&["mnt", "x", "a", "host", "etc/passwd", "etc/new", "not", "tmp"]);
     let target = *dice.one(&[
@@ -111,7 +111,7 @@ fn link(dice: &mut Dice, bundle: &mut Bundle) {
         "./etc/../tmp",
     ]);
     let place = bundle.rootfs().join(name);
-    // A directory of the default is empty.
+    // The directories of the default rootfs are empty.
     let _ = std::fs::remove_dir(&place);
     let _ = std::fs::remove_file(&place);
     let _ = std::os::unix::fs::symlink(target, place);

@@ -1,17 +1,17 @@
-//! Options of `create` and `run`: what they give to the program, to the caller, and to nobody.
+//! Options of `create` and `run`: their effect on the program and on the caller.
 
 use std::fs;
 use std::path::PathBuf;
 use tiny_ce_test::{Bundle, Case, Container, Done, Need, Running, probe, run, tiny_ce};
 
-/// `tiny-ce run OPTIONS… --bundle … ID` to its end.
+/// Run `tiny-ce run OPTIONS… --bundle … ID` to its end.
 fn run_with(case: &Case, bundle: &Bundle, options: &[&str]) -> Done {
     let mut command = case.command(["run"]);
     command.args(options).arg("--bundle").arg(bundle.path()).arg(case.id());
     run(&mut command, case.dir())
 }
 
-/// The same by a caller whom the probe's commands make first.
+/// As `run_with`, by a caller that the probe's commands prepare first.
 pub fn run_as(case: &Case, bundle: &Bundle, commands: &str, options: &[&str]) -> Done {
     let mut words: Vec<String> = vec![probe().to_str().expect("UTF-8").to_owned()];
     words.extend(commands.split_whitespace().map(str::to_owned));
@@ -41,7 +41,7 @@ fn a_pid_file_holds_the_hosts_pid() {
     assert_eq!(state["pid"], pid);
     assert!(fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok());
     case.tiny_ce(["delete", "--force", &id]).ok();
-    // Nothing but that one file has been made there.
+    // The launcher has left no temporary file beside it.
     let names: Vec<PathBuf> = fs::read_dir(case.dir())
         .expect("a directory")
         .map(|entry| entry.expect("an entry").path())
@@ -69,7 +69,7 @@ fn detached_it_runs_on() {
     let id = case.id();
     let mut command = case.command(["run", "--detach", "--bundle"]);
     command.arg(bundle.path()).arg(&id);
-    // The name is known, so nothing is printed but by the program.
+    // The user gave the name, so `run` does not print one.
     let out = run(&mut command, case.dir()).ok().to_owned();
     assert!(out.is_empty() || out == "ready: await\n", "{out}");
     let done = case.tiny_ce(["state", &id]);
@@ -91,7 +91,7 @@ fn kept_it_is_there_when_it_has_ended() {
     case.tiny_ce(["delete", &id]).ok();
 }
 
-/// Numbers of the descriptors that the program found open, with their targets.
+/// The numbers of the descriptors that the program found open, with their targets.
 fn fds(done: &Done) -> Vec<(&str, &str)> {
     done.values("fd").iter().map(|fd| fd.split_once(' ').expect("a target")).collect()
 }
@@ -117,12 +117,13 @@ fn descriptors_are_preserved_if_asked_for() {
     assert_eq!(seen.iter().map(|(fd, _)| *fd).collect::<Vec<_>>(), ["0", "1", "2", "3", "4"]);
     assert_eq!(seen[3].1, files[0].to_str().expect("UTF-8"), "{done}");
     assert_eq!(seen[4].1, files[1].to_str().expect("UTF-8"), "{done}");
-    // Those that are not asked for are not there, wherever they are.
+    // Without the option the descriptors are closed, whatever their numbers.
     let done = run_as(&case, &bundle, &format!("{open} then hold 57 /etc r"), &[]);
     assert_eq!(fds(&done).iter().map(|(fd, _)| *fd).collect::<Vec<_>>(), ["0", "1", "2"]);
 }
 
-/// crun keeps a hole a hole; runc has descriptors of its own there by then, of /sys/fs/cgroup.
+/// crun leaves a gap for a descriptor that is not open; under runc a descriptor of its own, of
+/// /sys/fs/cgroup, has that number by then.
 #[test]
 fn a_descriptor_that_is_not_open_is_not_preserved() {
     let Some(case) = Case::root(&[]) else { return };
@@ -160,7 +161,7 @@ fn a_session_keyring_is_its_own_unless_refused() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("keyring");
-    // keyctl(KEYCTL_JOIN_SESSION_KEYRING, "…"), by number.
+    // keyctl(KEYCTL_JOIN_SESSION_KEYRING, "…"), by its number.
     let join = if cfg!(target_arch = "x86_64") { 250 } else { 219 };
     let caller = format!("syscall {join} 1 @{}", case.tag());
     let done = run_as(&case, &bundle, &caller, &[]);
@@ -183,24 +184,12 @@ fn a_json_log_has_the_one_error() {
     let text = fs::read_to_string(&log).expect("the log");
     let object: serde_json::Value = serde_json::from_str(&text).expect("one object");
     assert_eq!(object["level"], "error");
-    // With its hint on the same line.
+    // The log has the hint on the same line.
     let message = format!("tiny-ce: {}", object["msg"].as_str().expect("a text"));
     assert!(message.starts_with(&first), "{message}: {done}");
 }
 
-#[test]
-fn a_container_without_a_process_cannot_be_started() {
-    let Some(case) = Case::root(&[]) else { return };
-    let mut bundle = case.bundle();
-    bundle.remove("/process");
-    // Nobody would know it by its environment.
-    let container: Container<'_> = case.create(&bundle);
-    let done = container.tiny_ce("start", []);
-    assert!(done.fails().contains("process"), "{done}");
-    assert_eq!(container.status(), "created");
-}
-
-/// Somebody who listens for a descriptor.
+/// Start a listener that receives a descriptor.
 pub fn console(case: &Case, socket: &std::path::Path) -> Running {
     let mut command = std::process::Command::new(probe());
     let mut console = Running::start(command.arg("console").arg(socket), case.dir());
@@ -223,7 +212,7 @@ fn a_pidfd_of_the_program_is_sent() {
     assert!(done.fails().contains("--pidfd-socket /nope/socket"), "{done}");
 }
 
-/// Whatever of the first three descriptors the caller lacks, nothing else takes its number.
+/// If the caller lacks some of the first three descriptors, no other file takes their numbers.
 #[test]
 fn closed_standard_descriptors_are_no_matter() {
     let Some(case) = Case::root(&[]) else { return };
@@ -243,7 +232,7 @@ fn closed_standard_descriptors_are_no_matter() {
     }
 }
 
-/// Go's spelling of long options, options behind arguments, and values behind `=`.
+/// Long options with one dash as in Go, options after arguments, and values after `=`.
 #[test]
 fn options_are_spelt_as_callers_spell_them() {
     let Some(case) = Case::root(&[]) else { return };
@@ -255,7 +244,7 @@ fn options_are_spelt_as_callers_spell_them() {
     case.tiny_ce(["create", &pid_file, "-bundle", &path, "-no-new-keyring", &id]).ok();
     assert!(file.exists());
     case.tiny_ce(["start", &id]).ok();
-    // As go-runc has them.
+    // As go-runc spells them.
     case.tiny_ce(["ps", "--format", "json", &id]).ok();
     case.tiny_ce(["ps", "--format", "table", &id, "-o", "pid"]).ok();
     case.tiny_ce(["list", "--format=json"]).ok();
@@ -269,7 +258,7 @@ fn options_are_spelt_as_callers_spell_them() {
     case.tiny_ce(["delete", &id, "--force"]).ok();
 }
 
-/// What old callers say is taken, and said to be of no use any more.
+/// Options that older callers use are accepted, with a warning that they have no effect.
 #[test]
 fn obsolete_options_are_told() {
     let Some(case) = Case::root(&[]) else { return };
@@ -288,7 +277,7 @@ fn obsolete_options_are_told() {
     }
 }
 
-/// crun's other logs: systemd's journal and syslogd, each under a name.
+/// crun's other logs: systemd's journal and syslogd, each with a name.
 #[test]
 fn a_log_may_be_the_journal_or_syslog() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
@@ -366,7 +355,8 @@ fn later_changes_of_the_file_have_no_effect() {
     container.delete();
 }
 
-/// A process whose parent has ended is adopted by `run`, unless it is told not to.
+/// `run` adopts a process whose parent has ended (PR_SET_CHILD_SUBREAPER), unless --no-subreaper is
+/// given.
 #[test]
 fn what_it_leaves_behind_is_adopted_or_not() {
     let Some(case) = Case::root(&[Need::Program("busybox")]) else { return };

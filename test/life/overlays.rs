@@ -1,12 +1,13 @@
-//! Overlays: layers with odd and long names, what is said of those that cannot be made, and the one
-//! through which `run` reads a root file system.
+//! Overlays: layers with unusual and long names, hints for overlays that cannot be made, and the
+//! overlay through which `run` reads a root file system.
 
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tiny_ce_test::{Bundle, Case, Done, Need};
 
-/// Layers below a directory of the test, on a tmpfs: each has a file of its own number.
+/// Make layers below a directory of the test, on a tmpfs; each has one file, named after its
+/// number.
 fn layers(case: &Case, names: &[&str]) -> Vec<PathBuf> {
     let made = names.iter().enumerate().map(|(index, name)| {
         let path = case.dir().join("layers").join(name);
@@ -17,7 +18,7 @@ fn layers(case: &Case, names: &[&str]) -> Vec<PathBuf> {
     made.collect()
 }
 
-/// As an option has it.
+/// Escape a path for a mount option.
 fn escaped(path: &Path) -> String {
     let text = path.to_str().expect("UTF-8").replace('\\', "\\\\");
     text.replace(':', "\\:").replace(',', "\\,")
@@ -31,7 +32,7 @@ fn overlay(case: &Case, options: &[String]) -> Bundle {
     bundle
 }
 
-/// Names in the merged directory that are layers' numbers.
+/// The names in the merged directory, which are numbers of layers.
 fn merged(done: &Done) -> String {
     done.ok();
     let mut names = done.values("entry");
@@ -48,7 +49,8 @@ fn layers_may_have_odd_and_long_names() {
     let longer = format!("other/{long}/{long}/x");
     let names: Vec<&str> = ODD.into_iter().chain([long.as_str(), &longer]).collect();
     let paths: Vec<String> = layers(&case, &names).iter().map(|path| escaped(path)).collect();
-    // In one value as short as the kernel takes it, in several, and some that are too long for one.
+    // The layers fit into one mount option (256 bytes), need several, or one path alone is too long
+    // for one.
     for (count, expected) in [(2, "01"), (6, "012345"), (7, "0123456")] {
         let options = [format!("lowerdir={}", paths[..count].join(":"))];
         let found = merged(&case.run(&overlay(&case, &options)));
@@ -75,7 +77,7 @@ fn layers_of_data_are_not_seen() {
     }
 }
 
-/// The directories that are written to may be long too; several options may be in one string.
+/// upperdir and workdir may have long paths too; several options may be in one string.
 #[test]
 fn written_directories_may_be_long() {
     let Some(case) = Case::root(&[Need::Linux(6, 13)]) else { return };
@@ -97,7 +99,7 @@ fn written_directories_may_be_long() {
     assert!(bottom.join("upper/new").exists());
 }
 
-/// The kernel tells the reason in its log alone.
+/// The kernel writes the reason only to its log, so the error has a hint.
 #[test]
 fn what_cannot_be_an_overlay_has_a_hint() {
     let Some(case) = Case::root(&[]) else { return };

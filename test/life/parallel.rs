@@ -1,9 +1,9 @@
-//! Many at once: one wins, or all do, and nothing is left.
+//! Commands in parallel: one succeeds, or all do, and nothing is left.
 
 use std::process::{Child, Command, Stdio};
 use tiny_ce_test::{Bundle, Case};
 
-/// Started all before any is waited for; the number of those that succeeded.
+/// Start all commands before waiting for any; return how many succeeded.
 fn all(commands: impl Iterator<Item = Command>) -> usize {
     let quiet = |mut command: Command| {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -30,11 +30,11 @@ fn of_64_creates_of_one_id_one_wins() {
     assert_eq!(all(creates.into_iter()), 1);
     let done = case.tiny_ce(["state", &id]);
     assert!(done.ok().contains("\"created\""), "{done}");
-    // And only one of its starts.
+    // Only one of several starts succeeds.
     assert_eq!(all((0..16).map(|_| case.command(["start", &id]))), 1);
     let done = case.tiny_ce(["state", &id]);
     assert!(done.ok().contains("\"running\""), "{done}");
-    // All of its forced deletes are well: one deletes, for the others there is none.
+    // Each forced delete succeeds: one deletes the container, the others find none.
     assert_eq!(all((0..16).map(|_| case.command(["delete", "--force", &id]))), 16);
 }
 

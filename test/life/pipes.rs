@@ -1,4 +1,4 @@
-//! Documents that a caller names: files, pipes, and standard input by both of its names.
+//! Documents that a caller names: files, pipes, and standard input by `-` and by /dev/stdin.
 
 use serde_json::json;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use tiny_ce_test::{Case, Done, Need, Running};
 
-/// The command for a document by each of its names: a pipe on standard input, a FIFO, a file.
+/// Run the command for a document by each way to name it: standard input, a FIFO, a file.
 #[track_caller]
 fn each(case: &Case, document: &str, words: impl Fn(&str) -> Vec<String>, look: impl Fn(&Done)) {
     for name in ["-", "/dev/stdin"] {
@@ -52,7 +52,7 @@ fn a_configuration_comes_through_a_pipe() {
     each(&case, &config, validate, |done| assert!(done.ok().ends_with(": valid\n"), "{done}"));
     let explain = |file: &str| owned(&["explain", path, "--config", file]);
     each(&case, &config, explain, |done| assert!(done.ok().contains("execve("), "{done}"));
-    // What is wrong is told by the name of the file.
+    // An error names the file as the caller wrote it.
     each(&case, "[]", run, |done| {
         let end = ":1:1: expected an object, found an array\n";
         assert!(done.fails().ends_with(end), "{done}");
@@ -89,7 +89,7 @@ fn a_filter_comes_through_a_pipe() {
     each(&case, &filter, spec, |done| assert!(done.ok().contains("SCMP_ACT_LOG"), "{done}"));
 }
 
-/// A socket cannot be opened by the name of standard input.
+/// A socket as standard input cannot be opened by the path /dev/stdin (ENXIO).
 #[test]
 fn standard_input_may_be_a_socket() {
     let Some(case) = Case::root(&[]) else { return };
@@ -124,6 +124,6 @@ fn a_pid_goes_through_a_pipe() {
     let pid = fs::read_to_string(&fifo).expect("a writer").parse::<u32>();
     assert!(pid.is_ok_and(|pid| pid > 0));
     running.exited().ok();
-    // Another file has not taken its place.
+    // `--pid-file` has written into the FIFO and not replaced it.
     assert!(fs::metadata(&fifo).expect("still there").file_type().is_fifo());
 }

@@ -1,4 +1,4 @@
-//! `process`: each of its fields, seen by the program itself.
+//! `process`: each of its fields, as the program sees it.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -24,7 +24,7 @@ fn it_has_its_arguments_and_its_environment_alone() {
     bundle.set("/process/env", json!(["A=1", "B=", "A=2", "C=x=y z", tag]));
     let done = case.run(&bundle);
     assert_eq!(done.values("arg").len(), 8, "{done}");
-    // The last of several wins; and HOME is the user's.
+    // The last of several values counts; and HOME is the user's.
     assert_eq!(done.values("env"), ["B=", "A=2", "C=x=y z", &tag, "HOME=/root"]);
     bundle.set("/process/user/uid", 1000).push("/process/env", "HOME=/given").probe("env");
     assert_eq!(case.run(&bundle).values("env").last(), Some(&"HOME=/given"));
@@ -55,7 +55,7 @@ fn its_user_and_groups_are_exactly_those() {
     assert_eq!(done.value("uid"), "7 7 7");
     assert_eq!(done.value("gid"), "8 8 8");
     assert_eq!(done.value("groups"), "10 12 12");
-    // Not the caller's.
+    // The groups of the caller are not inherited.
     bundle.set("/process/user", json!({"uid": 0, "gid": 0}));
     let done = crate::options::run_as(&case, &bundle, "groups 0 4242", &[]);
     assert!(done.ok().contains("\ngroups:\n"), "{done}");
@@ -86,7 +86,7 @@ fn its_capabilities_are_five_sets() {
     capabilities(&mut bundle, "inheritable", &["CAP_KILL"]);
     capabilities(&mut bundle, "ambient", &["CAP_KILL"]);
     let done = case.run(&bundle);
-    // What is ambient is all that execve(2) leaves somebody who is not root.
+    // execve(2) leaves a user other than root the ambient capabilities only.
     assert_eq!(done.value("cap.bounding"), bits(&[CHOWN, KILL, NET_RAW]));
     assert_eq!(done.value("cap.inheritable"), bits(&[KILL]));
     assert_eq!(done.value("cap.ambient"), bits(&[KILL]));
@@ -157,7 +157,7 @@ fn its_limits_are_the_kernels() {
     }
 }
 
-/// The process with one field set, as it sees itself by one command.
+/// Run with one field set, and one command of the probe.
 fn with(case: &Case, pointer: &str, value: Value, command: &str) -> Done {
     let mut bundle = case.bundle();
     bundle.set(pointer, value).probe(command);
@@ -229,7 +229,7 @@ fn it_starts_with_a_clean_slate() {
     assert_eq!(done.values("fd").len(), 3, "{done}");
 }
 
-/// The caller's own processors are not the container's: those are of its cpuset.
+/// The program does not inherit the caller's affinity: it may use all CPUs of its cpuset.
 #[test]
 fn it_runs_on_every_processor_of_its_cpuset() {
     let Some(case) = Case::root(&[Need::Program("taskset")]) else { return };
@@ -260,7 +260,7 @@ fn it_runs_on_every_processor_of_its_cpuset() {
     case.tiny_ce(["delete", "--force", &id]).ok();
 }
 
-/// Its standard streams belong to the program's user, so that /dev/stderr can be opened anew.
+/// Its standard streams belong to the program's user, so that it can open /dev/stderr again.
 #[test]
 fn its_standard_streams_are_its_users() {
     let Some(case) = Case::root(&[]) else { return };
@@ -291,7 +291,7 @@ fn real_time_and_its_names_are_as_asked() {
     bundle.set("/process/scheduler", json!({"policy": "SCHED_FIFO", "priority": 7}));
     bundle.remove("/linux/resources").probe("scheduler");
     let done = case.run(&bundle);
-    // A kernel that shares real time among cgroups gives a new one none.
+    // A kernel with real-time group scheduling gives a new cgroup no real-time budget.
     if done.code() == 0 {
         assert_eq!(done.value("scheduler.policy"), "1", "{done}");
         assert_eq!(done.value("scheduler.priority"), "7", "{done}");
@@ -306,7 +306,7 @@ fn real_time_and_its_names_are_as_asked() {
     assert_eq!(done.value("hostname"), "web");
 }
 
-/// A policy of the kernel's own has no nodes, and holds for what is executed later, too.
+/// MPOL_DEFAULT and MPOL_LOCAL take no nodes; a process of `exec` has the policy too.
 #[test]
 fn its_memory_policy_is_that_of_exec() {
     let Some(case) = Case::root(&[]) else { return };
@@ -326,7 +326,7 @@ fn its_memory_policy_is_that_of_exec() {
     }
 }
 
-/// What is left out stands for zero, as in the Go programs that read config.json.
+/// An absent id counts as zero, as in the Go programs that read config.json.
 #[test]
 fn ids_that_are_absent_are_zero() {
     let Some(case) = Case::root(&[]) else { return };
@@ -342,7 +342,7 @@ fn ids_that_are_absent_are_zero() {
     }
 }
 
-/// Engines write an empty HOME where they know of none.
+/// Engines write an empty HOME if they do not know the home directory.
 #[test]
 fn an_empty_home_is_that_of_the_user() {
     let Some(case) = Case::root(&[]) else { return };
@@ -353,7 +353,7 @@ fn an_empty_home_is_that_of_the_user() {
     assert_eq!(case.run(&bundle).values("env"), ["HOME=/home/user"]);
 }
 
-/// What execve(2) leaves out of the sets is a warning; what the kernel refuses is an error.
+/// A capability that execve(2) drops gives a warning; one that the kernel refuses is an error.
 #[test]
 fn capabilities_that_lead_nowhere_are_left_out() {
     let Some(case) = Case::root(&[]) else { return };
@@ -385,7 +385,7 @@ fn capabilities_that_lead_nowhere_are_left_out() {
     }
 }
 
-/// The string that is too long is named, and no namespace.
+/// The error names the string that is too long, and not a namespace.
 #[test]
 fn a_string_that_is_too_long_is_named() {
     let Some(case) = Case::root(&[]) else { return };
@@ -408,7 +408,7 @@ fn a_string_that_is_too_long_is_named() {
     case.tiny_ce(["exec", "--env", &env, container.id(), "/probe", "say", &long]).ok();
 }
 
-/// There is nothing that `run` could run.
+/// Without `process`, `run` has nothing to run.
 #[test]
 fn without_a_process_run_says_what_start_says() {
     let Some(case) = Case::root(&[]) else { return };
@@ -418,4 +418,5 @@ fn without_a_process_run_says_what_start_says() {
     assert!(case.run(&bundle).fails().contains(words));
     let container = case.create(&bundle);
     assert!(container.tiny_ce("start", []).fails().contains(words));
+    assert_eq!(container.status(), "created");
 }

@@ -1,4 +1,4 @@
-//! Security modules and system call filters, as far as engines and agents see them.
+//! Security modules and system call filters, as engines and agents see them.
 
 use serde_json::{Value, json};
 use std::fs;
@@ -39,7 +39,7 @@ fn a_security_module_that_is_absent_is_told() {
         let done = exec("--process-label", "system_u:system_r:container_t:s0");
         assert!(done.ends(255).stderr.contains(words), "{done}");
     }
-    // What is empty is not asked for: engines write it everywhere.
+    // An empty profile counts as absent: engines always write the field.
     run(&case, "/process/apparmorProfile", "").ok();
 }
 
@@ -57,8 +57,8 @@ fn notifying(case: &Case, socket: &Path) -> Bundle {
     bundle
 }
 
-/// An agent gets the descriptor of the notifications with the container's state, for the
-/// container's own process and for each that comes later; when it goes, calls answer ENOSYS.
+/// An agent gets the notification descriptor with the container's state, for the container's first
+/// process and for each later one; after the agent has gone, the calls fail with ENOSYS.
 #[test]
 fn an_agent_gets_the_notifications() {
     let Some(case) = Case::root(&[]) else { return };
@@ -82,7 +82,7 @@ fn an_agent_gets_the_notifications() {
             assert_eq!(message["state"]["status"], status);
             message["pid"].as_i64().expect("a pid")
         };
-        // By create: an agent is there before the program is.
+        // After `create`: the agent has the descriptor before the program runs.
         let pid = check(agent.line("received:"), "creating");
         assert_eq!(pid, i64::from(container.pid()));
         assert!(agent.line("target:").contains("seccomp notify"));
@@ -107,7 +107,7 @@ fn an_agent_gets_the_notifications() {
     assert!(done.stderr.contains("must listen on that socket"), "{done}");
 }
 
-/// An image may bring nodes, and a user namespace alone does not close them.
+/// An image may contain device nodes, and a user namespace alone does not deny them.
 #[test]
 fn device_rules_hold_in_a_user_namespace() {
     let Some(case) = Case::root(&[]) else { return };
@@ -125,6 +125,6 @@ fn device_rules_hold_in_a_user_namespace() {
     assert_eq!(done.value("open /dev/urandom"), "ok");
     let allow = json!({"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw"});
     bundle.push("/linux/resources/devices", allow);
-    // Whether this kernel has such a device or not.
+    // The result depends on whether the kernel has the device, but is not EPERM.
     assert_ne!(case.run(&bundle).value("open /fuse"), "EPERM");
 }

@@ -1,5 +1,5 @@
-//! SELinux's labels, under the policy of test/vm/selinux.conf: what containers and their mounts
-//! have, and what is denied for it.
+//! SELinux labels, under the policy of test/vm/selinux.conf: the labels of containers and their
+//! mounts, and what the policy denies them.
 
 use serde_json::json;
 use tiny_ce_test::{Bundle, Case, Container, Done, Need};
@@ -14,7 +14,7 @@ fn labelled(case: &Case, commands: &str) -> Bundle {
     bundle
 }
 
-/// Of the program and of its session keyring.
+/// Check the label of the program and of its session keyring.
 #[track_caller]
 fn has_label(done: &Done, label: &str) {
     assert!(done.ok().starts_with(label), "{done}");
@@ -26,8 +26,8 @@ fn exec(case: &Case, container: &Container<'_>, options: &[&str]) -> Done {
     case.tiny_ce(words.chain(LOOK.split(' ')))
 }
 
-/// The program and its keys have the label, with no_new_privs and without, in a user namespace and
-/// in none; so has what `exec` runs, the same label or another one.
+/// The program and its keyring have the label, with no_new_privs and without, in a user namespace
+/// and outside one; so has what `exec` runs, with the same label or another.
 #[test]
 fn a_label_is_on_what_runs() {
     let Some(case) = Case::root(&[Need::SeLinux]) else { return };
@@ -51,7 +51,7 @@ fn a_label_is_on_what_runs() {
     }
 }
 
-/// Programs of the image are as confined as the container's own.
+/// A hook that runs in the container is as confined as the container's program.
 #[test]
 fn a_label_is_on_hooks_in_the_container() {
     let Some(case) = Case::root(&[Need::SeLinux]) else { return };
@@ -60,14 +60,14 @@ fn a_label_is_on_hooks_in_the_container() {
     let args: Vec<&str> = ["probe"].into_iter().chain(words).collect();
     bundle.set("/hooks", json!({"startContainer": [{"path": "/probe", "args": args}]}));
     let done = case.run(&bundle);
-    // What a hook said is told when it fails.
+    // The error of a failed hook contains what the hook printed.
     assert!(done.fails().contains("hooks.startContainer[0]"), "{done}");
     assert!(done.stderr.contains(LABEL), "{done}");
     assert!(done.stderr.contains(&format!("keyring.label: {LABEL}")), "{done}");
 }
 
-/// All files of a mount have its label, and with it go what the policy says of its type and of its
-/// categories.
+/// All files of a mount have its label, and the policy's rules for that type and those categories
+/// apply.
 #[test]
 fn mounts_have_their_label() {
     let Some(case) = Case::root(&[Need::SeLinux]) else { return };
@@ -85,7 +85,7 @@ fn mounts_have_their_label() {
         bundle.set("/linux/maskedPaths", json!(["/proc/acpi", "/proc/tty"]));
         let done = case.run(&bundle);
         assert_eq!(done.value("open /dev/shm/file"), expected, "{label}: {done}");
-        // The roots of file systems that know no such option, and masks.
+        // The roots of file systems without a context option, and masked paths.
         assert_eq!(done.value("list /dev/mqueue"), expected, "{label}: {done}");
         assert_eq!(done.value("list /proc/tty"), expected, "{label}: {done}");
         let has = |place: &str| {
@@ -97,7 +97,7 @@ fn mounts_have_their_label() {
     }
 }
 
-/// A label that the policy does not know: `create` says so, and not only `start`.
+/// If the policy does not define the label, `create` already reports it.
 #[test]
 fn a_label_that_the_policy_does_not_know_is_told() {
     let Some(case) = Case::root(&[Need::SeLinux]) else { return };

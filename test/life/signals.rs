@@ -1,4 +1,5 @@
-//! Signals to containers in every state, and to all of the processes of those that share pids.
+//! Signals to containers in every state, and to all processes of containers that share a pid
+//! namespace.
 
 use serde_json::json;
 use tiny_ce_test::{Bundle, Case, Container};
@@ -12,13 +13,14 @@ fn until(container: &Container<'_>, there: impl Fn() -> bool) {
     }
 }
 
-/// Wait until the container's init is gone. Its output ends later if there are others.
+/// Wait until the container's init has ended. Its output ends later if other processes hold it.
 #[track_caller]
 fn stopped(container: &Container<'_>) {
     until(container, || container.status() == "stopped");
 }
 
-/// Wait until none of its processes is left: the last moment of one comes after its output's end.
+/// Wait until none of its processes is left: a process is listed a moment longer than it holds its
+/// output.
 #[track_caller]
 fn empty(case: &Case, container: &Container<'_>) {
     until(container, || processes(case, container) == 0);
@@ -36,7 +38,8 @@ fn fails(container: &Container<'_>, words: [&str; 2]) {
     assert!(done.fails().contains("container not running"), "{done}");
 }
 
-/// Whose pids a container has: new ones, the host's, or another container's.
+/// Give the bundle a new pid namespace, the host's, or that of another container, which is
+/// returned.
 fn whose_pids<'c>(case: &'c Case, bundle: &mut Bundle, whose: &str) -> Option<Container<'c>> {
     match whose {
         "new" => None,
@@ -67,14 +70,14 @@ fn a_created_container_ends_by_the_usual_signals() {
             container.kill(signal);
             stopped(&container);
             container.delete();
-            // So does one that a supervisor kills by its pid.
+            // A supervisor that sends the signal to the pid has the same effect.
             let container = case.create(&bundle);
             case.program(["kill", &format!("-{signal}"), &container.pid().to_string()]).ok();
             stopped(&container);
             container.delete();
         }
     }
-    // Others are nothing to somebody who waits.
+    // init ignores other signals while it waits for `start`.
     let container = case.create(&case.bundle());
     for signal in ["USR1", "CHLD", "WINCH", "RTMIN+3", "0"] {
         container.kill(signal);
@@ -97,7 +100,8 @@ fn a_filter_that_knows_no_exit_is_no_obstacle() {
     container.delete();
 }
 
-/// The first process of a pid namespace gets what it has a handler for, as under other runtimes.
+/// As under other runtimes, PID 1 gets only signals that it handles, so init's handlers must be
+/// gone.
 #[test]
 fn a_program_has_no_handlers_from_before() {
     let Some(case) = Case::root(&[]) else { return };
@@ -123,7 +127,7 @@ fn sigkill_ends_all_of_a_container() {
         container.start();
         container.line("ready:");
         container.kill("KILL");
-        // Each of them holds its standard output.
+        // Each process holds the container's standard output.
         container.ended();
         stopped(&container);
         empty(&case, &container);
@@ -133,7 +137,7 @@ fn sigkill_ends_all_of_a_container() {
     }
 }
 
-/// What its program has left behind in a pid namespace that goes on.
+/// The program has ended, and its children live on in a pid namespace that it shared.
 #[test]
 fn sigkill_ends_what_outlives_the_program() {
     let Some(case) = Case::root(&[]) else { return };
@@ -145,7 +149,7 @@ fn sigkill_ends_what_outlives_the_program() {
         container.start();
         stopped(&container);
         assert_eq!(processes(&case, &container), 3, "{whose}");
-        // There is nobody to be asked but the program.
+        // Signals other than KILL go to the program only, which has ended.
         for signal in ["TERM", "0"] {
             fails(&container, ["kill", signal]);
         }

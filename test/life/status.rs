@@ -1,4 +1,4 @@
-//! From created to deleted: what each command makes of each state, and what is told about it.
+//! From created to deleted: the effect of each command in each state, and what it reports.
 
 use serde_json::Value;
 use tiny_ce_test::{Bundle, Case, Need, tiny_ce};
@@ -26,7 +26,7 @@ fn states_follow_each_other() {
     let path = bundle.path().canonicalize().expect("a bundle");
     assert_eq!(state["bundle"], path.to_str().expect("UTF-8"));
     let pid = container.pid();
-    // As ps shows it, even before it runs.
+    // ps(1) shows the container's init by this, before the program runs.
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).expect("a process");
     assert_eq!(line, b"/probe\0await\x0015\0");
     assert_eq!(listed(&case), [(id.clone(), "created".to_owned())]);
@@ -45,7 +45,7 @@ fn states_follow_each_other() {
     assert_eq!(listed(&case), []);
 }
 
-/// A mistake in its name is not taken for a place without containers.
+/// A misspelt root is not taken for one without containers.
 #[test]
 fn a_root_that_is_not_there_is_told_by_list() {
     let needs = [Need::Program("unshare"), Need::Program("mount")];
@@ -55,7 +55,7 @@ fn a_root_that_is_not_there_is_told_by_list() {
         let line = format!("--root {:?}: open(2): ENOENT", case.state());
         assert!(done.fails().contains(&line) && done.stdout.is_empty(), "{done}");
     }
-    // The default is made by the first container that is created.
+    // The default root is made with the first container, so a missing one is empty.
     let script = format!("mount -t tmpfs none /run && {} list --quiet", tiny_ce().display());
     assert_eq!(case.program(["unshare", "--mount", "sh", "-c", &script]).ok(), "");
     std::fs::create_dir(case.state()).expect("a directory");
@@ -79,11 +79,11 @@ fn a_list_is_a_table_or_ids() {
     assert_eq!(lines[1][5], "root");
 }
 
-/// Each line of a refusal is one that callers know.
+/// The command is refused with a text that callers recognize.
 #[track_caller]
 fn refused<const N: usize>(case: &Case, words: [&str; N], why: &str) {
     let done = case.tiny_ce(words);
-    // 255 is what runc's exec ends with, so that no program's status is meant.
+    // As under runc, a failed exec ends with 255, to tell it from a status of the program.
     assert_eq!(done.code(), if words[0] == "exec" { 255 } else { 1 }, "{done}");
     assert!(done.fails().contains(why), "{why}: {done}");
     assert_eq!(done.stdout, "", "{done}");
@@ -120,7 +120,7 @@ fn what_comes_in_the_wrong_order_is_refused() {
     refused(&case, ["start", &id], "the container is stopped, expected created");
     refused(&case, ["kill", &id, "TERM"], "container not running");
     refused(&case, ["exec", &id, "/probe"], "container not running");
-    // containerd kills all, whatever there is.
+    // containerd kills all processes whatever the state.
     container.tiny_ce("kill", ["--all", "KILL"]).ok();
     refused(&case, ["create", "--bundle", &path, &id], "already exists");
     container.delete();
@@ -163,9 +163,9 @@ fn exit_statuses_are_the_programs() {
     exit(&case, &mut bundle, "exit 0", 0);
     exit(&case, &mut bundle, "exit 7", 7);
     exit(&case, &mut bundle, "exit 255", 255);
-    // SIGILL.
+    // 132 = 128 + SIGILL.
     exit(&case, &mut bundle, "crash", 132);
-    // Only without a pid namespace can it kill itself: its session is its own.
+    // PID 1 of a pid namespace is not killed by its own signal, so the container shares the host's.
     bundle.without_namespace("pid");
     exit(&case, &mut bundle, "kill 0 9", 137);
     exit(&case, &mut bundle, "kill 0 15", 143);
@@ -192,7 +192,7 @@ fn a_program_that_is_not_there_is_told() {
     }
 }
 
-/// The file that is missing is not the program's own, and is named.
+/// The missing file is the script's interpreter, and the error names it.
 #[test]
 fn an_interpreter_that_is_not_there_is_told() {
     let Some(case) = Case::root(&[]) else { return };
@@ -218,7 +218,7 @@ fn an_interpreter_that_is_not_there_is_told() {
         "#!/probe say
 ",
     );
-    // What runs in the tests is static; the shell is not.
+    // The probe is static; the shell needs an interpreter, the dynamic loader.
     bundle.program("/bin/sh".as_ref(), "bin/sh");
     for (program, parts) in [
         ("/bin/script", ["exec: \"/bin/script\": its interpreter \"/bin/nope\"", "first line"]),
@@ -266,7 +266,7 @@ fn signals_have_names_and_numbers() {
         container.kill(signal);
         assert_eq!(container.line("signal:"), format!("signal: {number}"));
     }
-    // Without a word it is TERM.
+    // Without a signal, `kill` sends TERM.
     container.tiny_ce("kill", []).ok();
     assert_eq!(container.ended().values("signal").last(), Some(&"15"));
     let id = container.id().to_owned();
@@ -277,13 +277,14 @@ fn signals_have_names_and_numbers() {
 fn kill_all_reaches_every_process() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
-    // Its children share the host's pids, so that they do not end with the first of them.
+    // The children share the host's pid namespace, so the kernel does not kill them with the
+    // program.
     bundle.without_namespace("pid").probe("fork 3 then pause");
     let mut container = case.create(&bundle);
     container.start();
     container.line("ready:");
     container.tiny_ce("kill", ["--all", "KILL"]).ok();
-    // They all hold its standard output.
+    // They all hold the container's standard output.
     container.ended();
     assert_eq!(container.status(), "stopped");
 }

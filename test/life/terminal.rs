@@ -1,4 +1,4 @@
-//! `process.terminal`: of the launcher's own terminal, or through a console socket.
+//! `process.terminal`: with the launcher's own terminal, or through a console socket.
 
 use serde_json::json;
 use std::process::Command;
@@ -10,7 +10,7 @@ fn with_terminal(case: &Case, commands: &str) -> Bundle {
     bundle
 }
 
-/// What a program finds whose terminal it is.
+/// Check what the program sees: it controls the terminal, which has this size.
 #[track_caller]
 fn is_a_terminal(done: &Done, size: &str) {
     for number in 0..3 {
@@ -20,13 +20,13 @@ fn is_a_terminal(done: &Done, size: &str) {
     assert_eq!(done.value("tty.foreground"), "1");
 }
 
-/// Lines end as a terminal has it.
+/// Replace the terminal's line ends by line feeds.
 fn plain(mut done: Done) -> Done {
     done.stdout = done.stdout.replace('\r', "");
     done
 }
 
-/// tiny-ce on a terminal of 24 rows and 80 columns.
+/// Run tiny-ce on a terminal of 24 rows and 80 columns.
 fn in_terminal(case: &Case, words: &[&str]) -> Command {
     let mut command = Command::new(probe());
     command.arg("in-terminal").arg(tiny_ce()).arg("--root").arg(case.state()).args(words);
@@ -46,7 +46,8 @@ fn the_callers_terminal_is_passed_on() {
     assert!(done.value("stat /dev/console").starts_with("char mode=0620"), "{done}");
 }
 
-/// Nothing is pushed into the caller's terminal, on which a shell may wait (CVE-2016-2779).
+/// The container cannot push input into the caller's terminal, where a shell may wait
+/// (CVE-2016-2779).
 #[test]
 fn the_callers_terminal_is_not_typed_on() {
     let Some(case) = Case::root(&[]) else { return };
@@ -68,10 +69,11 @@ fn what_is_typed_arrives_and_signals_too() {
     let words = ["run", "--bundle", &path, &case.id()];
     let mut running = Running::start(&mut in_terminal(&case, &words), case.dir());
     running.line("ready: await");
-    // Control-C, which the container's terminal turns into SIGINT: the launcher's is raw.
+    // Control-C: the container's terminal turns it into SIGINT, because the launcher's is in raw
+    // mode.
     let mut stdin = running.stdin().expect("a pipe");
     std::io::Write::write_all(&mut stdin, b"\x03").expect("typed");
-    // 6 in the upper byte.
+    // The exit status 6 is in the upper byte.
     assert_eq!(running.line("ended:"), "ended: 1536");
     drop(stdin);
     running.done();
@@ -97,12 +99,12 @@ fn a_console_socket_is_given_the_master() {
     let mut stdin = console.stdin().expect("a pipe");
     console.line("tty.controlling: ok");
     std::io::Write::write_all(&mut stdin, b"typed\n\x04").expect("typed");
-    // Once by the terminal's echo, once by the program.
+    // Once as the terminal's echo, and once by the program.
     console.line("typed");
     console.line("typed");
     drop(stdin);
     console.done();
-    // The terminal ends a moment before its program does.
+    // The terminal is closed a moment before the program ends.
     case.tiny_ce(["delete", "--force", &id]).ok();
 }
 
@@ -120,7 +122,7 @@ fn exec_has_one_too() {
     let done = exec(&["tty"]);
     assert_eq!(done.value("tty.0"), "24 80", "{done}");
     assert_eq!(done.value("tty.controlling"), "ok");
-    // 3 in the upper byte.
+    // The exit status 3 is in the upper byte.
     assert_eq!(exec(&["exit", "3"]).value("ended"), "768");
 }
 
@@ -141,7 +143,7 @@ fn a_terminal_wants_somebody_at_its_other_end() {
     assert!(done.fails().contains("process.terminal"), "{done}");
 }
 
-/// sun_path has 108 bytes; paths of engines have more.
+/// sun_path has 108 bytes; engines use longer paths.
 #[test]
 fn a_console_socket_may_be_deep_down() {
     let Some(case) = Case::root(&[]) else { return };
@@ -161,7 +163,7 @@ fn a_console_socket_may_be_deep_down() {
     console.done();
 }
 
-/// What a program writes as it ends is read to the last byte.
+/// All output is read, including what a program writes just before it ends.
 #[test]
 fn nothing_that_is_written_is_lost() {
     let Some(case) = Case::root(&[]) else { return };
@@ -176,24 +178,24 @@ fn nothing_that_is_written_is_lost() {
     }
 }
 
-/// What standard input a launcher in the foreground is given.
+/// The standard input of a launcher in the foreground.
 #[derive(Debug, Clone, Copy)]
 enum Input {
-    /// Descriptor 0 is not open.
+    /// Descriptor 0 is closed.
     Closed,
-    /// It can only be written.
+    /// Descriptor 0 is open for writing only.
     ForWriting,
     /// `/dev/null`.
     Null,
-    /// A pipe with this in it, and then its end.
+    /// A pipe with this text, and then its end.
     Pipe(&'static str),
 }
 
 const INPUTS: [Input; 5] =
     [Input::Null, Input::Closed, Input::ForWriting, Input::Pipe(""), Input::Pipe("true\n")];
 
-/// tiny-ce with such an input, in a session without a terminal; whatever is not over in time is
-/// told to end by TERM alone, as supervisors do it.
+/// Run tiny-ce with such an input, in a session without a terminal; after a while it is ended by
+/// TERM alone, as supervisors do.
 fn with_input(case: &Case, input: Input, words: &[&str]) -> Done {
     let script = match input {
         Input::Closed => "exec \"$@\" <&-",
@@ -211,7 +213,7 @@ fn with_input(case: &Case, input: Input, words: &[&str]) -> Done {
     run(&mut command, case.dir())
 }
 
-/// A shell in a container that runs on, by `exec --tty`; and in one of its own, by `run`.
+/// Run a shell in a running container by `exec --tty`, and in a container of its own by `run`.
 fn shells(needs: &[Need]) -> Option<(Case, Bundle)> {
     let programs = ["busybox", "setsid", "timeout"].map(Need::Program);
     let case = Case::root(&[&programs, needs].concat())?;
@@ -221,7 +223,7 @@ fn shells(needs: &[Need]) -> Option<(Case, Bundle)> {
     Some((case, bundle))
 }
 
-/// The end of the launcher's input is the end of the terminal's: who reads it does not wait.
+/// At the end of the launcher's input, the terminal's input ends too: a reader does not wait.
 #[test]
 fn the_end_of_the_input_ends_a_shell() {
     let Some((case, mut bundle)) = shells(&[]) else { return };
@@ -234,14 +236,14 @@ fn the_end_of_the_input_ends_a_shell() {
         let words = ["exec", "--tty", container.id(), "/bin/busybox", "sh"];
         with_input(&case, input, &words).ends(0);
     }
-    // The last line may lack its line feed; a program that edits lines reads bytes, not lines.
+    // The last line may lack its line feed; a program that edits lines reads single bytes.
     for text in ["exit 7", "exit 7\n"] {
         let words = ["exec", "--tty", container.id(), "/bin/busybox", "sh"];
         with_input(&case, Input::Pipe(text), &words).ends(7);
     }
 }
 
-/// As at the end of a file, each read(2) tells it; and what comes before it arrives whole.
+/// As at the end of a file, each read(2) returns 0; and all input before it arrives.
 #[test]
 fn the_end_of_the_input_is_told_to_each_reader() {
     let Some((case, mut bundle)) = shells(&[]) else { return };
@@ -258,12 +260,12 @@ fn the_end_of_the_input_is_told_to_each_reader() {
     ] {
         let done = with_input(&case, input, &["run", "--bundle", &path, &case.id()]);
         let (_, after) = done.ok().split_once("ready\n").expect("ready");
-        // What was typed before -echo is echoed before "ready".
+        // The terminal echoed what was typed before `stty -echo` took effect.
         assert_eq!(after, format!("{text}over\n"), "{input:?}");
     }
 }
 
-/// A program that reads nothing runs on, and is not sent a signal.
+/// A program that does not read runs on, and gets no signal.
 #[test]
 fn the_end_of_the_input_ends_no_program_that_does_not_read() {
     let Some((case, mut bundle)) = shells(&[]) else { return };
@@ -281,7 +283,7 @@ fn the_end_of_the_input_ends_no_program_that_does_not_read() {
     }
 }
 
-/// A line feed comes out as it is: what reads it adds the carriage return if it is a terminal.
+/// The launcher passes a line feed on as it is; a terminal that reads it adds the carriage return.
 #[test]
 fn line_feeds_get_no_carriage_return() {
     let Some((case, mut bundle)) = shells(&[]) else { return };
@@ -299,7 +301,7 @@ fn line_feeds_get_no_carriage_return() {
     }
 }
 
-/// Much output: to a reader that takes its time; to one that goes away, as with SIGPIPE.
+/// Much output: to a slow reader, and to one that goes away, after which the program ends.
 #[test]
 fn large_outputs_come_whole_or_end() {
     let Some((case, mut bundle)) = shells(&[]) else { return };

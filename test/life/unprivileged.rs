@@ -1,4 +1,4 @@
-//! Callers who are not root: with their own id alone, or with many by newuidmap(1).
+//! Callers that are not root: with their own id only, or with many by newuidmap(1).
 
 use serde_json::json;
 use std::fs;
@@ -6,10 +6,10 @@ use std::os::unix::fs::chown;
 use std::path::PathBuf;
 use tiny_ce_test::{Bundle, Case, Done, Need, cgroup_v2, probe, tiny_ce};
 
-/// Nobody whom the machine's /etc/passwd knows.
+/// A user id that is not in the machine's /etc/passwd.
 const CALLER: u32 = 54321;
 
-/// What the caller may reach of a case: its bundle, a state root, and programs.
+/// What the caller can access of a case: its bundle, a state root, and programs.
 struct Ground {
     state: PathBuf,
     tiny_ce: PathBuf,
@@ -24,11 +24,11 @@ impl Ground {
         for entry in fs::read_dir(bundle.rootfs()).expect("a rootfs") {
             own.push(entry.expect("an entry").path());
         }
-        // The probe is a link to a file that others share.
+        // The probe is a hard link to a file that other tests share.
         for path in own.iter().filter(|path| !path.ends_with("probe")) {
             chown(path, Some(CALLER), Some(CALLER)).expect("chown");
         }
-        // The tree may be where only root gets to.
+        // The source tree may be in a directory that only root can enter.
         let bring = |from: PathBuf, name: &str| {
             let to = case.dir().join(name);
             if fs::hard_link(&from, &to).is_err() {
@@ -41,7 +41,7 @@ impl Ground {
         Ground { state, tiny_ce, probe: bring(probe().to_owned(), "probe") }
     }
 
-    /// The words of `tiny-ce --root STATE WORDS…` by the caller.
+    /// The words that run `tiny-ce --root STATE WORDS…` as the caller.
     fn words(&self, words: &[&str]) -> Vec<String> {
         let text = |path: &PathBuf| path.to_str().expect("UTF-8").to_owned();
         let mut all = vec![text(&self.probe)];
@@ -59,7 +59,7 @@ fn run(case: &Case, bundle: &mut Bundle) -> Done {
     case.program(ground.words(&["run", "--bundle", &path, &case.id()]))
 }
 
-/// runc's `spec --rootless`: the caller as root of a user namespace.
+/// As runc's `spec --rootless`: the caller is root of a user namespace.
 fn rootless(case: &Case) -> Bundle {
     let mut bundle = case.bundle();
     bundle.namespace("user", None).without_namespace("network").without_namespace("cgroup");
@@ -99,7 +99,7 @@ fn somebody_with_one_id_is_root_inside() {
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), CALLER);
 }
 
-/// Nobody but root on the host makes a node.
+/// Only root on the host can make a device node.
 #[test]
 fn a_device_that_the_host_lacks_is_an_error() {
     let Some(case) = Case::root(&[]) else { return };
@@ -112,8 +112,8 @@ fn a_device_that_the_host_lacks_is_an_error() {
     assert!(done.stderr.contains("by root on the host alone"), "{done}");
 }
 
-/// A container that gets no cgroup of its own is in the caller's, and sees that one: not an empty
-/// directory.
+/// A container without a cgroup of its own is in the caller's, and sees the caller's cgroups
+/// instead of an empty directory.
 #[test]
 fn the_callers_cgroups_are_shown() {
     let Some(case) = Case::root(&[]) else { return };
@@ -173,7 +173,7 @@ fn ids_of_others_are_refused() {
     assert_eq!(done.values("uid"), Vec::<&str>::new(), "{done}");
 }
 
-/// With /etc/subuid and /etc/subgid of its own, in a mount namespace of its own.
+/// With its own /etc/subuid and /etc/subgid, in a mount namespace of its own.
 #[test]
 fn many_ids_come_by_newuidmap() {
     let need = [Need::Program("newuidmap"), Need::Program("newgidmap"), Need::Program("unshare")];
@@ -212,7 +212,7 @@ fn many_ids_come_by_newuidmap() {
     assert_eq!(done.values("uid_map").len(), 2, "{done}");
 }
 
-/// Where the state is, and what is done without: found out, or said.
+/// An unprivileged caller's default state root, and `--rootless`.
 #[test]
 fn the_state_and_cgroups_of_somebody() {
     let Some(case) = Case::root(&[]) else { return };
@@ -240,7 +240,7 @@ fn the_state_and_cgroups_of_somebody() {
     assert!(done.fails().contains("/sys/fs/cgroup"), "{done}");
     tiny_ce(&["--rootless=true", "create", "--bundle", &path, &id]).ok();
     tiny_ce(&["delete", "--force", &id]).ok();
-    // Limits that cannot be had are not dropped.
+    // Limits without a cgroup are an error.
     bundle.set("/linux/resources/memory/limit", 64 << 20);
     bundle.path();
     let done = tiny_ce(&["create", "--bundle", &path, &id]);
@@ -257,7 +257,7 @@ fn without_a_user_namespace_it_is_told() {
     assert!(text.contains("user namespace") && text.contains("\"type\": \"user\""), "{text}");
 }
 
-/// Root of a user namespace, as Podman's: nodes are the host's, and so are cgroups.
+/// As in Podman: root of a user namespace uses the host's device nodes and cgroups.
 #[test]
 fn root_of_a_user_namespace_runs_containers() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };

@@ -1,4 +1,4 @@
-/* Commands that try something and say how the kernel took it, use resources, or end the process.
+/* Commands that try something and print how the kernel answered, use resources, or end the process.
  * Each prints "COMMAND PATH: ok" or the errno's name. Must not decide whether that is right. */
 #include "sys.h"
 #include <asm/ioctls.h>
@@ -163,7 +163,7 @@ void act_tiocsti(char **words, int count)
     print("tiocsti: %s\n", errno_name(SYS(ioctl, 0, TIOCSTI, "x")));
 }
 
-/* The queue stays as long as the IPC namespace does; "message_queue:" lines show all of it. */
+/* The queue lives as long as its IPC namespace; "message_queue:" lines show all of the queue. */
 void act_queue(char **words, int count)
 {
     (void)count;
@@ -185,7 +185,7 @@ void act_hog(char **words, int count)
     verdict("hog", words[0], 0);
 }
 
-/* `burn.cpu_us` of `burn.wall_us` is the share of a CPU that this process got. */
+/* `burn.cpu_us` divided by `burn.wall_us` is the share of a CPU that this process got. */
 void act_burn(char **words, int count)
 {
     (void)count;

@@ -1,5 +1,5 @@
-/* Commands of a container, or of somebody beside it, that means harm: what they reach is a finding.
- * They look as often as they can, as long as they are told to. Must not know what is allowed. */
+/* Commands of an attacker in a container, or beside one: whatever they reach is a finding. They
+ * look again and again, for as long as the caller says. Must not know what is allowed. */
 #include "sys.h"
 #include <asm/ioctls.h>
 #include <linux/sched.h>
@@ -9,7 +9,7 @@
 
 enum { EXCHANGE = 2, WANTED = STATX_BASIC_STATS | STATX_MNT_ID };
 
-/* Two names change places until killed. */
+/* Exchange two names, again and again, until killed. */
 void attack_exchange(char **words, int count)
 {
     (void)count;
@@ -27,7 +27,7 @@ static int join(char *to, int room, const char *const *parts)
     return n;
 }
 
-/* Call `look` with each entry of the directory that is a number. */
+/* Call `look` for each entry of the directory whose name is a number. */
 static void each_number(const char *path, void (*look)(const char *, const char *))
 {
     char entries[4096];
@@ -42,7 +42,8 @@ static void each_number(const char *path, void (*look)(const char *, const char 
 
 static long seen;
 
-/* A file or directory of somebody else's, which could be a way out; pipes and sockets are not. */
+/* Report a file or directory that another process has open, which could be a way out of the
+ * container; pipes and sockets could not. */
 static void look_fd(const char *path, const char *name)
 {
     char link[128], target[512];
@@ -54,7 +55,7 @@ static void look_fd(const char *path, const char *name)
     struct statx s, own;
     long fd = number(name);
     if (fd < 3 || SYS(statx, AT_FDCWD_, link, 0, WANTED, &s) < 0) return;
-    /* What can be had by its name is nothing new. */
+    /* A file that can be opened by its name anyway is not a finding. */
     if (SYS(statx, AT_FDCWD_, target, AT_SYMLINK_NOFOLLOW, WANTED, &own) == 0 &&
         own.stx_ino == s.stx_ino && own.stx_mnt_id == s.stx_mnt_id)
         return;
@@ -75,7 +76,8 @@ static void look_exe(const char *path, const char *name)
     char exe[64];
     join(exe, sizeof exe, (const char *const[]){ path, "/", name, "/exe", 0 });
     if (number(name) == SYS(getpid)) return;
-    /* Opened first for reading, it can be opened for writing once the program has ended. */
+    /* A running program cannot be opened for writing, but an O_PATH descriptor can be reopened for
+     * writing once the program has ended. */
     long fd = SYS(openat, AT_FDCWD_, exe, O_PATH | O_CLOEXEC);
     if (fd < 0) return;
     seen++;
@@ -114,7 +116,8 @@ void attack_exe(char **words, int count)
     look_for(words, look_exe);
 }
 
-/* A child with this very pid, which must be free (Linux 5.5); "ready:" once it is there. */
+/* Make a child with this pid, which must be free (clone3 with set_tid, Linux 5.5); print "ready:"
+ * when it runs. */
 void attack_pid(char **words, int count)
 {
     (void)count;

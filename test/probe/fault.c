@@ -1,11 +1,11 @@
-/* A command that runs another program with a fault at one system call of it, or of its child.
- * Knows ptrace(2) and who is whose child. Must not know what the program does.
+/* A command that runs another program with a fault at one system call of the program, or of its
+ * child. Knows ptrace(2) and which process is whose child. Must not know what the program does.
  *
- * Whose calls are counted: the program's own ("launcher"); its first child's with all that this one
- * makes ("init"), from its first instruction up to the second program that it becomes, or those of
- * another child of it ("child:1" is the second); of init's, those that are steps of its plan
- * ("plan"), which it has to read first; or those of a process that is there already (by its
- * number), from its accept4 up to the next program that it becomes. */
+ * Which calls are counted: those of the program itself ("launcher"); those of its first child and
+ * of all that this child forks ("init"), from its first instruction up to the second program that
+ * it executes; those of another child ("child:1" is the second); those of init without the ones
+ * that read its plan ("plan"); or those of a running process (given by its pid), from its accept4
+ * up to the next program that it executes. */
 #include "sys.h"
 #include <asm/ptrace.h>
 #include <asm/signal.h>
@@ -53,7 +53,7 @@ static struct thread *find(long id)
     return free;
 }
 
-/* Whether the calls of a thread are still to be seen. */
+/* Whether further calls of this thread are to be counted. */
 static int counted(const struct thread *thread)
 {
     int most = thread->role == LAUNCHER || thread->role == INIT ? 1 : 0;
@@ -99,10 +99,10 @@ static void set_result(long id, long result)
 
 enum { EXCHANGE = 2 };
 
-/* The kernel's own, which no program sees but a tracer: include/linux/errno.h. */
+/* Errnos inside the kernel, which only a tracer sees: include/linux/errno.h. */
 enum { ERESTARTSYS = 512, ERESTART_RESTARTBLOCK = 516 };
 
-/* Two names, parted by a colon, change places; what they name is not touched. */
+/* Exchange two names, separated by a colon; the files themselves are not touched. */
 static void exchange(char *names)
 {
     char *second = names;
@@ -113,7 +113,7 @@ static void exchange(char *names)
     *second = ':';
 }
 
-/* The fault itself: the thread is about to make its call. */
+/* Inject the fault: the thread is about to make its call. */
 static void strike(struct thread *thread)
 {
     if (state.signal)
@@ -121,15 +121,16 @@ static void strike(struct thread *thread)
     if (state.swap) exchange(state.swap);
     if (state.orphan) SYS(kill, state.launcher, SIGKILL);
     long number = state.calls <= MOST_CALLS ? state.made[state.calls - 1].number : -1;
-    /* As the kernel has it: brk(2) knows no errno, and close(2) closes whatever it says. Of a
-     * directory it has nothing to say, which the standard library asserts: only init's fails. */
+    /* As the kernel behaves: brk(2) returns no errno, and close(2) closes the descriptor whatever
+     * it returns. On a directory close(2) never fails, which Rust's standard library asserts, so
+     * only a close by init fails. */
     if (!state.error || number == __NR_brk) return;
     if (number == __NR_close && thread->role == LAUNCHER) return;
     if (number != __NR_close) skip_call(thread->id);
     state.failing = 1;
 }
 
-/* Whether what is counted begins with this call. */
+/* Check whether the counted calls begin with this one. */
 static void begins(const struct thread *thread, long number)
 {
     int reads = number == __NR_read || number == __NR_mmap;
@@ -151,9 +152,9 @@ static void at_call(struct thread *thread)
         long result = (long)info.exit.rval;
         int struck = state.failing && thread->call + 1 == state.point;
         if (struck) set_result(thread->id, result = -state.error), state.failing = 0;
-        /* One call, made again: by init, as any rename on the machine makes it say EAGAIN
-         * (openat2(2)); or by the kernel itself, which found a lock taken, say
-         * (restart_syscall() in net/ipv4/devinet.c). */
+        /* A repeated call counts once. init repeats openat2(2) after EAGAIN, which any rename on
+         * the machine can cause; the kernel restarts a call itself if, for example, it found a lock
+         * taken (restart_syscall() in net/ipv4/devinet.c). */
         int raced = result == -EAGAIN
                     && state.made[thread->call % MOST_CALLS].number == __NR_openat2;
         int restarted = result <= -ERESTARTSYS && result >= -ERESTART_RESTARTBLOCK;
@@ -164,7 +165,7 @@ static void at_call(struct thread *thread)
     }
 }
 
-/* Somebody has been made: by a launcher's thread or process, or by init. */
+/* A new thread or process, of the launcher or of init. */
 static void born(const struct thread *parent, int event)
 {
     long id = 0;
@@ -192,28 +193,29 @@ static void stopped(struct thread *thread, int status)
         if (event != PTRACE_EVENT_STOP) born(thread, event);
         signal = 0;
     }
-    /* The first stop may come before its maker's word. */
+    /* The child's first stop may come before its parent's fork event. */
     if (thread->role == UNKNOWN) thread->waits = 1;
     else resume(thread, signal);
 }
 
-/* The child that will be the program, held until its parent has let go of the pipe. */
+/* The child that executes the program; it waits until its parent has closed the pipe. */
 static void start(const int *gate, char **words)
 {
     char nothing;
     SYS(close, gate[1]);
     SYS(read, gate[0], &nothing, 1);
-    /* Killed for having hung, the tracer takes it along. */
+    /* If a test kills a tracer that hangs, the program dies with it. */
     SYS(prctl, PR_SET_PDEATHSIG, SIGKILL);
     long result = SYS(execve, words[0], words, probe_env);
     print("fault: %s\n", errno_name(result));
     leave(127);
 }
 
-/* Begin: the program stands before its first instruction, init (if it is there) at its call.
+/* Begin: the program waits before its first instruction; the init that is given by its pid is
+ * stopped in its current call.
  *
- * Seized, not attached: children are held by an event, and not by a signal, which would stop them
- * for ever if this process ended before it has seen them. */
+ * PTRACE_SEIZE, not PTRACE_ATTACH: children then stop by an event and not by a signal, which would
+ * stop them for ever if this process ended before it had seen them. */
 static void begin(const char *whom, char **words)
 {
     long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE;
@@ -228,7 +230,8 @@ static void begin(const char *whom, char **words)
         long result = SYS(ptrace, PTRACE_SEIZE, init->id, 0, options);
         if (result < 0) print("fault: %s\n", errno_name(result));
         SYS(ptrace, PTRACE_INTERRUPT, init->id);
-        /* Stopped before anything is asked of it: the call that it is in begins anew. */
+        /* The process stops before the launcher asks anything of it: the call that it is in
+         * restarts. */
         if (SYS(wait4, init->id, &status, __WALL, 0) > 0) stopped(init, status);
     }
     int gate[2];
@@ -256,10 +259,9 @@ static void report(const char *path)
 
 /* fault REPORT launcher|init|child:N|plan|PID list|kill|signal:N|orphan|rename:A:B|ERRNO POINT
  *       PROGRAM [ARGUMENT]...
- *
- * At the POINT-th call, before it is made, its maker is killed, or sent a signal; or the launcher
- * is killed (orphan); or two names change places; or the call is not made, and fails with this
- * errno. Ends when the program has ended: others may live. */
+ * At the POINT-th call, before the kernel executes it, its caller is killed, or gets a signal; or
+ * the launcher is killed (orphan); or two names are exchanged; or the call is skipped and fails
+ * with this errno. Ends when the program has ended: other processes may live on. */
 void fault(char **words, int count)
 {
     (void)count;

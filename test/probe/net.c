@@ -1,9 +1,10 @@
-/* Commands that show interfaces and reach other containers, over IPv4 or by frames.
- * Must not know who made the network. */
+/* Commands that show interfaces and reach other containers, over IPv4 or by raw frames. Must not
+ * know who made the network. */
 #include "sys.h"
 #include <asm/ioctls.h>
 #include <linux/time.h>
-/* Linux's header of interfaces needs struct sockaddr from the C library, which is not here. */
+/* Linux's header for interfaces needs the C library's struct sockaddr, which the probe does not
+ * have. */
 #include <linux/in.h>
 
 enum { INET = 2, DGRAM = 2, RAW = 3, SO_RCVTIMEO_ = 20, SOL = 1 };
@@ -46,7 +47,7 @@ static int prefix(const unsigned char *mask)
     return bits;
 }
 
-/* "interface: NAME up|down MTU ADDRESS/PREFIX|-" by index, then the table of routes. */
+/* Print "interface: NAME up|down MTU ADDRESS/PREFIX|-" by index, then the routing table. */
 void net_interfaces(char **words, int count)
 {
     (void)words, (void)count;
@@ -95,7 +96,7 @@ void net_ping(char **words, int count)
     unsigned short id = (unsigned short)(SYS(getpid) ^ now_us(CLOCK_MONOTONIC));
     long sent = 0, received = 0;
     word end = 0;
-    /* Sends are 10 ms apart; the last answers have a second. */
+    /* Requests are sent 10 ms apart; the last replies may take a second. */
     while (received < wanted && (!end || now_us(CLOCK_MONOTONIC) < end)) {
         if (sent < wanted) {
             unsigned short packet[4] = { swap(8 << 8), 0, id, swap((unsigned short)sent) };
@@ -160,7 +161,7 @@ static int digit(char c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* By a packet socket, as CAP_NET_RAW allows: the kernel fills in nothing. */
+/* Send by a packet socket, as CAP_NET_RAW allows: the kernel fills in nothing. */
 void net_send_frame(char **words, int count)
 {
     (void)count;

@@ -1,4 +1,4 @@
-/* The probe: what a container's program sees and may do, as lines of "key: value".
+/* The probe prints what a container's program sees and may do, as lines of "key: value".
  *
  *     probe COMMAND [WORD...] [then COMMAND [WORD...]]...
  *
@@ -129,7 +129,7 @@ __attribute__((used)) _Noreturn static void enter(word *stack)
     for (int first = 1; first < argc;) {
         int next = first;
         while (next < argc && !same(probe_argv[next], "then")) next++;
-        /* Words are copied, so that `args` shows argv as it was. */
+        /* The words are copied, so that `args` still prints the original argv. */
         char *words[next - first + 1];
         for (int i = first; i < next; i++) words[i - first] = probe_argv[i];
         words[next - first] = 0;

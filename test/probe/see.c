@@ -1,6 +1,5 @@
-/* Commands that show what the process is: what execve(2) and the runtime left it with.
- * Asks the kernel by system call where there is one, so that they work without /proc.
- * Changes nothing. */
+/* Commands that show the state of the process: what execve(2) and the runtime left it with. They
+ * use a system call where there is one, so that they work without /proc. They change nothing. */
 #include "sys.h"
 #include <asm/ioctls.h>
 #include <asm/signal.h>
@@ -123,7 +122,7 @@ void see_args(char **words, int count)
     for (char **entry = probe_argv; *entry; entry++) print("arg: %s\n", *entry);
 }
 
-/* Every open descriptor below 65536: "fd: NUMBER [cloexec] TARGET". */
+/* Print each open descriptor below 65536: "fd: NUMBER [cloexec] TARGET". */
 void see_fds(char **words, int count)
 {
     (void)words, (void)count;
@@ -250,7 +249,7 @@ void see_ioprio(char **words, int count)
     else print("ioprio.class: %ld\nioprio.level: %ld\n", value >> 13, value & 7);
 }
 
-/* The CPUs that it may run on, in numbers. */
+/* Print the numbers of the CPUs that the process may run on. */
 void see_affinity(char **words, int count)
 {
     (void)words, (void)count;
@@ -302,7 +301,7 @@ void see_tty(char **words, int count)
     print("tty.controlling: %s\n", errno_name(result));
 }
 
-/* "process: PID COMM" for each directory of /proc. */
+/* Print "process: PID COMM" for each process in /proc. */
 void see_processes(char **words, int count)
 {
     (void)words, (void)count;

@@ -1,5 +1,5 @@
-/* Commands that change this process, for the program that `exec` makes of it: whom it runs as, its
- * limits, its descriptors, its signals. Must not know what that program is. */
+/* Commands that change this process for the program that `exec` then executes: its user and groups,
+ * limits, descriptors, signals. Must not know what that program is. */
 #include "sys.h"
 #include <asm/signal.h>
 
@@ -35,7 +35,7 @@ void set_close(char **words, int count)
     for (int i = 0; i < count; i++) SYS(close, number(words[i]));
 }
 
-/* Descriptor words[0] is words[1] from here on, across execve(2) too. */
+/* Open words[1] as descriptor words[0], which stays open across execve(2). */
 void set_hold(char **words, int count)
 {
     (void)count;

@@ -1,5 +1,4 @@
-/* Text, numbers and errnos for the probe: what a C library would bring.
- * Must not know any command. */
+/* Text, numbers and errnos for the probe, in place of a C library. Must not know any command. */
 #include "sys.h"
 #include <linux/sched.h>
 #include <linux/signal.h>
@@ -25,7 +24,7 @@ int starts(const char *text, const char *prefix)
     return 1;
 }
 
-/* gcc may call these for assignments of structures. */
+/* gcc may call these for the assignment of a structure. */
 void *memset(void *to, int byte, word count)
 {
     for (char *p = to; count--; p++) *(volatile char *)p = (char)byte;

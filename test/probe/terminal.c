@@ -1,6 +1,6 @@
-/* Commands of whoever is at the other end of a container's terminal: an engine that is given its
- * master through a socket, or a person whose terminal the launcher runs on.
- * Both copy standard input to the master, and what comes back to standard output. */
+/* Commands for the master side of a container's terminal: an engine that gets the master through a
+ * socket, or a user on whose terminal the launcher runs. Both copy standard input to the master,
+ * and its output to standard output. */
 #include "sys.h"
 #include <asm/ioctls.h>
 #include <asm/signal.h>
@@ -11,7 +11,7 @@ enum { UNIX = 1, STREAM = 1, SOCKET_LEVEL = 1, RIGHTS = 1, IN = 1, GONE = 0x18 }
 
 struct polled { int fd; short events, revents; };
 
-/* Until nobody has the other side open any more. */
+/* Copy until no process has the slave side open any more. */
 static void relay(long master)
 {
     static char bytes[4096];
@@ -33,7 +33,8 @@ static void relay(long master)
     }
 }
 
-/* "ready:" once it listens; "received: TEXT" with the text that came with the descriptor. */
+/* Print "ready:" when it listens; then "received: TEXT" with the text that came with the
+ * descriptor. */
 void terminal_console(char **words, int count)
 {
     (void)count;
@@ -72,7 +73,7 @@ void terminal_console(char **words, int count)
     relay(control.fd);
 }
 
-/* Run a program on a terminal of 24 rows and 80 columns; "ended: STATUS", as wait(2) has it. */
+/* Run a program on a terminal of 24 rows and 80 columns; print "ended: STATUS", as of wait(2). */
 void terminal_in(char **words, int count)
 {
     (void)count;

@@ -1,5 +1,5 @@
-/* Commands that run another program and kill it at a system call: faults, one by one.
- * Must not know what that program does. */
+/* Commands that run another program and kill it at one of its system calls. Must not know what that
+ * program does. */
 #include "sys.h"
 #include <asm/signal.h>
 #include <linux/ptrace.h>
@@ -12,7 +12,7 @@ static long resume(long thread, long signal)
     return SYS(ptrace, PTRACE_SYSCALL, thread, 0, signal);
 }
 
-/* The call before which the thread stands; -1 if it stands after one. */
+/* Return the call that the thread is about to make; -1 if it is leaving one. */
 static long begun(long thread)
 {
     struct ptrace_syscall_info info = { 0 };
@@ -30,8 +30,8 @@ static void start(char **words)
     leave(127);
 }
 
-/* Sent `fatal` just before its Nth system call, those of all threads counted: "killed: N" if that
- * ended it; else "ended: STATUS", as wait(2) has it. */
+/* Send `fatal` just before the Nth system call of the program, counted over all threads: print
+ * "killed: N" if the signal ended the program, else "ended: STATUS", as of wait(2). */
 static void watch(long point, long fatal, char **words, int counting)
 {
     long calls = 0, child = fork_();
@@ -54,7 +54,7 @@ static void watch(long point, long fatal, char **words, int counting)
             counting |= call == __NR_getppid;
             signal = 0;
         }
-        /* Events, and the stop that a new thread begins with, are the tracer's own. */
+        /* ptrace events, and the stop with which a new thread begins, are for the tracer only. */
         if (status >> 16 || signal == SIGSTOP) signal = 0;
         resume(thread, signal);
     }
@@ -67,14 +67,14 @@ void trace_kill_at(char **words, int count)
     watch(number(words[0]), SIGKILL, words + 1, 1);
 }
 
-/* A signal that it may survive: "killed: N" says that it did not. */
+/* The program may survive this signal: "killed: N" says that it did not. */
 void trace_signal_at(char **words, int count)
 {
     (void)count;
     watch(number(words[0]), number(words[1]), words + 2, 1);
 }
 
-/* Counts only what comes after getppid: so a program says where its interesting part begins. */
+/* Count only the calls after getppid, by which the program marks where counting begins. */
 void trace_kill_after_getppid(char **words, int count)
 {
     (void)count;

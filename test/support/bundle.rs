@@ -1,21 +1,21 @@
-//! A bundle of a test: `runc spec`'s default config.json, changed by JSON pointer, and a rootfs
+//! The bundle of a test: `runc spec`'s default config.json, changed by JSON pointer, and a rootfs
 //! that holds the probe and empty directories.
-//!
-//! The default is written down here, not asked of tiny-ce, so that its own `spec` can be compared.
+//! The default is written in this file instead of taken from tiny-ce, so that a test can compare
+//! tiny-ce's own `spec` with it.
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// config.json and rootfs in a directory of the test's.
+/// A directory of the test with config.json and a rootfs.
 pub struct Bundle {
     dir: PathBuf,
-    /// config.json, written whenever the bundle is used.
+    /// The content of config.json; [`Bundle::path`] writes the file.
     pub config: Value,
 }
 
 impl Bundle {
-    /// A bundle in `dir`, which is made, with a rootfs that any user may enter.
+    /// Make a bundle in `dir`, which this creates, with a rootfs that any user may enter.
     pub(crate) fn new(dir: PathBuf, tag: &str) -> Bundle {
         let rootfs = dir.join("rootfs");
         for name in ["proc", "sys", "dev", "tmp", "etc", "bin"] {
@@ -33,7 +33,7 @@ impl Bundle {
         bundle
     }
 
-    /// The bundle's directory, with config.json as it is now.
+    /// Write config.json, and return the bundle's directory.
     pub fn path(&self) -> &Path {
         let text = serde_json::to_string_pretty(&self.config).expect("JSON");
         std::fs::write(self.dir.join("config.json"), text).expect("config.json");
@@ -45,7 +45,7 @@ impl Bundle {
         self.dir.join("rootfs")
     }
 
-    /// A file in the rootfs, with its directories; and its path on the host.
+    /// Write a file in the rootfs, with its directories; return its path on the host.
     pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.rootfs().join(name.trim_start_matches('/'));
         std::fs::create_dir_all(path.parent().expect("a directory")).expect("rootfs");
@@ -53,31 +53,31 @@ impl Bundle {
         path
     }
 
-    /// A program of the host's in the rootfs, never open for writing in this process: a fork
-    /// elsewhere in the test could inherit the descriptor, and execve(2) would say ETXTBSY.
+    /// Put a program of the host into the rootfs. This process never opens it for writing: a fork
+    /// in another test could inherit the descriptor, and then execve(2) fails with ETXTBSY.
     pub fn program(&self, from: &Path, name: &str) -> &Self {
         place(from, &self.rootfs().join(name.trim_start_matches('/')));
         self
     }
 
-    /// What to run.
+    /// Set `process.args`.
     pub fn args<const N: usize>(&mut self, words: [&str; N]) -> &mut Self {
         self.set("/process/args", words.to_vec())
     }
 
-    /// The probe with these commands, words parted by white space: `"ids then caps"`.
+    /// Run the probe with these commands, separated by white space: `"ids then caps"`.
     pub fn probe(&mut self, commands: &str) -> &mut Self {
         let words: Vec<&str> = ["/probe"].into_iter().chain(commands.split_whitespace()).collect();
         self.set("/process/args", words)
     }
 
-    /// Set what `pointer` names, and make what is above it: `set("/process/umask", 18)`.
+    /// Set the value at `pointer`, and create its parents: `set("/process/umask", 18)`.
     pub fn set(&mut self, pointer: &str, value: impl Into<Value>) -> &mut Self {
         *self.at(pointer) = value.into();
         self
     }
 
-    /// Put `value` at the end of the array that `pointer` names, made if it is not there.
+    /// Append `value` to the array at `pointer`, and create the array if it is missing.
     pub fn push(&mut self, pointer: &str, value: impl Into<Value>) -> &mut Self {
         let place = self.at(pointer);
         if place.is_null() {
@@ -87,7 +87,7 @@ impl Bundle {
         self
     }
 
-    /// Take away what `pointer` names: a property, or an array's entry.
+    /// Remove the value at `pointer`: a property, or an entry of an array.
     pub fn remove(&mut self, pointer: &str) -> &mut Self {
         let (parent, last) = pointer.rsplit_once('/').expect("a JSON pointer");
         match self.config.pointer_mut(parent) {
@@ -98,14 +98,14 @@ impl Bundle {
         self
     }
 
-    /// Without the namespace `kind`, as config.json names it: `"network"`.
+    /// Remove the namespace `kind`, as config.json names it: `"network"`.
     pub fn without_namespace(&mut self, kind: &str) -> &mut Self {
         let list = self.at("/linux/namespaces").as_array_mut().expect("namespaces");
         list.retain(|namespace| namespace["type"] != kind);
         self
     }
 
-    /// With the namespace `kind` joined by `path`, or made anew when there is none.
+    /// Join the namespace `kind` at `path`, or make a new one if there is no path.
     pub fn namespace(&mut self, kind: &str, path: Option<&Path>) -> &mut Self {
         self.without_namespace(kind);
         self.push(
@@ -117,14 +117,14 @@ impl Bundle {
         )
     }
 
-    /// The mount at `destination`, as config.json has it.
+    /// Return the mount at `destination` in config.json.
     pub fn mount(&mut self, destination: &str) -> &mut Value {
         let list = self.at("/mounts").as_array_mut().expect("mounts");
         let found = list.iter_mut().find(|mount| mount["destination"] == destination);
         found.unwrap_or_else(|| panic!("no mount at {destination}"))
     }
 
-    /// Bind `source` of the host, in place of any mount that config.json has at `destination`.
+    /// Bind `source` of the host. The bind replaces a mount that config.json has at `destination`.
     pub fn bind(&mut self, source: &str, destination: &str, options: &[&str]) -> &mut Self {
         let mount = json!({
             "destination": destination,
@@ -166,7 +166,7 @@ fn unescape(word: &str) -> String {
 
 fn place(from: &Path, to: &Path) {
     std::fs::create_dir_all(to.parent().expect("a directory")).expect("rootfs");
-    // Of a symbolic link, the link itself would be linked.
+    // A hard link to a symbolic link would link the symbolic link itself.
     let from = &from.canonicalize().unwrap_or_else(|_| from.to_owned());
     if std::fs::hard_link(from, to).is_ok() {
         return;

@@ -1,5 +1,5 @@
-//! One test's own ground: a directory, a state root, names that no other test has, and at the end a
-//! look around that nothing is left.
+//! The ground of one test: a directory, a state root, and names that no other test has; at its end
+//! it checks that the test left nothing on the machine.
 
 use crate::process::{Done, Running, Signal, run};
 use crate::{Bundle, Need, leak, needs, tiny_ce};
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A test's ground. Its end deletes the containers that [`Case::create`] made, fails the test if
-/// anything is left on the machine, and removes the directory.
+/// The ground of a test. Dropping it deletes the containers that [`Case::create`] made, fails the
+/// test if anything is left on the machine, and removes the directory.
 pub struct Case {
     tag: String,
     dir: PathBuf,
@@ -18,27 +18,28 @@ pub struct Case {
 }
 
 impl Case {
-    /// Ground for a test that needs nothing.
+    /// Make the ground for a test that needs nothing of the machine.
     #[expect(clippy::new_without_default, reason = "it makes a directory")]
     pub fn new() -> Case {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        // Of one length, so that no tag is the beginning of another.
+        // All tags have the same length, so no tag is a prefix of another.
         let tag = format!("tce{:07x}{number:03x}", std::process::id());
         let dir = std::env::temp_dir().join(&tag);
-        // A killed run with our process id may have left it.
+        // A killed run that had this process id may have left the directory.
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
         Case { tag, dir, count: AtomicU32::new(0) }
     }
 
-    /// Ground for a test that needs root and `more`; none, visibly skipped, if that is not there.
+    /// Make the ground for a test that needs root and `more`; print a skip and return `None` if the
+    /// machine lacks one of them.
     pub fn root(more: &[Need]) -> Option<Case> {
         let all: Vec<Need> = [Need::Root].iter().chain(more).copied().collect();
         needs::met(&all).then(Case::new)
     }
 
-    /// The word that is in every name of this case: 13 bytes of letters and digits.
+    /// The word that every name of this case contains: 13 letters and digits.
     pub fn tag(&self) -> &str {
         &self.tag
     }
@@ -53,12 +54,12 @@ impl Case {
         self.dir.join("state")
     }
 
-    /// A container id that nobody has.
+    /// An id that no container has.
     pub fn id(&self) -> String {
         format!("{}-{}", self.tag, self.number())
     }
 
-    /// A number that nothing else of the case has.
+    /// A number that this case has not used yet.
     pub(crate) fn number(&self) -> u32 {
         self.count.fetch_add(1, Ordering::Relaxed)
     }
@@ -69,8 +70,8 @@ impl Case {
         Bundle::new(self.dir.join(format!("bundle{number}")), &self.tag)
     }
 
-    /// A bundle whose rootfs is the distribution's, of [`Need::Distribution`]: shared by all tests,
-    /// so it stays read-only.
+    /// A bundle with the rootfs of [`Need::Distribution`]. All tests share that rootfs, so it is
+    /// read-only.
     pub fn distribution(&self) -> Bundle {
         let mut bundle = self.bundle();
         let rootfs = needs::distribution().expect("Need::Distribution");
@@ -79,7 +80,7 @@ impl Case {
         bundle
     }
 
-    /// `tiny-ce --root STATE WORDS…`, to be run or changed.
+    /// Build the command `tiny-ce --root STATE WORDS…` without running it.
     pub fn command<W: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = W>) -> Command {
         let mut command = Command::new(tiny_ce());
         command.arg("--root").arg(self.state()).args(words);
@@ -124,7 +125,7 @@ impl Case {
         command
     }
 
-    /// `create` a container, which must work; it is deleted when dropped.
+    /// `create` a container, which must succeed; dropping the container deletes it.
     #[track_caller]
     pub fn create(&self, bundle: &Bundle) -> Container<'_> {
         let id = self.id();
@@ -144,18 +145,18 @@ impl Case {
         leak::cgroups(&self.tag)
     }
 
-    /// What is on the machine because of this case: mounts, cgroups, processes, state. For tests
-    /// that look in between; the case's end looks by itself.
+    /// What this case has left on the machine: mounts, cgroups, processes, state. For tests that
+    /// check before their end; the end of the case checks by itself.
     pub fn leftovers(&self) -> Vec<String> {
         leak::found(&self.tag, &self.dir)
     }
 
-    /// Take away what a runtime that is not under test has left: it shall not count.
+    /// Remove what a runtime that is not under test has left, so that it does not fail this test.
     pub fn sweep(&self) {
         leak::sweep(&self.tag);
     }
 
-    /// What was left, taken away as well as it goes.
+    /// Return what was left, and remove as much of it as possible.
     fn end(&self) -> Vec<String> {
         let left = leak::found(&self.tag, &self.dir);
         if !left.is_empty() {
@@ -172,7 +173,7 @@ impl Case {
 impl Drop for Case {
     fn drop(&mut self) {
         let left = self.end();
-        // A mount that was left must not have its files removed through it.
+        // Removing the directory would remove the files of a mount that was left in it.
         if !left.iter().any(|line| line.starts_with("mount ")) {
             let _ = std::fs::remove_dir_all(&self.dir);
         }
@@ -196,14 +197,15 @@ impl Container<'_> {
         &self.id
     }
 
-    /// A command about it: `container.tiny_ce("kill", ["TERM"])` is `tiny-ce kill ID TERM`.
+    /// Run a command on this container: `container.tiny_ce("kill", ["TERM"])` is `tiny-ce kill ID
+    /// TERM`.
     #[track_caller]
     pub fn tiny_ce<const N: usize>(&self, verb: &str, words: [&str; N]) -> Done {
         let line = [verb, &self.id].into_iter().chain(words);
         self.case.tiny_ce(line)
     }
 
-    /// `start` it, which must work.
+    /// `start` the container, which must succeed.
     #[track_caller]
     pub fn start(&self) -> &Self {
         self.tiny_ce("start", []).ok();
@@ -216,20 +218,20 @@ impl Container<'_> {
         serde_json::from_str(self.tiny_ce("state", []).ok()).expect("state prints JSON")
     }
 
-    /// Its `status` of state.
+    /// The `status` that `state` prints.
     #[track_caller]
     pub fn status(&self) -> String {
         self.state()["status"].as_str().expect("a status").to_owned()
     }
 
-    /// The host's process id of its program.
+    /// The process id of its program on the host.
     #[track_caller]
     pub fn pid(&self) -> u32 {
         let pid = self.state()["pid"].as_u64().expect("a pid");
         pid.try_into().expect("a pid")
     }
 
-    /// Send a signal by `kill`, which must work.
+    /// Send a signal by `kill`, which must succeed.
     #[track_caller]
     pub fn kill(&self, signal: Signal) {
         self.tiny_ce("kill", [signal]).ok();
@@ -241,11 +243,11 @@ impl Container<'_> {
         self.running.as_mut().expect("not ended").line(prefix)
     }
 
-    /// Wait until its program is gone, and return what it wrote; the status is `create`'s.
+    /// Wait until its program has ended, and return what it wrote; the exit status is `create`'s.
     #[track_caller]
     pub fn ended(&mut self) -> Done {
         let done = self.running.take().expect("not ended").done();
-        // Its output ends a moment before it does.
+        // The output ends a moment before the program does.
         let running = || self.tiny_ce("state", []).stdout.contains("\"running\"");
         let end = std::time::Instant::now() + crate::PATIENCE;
         while running() && std::time::Instant::now() < end {
@@ -254,12 +256,12 @@ impl Container<'_> {
         done
     }
 
-    /// It is no more, and need not be deleted.
+    /// The container has been deleted already: do not delete it again.
     pub fn gone(mut self) {
         self.deleted = true;
     }
 
-    /// `delete` it, which must work.
+    /// `delete` the container, which must succeed.
     #[track_caller]
     pub fn delete(mut self) {
         self.deleted = true;

@@ -1,10 +1,10 @@
-//! Numbers that look random and are the same for the same seed.
+//! Pseudorandom numbers: the same seed gives the same numbers.
 
 /// xorshift64*, Vigna 2016.
 pub struct Dice(u64);
 
 impl Dice {
-    /// Of this seed; 0, from which nothing comes, is taken for another.
+    /// Start from this seed. Another number replaces the seed 0, from which xorshift yields only 0.
     pub fn new(seed: u64) -> Dice {
         Dice(seed.max(1))
     }
@@ -17,12 +17,12 @@ impl Dice {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % sides
     }
 
-    /// One of them.
+    /// Return one of these.
     pub fn one<'t, T>(&mut self, of: &'t [T]) -> &'t T {
         &of[self.throw(of.len())]
     }
 
-    /// Each of them or not.
+    /// Return a random subset of these.
     pub fn some<T: Clone>(&mut self, of: &[T]) -> Vec<T> {
         of.iter().filter(|_| self.throw(2) == 0).cloned().collect()
     }

@@ -1,7 +1,7 @@
-//! A command with a fault at one system call: of the launcher, or of the init that it makes.
+//! Run a command with a fault at one system call of the launcher, or of the init that it starts.
 //!
-//! The probe's `fault` does it, by ptrace(2). Knows numbers of calls, not their names; must not
-//! know what a command is to do about a fault.
+//! The probe's `fault` command does this by ptrace(2). Knows numbers of calls, not their names;
+//! must not know how a command should react to a fault.
 
 use crate::process::{Done, run};
 use crate::{Case, probe};
@@ -13,47 +13,48 @@ use std::time::{Duration, Instant};
 /// Whose system calls are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// The command's own.
+    /// The calls of the command itself.
     Launcher,
-    /// Those of its first child, up to the execve(2) by which this becomes the container's program.
+    /// The calls of its first child, up to the execve(2) that makes the child the container's
+    /// program.
     Init,
-    /// As `Init`, of another child, counted from 0: a hook, say.
+    /// As `Init`, for another child, counted from 0: a hook, for example.
     Child(u32),
-    /// Of these, the steps of its plan: how often it has to read for that is the kernel's affair.
+    /// As `Init`, without the calls that read the plan: how many those are depends on the kernel.
     Plan,
-    /// Those of an init that waits for `start`, up to the same.
+    /// The calls of an init that waits for `start`, up to the same execve(2).
     Process(u32),
 }
 
-/// What happens at one of them, before it is made.
+/// What happens at a call, before the kernel executes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Its maker is killed.
+    /// The caller gets SIGKILL.
     Kill,
-    /// Its maker is sent this signal.
+    /// The caller gets this signal.
     Signal(u8),
-    /// The launcher is killed.
+    /// The launcher gets SIGKILL.
     Orphan,
-    /// These two names change places.
+    /// These two names are exchanged (renameat2(2), RENAME_EXCHANGE).
     Rename(PathBuf, PathBuf),
-    /// It is not made, and fails with this errno.
+    /// The kernel does not execute the call, which fails with this errno.
     Errno(i32),
 }
 
-/// A system call that was made.
+/// A system call that was executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Its number on this architecture.
     pub number: i64,
-    /// What the kernel answered: a negative errno, or something else.
+    /// The kernel's result: a negative errno, or another value.
     pub result: i64,
 }
 
-/// What became of a command with a fault.
+/// The outcome of a command with a fault.
 pub struct Faulted {
-    /// Its end, and its outputs.
+    /// How the command ended, and its output.
     pub done: Done,
-    /// The number of the call at which the fault was; none, if there were not so many calls.
+    /// The number of the call at which the fault was; `None` if the command made fewer calls.
     pub hit: Option<i64>,
     /// How long it took.
     pub took: Duration,

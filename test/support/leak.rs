@@ -1,15 +1,15 @@
-//! What a case must not leave behind on the machine, found by the tag that all its names carry.
+//! Find what a case left behind on the machine, by the tag that all its names contain.
 //!
-//! Tests run in parallel, so nothing is compared with a snapshot: every look is for this case's own
-//! mounts, cgroups, processes and names.
+//! Tests run in parallel, so there is no snapshot to compare with: each check looks for the mounts,
+//! cgroups, processes and names of this case only.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long processes may take to be gone once the last command came back.
+/// How long processes may take to end after the last command has returned.
 const DYING: Duration = Duration::from_secs(2);
 
-/// All that the case `tag` has left, one line each.
+/// List everything that the case `tag` has left, one line each.
 pub(crate) fn found(tag: &str, dir: &Path) -> Vec<String> {
     let mut left = Vec::new();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
@@ -22,19 +22,19 @@ pub(crate) fn found(tag: &str, dir: &Path) -> Vec<String> {
     left.extend(state.map(|entry| format!("state {}", entry.path().display())));
     let until = Instant::now() + DYING;
     while !processes(tag).is_empty() && Instant::now() < until {
-        // Nobody here is their parent, so there is no end to wait for.
+        // This process is not their parent, so it cannot wait for them.
         std::thread::sleep(Duration::from_millis(5));
     }
     left.extend(processes(tag).iter().map(|pid| format!("process {pid} {}", command_line(*pid))));
     left
 }
 
-/// Take away what is left of the case, as well as it goes, for the sake of the machine.
+/// Remove as much as possible of what the case left, to keep the machine clean.
 pub(crate) fn sweep(tag: &str) {
     for pid in processes(tag) {
         crate::process::kill(pid, "KILL");
     }
-    // Deepest first.
+    // A cgroup can be removed only after the cgroups below it.
     let mut dirs = cgroups(tag);
     dirs.sort_by_key(|dir| std::cmp::Reverse(dir.as_os_str().len()));
     for dir in dirs {
@@ -42,12 +42,12 @@ pub(crate) fn sweep(tag: &str) {
     }
 }
 
-/// The cgroup directories named after the case, of every hierarchy.
+/// The cgroup directories named after the case, in every hierarchy.
 pub(crate) fn cgroups(tag: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut todo = vec![PathBuf::from("/sys/fs/cgroup")];
     while let Some(dir) = todo.pop() {
-        // Directories come and go while other tests run: one that is gone holds nothing of ours.
+        // Directories come and go while other tests run; none of this case's vanishes meanwhile.
         let Ok(entries) = std::fs::read_dir(&dir) else { continue };
         for entry in entries.flatten() {
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -62,7 +62,7 @@ pub(crate) fn cgroups(tag: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The processes whose environment or command line names the case, but for the test itself.
+/// The processes whose environment or command line names the case, except the test itself.
 fn processes(tag: &str) -> Vec<u32> {
     let own = std::process::id();
     let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -1,8 +1,9 @@
-//! What integration tests stand on: a [`Case`] is one test's own ground on the machine, a
-//! [`Bundle`] its config.json and rootfs, [`Done`] and [`Running`] what became of a command.
+//! The support of the integration tests: a [`Case`] is the ground of one test on the machine, a
+//! [`Bundle`] its config.json and rootfs, [`Done`] and [`Running`] a command that has ended or that
+//! still runs.
 //!
 //! Knows tiny-ce only as a program: its command line, files and output. Never links the launcher,
-//! so that a wrong idea in there cannot hide itself here.
+//! so that a mistake in the launcher cannot hide itself in the tests.
 
 mod bundle;
 mod case;
@@ -27,11 +28,11 @@ pub use sweep::{full, sweep};
 
 use std::path::PathBuf;
 
-/// How long anything that a test waits for may take, before the test fails as hung: a build by an
-/// engine takes more than a minute in an emulated machine.
+/// How long a test waits for anything before it fails as hung: an engine takes more than a minute
+/// for a build in an emulated machine.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(180);
 
-/// How many times longer than on a common machine something may take: an emulated one is slow.
+/// The factor by which this machine may be slower than a common one: an emulated machine is slow.
 pub fn slowness() -> u32 {
     if std::env::var_os("TINY_CE_VM").is_some() { 10 } else { 1 }
 }

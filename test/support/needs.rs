@@ -1,7 +1,7 @@
-//! What a test needs of the machine, and how it says that it was skipped.
+//! What a test needs of the machine, and how a test reports that it was skipped.
 //!
 //! A skip is always visible: one line on the real standard error, past libtest's capture. With
-//! `TINY_CE_CI=1` it is a failure, so that CI cannot turn green by running nothing.
+//! `TINY_CE_CI=1` a skip is a failure, so that CI cannot pass by running nothing.
 
 use crate::Peer;
 use std::io::Write;
@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Something that a test cannot do without.
+/// Something without which a test cannot run.
 #[derive(Clone, Copy, Debug)]
 pub enum Need {
-    /// To be root in the initial user namespace's sense: to mount, and to make devices and cgroups.
+    /// Root that may mount, and may make devices and cgroups.
     Root,
     /// A program on PATH.
     Program(&'static str),
-    /// A runtime of today to compare with, which `.ci/peers` fetches.
+    /// A current runtime to compare with, which `.ci/peers` fetches.
     Peer(Peer),
     /// A file or directory of the machine.
     File(&'static str),
@@ -27,11 +27,11 @@ pub enum Need {
     CgroupV2(&'static str),
     /// This version of the kernel, or a later one.
     Linux(u32, u32),
-    /// CRIU, and a kernel that it can work with.
+    /// CRIU, and a kernel on which CRIU works.
     Criu,
-    /// A kernel that confines by AppArmor's profiles, and its file system to load them.
+    /// A kernel that enforces AppArmor's profiles, with the file system that loads them.
     AppArmor,
-    /// A kernel that confines by SELinux's labels, with test/vm/selinux.conf loaded.
+    /// A kernel that enforces SELinux's labels, with the policy test/vm/selinux.conf loaded.
     SeLinux,
     /// The rootfs of another distribution release: `$TINY_CE_ROOTFS`, or target/rootfs.
     Distribution,
@@ -39,8 +39,8 @@ pub enum Need {
 
 /// Print `skipped: REASON`; with `TINY_CE_CI=1`, fail.
 ///
-/// `TINY_CE_MAY_SKIP` lists, parted by commas, words of reasons that CI puts up with: no machine
-/// has both versions of cgroups.
+/// `TINY_CE_MAY_SKIP` lists words, separated by commas; CI tolerates a skip whose reason contains
+/// one of them, because no machine has both versions of cgroups.
 pub fn skip(reason: &str) {
     let name = std::thread::current().name().unwrap_or("test").to_owned();
     let allowed = std::env::var("TINY_CE_MAY_SKIP").unwrap_or_default();
@@ -52,7 +52,7 @@ pub fn skip(reason: &str) {
     let _ = std::io::stderr().write_all(format!("skipped: {name}: {reason}\n").as_bytes());
 }
 
-/// Whether the machine has all of `needs`; the first one missing is told by [`skip`].
+/// Whether the machine has all of `needs`; [`skip`] reports the first missing one.
 pub fn met(needs: &[Need]) -> bool {
     let missing = needs.iter().find_map(|need| missing(*need));
     if let Some(reason) = &missing {
@@ -86,7 +86,7 @@ fn missing(need: Need) -> Option<String> {
             (there, "needs a kernel with AppArmor".to_owned())
         }
         Need::SeLinux => {
-            // It takes the contexts that the policy knows.
+            // The file accepts only contexts that the policy defines.
             let context =
                 std::fs::write("/sys/fs/selinux/context", "system_u:system_r:tiny_ce_t:s0");
             (context.is_ok(), "needs a kernel with SELinux and the policy of test/vm".to_owned())
@@ -111,7 +111,7 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
 }
 
-/// What `criu check` says of this machine, asked once.
+/// Whether `criu check` succeeds on this machine; run once.
 fn criu_works() -> bool {
     static WORKS: OnceLock<bool> = OnceLock::new();
     *WORKS.get_or_init(|| {
@@ -136,7 +136,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
-/// The rootfs that [`Need::Distribution`] asks for.
+/// The rootfs of [`Need::Distribution`].
 pub(crate) fn distribution() -> Option<PathBuf> {
     let path = match std::env::var_os("TINY_CE_ROOTFS") {
         Some(path) => PathBuf::from(path),

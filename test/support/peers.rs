@@ -1,7 +1,7 @@
-//! The runtimes that tests compare with: runc and crun of today, as `.ci/peers` unpacks them into
-//! target/peers.
+//! The runtimes that tests compare with: current versions of runc and crun, as `.ci/peers` unpacks
+//! them into target/peers.
 //!
-//! Knows where they are and on which ground each works; not what is compared.
+//! Knows where they are and which mounts each needs; not what a test compares.
 
 use crate::process::{Done, command, run};
 use crate::{Case, cgroup_v2, needs};
@@ -9,15 +9,15 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where a host with cgroup v1 has v2 beside it.
+/// The cgroup v2 mount point of a host with cgroup v1.
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
 /// A runtime that tiny-ce is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// The field's first.
+    /// The runtime that engines use by default.
     Runc,
-    /// The field's fastest.
+    /// The fastest of the other runtimes.
     Crun,
 }
 
@@ -25,7 +25,7 @@ impl Peer {
     /// Both.
     pub const ALL: [Peer; 2] = [Peer::Runc, Peer::Crun];
 
-    /// What its program is called.
+    /// The name of its program.
     pub fn name(self) -> &'static str {
         match self {
             Peer::Runc => "runc",
@@ -39,18 +39,18 @@ impl Peer {
         path.is_file().then_some(path)
     }
 
-    /// The one of this machine's packages, of whatever year it is.
+    /// The program that this machine's packages installed, of whatever year.
     pub fn installed(self) -> Option<PathBuf> {
         needs::program(self.name())
     }
 
-    /// `PEER --root ROOT WORDS…`, in a mount namespace of its own: whatever it mounts, this
-    /// machine's mounts stay. crun refuses a machine with both versions of cgroups, so there it
-    /// has no version 2.
+    /// `PEER --root ROOT WORDS…` in its own mount namespace, so that no mount of a peer stays on
+    /// this machine. crun refuses a machine with both versions of cgroups, so the namespace hides
+    /// cgroup v2 there.
     fn command<W: AsRef<OsStr>>(self, root: &Path, words: impl IntoIterator<Item = W>) -> Command {
         let mut command = command(["unshare", "--mount", "--propagation", "slave"]);
         if self == Peer::Crun && !cgroup_v2() && Path::new(UNIFIED).exists() {
-            // The tmpfs takes the directories that a runtime makes when it finds no cgroup v2.
+            // A runtime that finds no cgroup v2 makes directories there, which the tmpfs takes.
             let script = format!(
                 "! mountpoint -q {UNIFIED} || \
                  {{ umount {UNIFIED} && mount -t tmpfs tmpfs {UNIFIED}; }}; exec \"$0\" \"$@\""
@@ -63,7 +63,7 @@ impl Peer {
 }
 
 impl Case {
-    /// A peer's command with a state directory of its own, to be run or changed.
+    /// Build a peer's command with its own state directory, without running it.
     pub fn peer_command<W: AsRef<OsStr>>(
         &self,
         peer: Peer,

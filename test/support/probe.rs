@@ -1,13 +1,13 @@
-//! The programs in C that tests run, each built once by gcc: the probe, which containers of tests
-//! run, and the floor, with which the benchmark compares.
+//! The C programs that tests run, each built once by gcc: the probe, which runs in the containers
+//! of tests, and the floor, with which the benchmark compares.
 //!
-//! Many test programs may ask at the same time: each builds to a name of its own and renames.
+//! Test programs build in parallel: each writes to a file of its own and renames it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Small, static, at a fixed address, and without what a C library or a debugger would want.
+/// Small, static, at a fixed address, and without anything for a C library or a debugger.
 const FLAGS: &[&str] = &[
     "-Os",
     "-static",

@@ -1,7 +1,7 @@
-//! Programs run by tests: to their end ([`Done`]), or beside the test ([`Running`]).
+//! Programs that tests run: [`Done`] has ended, [`Running`] runs beside the test.
 //!
-//! Nothing waits by sleeping: an end is a pipe's end or a wait(2), and everything has [`PATIENCE`].
-//! Never looks at containers: that is `case`.
+//! Nothing waits by sleeping: the end of a program is the end of a pipe, or wait(2) returns. Every
+//! wait fails after [`PATIENCE`]. Never looks at containers: that is `case`.
 
 use crate::PATIENCE;
 use std::ffi::OsStr;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Instant;
 
-/// A program that came to its end.
+/// A program that has ended.
 #[derive(Clone)]
 pub struct Done {
     /// The command line, for messages.
@@ -33,28 +33,28 @@ impl Done {
         self.status.code().unwrap_or_else(|| 128 + self.status.signal().unwrap_or(0))
     }
 
-    /// Standard output, of a program that must have succeeded.
+    /// Return standard output. The program must have succeeded.
     #[track_caller]
     pub fn ok(&self) -> &str {
         assert!(self.status.success(), "expected success\n{self}");
         &self.stdout
     }
 
-    /// Standard error, of a program that must have failed by itself, not by a signal.
+    /// Return standard error. The program must have failed by exit status, not by a signal.
     #[track_caller]
     pub fn fails(&self) -> &str {
         assert!(self.status.code().is_some_and(|code| code != 0), "expected failure\n{self}");
         &self.stderr
     }
 
-    /// This, having ended with `code`.
+    /// Check that the program ended with `code`.
     #[track_caller]
     pub fn ends(&self, code: i32) -> &Self {
         assert_eq!(self.code(), code, "exit status\n{self}");
         self
     }
 
-    /// The probe's one value for `key`.
+    /// The one value that the probe printed for `key`.
     #[track_caller]
     pub fn value(&self, key: &str) -> &str {
         match self.values(key)[..] {
@@ -63,7 +63,7 @@ impl Done {
         }
     }
 
-    /// The probe's values for `key`, in order.
+    /// The values that the probe printed for `key`, in order.
     pub fn values(&self, key: &str) -> Vec<&str> {
         let of_line = |line| str::split_once(line, ": ").filter(|(found, _)| *found == key);
         self.stdout.lines().filter_map(of_line).map(|(_, value)| value).collect()
@@ -77,13 +77,13 @@ impl fmt::Display for Done {
     }
 }
 
-/// Signals that tests send, by the names of kill(1).
+/// A signal, as kill(1) names it.
 pub type Signal = &'static str;
 
-/// A program that runs beside the test. Dropped, it is killed and waited for.
+/// A program that runs beside the test. Dropping it kills the program and waits for it.
 ///
-/// Standard output is a pipe, read line by line; its end is the end of all that hold it, which for
-/// `create` is the container's program. Standard error is a file.
+/// Standard output is a pipe, read line by line. The pipe ends when every process that holds it has
+/// ended, which after `create` includes the container's program. Standard error is a file.
 pub struct Running {
     line: String,
     child: Child,
@@ -106,12 +106,13 @@ impl Running {
         Running { line, child, stdin, lines, seen: String::new(), stderr }
     }
 
-    /// The host's process id.
+    /// The process id on the host.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// The standard input, to write to; taken and dropped, the program reads its end.
+    /// Take the standard input, to write to it; the program reads the end of its input when it is
+    /// dropped.
     pub fn stdin(&mut self) -> Option<ChildStdin> {
         self.stdin.take()
     }
@@ -134,14 +135,14 @@ impl Running {
         kill(self.pid(), signal);
     }
 
-    /// Wait for the end of the program itself; others may still hold its standard output.
+    /// Wait until the program itself has ended; other processes may still hold its standard output.
     #[track_caller]
     pub fn exited(&mut self) -> Done {
         let status = wait(&mut self.child, &self.line);
         self.so_far(status)
     }
 
-    /// Wait for the end of the program and of its standard output, with standard input closed.
+    /// Close standard input, and wait for the end of the program and of its standard output.
     #[track_caller]
     pub fn done(mut self) -> Done {
         drop(self.stdin.take());
@@ -184,8 +185,8 @@ pub fn command<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>) -> Command {
     command
 }
 
-/// Run to the end, with the outputs in files of `dir`: what a program starts may hold them open for
-/// longer than the program runs, as a container made by `create` does.
+/// Run to the end, with files in `dir` for the output: a program that this one starts may hold them
+/// open longer than the program runs, as a container made by `create` does.
 #[track_caller]
 pub fn run(command: &mut Command, dir: &Path) -> Done {
     let (out, err) = (fresh(dir, "out"), fresh(dir, "err"));
@@ -209,7 +210,7 @@ fn read(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).expect("a file with the output")).into_owned()
 }
 
-/// wait(2), cut short by a thread that kills the program when [`PATIENCE`] is over.
+/// wait(2), while a thread kills the program after [`PATIENCE`].
 #[track_caller]
 fn wait(child: &mut Child, line: &str) -> ExitStatus {
     let (tell, told) = mpsc::channel::<()>();
@@ -227,7 +228,7 @@ fn wait(child: &mut Child, line: &str) -> ExitStatus {
     status
 }
 
-/// kill(1), of the shell: the standard library sends no signal but KILL.
+/// Use the shell's kill(1): the standard library sends SIGKILL only.
 pub(crate) fn kill(pid: u32, signal: Signal) {
     let line = format!("kill -{signal} {pid}");
     let _ = Command::new("/bin/sh").args(["-c", &line]).stderr(Stdio::null()).status();

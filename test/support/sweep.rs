@@ -1,7 +1,7 @@
-//! Point after point of something that is done again and again, by several workers, each on a
-//! ground of its own: so each sees what it left, and nothing of the others.
+//! Repeat an operation with a fault at one point after the other. Several workers share the points;
+//! each has a ground of its own, so it finds only what it left itself.
 //!
-//! Knows numbers of points, not what happens at one.
+//! Knows the numbers of the points, not what happens at a point.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,22 +11,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::Case;
 
-/// How many there are at a time. They wait for the kernel more than they work.
+/// The number of parallel workers. They wait for the kernel more than they compute.
 const WORKERS: usize = 8;
 
-/// After so many points that failed, the rest is not tried.
+/// A sweep stops after this many points have failed.
 const ENOUGH: usize = 30;
 
-/// Whether every point is wanted, which takes its time: `TINY_CE_FULL=1`.
+/// Whether a sweep tries every point, which takes long: `TINY_CE_FULL=1`.
 pub fn full() -> bool {
     std::env::var_os("TINY_CE_FULL").is_some_and(|value| value == "1")
 }
 
-/// Do `one` at points 1, 2, 3… until it answers that there are no more; how many there were.
+/// Call `one` at points 1, 2, 3… until it returns false; return the number of points.
 ///
-/// Every `stride`th point from another first one each time; every one in full. A stride is best a
-/// prime, so that no pattern in the points keeps any kind of them out. What panics is told at the
-/// end, by point, and does not keep the others from being tried.
+/// Without `TINY_CE_FULL` only every `stride`th point is tried, from a first point that changes
+/// each time. A prime stride is best: no period among the points then hides a kind of point. A
+/// panic at one point does not stop the others; the sweep reports every panic at its end.
 #[track_caller]
 pub fn sweep<T>(
     name: &str,
@@ -59,7 +59,7 @@ pub fn sweep<T>(
                 }
             };
         };
-        // What it left is swept away, and a new ground taken.
+        // Dropping the case removes what the point left; the worker then takes a new ground.
         if catch_unwind(AssertUnwindSafe(|| drop(case))).is_err() {
             failed(format!("point {point}: left something behind"));
         }
@@ -84,7 +84,7 @@ pub fn sweep<T>(
     reached * stride
 }
 
-/// Another one each second.
+/// The first point changes every second.
 fn first(stride: usize) -> usize {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     1 + now.as_secs() as usize % stride
