@@ -90,7 +90,7 @@ impl Drop for Scratch {
 }
 
 #[test]
-fn files_that_are_none() {
+fn unreadable_files_are_refused() {
     let dir = Scratch::new("files");
     let path = dir.0.display().to_string();
     let read = |bundle: &str| {
@@ -304,7 +304,7 @@ fn every_property_is_read_and_written() {
 }
 
 #[test]
-fn what_is_written_is_read_the_same() {
+fn written_configs_read_back_the_same() {
     let volume = spec::text::volume("/srv:/srv:ro", Path::new("/")).expect("a volume");
     let asked = Embedded {
         memory_bytes: Some(1 << 20),

@@ -78,7 +78,7 @@ fn counted(bundle: &Bundle) -> u32 {
 }
 
 #[test]
-fn a_container_goes_on_where_it_was() {
+fn a_restored_container_continues_where_it_was() {
     let Some(case) = case() else { return };
     let (bundle, images) = (shell(&case, COUNT), images(&case));
     let mut container = started(&case, &bundle);
@@ -109,7 +109,7 @@ fn a_container_goes_on_where_it_was() {
 }
 
 #[test]
-fn one_that_is_left_running_can_be_restored_as_another() {
+fn a_container_left_running_can_be_restored_under_another_id() {
     let Some(case) = case() else { return };
     let (bundle, images) = (counting(&case), images(&case));
     let mut container = started(&case, &bundle);

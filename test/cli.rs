@@ -69,7 +69,7 @@ fn golden(path: &str, text: &str) {
 }
 
 #[test]
-fn help_is_as_written_down() {
+fn help_is_golden() {
     let mut text = stdout(&["--help"]);
     for name in commands() {
         let words: Vec<&str> = name.iter().copied().chain(["--help"]).collect();
@@ -176,7 +176,7 @@ fn the_version_opens_no_file() {
 
 /// Whatever it is told by: the first system call that fails would name itself alone.
 #[test]
-fn an_old_kernel_is_told_by_every_command() {
+fn every_command_reports_an_old_kernel() {
     if !met(&[Need::Program("strace")]) {
         return;
     }
@@ -207,7 +207,7 @@ fn an_old_kernel_is_told_by_every_command() {
 
 /// containerd knows a version only from a program that calls itself runc.
 #[test]
-fn called_runc_it_says_so() {
+fn called_as_runc_it_prints_the_version_of_runc() {
     let scratch = Scratch::new("runc");
     let link = scratch.0.join("runc");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tiny-ce"), &link).expect("a link");
@@ -257,7 +257,7 @@ fn a_text_log_is_logrus() {
 
 /// `tiny-ce --help | head -1`: not a mistake, and no panic, for Rust ignores SIGPIPE.
 #[test]
-fn a_reader_may_go_away() {
+fn a_reader_that_goes_away_causes_no_panic() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let output = Command::new(env!("CARGO_BIN_EXE_tiny-ce"))
@@ -271,7 +271,7 @@ fn a_reader_may_go_away() {
 }
 
 #[test]
-fn a_full_disk_is_told() {
+fn a_full_disk_is_reported() {
     let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full");
     let output = Command::new(env!("CARGO_BIN_EXE_tiny-ce"))
         .arg("--version")
@@ -316,7 +316,7 @@ fn what_spec_writes_is_valid() {
 }
 
 #[test]
-fn validate_tells_all_that_is_wrong() {
+fn validate_reports_every_mistake() {
     let scratch = Scratch::new("validate");
     let dir = scratch.0.to_str().expect("UTF-8");
     let text = stdout(&["spec", "-f", "-"]);
@@ -449,7 +449,7 @@ fn manual_pages_render() {
 
 /// What init can do is its table, whole.
 #[test]
-fn every_operation_is_told() {
+fn every_operation_is_listed() {
     let text = stdout(&["operations"]);
     for row in tiny_ce_init::ROWS {
         let head = format!("{} = {}(", row.name, row.call.to_lowercase());

@@ -192,7 +192,7 @@ fn every_kind_of_mount() {
 
 /// Links, `..`, a mount on the root, what an earlier mount makes.
 #[test]
-fn places_that_are_found_out() {
+fn destinations_through_links() {
     let Some(case) = Case::root(&[]) else { return };
     let known = Listed::of(&case, standard).kinds();
     let new = Listed::of(&case, placed).but(&known);

@@ -123,7 +123,7 @@ fn all() -> Option<&'static [Tried]> {
 /// What both of the others run runs here, or is on the list of the unsafe; what one of them runs is
 /// refused with a reason.
 #[test]
-fn what_both_run_runs_here() {
+fn a_config_that_both_peers_run_runs_here() {
     let Some(all) = all() else { return };
     let mut told = String::new();
     for Tried { row, ours, peers, .. } in all {
@@ -156,7 +156,7 @@ fn what_both_run_runs_here() {
 
 /// A row is a refusal or a warning.
 #[test]
-fn each_row_is_told() {
+fn every_row_is_reported() {
     let Some(all) = all() else { return };
     let silent = all.iter().filter(|tried| tried.told.trim().is_empty());
     let silent: Vec<&str> = silent.map(|tried| tried.row.rule.as_str()).collect();

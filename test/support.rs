@@ -5,7 +5,7 @@ use std::process::Command;
 use tiny_ce_test::{Bundle, Case, Need, Peer, Running, cgroup_v2, floor, probe, run};
 
 #[test]
-fn the_probe_says_who_it_is() {
+fn the_probe_prints_its_ids() {
     let case = Case::new();
     let mut command = Command::new(probe());
     let words = ["ids", "then", "write", "/proc/version", "x", "then", "args", "then", "exit", "7"];
@@ -17,7 +17,7 @@ fn the_probe_says_who_it_is() {
 }
 
 #[test]
-fn the_probe_refuses_what_it_does_not_know() {
+fn the_probe_refuses_an_unknown_command() {
     let case = Case::new();
     let done = run(Command::new(probe()).arg("nonsense"), case.dir());
     assert_eq!(done.ends(98).value("error"), "unknown command: nonsense");
@@ -33,7 +33,7 @@ fn the_floor_runs_a_program_in_namespaces_of_its_own() {
 }
 
 #[test]
-fn a_running_program_is_met_by_its_lines_and_signals() {
+fn a_test_reads_lines_of_a_running_program_and_sends_it_signals() {
     let case = Case::new();
     let mut running = Running::start(Command::new(probe()).args(["await", "15"]), case.dir());
     running.line("ready:");
@@ -44,7 +44,7 @@ fn a_running_program_is_met_by_its_lines_and_signals() {
 }
 
 #[test]
-fn a_bundle_is_changed_by_pointers() {
+fn a_bundle_is_changed_by_json_pointers() {
     let case = Case::new();
     let mut bundle = case.bundle();
     bundle.set("/linux/resources/pids/limit", 1).push("/process/env", "A=b");

@@ -73,7 +73,7 @@ pub fn read(cgroup: &str, file: &str) -> String {
 }
 
 #[test]
-fn without_systemd_it_says_so() {
+fn without_systemd_the_driver_is_refused() {
     if Path::new("/run/systemd/system").exists() {
         return skip("needs a machine without systemd");
     }
@@ -126,7 +126,7 @@ fn an_annotation_that_is_no_property_is_refused() {
 }
 
 #[test]
-fn who_makes_cgroups_is_said_once() {
+fn contradicting_cgroup_managers_are_refused() {
     let case = Case::new();
     let words = ["--systemd-cgroup", "--cgroup-manager", "cgroupfs", "create", "a"];
     let done = case.tiny_ce(words);
@@ -134,7 +134,7 @@ fn who_makes_cgroups_is_said_once() {
 }
 
 #[test]
-fn nothing_is_restored_into_no_cgroup() {
+fn restore_needs_a_cgroup_manager() {
     let case = Case::new();
     let words = ["--cgroup-manager", "disabled", "restore", "--image-path", "images", "a"];
     let done = case.tiny_ce(words);
@@ -142,7 +142,7 @@ fn nothing_is_restored_into_no_cgroup() {
 }
 
 #[test]
-fn without_a_cgroup_a_container_stays_where_its_creator_is() {
+fn without_a_cgroup_a_container_stays_in_its_creators() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.remove("/linux/resources").without_namespace("cgroup").probe("cgroup then exit 3");

@@ -129,7 +129,7 @@ fn every_kind_of_mount() {
 }
 
 #[test]
-fn places_that_are_found_out() {
+fn destinations_through_links() {
     let Some(case) = Case::root(STRACE) else { return };
     trace(&case, &placed(&case));
 }

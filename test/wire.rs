@@ -159,7 +159,7 @@ fn rows_have_names_of_their_own() {
 }
 
 #[test]
-fn nothing_but_the_whole_of_a_plan_is_a_plan() {
+fn a_cut_or_lengthened_plan_is_refused() {
     let plan = plan_of_every_row(&mut Chance(2));
     assert_eq!(again(&plan).as_deref(), Some(plan.as_slice()));
     assert_eq!(Steps::new(&plan).map(|steps| steps.count()), Ok(ROWS.len()));
@@ -201,7 +201,7 @@ fn a_damaged_byte_is_an_error_or_another_plan() {
 }
 
 #[test]
-fn chance_is_an_error_or_a_plan() {
+fn random_bytes_are_an_error_or_a_plan() {
     let mut chance = Chance(5);
     let header = plan_of_every_row(&mut chance)[..Header::SIZE].to_vec();
     for _ in 0..20_000 {
@@ -220,7 +220,7 @@ fn chance_is_an_error_or_a_plan() {
 }
 
 #[test]
-fn lengths_beyond_reason_are_refused() {
+fn absurd_lengths_are_refused() {
     for length in [0, 1, Header::SIZE as u32 - 1, Header::LONGEST + 1, u32::MAX] {
         let mut bytes = Bytes::default();
         Header { length, preloaded: 0 }.encode(&mut bytes);

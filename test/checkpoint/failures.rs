@@ -4,7 +4,7 @@ use super::{case, checkpoint, counting, images, restore, started};
 use serde_json::json;
 
 #[test]
-fn what_cannot_be_written_down_runs_on() {
+fn a_failed_checkpoint_leaves_the_container_running() {
     let Some(case) = case() else { return };
     let (bundle, images) = (counting(&case), images(&case));
     let created = case.create(&bundle);
@@ -34,7 +34,7 @@ fn what_cannot_be_written_down_runs_on() {
 }
 
 #[test]
-fn what_cannot_be_restored_leaves_nothing() {
+fn a_failed_restore_leaves_nothing() {
     let Some(case) = case() else { return };
     let (bundle, images) = (counting(&case), images(&case));
     let container = started(&case, &bundle);

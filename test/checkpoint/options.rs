@@ -7,7 +7,7 @@ use std::process::Command;
 use tiny_ce_test::{Case, Need, Running, probe};
 
 #[test]
-fn memory_is_written_in_steps() {
+fn memory_is_dumped_in_steps() {
     let Some(case) = case() else { return };
     let bundle = counting(&case);
     let container = started(&case, &bundle);
@@ -26,7 +26,7 @@ fn memory_is_written_in_steps() {
 }
 
 #[test]
-fn one_that_is_paused_can_be_written_down() {
+fn a_paused_container_can_be_checkpointed() {
     let Some(case) = case() else { return };
     let (bundle, images) = (counting(&case), images(&case));
     let container = started(&case, &bundle);
@@ -79,7 +79,7 @@ fn a_terminal_goes_to_a_new_console_socket() {
 }
 
 #[test]
-fn mounts_of_the_host_are_found_where_they_are_now() {
+fn restore_finds_mounts_of_the_host_at_their_present_paths() {
     let Some(case) = case() else { return };
     let images = images(&case);
     let outside = case.dir().join("outside");
@@ -137,7 +137,7 @@ fn a_network_namespace_that_was_joined_is_joined_again() {
 }
 
 #[test]
-fn hooks_run_before_it_goes_on() {
+fn hooks_run_before_the_restored_program_continues() {
     let Some(case) = case() else { return };
     let (mut bundle, images) = (counting(&case), images(&case));
     let container = started(&case, &bundle);

@@ -12,7 +12,7 @@ fn without_criu(case: &Case, words: &[&str]) -> Done {
 
 /// Podman's questions, word by word.
 #[test]
-fn engines_find_out_what_there_is() {
+fn engines_learn_which_options_there_are() {
     let case = Case::new();
     without_criu(&case, &["checkpoint", "--help"]).ok();
     let done = without_criu(&case, &["restore", "--lsm-mount-context"]);
@@ -20,7 +20,7 @@ fn engines_find_out_what_there_is() {
 }
 
 #[test]
-fn without_criu_it_is_said_what_to_install() {
+fn without_criu_the_error_says_what_to_install() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("pause");
@@ -42,7 +42,7 @@ fn without_criu_it_is_said_what_to_install() {
 }
 
 #[test]
-fn words_that_mean_nothing_are_refused() {
+fn options_without_effect_are_refused() {
     let Some(case) = Case::root(&[]) else { return };
     for (words, wanted) in [
         (&["checkpoint", "web"][..], "container does not exist"),
@@ -58,7 +58,7 @@ fn words_that_mean_nothing_are_refused() {
 }
 
 #[test]
-fn restore_says_what_it_does_not_do() {
+fn restore_refuses_options_that_it_cannot_apply() {
     let Some(case) = Case::root(&[]) else { return };
     let bundle = case.bundle();
     let path = bundle.path().to_str().expect("UTF-8");

@@ -42,7 +42,7 @@ fn exec_is_refused(case: &Case, bundle: &Bundle, made: &[&str], call: &str) {
 
 /// What the attacks below would be worth nothing without.
 #[test]
-fn exec_takes_a_profile_where_nobody_is_in_the_way() {
+fn exec_applies_a_profile_if_nothing_covers_proc() {
     let Some(case) = Case::root(&[Need::AppArmor]) else { return };
     let mut container = case.create(&mounting(&case, "say mounted"));
     container.start();

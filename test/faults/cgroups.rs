@@ -33,7 +33,7 @@ fn resident(case: &Case, group: &str) -> Running {
 
 /// An empty cgroup becomes the container's and is removed with it, as under runc.
 #[test]
-fn an_empty_one_is_used_and_goes() {
+fn an_empty_cgroup_is_used_and_removed() {
     let Some(case) = Case::root(&[]) else { return };
     let name = case.id();
     fs::create_dir(group("pids", &name)).expect("a cgroup");
@@ -43,7 +43,7 @@ fn an_empty_one_is_used_and_goes() {
 
 /// A process that was in the cgroup before is not killed.
 #[test]
-fn those_who_were_there_live_on() {
+fn processes_already_in_the_cgroup_survive() {
     let Some(case) = Case::root(&[Need::Program("sh")]) else { return };
     for controller in ["pids", "memory", "freezer"] {
         if cgroup_v2() && controller != "pids" {
@@ -79,7 +79,7 @@ fn those_who_were_there_live_on() {
 
 /// In a frozen cgroup, init would stop before it could report anything.
 #[test]
-fn a_frozen_one_is_refused_or_thawed() {
+fn a_frozen_cgroup_is_refused_or_thawed() {
     let Some(case) = Case::root(&[]) else { return };
     let name = case.id();
     let group = group("freezer", &name);
@@ -127,7 +127,7 @@ fn a_frozen_container_can_be_deleted() {
 
 /// A threaded cgroup takes threads but no processes, so no container.
 #[test]
-fn a_threaded_one_is_refused_or_used() {
+fn a_threaded_cgroup_is_refused_or_used() {
     let Some(case) = Case::root(&[]) else { return };
     let unified = PathBuf::from("/sys/fs/cgroup/unified");
     let top = if cgroup_v2() { PathBuf::from("/sys/fs/cgroup") } else { unified };
@@ -151,7 +151,7 @@ fn a_threaded_one_is_refused_or_used() {
 }
 
 #[test]
-fn read_only_ones_are_told() {
+fn read_only_cgroups_are_reported() {
     let Some(case) = Case::root(&[Need::Program("unshare"), Need::Program("sh")]) else { return };
     let id = case.id();
     let line = format!(
@@ -169,7 +169,7 @@ fn read_only_ones_are_told() {
 }
 
 #[test]
-fn one_that_has_gone_is_no_matter() {
+fn a_removed_cgroup_is_no_error() {
     let Some(case) = Case::root(&[]) else { return };
     let mut container = case.create(&bundle(&case, &case.id(), "exit 0"));
     container.start();

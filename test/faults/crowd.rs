@@ -73,7 +73,7 @@ fn an_init_that_is_killed_leaves_a_stopped_container() {
 
 /// init is killed in execve(2): the arguments alone take more memory than the limit allows.
 #[test]
-fn an_init_that_is_killed_for_want_of_memory_is_told() {
+fn an_init_that_runs_out_of_memory_is_reported() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     for kind in ["limit", "swap"] {
@@ -97,7 +97,7 @@ fn an_init_that_is_killed_for_want_of_memory_is_told() {
 /// Whether the kernel accepts so low a limit depends on the memory already charged to the cgroup:
 /// the container runs, or the error names the field.
 #[test]
-fn limits_that_are_too_low_are_told_by_their_field() {
+fn too_low_limits_are_reported_by_their_field() {
     let Some(case) = Case::root(&[]) else { return };
     for kib in [4, 16, 32, 64, 96] {
         let mut bundle = case.bundle();
@@ -159,7 +159,7 @@ fn a_thousand_containers_leave_nothing() {
 
 /// The launcher of a foreground container gets a signal, twice, and then the container is killed.
 #[test]
-fn a_foreground_that_loses_everybody_ends() {
+fn run_ends_after_two_signals_and_a_kill() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("say ready then pause");

@@ -46,7 +46,7 @@ fn lives(pid: u32) -> bool {
 
 /// Only `state.json` is damaged: the intent still tells everything that has to be removed.
 #[test]
-fn a_damaged_state_is_told_and_can_be_deleted() {
+fn a_damaged_state_is_reported_and_can_be_deleted() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("pause");
@@ -78,7 +78,7 @@ fn a_damaged_state_is_told_and_can_be_deleted() {
 
 /// Each of the other files is damaged, and then all but the intent at once.
 #[test]
-fn any_damaged_file_can_be_deleted() {
+fn a_container_with_any_damaged_file_can_be_deleted() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("pause");
@@ -112,7 +112,7 @@ fn any_damaged_file_can_be_deleted() {
 
 /// As after a reboot: the pid now belongs to another process, not to the container.
 #[test]
-fn a_state_of_another_boot_is_that_of_a_stopped_container() {
+fn a_container_of_another_boot_is_stopped() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("pause");
@@ -140,7 +140,7 @@ fn a_state_of_another_boot_is_that_of_a_stopped_container() {
 
 /// The container's directory is a file, a link, or empty.
 #[test]
-fn what_is_no_container_is_told() {
+fn an_entry_that_is_no_container_is_reported() {
     let Some(case) = Case::root(&[]) else { return };
     let container = case.create(&case.bundle());
     let state = case.state();
@@ -172,7 +172,7 @@ fn what_is_no_container_is_told() {
 
 /// The container was made before an upgrade: every build understands its files, except the plan.
 #[test]
-fn a_plan_of_another_build_is_told() {
+fn a_plan_of_another_build_is_reported() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("pause");

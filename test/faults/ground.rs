@@ -38,7 +38,7 @@ fn told(done: &Done, errno: &str) {
 }
 
 #[test]
-fn a_full_file_system_is_told_by_its_path() {
+fn a_full_file_system_is_reported_by_its_path() {
     let Some(case) = Case::root(UNSHARE) else { return };
     let bundle = case.bundle();
     let (mut refusals, mut made) = (0, 0);
@@ -57,7 +57,7 @@ fn a_full_file_system_is_told_by_its_path() {
 }
 
 #[test]
-fn no_more_inodes_are_told_by_their_path() {
+fn a_lack_of_inodes_is_reported_by_its_path() {
     let Some(case) = Case::root(UNSHARE) else { return };
     let bundle = case.bundle();
     let (mut refusals, mut made) = (0, 0);
@@ -76,7 +76,7 @@ fn no_more_inodes_are_told_by_their_path() {
 }
 
 #[test]
-fn a_read_only_root_is_told() {
+fn a_read_only_root_is_reported() {
     let Some(case) = Case::root(UNSHARE) else { return };
     let done = apart(&case, &case.bundle(), &format!("{MOUNT} ro tmpfs $STATE\n{CREATE}"));
     told(&done, "EROFS");
@@ -84,7 +84,7 @@ fn a_read_only_root_is_told() {
 
 /// tiny-ce executes nothing from the state root, so it may be mounted noexec.
 #[test]
-fn a_root_without_execution_is_enough() {
+fn a_root_mounted_noexec_is_enough() {
     let Some(case) = Case::root(UNSHARE) else { return };
     apart(&case, &case.bundle(), &format!("{MOUNT} noexec tmpfs $STATE\n{CREATE}")).ok();
     // Nor does root need permission bits on the state root.
@@ -93,7 +93,7 @@ fn a_root_without_execution_is_enough() {
 }
 
 #[test]
-fn a_root_that_is_a_file_is_told() {
+fn a_root_that_is_a_file_is_reported() {
     let Some(case) = Case::root(&[]) else { return };
     let bundle = case.bundle();
     let path = bundle.path().to_str().expect("UTF-8").to_owned();
@@ -122,7 +122,7 @@ fn a_root_that_vanishes_fails_the_create() {
 
 /// The launcher has few descriptors, or little address space.
 #[test]
-fn tight_limits_are_told_or_enough() {
+fn tight_limits_are_reported_or_suffice() {
     let Some(case) = Case::root(UNSHARE) else { return };
     for script in ["ulimit -n 16", "ulimit -v 16384"] {
         let done = apart(&case, &case.bundle(), &format!("({script}; {CREATE})"));

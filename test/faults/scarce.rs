@@ -161,7 +161,7 @@ fn strange_standard_streams() {
 
 /// The reader of the output has gone: the command ends nevertheless.
 #[test]
-fn nobody_reads_what_is_said() {
+fn output_without_a_reader_is_no_hang() {
     let Some(case) = Case::root(&[Need::Program("bash")]) else { return };
     let bundle = case.bundle();
     let command = format!(

@@ -103,7 +103,7 @@ fn sockets_of_another_process_are_not_ours() {
 }
 
 #[test]
-fn sockets_that_are_not_there_are_an_error() {
+fn missing_sockets_are_an_error() {
     let Some(case) = Case::root(&[]) else { return };
     let bundle = case.bundle();
     let id = case.id();
@@ -141,7 +141,7 @@ fn exec_passes_sockets_on_and_create_keeps_them_for_start() {
 }
 
 #[test]
-fn start_waits_until_it_is_ready_and_tells() {
+fn start_waits_for_readiness_and_passes_it_on() {
     let Some(case) = Case::root(&[]) else { return };
     let receiver = Receiver::new(&case);
     let mut bundle = case.bundle();
@@ -198,7 +198,7 @@ fn a_detached_run_waits_too_and_an_early_end_ends_the_wait() {
 }
 
 #[test]
-fn in_the_foreground_everything_is_passed_on_to_the_end() {
+fn run_passes_on_every_notification_to_the_end() {
     let Some(case) = Case::root(&[]) else { return };
     let receiver = Receiver::new(&case);
     let mut bundle = case.bundle();
@@ -218,7 +218,7 @@ fn in_the_foreground_everything_is_passed_on_to_the_end() {
 }
 
 #[test]
-fn a_manager_that_is_not_there_is_an_error_before_anything_is_made() {
+fn a_missing_manager_is_an_error_before_anything_is_made() {
     let Some(case) = Case::root(&[]) else { return };
     let bundle = case.bundle();
     let mut command = case.command(["run", "--bundle", path(&bundle), &case.id()]);

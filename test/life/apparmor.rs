@@ -125,7 +125,7 @@ fn a_profile_confines_hooks_in_the_container() {
 
 /// If the profile is not loaded, `create` already reports it.
 #[test]
-fn a_profile_that_is_not_loaded_is_told() {
+fn a_profile_that_is_not_loaded_is_reported() {
     let Some(case) = Case::root(&[Need::AppArmor]) else { return };
     let mut bundle = look(&case);
     bundle.set("/process/apparmorProfile", "no-such-profile");

@@ -246,7 +246,7 @@ const LIMITS: [&str; 9] = [
 ];
 
 #[test]
-fn a_program_finds_what_it_finds_under_both_others() {
+fn a_random_config_gives_what_runc_and_crun_give() {
     let Some(case) = Case::root(&Peer::ALL.map(Need::Peer)) else { return };
     let mut commands = SEEN.to_owned();
     for file in LIMITS {
@@ -329,7 +329,7 @@ fn exec_words(dice: &mut Dice, bundle: &Bundle, other: &mut Bundle) -> [Vec<Stri
 }
 
 #[test]
-fn a_process_that_joins_finds_what_it_finds_under_runc() {
+fn a_random_exec_gives_what_runc_gives() {
     let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     let mut told = String::new();
     for seed in 1..=if full() { 1_000 } else { 30 / u64::from(slowness()) } {

@@ -81,7 +81,7 @@ const ROWS: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn a_bind_has_what_is_named_or_else_what_its_source_has() {
+fn a_bind_has_the_named_attributes_and_else_those_of_its_source() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
     let options: Vec<&str> = ROWS.iter().map(|row| row.0).collect();
     let done = run(&case, &bound(&case, &options));
@@ -95,7 +95,7 @@ fn a_bind_has_what_is_named_or_else_what_its_source_has() {
 
 /// A file system that is remounted loses the attributes that are not named, as a bind does.
 #[test]
-fn a_remount_has_what_is_named() {
+fn a_remount_has_only_the_named_attributes() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     for (place, options) in [("/a", &["remount"][..]), ("/b", &["remount", "ro", "noexec"])] {
@@ -128,7 +128,7 @@ fn a_user_namespace_has_the_same_attributes() {
 
 /// A locked attribute stays, unless an option clears it by name: then the mount is refused.
 #[test]
-fn what_a_user_namespace_locks_stays() {
+fn attributes_that_a_user_namespace_locks_stay() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
     let inside = |options: &str| {
         let mut bundle = bound(&case, &[options]);
@@ -155,7 +155,7 @@ fn what_a_user_namespace_locks_stays() {
 /// A word that is not an option of a bind has no effect and gives a warning; several options in one
 /// string would have an effect, so they are refused.
 #[test]
-fn a_word_that_no_bind_has_is_a_warning() {
+fn an_unknown_option_of_a_bind_is_a_warning() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.bind("/etc", "/mnt", &["bind", "size=1m", "nosiud", "sync", ""]).probe("mounts");

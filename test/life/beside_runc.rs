@@ -104,7 +104,7 @@ fn the_default_is_the_same() {
 }
 
 #[test]
-fn somebody_with_everything_is_the_same() {
+fn a_user_with_every_field_is_the_same() {
     let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     let mut bundle = case.bundle();
     bundle.set("/process/user", json!({"uid": 1000, "gid": 1000, "additionalGids": [7, 9]}));
@@ -141,7 +141,7 @@ fn the_hosts_namespaces_are_the_same() {
 
 /// `state` and `list` have runc's properties, with equal values where both can have the same.
 #[test]
-fn its_json_is_the_same() {
+fn the_json_of_state_and_list_is_the_same() {
     let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("pause").set("/annotations/a.b", "c");

@@ -114,7 +114,7 @@ fn shared_memory_behind_a_link_is_made() {
 
 /// A file cannot be mounted on a directory, nor a directory on a file, nor anything below a file.
 #[test]
-fn the_other_kind_is_told() {
+fn a_file_and_a_directory_on_each_other_are_reported() {
     let Some(case) = Case::root(&[]) else { return };
     let (mut bundle, dir, file) = ground(&case);
     bundle.file("a/file", "");
@@ -305,7 +305,7 @@ fn earlier_mounts_make_sources() {
 
 /// A tmpfs without a mode takes the mode of the directory under it, as earlier mounts leave it.
 #[test]
-fn modes_of_tmpfs_are_of_what_is_there_by_then() {
+fn a_tmpfs_has_the_mode_of_the_directory_under_it() {
     let Some(case) = Case::root(&[]) else { return };
     let (mut bundle, dir, _) = ground(&case);
     for (path, mode) in [(Path::new(&dir).join("below"), 0o710), (bundle.rootfs().join("t"), 0o701)]

@@ -95,7 +95,7 @@ fn a_directory_can_be_its_root_and_changes_stay() {
 }
 
 #[test]
-fn without_a_name_it_has_one_and_its_status_is_the_commands() {
+fn run_generates_a_name_and_returns_the_status_of_the_command() {
     let Some(case) = Case::root(&[]) else { return };
     let probe = probe().to_str().expect("UTF-8").to_owned();
     let tag = format!("TINY_CE_CASE={}", case.tag());
@@ -129,7 +129,7 @@ fn spec_shows_what_run_makes() {
 }
 
 #[test]
-fn its_filter_refuses_what_reaches_beyond_it() {
+fn its_filter_refuses_calls_that_reach_beyond_it() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
     let shell = |options: &[&str], script: &str| run(&case, options, &["sh", "-c", script]);
     let filtered = "grep -w Seccomp: /proc/self/status; unshare --user true || echo refused";
@@ -150,7 +150,7 @@ fn its_filter_refuses_what_reaches_beyond_it() {
 }
 
 #[test]
-fn letters_and_names_of_other_tools_have_their_meaning() {
+fn short_options_and_names_of_other_tools_are_understood() {
     let Some(case) = Case::root(&[]) else { return };
     let volume = case.dir().join("data");
     fs::create_dir(&volume).expect("a directory");
@@ -246,7 +246,7 @@ fn a_user_has_its_groups_by_the_containers_own_files() {
 
 /// uname(2) may report 2.6 on a new kernel (personality(2), UNAME26): tiny-ce does not refuse it.
 #[test]
-fn a_kernel_that_calls_itself_old_will_do() {
+fn a_kernel_that_reports_an_old_version_will_do() {
     let Some(case) = Case::root(&[Need::Program("setarch")]) else { return };
     let tag = format!("TINY_CE_CASE={}", case.tag());
     let state = case.state();

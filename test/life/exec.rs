@@ -41,7 +41,7 @@ fn particular(bundle: &mut Bundle) {
 }
 
 #[test]
-fn it_is_confined_as_the_container_is() {
+fn exec_is_confined_as_the_container_is() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     particular(&mut bundle);
@@ -90,7 +90,7 @@ fn it_is_confined_as_the_container_is() {
 }
 
 #[test]
-fn options_change_it() {
+fn options_change_the_process() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     let container = running(&case, &mut bundle);
@@ -118,7 +118,7 @@ fn options_change_it() {
 }
 
 #[test]
-fn a_process_file_is_all_of_it() {
+fn a_process_file_overrides_the_options() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     particular(&mut bundle);
@@ -143,7 +143,7 @@ fn a_process_file_is_all_of_it() {
 }
 
 #[test]
-fn what_says_nothing_is_as_good_as_absent() {
+fn empty_options_and_unknown_capabilities_are_ignored() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     let container = running(&case, &mut bundle);
@@ -175,7 +175,7 @@ fn its_exit_status_is_the_programs_or_255() {
 }
 
 #[test]
-fn signals_are_passed_on_to_it() {
+fn exec_passes_signals_on() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     let container = running(&case, &mut bundle);
@@ -188,7 +188,7 @@ fn signals_are_passed_on_to_it() {
 }
 
 #[test]
-fn detached_it_runs_on_and_its_pid_is_told() {
+fn a_detached_process_runs_on_and_its_pid_is_written() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     let container = running(&case, &mut bundle);
@@ -214,7 +214,7 @@ fn a_created_container_can_be_entered() {
 
 /// Numeric ids are taken exactly as typed (CVE-2026-30892).
 #[test]
-fn users_are_what_was_typed() {
+fn numeric_users_are_taken_as_typed() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     let container = running(&case, &mut bundle);
@@ -253,7 +253,7 @@ const GROUP: &str = "root:x:0:\nmine:x:78:\nwheel:x:10:you,me\ndisk:x:6:me\n";
 
 /// As under runc, an option with an empty value counts as absent.
 #[test]
-fn what_is_empty_is_not_given() {
+fn an_empty_option_keeps_the_containers_value() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.set("/process/cwd", "/tmp");
@@ -267,7 +267,7 @@ fn what_is_empty_is_not_given() {
 
 /// `docker exec` and `podman exec` take names; the files are read below the container's root.
 #[test]
-fn a_user_s_name_is_the_containers() {
+fn a_user_name_comes_from_the_containers_files() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.set("/process/user", json!({"uid": 0, "gid": 0, "additionalGids": [99]}));
@@ -326,7 +326,7 @@ fn variables_of_a_file_and_of_the_caller() {
 
 /// A cgroup below the container's own: for some controllers, or for all.
 #[test]
-fn it_can_be_in_a_cgroup_below() {
+fn exec_can_join_a_cgroup_below() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     let container = running(&case, &mut bundle);
@@ -364,7 +364,7 @@ fn it_can_be_in_a_cgroup_below() {
 }
 
 #[test]
-fn a_paused_container_is_entered_only_if_asked_for() {
+fn a_paused_container_is_entered_only_with_the_option() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     let container = running(&case, &mut bundle);
@@ -453,7 +453,7 @@ fn its_terminal_goes_to_a_console_socket() {
 
 /// exec applies `execCPUAffinity`: `initial` before it joins the cgroup, `final` after.
 #[test]
-fn its_processors_are_as_asked() {
+fn exec_has_the_affinity_of_the_config() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.set("/process/execCPUAffinity", json!({"initial": "0-1", "final": "0"}));

@@ -285,7 +285,7 @@ fn a_tmpfs_of_a_user_namespace_starts_with_what_its_root_may_read() {
 
 /// HOME comes from the /etc/passwd that the program will see, even if a mount brings it.
 #[test]
-fn the_home_is_by_the_passwd_that_is_seen() {
+fn home_comes_from_the_passwd_that_the_program_sees() {
     let Some(case) = Case::root(&[]) else { return };
     let dir = case.dir().join("etc");
     fs::create_dir_all(&dir).expect("a directory");

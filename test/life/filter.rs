@@ -138,7 +138,7 @@ fn capabilities_are_those_without_a_filter() {
 /// The filter may refuse the call that reports a failed execve: the failure is reported
 /// nevertheless.
 #[test]
-fn what_fails_under_a_filter_is_told() {
+fn a_failure_under_a_filter_is_reported() {
     let Some(case) = Case::root(&[]) else { return };
     for (calls, action, words) in [
         (&["write"][..], "SCMP_ACT_ERRNO", "exit status 1"),

@@ -144,7 +144,7 @@ fn sources_are_the_hosts_and_destinations_are_made() {
 }
 
 #[test]
-fn what_cannot_be_mounted_is_told() {
+fn a_mount_that_fails_is_reported() {
     let Some(case) = Case::root(&[]) else { return };
     let refused = |mount: Value, parts: &[&str]| {
         let mut bundle = case.bundle();

@@ -29,7 +29,7 @@ fn mapped(bundle: &mut Bundle) {
 }
 
 #[test]
-fn new_ones_are_not_the_hosts() {
+fn new_namespaces_are_not_the_hosts() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     mapped(&mut bundle);
@@ -41,7 +41,7 @@ fn new_ones_are_not_the_hosts() {
 }
 
 #[test]
-fn those_not_asked_for_are_the_hosts() {
+fn unlisted_namespaces_are_the_hosts() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     for kind in ["cgroup", "ipc", "network", "pid", "uts"] {
@@ -97,7 +97,7 @@ fn each_kind_can_be_joined() {
 }
 
 #[test]
-fn all_can_be_joined_at_once() {
+fn all_kinds_can_be_joined_at_once() {
     let Some(case) = Case::root(&[]) else { return };
     let host = host(&case, false);
     let kinds = ["cgroup", "ipc", "network", "pid", "time", "uts"];
@@ -142,7 +142,7 @@ fn a_path_of_another_kind_is_refused() {
 }
 
 #[test]
-fn a_mapped_root_owns_what_is_its_own_and_nothing_else() {
+fn a_mapped_root_owns_only_its_own_files() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     mapped(&mut bundle);
@@ -197,7 +197,7 @@ fn time_goes_on_in_a_user_namespace_too() {
 
 /// As under crun, the caller is mapped to root inside.
 #[test]
-fn a_user_namespace_without_maps_has_the_caller() {
+fn a_user_namespace_without_maps_maps_the_caller() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.namespace("user", None);
@@ -307,7 +307,7 @@ fn a_name_may_be_a_parameter_too() {
 
 /// The specification: a namespace that is not listed is inherited. Then nothing is mounted.
 #[test]
-fn without_a_mount_namespace_the_root_is_by_chroot() {
+fn without_a_mount_namespace_the_root_is_changed_by_chroot() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.without_namespace("mount");

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use tiny_ce_test::{Bundle, Case, Container, Done, Need, Running, probe, run, tiny_ce};
+use tiny_ce_test::{Bundle, Case, Done, Need, Running, probe, run, tiny_ce};
 
 /// Run `tiny-ce run OPTIONS… --bundle … ID` to its end.
 fn run_with(case: &Case, bundle: &Bundle, options: &[&str]) -> Done {
@@ -62,7 +62,7 @@ fn a_pid_file_that_cannot_be_written_undoes_the_container() {
 }
 
 #[test]
-fn detached_it_runs_on() {
+fn a_detached_run_leaves_the_container_running() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("await 15");
@@ -78,7 +78,7 @@ fn detached_it_runs_on() {
 }
 
 #[test]
-fn kept_it_is_there_when_it_has_ended() {
+fn run_with_keep_keeps_the_stopped_container() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("exit 5");
@@ -214,7 +214,7 @@ fn a_pidfd_of_the_program_is_sent() {
 
 /// If the caller lacks some of the first three descriptors, no other file takes their numbers.
 #[test]
-fn closed_standard_descriptors_are_no_matter() {
+fn a_caller_may_lack_standard_descriptors() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.set("/root/readonly", false);
@@ -260,7 +260,7 @@ fn options_are_spelt_as_callers_spell_them() {
 
 /// Options that older callers use are accepted, with a warning that they have no effect.
 #[test]
-fn obsolete_options_are_told() {
+fn obsolete_options_are_warnings() {
     let Some(case) = Case::root(&[]) else { return };
     fs::create_dir_all(case.state()).expect("a root");
     let done = case.tiny_ce(["--criu", "/usr/sbin/criu", "list", "--quiet"]);
@@ -322,7 +322,7 @@ fn a_log_may_be_the_journal_or_syslog() {
 }
 
 #[test]
-fn the_level_says_how_much_is_logged() {
+fn the_log_level_limits_what_is_logged() {
     let Some(case) = Case::root(&[]) else { return };
     let log = case.dir().join("log");
     fs::create_dir_all(case.state()).expect("a root");
@@ -343,7 +343,7 @@ fn the_level_says_how_much_is_logged() {
 }
 
 #[test]
-fn later_changes_of_the_file_have_no_effect() {
+fn later_changes_of_config_json_have_no_effect() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("say before");
@@ -358,7 +358,7 @@ fn later_changes_of_the_file_have_no_effect() {
 /// `run` adopts a process whose parent has ended (PR_SET_CHILD_SUBREAPER), unless --no-subreaper is
 /// given.
 #[test]
-fn what_it_leaves_behind_is_adopted_or_not() {
+fn run_adopts_orphans_unless_told_not_to() {
     let Some(case) = Case::root(&[Need::Program("busybox")]) else { return };
     let mut bundle = case.bundle();
     bundle.program("/bin/busybox".as_ref(), "bin/busybox");

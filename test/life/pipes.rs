@@ -60,7 +60,7 @@ fn a_configuration_comes_through_a_pipe() {
 }
 
 #[test]
-fn what_is_changed_comes_through_a_pipe() {
+fn documents_of_other_commands_come_through_a_pipe() {
     let Some(case) = Case::root(&[Need::Program("mkfifo")]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("pause");

@@ -355,7 +355,7 @@ fn an_empty_home_is_that_of_the_user() {
 
 /// A capability that execve(2) drops gives a warning; one that the kernel refuses is an error.
 #[test]
-fn capabilities_that_lead_nowhere_are_left_out() {
+fn capabilities_without_effect_are_left_out() {
     let Some(case) = Case::root(&[]) else { return };
     let sets = |more: Value| {
         let mut sets = json!({"bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"],

@@ -13,7 +13,7 @@ fn run(case: &Case, pointer: &str, value: &str) -> Done {
 
 /// A profile or label that the kernel cannot apply is refused before anything is made.
 #[test]
-fn a_security_module_that_is_absent_is_told() {
+fn an_absent_security_module_is_reported() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("await 15");

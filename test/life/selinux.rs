@@ -99,7 +99,7 @@ fn mounts_have_their_label() {
 
 /// If the policy does not define the label, `create` already reports it.
 #[test]
-fn a_label_that_the_policy_does_not_know_is_told() {
+fn a_label_that_the_policy_does_not_define_is_reported() {
     let Some(case) = Case::root(&[Need::SeLinux]) else { return };
     let unknown = "system_u:system_r:no_such_t:s0";
     let create = |pointer: &str| {

@@ -87,7 +87,7 @@ fn a_created_container_ends_by_the_usual_signals() {
 }
 
 #[test]
-fn a_filter_that_knows_no_exit_is_no_obstacle() {
+fn a_filter_that_refuses_exit_does_not_keep_init_alive() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     let calls = ["rt_sigaction", "rt_sigreturn", "exit_group", "exit"];
@@ -103,7 +103,7 @@ fn a_filter_that_knows_no_exit_is_no_obstacle() {
 /// As under other runtimes, PID 1 gets only signals that it handles, so init's handlers must be
 /// gone.
 #[test]
-fn a_program_has_no_handlers_from_before() {
+fn a_program_inherits_no_signal_handlers() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("signals then say ready then sleep 100000000");
@@ -162,7 +162,7 @@ fn sigkill_ends_what_outlives_the_program() {
 }
 
 #[test]
-fn all_reaches_what_outlives_the_program() {
+fn kill_all_reaches_what_outlives_the_program() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.without_namespace("pid").probe("fork 3 then exit 0");
@@ -176,7 +176,7 @@ fn all_reaches_what_outlives_the_program() {
 }
 
 #[test]
-fn signal_0_asks() {
+fn signal_0_checks_that_a_container_runs() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("await 15");

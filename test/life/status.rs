@@ -47,7 +47,7 @@ fn states_follow_each_other() {
 
 /// A misspelt root is not taken for one without containers.
 #[test]
-fn a_root_that_is_not_there_is_told_by_list() {
+fn list_reports_a_missing_root() {
     let needs = [Need::Program("unshare"), Need::Program("mount")];
     let Some(case) = Case::root(&needs) else { return };
     for words in [&["list"][..], &["list", "--quiet"], &["list", "--format", "json"]] {
@@ -90,7 +90,7 @@ fn refused<const N: usize>(case: &Case, words: [&str; N], why: &str) {
 }
 
 #[test]
-fn what_does_not_exist_is_told() {
+fn a_missing_container_is_reported() {
     let Some(case) = Case::root(&[]) else { return };
     let id = case.id();
     for verb in ["start", "state", "kill", "delete"] {
@@ -102,7 +102,7 @@ fn what_does_not_exist_is_told() {
 }
 
 #[test]
-fn what_comes_in_the_wrong_order_is_refused() {
+fn commands_in_the_wrong_order_are_refused() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("await 15");
@@ -172,7 +172,7 @@ fn exit_statuses_are_the_programs() {
 }
 
 #[test]
-fn a_program_that_is_not_there_is_told() {
+fn a_missing_program_is_reported() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.file("bin/text", "no program");
@@ -194,7 +194,7 @@ fn a_program_that_is_not_there_is_told() {
 
 /// The missing file is the script's interpreter, and the error names it.
 #[test]
-fn an_interpreter_that_is_not_there_is_told() {
+fn a_missing_interpreter_is_reported() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     let script = |name: &str, text: &str| {

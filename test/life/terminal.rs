@@ -109,7 +109,7 @@ fn a_console_socket_is_given_the_master() {
 }
 
 #[test]
-fn exec_has_one_too() {
+fn exec_has_a_terminal_too() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe("pause");
@@ -127,7 +127,7 @@ fn exec_has_one_too() {
 }
 
 #[test]
-fn a_terminal_wants_somebody_at_its_other_end() {
+fn a_terminal_needs_a_console_socket() {
     let Some(case) = Case::root(&[]) else { return };
     let bundle = with_terminal(&case, "tty");
     let path = bundle.path().to_str().expect("UTF-8").to_owned();
@@ -145,7 +145,7 @@ fn a_terminal_wants_somebody_at_its_other_end() {
 
 /// sun_path has 108 bytes; engines use longer paths.
 #[test]
-fn a_console_socket_may_be_deep_down() {
+fn a_console_socket_may_have_a_long_path() {
     let Some(case) = Case::root(&[]) else { return };
     let bundle = with_terminal(&case, "tty");
     let deep = case.dir().join("d".repeat(200));
@@ -165,7 +165,7 @@ fn a_console_socket_may_be_deep_down() {
 
 /// All output is read, including what a program writes just before it ends.
 #[test]
-fn nothing_that_is_written_is_lost() {
+fn no_output_is_lost_at_the_end() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = with_terminal(&case, "");
     bundle.file("large", "0123456789abcde\n".repeat(4000));
@@ -245,7 +245,7 @@ fn the_end_of_the_input_ends_a_shell() {
 
 /// As at the end of a file, each read(2) returns 0; and all input before it arrives.
 #[test]
-fn the_end_of_the_input_is_told_to_each_reader() {
+fn every_read_sees_the_end_of_the_input() {
     let Some((case, mut bundle)) = shells(&[]) else { return };
     let script = "stty -echo; echo ready; cat; cat; cat; sleep 1; cat; echo over";
     let script = script.replace("cat", "busybox cat").replace("sleep", "busybox sleep");
@@ -267,7 +267,7 @@ fn the_end_of_the_input_is_told_to_each_reader() {
 
 /// A program that does not read runs on, and gets no signal.
 #[test]
-fn the_end_of_the_input_ends_no_program_that_does_not_read() {
+fn the_end_of_the_input_does_not_end_a_program_that_does_not_read() {
     let Some((case, mut bundle)) = shells(&[]) else { return };
     let container = case.create(&bundle);
     container.start();
@@ -303,7 +303,7 @@ fn line_feeds_get_no_carriage_return() {
 
 /// Much output: to a slow reader, and to one that goes away, after which the program ends.
 #[test]
-fn large_outputs_come_whole_or_end() {
+fn large_outputs_arrive_whole_or_end_with_their_reader() {
     let Some((case, mut bundle)) = shells(&[]) else { return };
     bundle.set("/process/terminal", true).args(["/bin/busybox", "seq", "100000"]);
     let path = bundle.path().to_str().expect("UTF-8").to_owned();

@@ -79,7 +79,7 @@ fn rootless(case: &Case) -> Bundle {
 }
 
 #[test]
-fn somebody_with_one_id_is_root_inside() {
+fn a_caller_with_one_id_is_root_inside() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = rootless(&case);
     bundle.set("/root/readonly", false);
@@ -175,7 +175,7 @@ fn ids_of_others_are_refused() {
 
 /// With its own /etc/subuid and /etc/subgid, in a mount namespace of its own.
 #[test]
-fn many_ids_come_by_newuidmap() {
+fn newuidmap_maps_many_ids() {
     let need = [Need::Program("newuidmap"), Need::Program("newgidmap"), Need::Program("unshare")];
     let Some(case) = Case::root(&need) else { return };
     let mut bundle = rootless(&case);
@@ -214,7 +214,7 @@ fn many_ids_come_by_newuidmap() {
 
 /// An unprivileged caller's default state root, and `--rootless`.
 #[test]
-fn the_state_and_cgroups_of_somebody() {
+fn the_state_root_and_cgroups_of_an_unprivileged_caller() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = rootless(&case);
     bundle.probe("await 15");
@@ -248,7 +248,7 @@ fn the_state_and_cgroups_of_somebody() {
 }
 
 #[test]
-fn without_a_user_namespace_it_is_told() {
+fn an_unprivileged_caller_needs_a_user_namespace() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.remove("/linux/resources");

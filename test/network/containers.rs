@@ -9,7 +9,7 @@ use tiny_ce_test::{Bundle, Case, Need, probe, tiny_ce};
 use crate::ground::{interfaces, isolated, names_in, run, sweep};
 
 #[test]
-fn two_containers_of_the_command_line() {
+fn two_containers_reach_each_other_by_commands() {
     isolated(&[], |_| {
         let case = Case::new();
         assert_eq!(case.tiny_ce(create("web")).ok(), "web\n");
@@ -41,7 +41,7 @@ fn two_containers_of_the_command_line() {
 }
 
 #[test]
-fn killed_at_any_call_create_leaves_what_delete_finds() {
+fn delete_finds_what_a_killed_create_leaves() {
     isolated(&[], |_| {
         let case = Case::new();
         case.tiny_ce(create("web")).ok();

@@ -8,7 +8,7 @@ use crate::ground::{
 use tiny_ce::network;
 
 #[test]
-fn create_leaves_what_rm_finds() {
+fn rm_finds_what_a_killed_create_leaves() {
     isolated(&[], |ground| {
         let request = request("web", "10.0.0.0/24");
         let create = || network::create(ground.root(), &request);
@@ -34,7 +34,7 @@ fn create_leaves_what_rm_finds() {
 }
 
 #[test]
-fn remove_can_be_done_again() {
+fn a_killed_remove_can_be_repeated() {
     isolated(&[], |ground| {
         let remove = || network::remove(ground.root(), "web", &everybody);
         if ground.phase().is_some() {
@@ -54,7 +54,7 @@ fn remove_can_be_done_again() {
 }
 
 #[test]
-fn attach_leaves_what_detach_finds() {
+fn detach_finds_what_a_killed_attach_leaves() {
     isolated(&[], |ground| {
         if ground.phase().is_some() {
             begin();
@@ -81,7 +81,7 @@ fn attach_leaves_what_detach_finds() {
 }
 
 #[test]
-fn detach_can_be_done_again() {
+fn a_killed_detach_can_be_repeated() {
     isolated(&[], |ground| {
         let detach = || network::detach_container(ground.root(), "a").expect("a is gone");
         if ground.phase().is_some() {

@@ -144,7 +144,7 @@ fn a_hundred_creates_of_one_network_have_one_winner() {
 }
 
 #[test]
-fn addresses_that_cannot_be_had() {
+fn unavailable_addresses_are_refused() {
     isolated(&[], |ground| {
         create("web", "10.0.0.0/30");
         let refused = |request: &str, why: &str| {
@@ -180,7 +180,7 @@ fn addresses_that_cannot_be_had() {
 }
 
 #[test]
-fn what_is_in_use_stays() {
+fn a_network_in_use_is_not_removed() {
     isolated(&[], |ground| {
         create("web", "10.0.0.0/24");
         let (a, b) = (attach("web", "a"), attach("web", "b"));
@@ -200,7 +200,7 @@ fn what_is_in_use_stays() {
 }
 
 #[test]
-fn subnets_and_names_that_are_taken() {
+fn taken_subnets_and_names_are_refused() {
     isolated(&[], |ground| {
         create("web", "10.0.0.0/24");
         let refused = |root: &Path, name: &str, subnet: &str, why: &str| {
@@ -225,7 +225,7 @@ fn subnets_and_names_that_are_taken() {
 }
 
 #[test]
-fn subnets_that_the_host_has_routes_to() {
+fn subnets_with_a_route_on_the_host_are_refused() {
     isolated(IP, |ground| {
         create("web", "10.0.0.0/24");
         let refused = |subnet: &str, why: &str| {
@@ -259,7 +259,7 @@ fn subnets_that_the_host_has_routes_to() {
 }
 
 #[test]
-fn subnets_of_ipv6_that_the_host_has_routes_to() {
+fn ipv6_subnets_with_a_route_on_the_host_are_refused() {
     isolated(&[Need::Program("ip"), Need::File("/proc/sys/net/ipv6")], |ground| {
         create("web", "fd00:ce::/64");
         for route in ["::/1", "8000::/1", "2000::/3", "fd00:1::/32"] {

@@ -276,7 +276,7 @@ fn nobody_on_an_ipv6_network_believes_a_container() {
 
 /// What is there already may have been changed by somebody: attaching puts it right.
 #[test]
-fn attaching_mends_the_bridge_and_its_ports() {
+fn attaching_repairs_the_bridge_and_its_ports() {
     isolated(NEEDS, |_: &Ground| {
         create("web", "10.0.0.0/24");
         let a = attach("web", "a");
@@ -306,7 +306,7 @@ fn attaching_mends_the_bridge_and_its_ports() {
 /// Parameters that cannot be set are one error that names the file, and leave nothing behind; those
 /// that are right already need no writing.
 #[test]
-fn parameters_that_cannot_be_written() {
+fn unwritable_parameters_are_one_error() {
     isolated(NEEDS, |ground| {
         let refused = |error: tiny_ce::Error, parts: &[&str]| {
             let text = error.to_string();

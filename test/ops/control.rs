@@ -41,7 +41,7 @@ fn refused(container: &Container<'_>, verb: &str, words: [&str; 2]) {
 }
 
 #[test]
-fn pause_and_resume_say_what_to_do() {
+fn pause_and_resume_hint_at_the_next_step() {
     let Some(case) = Case::root(&[]) else { return };
     let mut container = awaiting(&case);
     refused(&container, "resume", ["container not paused", "nothing to do"]);
@@ -109,7 +109,7 @@ fn ps_lists_the_container_s_processes_and_no_other() {
 }
 
 #[test]
-fn ps_without_ps_says_so() {
+fn ps_reports_a_missing_ps() {
     let Some(case) = Case::root(&[]) else { return };
     let container = awaiting(&case);
     let mut command = case.command(["ps", container.id()]);
@@ -136,7 +136,7 @@ fn knows_ends() -> bool {
 }
 
 #[test]
-fn wait_tells_how_a_container_ended() {
+fn wait_prints_how_a_container_ended() {
     let Some(case) = Case::root(&[]) else { return };
     let container = awaiting(&case);
     let waiting = case.spawn(["wait", "--status", container.id()]);
@@ -153,7 +153,7 @@ fn wait_tells_how_a_container_ended() {
 }
 
 #[test]
-fn wait_for_several_tells_of_each() {
+fn wait_prints_the_status_of_each_container() {
     let Some(case) = Case::root(&[]) else { return };
     let (first, second) = (awaiting(&case), awaiting(&case));
     let waiting = case.spawn(["wait", first.id(), second.id()]);
@@ -169,7 +169,7 @@ fn wait_for_several_tells_of_each() {
 }
 
 #[test]
-fn wait_for_what_has_ended_says_so() {
+fn wait_reports_a_container_that_has_ended() {
     let Some(case) = Case::root(&[]) else { return };
     let mut container = awaiting(&case);
     container.kill("TERM");

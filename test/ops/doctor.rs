@@ -19,7 +19,7 @@ fn features_are_what_engines_ask_for() {
 }
 
 #[test]
-fn doctor_tells_what_this_machine_has() {
+fn doctor_reports_what_this_machine_has() {
     let Some(case) = Case::root(&[]) else { return };
     let done = case.tiny_ce(["doctor", "--format", "json"]);
     let all: Vec<Value> = serde_json::from_str(done.ok()).expect("JSON");
@@ -40,7 +40,7 @@ fn doctor_tells_what_this_machine_has() {
 
 /// What everybody is told needs no rights to be found out.
 #[test]
-fn doctor_is_for_everybody() {
+fn doctor_needs_no_privileges() {
     let Some(case) = Case::root(&[Need::Program("setpriv")]) else { return };
     // A place that the other user may enter.
     let binary = case.dir().join("tiny-ce");

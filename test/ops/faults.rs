@@ -52,7 +52,7 @@ fn an_update_that_fails_changes_nothing() {
 }
 
 #[test]
-fn an_update_that_is_killed_can_be_done_again() {
+fn a_killed_update_can_be_repeated() {
     let Some(case) = Case::root(&[]) else { return };
     let container = limits::pausing(&case);
     sweep(|point| {
@@ -86,7 +86,7 @@ fn a_pause_that_is_killed_or_fails_leaves_one_of_two_states() {
 
 /// Of two mounts both are there, or none.
 #[test]
-fn mounts_that_fail_leave_nothing() {
+fn a_failed_mounts_add_leaves_nothing() {
     let Some(case) = Case::root(&[]) else { return };
     let (_bundle, container) = running(&case, |_| {});
     let (dir, _) = sources(&case);
@@ -114,7 +114,7 @@ fn mounts_that_fail_leave_nothing() {
 
 /// Whoever is killed half-way: the container goes on, and can be deleted.
 #[test]
-fn mounts_that_are_killed_disturb_nobody() {
+fn a_killed_mounts_add_leaves_the_container_running() {
     let Some(case) = Case::root(&[]) else { return };
     let (_bundle, container) = running(&case, |_| {});
     let file = case.dir().join("one.json");

@@ -113,7 +113,7 @@ fn commands_that_need_a_hidden_cgroup_name_its_mount() {
 /// Without a /proc of this pid namespace nobody is seen to live: that is no reason to call the
 /// container stopped, and to delete it.
 #[test]
-fn without_a_proc_nobody_is_taken_for_dead() {
+fn without_a_proc_no_container_counts_as_stopped() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
     let container = pausing(&case);
     for how in ["mount -t tmpfs none /proc", "mount --bind /tmp /proc"] {
@@ -136,7 +136,7 @@ fn without_a_proc_nobody_is_taken_for_dead() {
 
 /// In v1 a frozen process dies only once it is thawed: killed and alive is no success.
 #[test]
-fn a_paused_container_is_not_said_to_be_killed() {
+fn kill_does_not_claim_success_on_a_frozen_container() {
     let Some(case) = Case::root(&[Need::Program("unshare"), Need::CgroupV1("freezer")]) else {
         return;
     };
@@ -152,7 +152,7 @@ fn a_paused_container_is_not_said_to_be_killed() {
 
 /// What can be cleaned is, what cannot is named and remembered: the next delete finds it.
 #[test]
-fn delete_leaves_nothing_behind_in_silence() {
+fn delete_reports_what_it_cannot_remove() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
     for (how, mount) in ways() {
         for ended in [true, false] {
@@ -183,7 +183,7 @@ fn delete_leaves_nothing_behind_in_silence() {
 /// Groups that somebody else has removed, hierarchies that the kernel does not have any more, and
 /// all of another boot: there is nothing to be seen, and nothing to wait for.
 #[test]
-fn what_is_really_gone_is_no_matter() {
+fn removed_cgroups_and_hierarchies_are_no_error() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
     let edit = |id: &str, change: &dyn Fn(&mut Value)| {
         for file in ["state.json", "intent.json"] {

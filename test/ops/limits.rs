@@ -40,7 +40,7 @@ pub fn pids(case: &Case) -> String {
 }
 
 #[test]
-fn options_change_what_they_name() {
+fn options_change_only_what_they_name() {
     let Some(case) = Case::root(&[]) else { return };
     let container = pausing(&case);
     container.tiny_ce("update", ["--memory", "64m", "--pids-limit", "20"]).ok();
@@ -101,7 +101,7 @@ fn a_document_comes_from_a_file_or_from_standard_input() {
 
 /// runc 1.3 and crun 1.28 take 0 as none, and leave it as it is in `update`; less than -1 is -1.
 #[test]
-fn no_limit_of_tasks_is_not_a_limit_of_none() {
+fn a_limit_of_zero_tasks_is_no_limit() {
     let Some(case) = Case::root(&[]) else { return };
     for version in ["1.0.2", "1.3.0"] {
         let mut bundle = case.bundle();
@@ -138,7 +138,7 @@ fn lists_of_processors_are_read_by_the_kernel() {
 
 /// What runc and crun of today run, and was refused here; each is told.
 #[test]
-fn odd_limits_are_taken_with_a_warning() {
+fn odd_limits_are_accepted_with_a_warning() {
     let Some(case) = Case::root(&[]) else { return };
     for (pointer, value, told) in [
         ("pids/limit", json!(-7), "pids.limit: -7 is taken as -1, unlimited"),
@@ -172,7 +172,7 @@ fn a_paused_container_is_updated_and_stays_paused() {
 
 /// Later updates know what earlier ones have changed.
 #[test]
-fn what_is_changed_is_remembered() {
+fn updates_are_remembered() {
     let Some(case) = Case::root(&[]) else { return };
     let container = pausing(&case);
     container.tiny_ce("update", ["--cpu-period", "50000", "--cpu-quota", "10000"]).ok();
@@ -184,7 +184,7 @@ fn what_is_changed_is_remembered() {
 }
 
 #[test]
-fn all_is_set_back_if_one_limit_is_refused() {
+fn one_refused_limit_resets_all_of_them() {
     let Some(case) = Case::root(&[]) else { return };
     let container = pausing(&case);
     container.tiny_ce("update", ["--memory", "64m", "--pids-limit", "20"]).ok();
@@ -197,7 +197,7 @@ fn all_is_set_back_if_one_limit_is_refused() {
 }
 
 #[test]
-fn mistakes_are_told_before_anything_is_touched() {
+fn mistakes_are_reported_before_any_change() {
     let Some(case) = Case::root(&[]) else { return };
     let container = pausing(&case);
     let refused = |words: &[&str], parts: &[&str]| {
@@ -229,7 +229,7 @@ fn mistakes_are_told_before_anything_is_touched() {
 
 /// A class of service is refused where there are none, before anything is made.
 #[test]
-fn intel_rdt_is_there_or_refused() {
+fn intel_rdt_is_applied_or_refused() {
     let Some(case) = Case::root(&[]) else { return };
     let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
     let mut bundle = case.bundle();
@@ -317,7 +317,7 @@ fn events_are_streamed_until_the_end() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_stream() {
+fn a_reader_that_goes_away_ends_events() {
     let Some(case) = Case::root(&[]) else { return };
     let container = pausing(&case);
     let binary = tiny_ce_test::tiny_ce();
@@ -349,7 +349,7 @@ fn an_oom_kill_is_an_event() {
 
 /// Each option comes to its file, or its file is not there and is named.
 #[test]
-fn every_option_comes_to_its_file() {
+fn every_option_sets_its_file() {
     let Some(case) = Case::root(&[]) else { return };
     let container = pausing(&case);
     container.tiny_ce("update", ["--memory", "64m", "--memory-swap", "96m"]).ok();

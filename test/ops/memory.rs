@@ -35,7 +35,7 @@ fn stays(what: &str, events: u32, before: u64, after: u64) {
 }
 
 #[test]
-fn events_stays_as_large_as_it_is() {
+fn events_does_not_grow() {
     let Some(case) = Case::root(&[]) else { return };
     let container = pausing(&case);
     let mut command = case.command(["events", "--interval", "1us", container.id()]);
@@ -76,7 +76,7 @@ fn forwards_and_stays(case: &Case, what: &str, running: &Running) {
 }
 
 #[test]
-fn run_and_exec_stay_as_large_as_they_are() {
+fn run_and_exec_do_not_grow() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     // What is the first of its pid namespace does not end by a signal that it does not handle.

@@ -84,7 +84,7 @@ fn binds_and_file_systems_come_and_go() {
 }
 
 #[test]
-fn in_a_user_namespace_too() {
+fn mounts_can_be_added_in_a_user_namespace() {
     let Some(case) = Case::root(&[]) else { return };
     let map = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
     let (_bundle, container) = running(&case, |bundle| {
@@ -113,7 +113,7 @@ fn a_procfs_shows_the_container_s_processes() {
 }
 
 #[test]
-fn all_of_a_list_or_none() {
+fn a_list_of_mounts_is_added_whole_or_not_at_all() {
     let Some(case) = Case::root(&[]) else { return };
     let (_bundle, container) = running(&case, |bundle| {
         bundle.set("/root/readonly", true);
@@ -179,7 +179,7 @@ fn a_link_of_the_container_s_stays_inside() {
 }
 
 #[test]
-fn what_is_not_there_is_said() {
+fn missing_containers_and_wrong_documents_are_reported() {
     let Some(case) = Case::root(&[]) else { return };
     let (_bundle, mut container) = running(&case, |_| {});
     let done = mounts(&case, "add", &container, &json!({"destination": "/tmp"}));

@@ -23,7 +23,7 @@ fn run_small(commands: &str) -> Option<Vec<Done>> {
 }
 
 #[test]
-fn run_tells_that_its_program_was_out_of_memory() {
+fn run_reports_a_program_out_of_memory() {
     let Some(all) = run_small("hog 100000000") else { return };
     for done in all {
         let said = &done.ends(137).stderr;
@@ -34,7 +34,7 @@ fn run_tells_that_its_program_was_out_of_memory() {
 }
 
 #[test]
-fn run_tells_of_no_want_where_there_is_none() {
+fn run_reports_no_lack_of_memory_without_one() {
     let Some(all) = run_small("hog 1000000 then exit 137") else { return };
     for done in all {
         assert!(!done.ends(137).stderr.contains("OOM"), "{done}");

@@ -72,7 +72,7 @@ fn limits_are_properties_that_last() {
 }
 
 #[test]
-fn an_update_lasts_or_is_none() {
+fn an_update_lasts_or_changes_nothing() {
     let Some(case) = Case::root(&[SYSTEMD, Need::CgroupV2("memory")]) else { return };
     let id = case.id();
     let (mut bundle, unit) = pausing(&case, &id);

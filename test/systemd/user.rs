@@ -150,7 +150,7 @@ fn a_delegated_cgroup_is_enough() {
 }
 
 #[test]
-fn without_a_session_it_says_what_to_do() {
+fn without_a_session_the_error_says_what_to_do() {
     let Some(case) = user() else { return };
     let (bundle, id) = (bundle(&case), case.id());
     let nowhere = [format!("XDG_RUNTIME_DIR={}", case.dir().display())];
