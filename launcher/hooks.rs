@@ -14,14 +14,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tiny_ce_init::flags::Report;
-
 use crate::compile::hook::{self, Request};
 use crate::compile::identity::Identity;
-use crate::container::channel::{self, Said};
-use crate::container::{end::signal_name, join};
+use crate::conversation::{self, Answers, Init, channel, join};
 use crate::error::{Error, Result};
 use crate::plan::{Finished, c_string};
+use crate::signals::ending;
 use crate::spec::{Hook, NamespaceKind};
 use crate::sys::process::{self, Child, Clone, Exit};
 use crate::{log, sys};
@@ -104,8 +102,7 @@ fn to_its_end(field: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> 
     let end = running.end(deadline).map_err(|e| Error::io(&name, "poll", &e))?;
     let cause = match end {
         Some(Exit::Status(0)) => return Ok(()),
-        Some(Exit::Status(status)) => format!("exit status {status}"),
-        Some(Exit::Signal(signal)) => format!("killed by {}", signal_name(signal)),
+        Some(exit) => ending(exit),
         None => format!("timed out after {} s", seconds.unwrap_or_default()),
     };
     let error = said(format!("{name}: {cause}"), &running.tail);
@@ -199,8 +196,35 @@ fn launch<'a>(name: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> R
     let mut running = Running { child, input, output, feed: &[], tail: Vec::new(), reaped: false };
     drop((stdin, stdout, theirs));
     channel::send(&ours, &plan.bytes)?;
-    running.until_executed((name, hook), &plan, &ours, confined)?;
+    let mut answers = Starting { name, hook, plan: &plan, confined };
+    // It has become the hook, or ended without a word: its exit status tells.
+    conversation::listen(&ours, &plan, Init::Child(&mut running.child), &mut answers)?;
     Ok(running)
+}
+
+/// Init, until it has become the hook or has said why not.
+struct Starting<'a> {
+    name: &'a str,
+    hook: &'a Hook,
+    plan: &'a Finished,
+    confined: Option<&'a Confined<'a>>,
+}
+
+impl Answers for Starting<'_> {
+    fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<()> {
+        match self.confined {
+            Some(confined) => (confined.listener)(pid, listener),
+            None => Err(conversation::out_of_turn()),
+        }
+    }
+
+    fn failed(&self, index: u32, error: Error) -> Error {
+        let confined = self.confined.is_some();
+        let error = if confined { error } else { interpreter(error, self.hook) };
+        // The field behind a step may be another of the container's.
+        let own = self.plan.origin(index) == self.name;
+        if own { error } else { error.within(self.name) }
+    }
 }
 
 /// The program. A relative path begins at the bundle; that of a program of the image, wherever the
@@ -249,44 +273,6 @@ const PIPE: usize = 64 << 10;
 const PIPE_BUF: usize = 4096;
 
 impl Running<'_> {
-    /// Answer init until it has become the hook, or has said why not.
-    fn until_executed(
-        &mut self,
-        (name, hook): (&str, &Hook),
-        plan: &Finished,
-        channel: &UnixStream,
-        confined: Option<&Confined<'_>>,
-    ) -> Result<()> {
-        loop {
-            match (channel::listen_to(channel, &self.child.pidfd)?, confined) {
-                (Said::Closed, _) => return Ok(()),
-                (Said::Forked(pid), _) => {
-                    self.forked(name, pid)?;
-                    channel::go_on(channel)?;
-                }
-                (Said::At(Report::LISTENER, Some(fd)), Some(confined)) => {
-                    (confined.listener)(self.child.pid, fd)?;
-                }
-                (Said::Failed { index, errno, words }, _) => {
-                    let error = plan.failure(index, errno, &words);
-                    let error = if confined.is_none() { interpreter(error, hook) } else { error };
-                    // The field behind a step may be another of the container's.
-                    let own = plan.origin(index) == name;
-                    return Err(if own { error } else { error.within(name) });
-                }
-                (Said::At(..), _) => return Err(Error::new(format!("{name}: out of turn"))),
-            }
-        }
-    }
-
-    /// A child in the container's pid namespace goes on; the one that made it has ended.
-    fn forked(&mut self, name: &str, pid: i32) -> Result<()> {
-        let pidfd = process::pidfd_open(pid).map_err(|e| Error::io(name, "pidfd_open", &e))?;
-        let first = std::mem::replace(&mut self.child, Child { pid, pidfd });
-        process::wait(&first.pidfd, false).map_err(|e| Error::io(name, "waitid", &e))?;
-        Ok(())
-    }
-
     /// Feed it and listen to it until it ends; `None` if it does not in time.
     ///
     /// Its children may live on, and keep its output open.

@@ -14,8 +14,8 @@ use super::table::{command, options};
 use super::targets::{Target, together};
 use super::value::{AfterDashes, Completes, DescriptorCount, Directory, Id, Switch, Value};
 use super::{Globals, print};
-use crate::container::{self, Options, RunOptions, Source, signals};
-use crate::{Error, Result};
+use crate::container::{self, Options, RunOptions, Source};
+use crate::{Error, Result, signals};
 
 /// A signal, by name or number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,8 +11,16 @@ use crate::error::{Error, Result};
 use crate::sys::signal::{self, Interest};
 use crate::sys::{socket, terminal};
 
+/// Send the master of a terminal to the console socket, if there is one; else keep it.
+pub fn deliver(socket: Option<&Path>, master: OwnedFd) -> Result<Option<OwnedFd>> {
+    match socket {
+        Some(path) => hand_over(path, &master).map(|()| None),
+        None => Ok(Some(kept(master))),
+    }
+}
+
 /// Give the master to whoever listens at `path`, as engines expect it: one message, one descriptor.
-pub fn hand_over(path: &Path, master: &OwnedFd) -> Result<()> {
+fn hand_over(path: &Path, master: &OwnedFd) -> Result<()> {
     let place = || format!("--console-socket {}", path.display());
     let connection = socket::connect_path(path).map_err(|e| {
         Error::io(place(), "connect", &e).hint("the caller must listen on that socket")
@@ -22,7 +30,7 @@ pub fn hand_over(path: &Path, master: &OwnedFd) -> Result<()> {
 
 /// The master that this process keeps, as the program shall find its terminal: with the size of the
 /// launcher's own terminal, if it has one, and without ONLCR, as runc leaves it.
-pub fn kept(master: OwnedFd) -> OwnedFd {
+fn kept(master: OwnedFd) -> OwnedFd {
     // Neither is worth a failure: without a terminal on this side there is no size, and a hook may
     // have hung up the new one.
     let _ = terminal::copy_size(io::stdin().as_fd(), master.as_fd());

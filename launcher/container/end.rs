@@ -2,6 +2,7 @@
 
 use crate::cgroup::OomCount;
 use crate::error::Error;
+use crate::signals::ending;
 use crate::sys::process::Exit;
 
 use super::record::Record;
@@ -15,10 +16,7 @@ pub fn unexpected(record: &Record, exit: Option<Exit>, what: &str) -> Error {
         .hint("raise linux.resources.memory.limit");
     }
     match exit {
-        Some(Exit::Signal(signal)) => {
-            Error::new(format!("{what}: killed by {}", signal_name(signal)))
-        }
-        Some(Exit::Status(status)) => Error::new(format!("{what}: exit status {status}")),
+        Some(exit) => Error::new(format!("{what}: {}", ending(exit))),
         None => Error::new(what),
     }
 }
@@ -51,13 +49,5 @@ fn readable(bytes: u64) -> String {
         1024..0x10_0000 => format!("{} KiB", bytes >> 10),
         0x10_0000..0x4000_0000 => format!("{} MiB", bytes >> 20),
         _ => format!("{} GiB", bytes >> 30),
-    }
-}
-
-/// SIGKILL for 9; real-time signals as SIGRTMIN+n.
-pub fn signal_name(signal: i32) -> String {
-    match super::signals::NAMES.iter().find(|(_, number)| *number == signal) {
-        Some((name, _)) => format!("SIG{name}"),
-        None => format!("signal {signal}"),
     }
 }

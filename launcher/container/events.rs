@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::directory::Directory;
-use super::join;
 use super::record::{Identity, Record};
 use crate::cgroup::stats::{NetworkInterface, Stats};
+use crate::conversation::join;
 use crate::error::{Error, Result};
 use crate::spec::{NamespaceKind, id};
 use crate::sys::{process, signal};

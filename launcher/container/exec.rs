@@ -4,13 +4,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use tiny_ce_init::flags::Report;
-
-use super::channel::{self, Said};
 use super::console::{self, Console};
 use super::directory::Directory;
 use super::foreground::Signals;
-use super::join;
 use super::launch;
 use super::nodev;
 use super::prepare::{self, filter, preserved};
@@ -21,6 +17,7 @@ use super::{end, program, scope, vectors};
 use crate::cgroup::{self, Cgroup, Version};
 use crate::compile::activation::{self, Listen};
 use crate::compile::exec as plan;
+use crate::conversation::{self, Answers, End, Init, channel, join};
 use crate::error::{Error, Result};
 use crate::plan::{Finished, Preload};
 use crate::spec::{Process, Spec, id};
@@ -185,33 +182,14 @@ impl Joining<'_> {
     }
 
     fn converse(&self, joined: &mut Joined, plan: &Finished, channel: &UnixStream) -> Result<()> {
-        loop {
-            match channel::listen_to(channel, &joined.child.pidfd)? {
-                Said::At(Report::READY, _) => break,
-                Said::At(Report::TERMINAL, Some(master)) => match &self.options.console_socket {
-                    Some(path) => console::hand_over(path, &master)?,
-                    None => joined.terminal = Some(console::kept(master)),
-                },
-                Said::At(Report::LISTENER, Some(fd)) => {
-                    self.going(plan, joined.child.pid).listener(fd)?;
-                }
-                Said::Forked(pid) => {
-                    joined.forked(pid)?;
-                    channel::go_on(channel)?;
-                }
-                Said::Failed { index, errno, words } => {
-                    return Err(plan.failure(index, errno, &words));
-                }
-                Said::Closed => return Err(self.ended(joined)),
-                Said::At(..) => return Err(Error::new("init reports out of turn")),
-            }
+        let Joined { child, terminal } = joined;
+        let mut starting = Starting { joining: self, plan, terminal };
+        match conversation::listen(channel, plan, Init::Child(child), &mut starting)? {
+            End::Ready => {}
+            End::Executed | End::Silent => return Err(self.ended(joined)),
         }
-        let there = program::check(Some(&self.process), joined.child.pid);
-        there.map_err(|error| match channel::last_word(channel) {
-            Some(Said::Failed { index, errno, words }) => plan.failure(index, errno, &words),
-            Some(Said::Closed) => self.ended(joined),
-            _ => error,
-        })?;
+        program::check(Some(&self.process), joined.child.pid)
+            .map_err(|e| conversation::reason(channel, plan, e, || self.ended(joined)))?;
         if let Some(path) = &self.options.pidfd_socket {
             launch::send_pidfd(path, &joined.child.pidfd)?;
         }
@@ -273,10 +251,20 @@ struct Joined {
     terminal: Option<OwnedFd>,
 }
 
-impl Joined {
-    fn forked(&mut self, pid: i32) -> Result<()> {
-        let first = std::mem::replace(&mut self.child, launch::adopt(pid)?);
-        let _ = processes::wait(&first.pidfd, false);
+/// Init, until it is ready to become the program.
+struct Starting<'a> {
+    joining: &'a Joining<'a>,
+    plan: &'a Finished,
+    terminal: &'a mut Option<OwnedFd>,
+}
+
+impl Answers for Starting<'_> {
+    fn terminal(&mut self, master: OwnedFd) -> Result<()> {
+        *self.terminal = console::deliver(self.joining.options.console_socket.as_deref(), master)?;
         Ok(())
+    }
+
+    fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<()> {
+        self.joining.going(self.plan, pid).listener_of(pid, listener)
     }
 }

@@ -10,9 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::SystemTime;
 
-use tiny_ce_init::flags::Report;
-
-use super::channel::{self, Said};
+use super::console;
 use super::directory::Directory;
 use super::notify::{self, Notify};
 use super::prepare::{Options, Prepared, ROOTFS};
@@ -22,6 +20,7 @@ use super::vectors;
 use crate::compile::activation::Preserved;
 use crate::compile::mounts::asks_for_ids;
 use crate::compile::{namespace, namespaces};
+use crate::conversation::{self, Answers, End, Init, channel};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Place, Scene};
 use crate::host::Host;
@@ -172,28 +171,19 @@ fn commit(
         UnixStream::pair().map_err(|e| Error::io("init's channel", "socketpair", &e))?;
     clone(undo, prepared, &program, theirs)?;
     scope::around(undo, prepared, undo.pid())?;
-    let (spec, host, plan) = (&prepared.spec, &prepared.host, &prepared.plan);
-    let mut init = Init {
-        undo,
-        program: &program,
-        spec,
-        host,
-        plan,
-        channel: &ours,
-        options,
-        copied: 0,
-        image: None,
-        mapped: 0,
-    };
-    // Who may not has the caller's processors.
-    let _ = process::on_every_processor(init.pid());
+    // Without CAP_SYS_NICE init keeps the launcher's processors.
+    let _ = process::on_every_processor(undo.pid());
     channel::send(&ours, &prepared.plan.bytes)?;
-    init.until_ready()?;
-    init.net_devices().map_err(|e| init.or_its_end(e))?;
+    until_ready(undo, prepared, options, &program, &ours)?;
+    let reason = |undo: &Undo<'_>, error| {
+        let ended = || undo.ended("init ended as it became ready");
+        conversation::reason(&ours, &prepared.plan, error, ended)
+    };
+    net_devices(&prepared.spec, undo.pid()).map_err(|e| reason(undo, e))?;
     let process = prepared.spec.process.as_ref();
-    super::program::check(process, init.pid()).map_err(|e| init.or_its_end(e))?;
-    let identity = Identity::of(init.pid()).ok_or_else(|| {
-        init.or_its_end(Error::new(format!("/proc/{}/stat: cannot be read", init.pid())))
+    super::program::check(process, undo.pid()).map_err(|e| reason(undo, e))?;
+    let identity = Identity::of(undo.pid()).ok_or_else(|| {
+        reason(undo, Error::new(format!("/proc/{}/stat: cannot be read", undo.pid())))
     })?;
     let stat = sys::file::stat(&program).map_err(|e| Error::io("init", "fstat", &e))?;
     undo.record.init = Some((identity, stat.st_dev, stat.st_ino));
@@ -207,10 +197,8 @@ fn commit(
         send_pidfd(path, &child.pidfd)?;
     }
     channel::go_on(&ours)?;
-    match undo.child.take() {
-        Some(child) => Ok((ours, child)),
-        None => Err(Error::new("init is gone")),
-    }
+    let child = undo.child.take().ok_or_else(gone)?;
+    Ok((ours, child))
 }
 
 /// Where its processes will be: network, cgroups, class of service.
@@ -339,12 +327,6 @@ pub fn send_pidfd(path: &Path, pidfd: &OwnedFd) -> Result<()> {
     sys::socket::send(&connection, b"pidfd", pidfd).map_err(|e| Error::io(place(), "sendmsg", &e))
 }
 
-/// The child of a child, which is ours (CLONE_PARENT).
-pub fn adopt(pid: i32) -> Result<Child> {
-    let pidfd = process::pidfd_open(pid).map_err(|e| Error::io("init", "pidfd_open", &e))?;
-    Ok(Child { pid, pidfd })
-}
-
 fn start_socket(directory: &Directory) -> Result<UnixListener> {
     sys::socket::listen(directory.fd(), record::SOCKET)
         .map_err(|e| Error::io(directory.path().join(record::SOCKET).display(), "bind", &e))
@@ -381,152 +363,100 @@ impl Undo<'_> {
     }
 }
 
-/// Init, while it runs its plan up to the commit.
-struct Init<'a, 'u> {
-    undo: &'a mut Undo<'u>,
+/// Answer init until everything that can fail before `start` has been done.
+fn until_ready(
+    undo: &mut Undo<'_>,
+    prepared: &Prepared,
+    options: &Options,
+    program: &OwnedFd,
+    channel: &UnixStream,
+) -> Result<()> {
+    let Undo { record, child, terminal, .. } = undo;
+    let child = child.as_mut().ok_or_else(gone)?;
+    let (spec, host) = (&prepared.spec, &prepared.host);
+    let socket = options.console_socket.as_deref();
+    let mut setup = Setup { record, program, spec, host, socket, terminal, copied: 0, mapped: 0 };
+    match conversation::listen(channel, &prepared.plan, Init::Child(child), &mut setup)? {
+        End::Ready => Ok(()),
+        End::Executed | End::Silent => Err(undo.ended("init ended while it was set up")),
+    }
+}
+
+fn gone() -> Error {
+    Error::new("init is gone")
+}
+
+/// What init is answered while it runs its plan up to the commit.
+struct Setup<'a> {
+    record: &'a Record,
     program: &'a OwnedFd,
     spec: &'a Spec,
     host: &'a Host,
-    plan: &'a Finished,
-    channel: &'a UnixStream,
-    options: &'a Options,
+    socket: Option<&'a Path>,
+    terminal: &'a mut Option<OwnedFd>,
     copied: usize,
-    /// What the next tmpfs covers.
-    image: Option<OwnedFd>,
     mapped: usize,
 }
 
-impl Init<'_, '_> {
-    fn pid(&self) -> i32 {
-        self.undo.pid()
-    }
-
-    fn listen(&self) -> Result<Said> {
-        match &self.undo.child {
-            Some(child) => channel::listen_to(self.channel, &child.pidfd),
-            None => channel::listen(self.channel),
-        }
-    }
-
-    /// Answer init until everything that can fail before `start` has been done.
-    fn until_ready(&mut self) -> Result<()> {
-        loop {
-            match self.listen()? {
-                Said::At(Report::READY, _) => return Ok(()),
-                Said::At(Report::HOOKS, _) => {
-                    self.hooks()?;
-                    channel::go_on(self.channel)?;
-                }
-                Said::At(Report::MAPS, _) => {
-                    self.write_maps()?;
-                    channel::go_on(self.channel)?;
-                }
-                Said::At(Report::TERMINAL, Some(master)) => match &self.options.console_socket {
-                    Some(path) => super::console::hand_over(path, &master)?,
-                    None => self.undo.terminal = Some(super::console::kept(master)),
-                },
-                Said::At(Report::COPY_FROM, Some(image)) => self.image = Some(image),
-                Said::At(Report::COPY_UP, Some(tmpfs)) => {
-                    self.copy_up(&tmpfs)?;
-                    channel::go_on(self.channel)?;
-                }
-                Said::At(Report::MAP_IDS, Some(tree)) => {
-                    let mounts = self.spec.mounts.iter().enumerate();
-                    let asks = |(index, mount): &(usize, &Mount)| {
-                        asks_for_ids(mount, self.host.source(*index))
-                    };
-                    let mut asking = mounts.filter(asks);
-                    let Some((index, _)) = asking.nth(self.mapped) else {
-                        return Err(Error::new("init reports out of turn"));
-                    };
-                    self.mapped += 1;
-                    super::trees::map(self.spec, index, &tree, self.program)?;
-                    channel::go_on(self.channel)?;
-                }
-                Said::At(Report::LISTENER, Some(fd)) => {
-                    let state =
-                        self.undo.record.state_as(Status::Creating, self.pid(), String::new());
-                    super::listener::hand_over(self.spec, &state, self.pid(), fd)?;
-                }
-                Said::Forked(pid) => {
-                    self.forked(pid)?;
-                    channel::go_on(self.channel)?;
-                }
-                Said::At(..) => return Err(Error::new("init reports out of turn")),
-                Said::Failed { index, errno, words } => {
-                    return Err(self.plan.failure(index, errno, &words));
-                }
-                Said::Closed => {
-                    return Err(self.undo.ended("init ended while it was set up"));
-                }
-            }
-        }
-    }
-
-    /// The tmpfs mounts that want it come in their order.
-    fn copy_up(&mut self, tmpfs: &OwnedFd) -> Result<()> {
-        let wants = |mount: &Mount| mount.options.copy_up;
-        let mut mounts = self.spec.mounts.iter().enumerate().filter(|(_, mount)| wants(mount));
-        let mount = mounts.nth(self.copied);
-        self.copied += 1;
-        let (Some((index, mount)), Some(image)) = (mount, self.image.take()) else {
-            return Err(Error::new("init reports out of turn"));
-        };
-        super::copy_up::copy_up(&image, tmpfs, self.pid())
-            .map_err(|e| e.within(mount.origin(index)))
-    }
-
-    /// What went wrong; or why init is gone, if it is, which explains it better.
-    fn or_its_end(&self, error: Error) -> Error {
-        match channel::last_word(self.channel) {
-            Some(Said::Failed { index, errno, words }) => self.plan.failure(index, errno, &words),
-            Some(Said::Closed) => self.undo.ended("init ended as it became ready"),
-            _ => error,
-        }
-    }
-
-    /// Host interfaces that the container is given, once its namespace is there.
-    fn net_devices(&self) -> Result<()> {
-        if namespace(self.spec, NamespaceKind::Network).is_none() {
-            return Ok(());
-        }
-        let devices = self.spec.linux.iter().flat_map(|linux| &linux.net_devices);
-        for (host, device) in devices {
-            let place = format!("linux.netDevices[{host:?}]");
-            let path = format!("/proc/{}/ns/net", self.pid());
-            let namespace = File::open(&path).map_err(|e| Error::io(&place, "openat", &e))?;
-            let name = device.name.as_deref();
-            network::move_device(&place, host, name, namespace.as_fd())?;
-        }
-        Ok(())
-    }
-
-    /// A child of the same parent goes on; the process that made it has ended.
-    fn forked(&mut self, pid: i32) -> Result<()> {
-        let pidfd = process::pidfd_open(pid).map_err(|e| Error::io("init", "pidfd_open", &e))?;
-        if let Some(first) = self.undo.child.replace(Child { pid, pidfd }) {
-            let _ = process::wait(&first.pidfd, false);
-        }
-        Ok(())
-    }
-
+impl Answers for Setup<'_> {
     /// The three kinds of hooks that run before the rootfs is entered.
-    fn hooks(&self) -> Result<()> {
+    fn hooks(&mut self, pid: i32) -> Result<()> {
         let Some(all) = &self.spec.hooks else { return Ok(()) };
-        let record = &self.undo.record;
-        let state = record.state_as(Status::Creating, self.pid(), String::new());
+        let state = self.record.state_as(Status::Creating, pid, String::new());
         let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))?;
-        let bundle = Path::new(&record.bundle);
+        let bundle = Path::new(&self.record.bundle);
         let scene = Scene { program: self.program.as_fd(), state: &state, bundle };
         hooks::run("prestart", &all.prestart, &scene, Place::Runtime)?;
         hooks::run("createRuntime", &all.create_runtime, &scene, Place::Runtime)?;
-        let place = Place::Container { pid: self.pid(), rootfs: Path::new(&record.rootfs) };
+        let place = Place::Container { pid, rootfs: Path::new(&self.record.rootfs) };
         hooks::run("createContainer", &all.create_container, &scene, place)
     }
 
     /// uid_map and gid_map of the new user namespace, user_namespaces(7).
-    fn write_maps(&self) -> Result<()> {
+    fn maps(&mut self, pid: i32) -> Result<()> {
         let Some(linux) = &self.spec.linux else { return Ok(()) };
-        super::maps::write(self.pid(), &linux.uid_mappings, &linux.gid_mappings)
+        super::maps::write(pid, &linux.uid_mappings, &linux.gid_mappings)
     }
+
+    /// The tmpfs mounts that want it come in their order.
+    fn copy_up(&mut self, pid: i32, directory: &OwnedFd, tmpfs: &OwnedFd) -> Result<()> {
+        let mounts = self.spec.mounts.iter().enumerate();
+        let mut asking = mounts.filter(|(_, mount)| mount.options.copy_up);
+        let (index, mount) = asking.nth(self.copied).ok_or_else(conversation::out_of_turn)?;
+        self.copied += 1;
+        super::copy_up::copy_up(directory, tmpfs, pid).map_err(|e| e.within(mount.origin(index)))
+    }
+
+    /// So do the mounts whose ids are mapped after they were made.
+    fn map_ids(&mut self, mount: &OwnedFd) -> Result<()> {
+        let asks = |(index, mount): &(usize, &Mount)| asks_for_ids(mount, self.host.source(*index));
+        let mut asking = self.spec.mounts.iter().enumerate().filter(asks);
+        let (index, _) = asking.nth(self.mapped).ok_or_else(conversation::out_of_turn)?;
+        self.mapped += 1;
+        super::trees::map(self.spec, index, mount, self.program)
+    }
+
+    fn terminal(&mut self, master: OwnedFd) -> Result<()> {
+        *self.terminal = console::deliver(self.socket, master)?;
+        Ok(())
+    }
+
+    fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<()> {
+        let state = self.record.state_as(Status::Creating, pid, String::new());
+        super::listener::hand_over(self.spec, &state, pid, listener)
+    }
+}
+
+/// Host interfaces that the container is given, once its namespace is there.
+fn net_devices(spec: &Spec, pid: i32) -> Result<()> {
+    if namespace(spec, NamespaceKind::Network).is_none() {
+        return Ok(());
+    }
+    for (host, device) in spec.linux.iter().flat_map(|linux| &linux.net_devices) {
+        let place = format!("linux.netDevices[{host:?}]");
+        let path = format!("/proc/{pid}/ns/net");
+        let namespace = File::open(&path).map_err(|e| Error::io(&place, "openat", &e))?;
+        network::move_device(&place, host, device.name.as_deref(), namespace.as_fd())?;
+    }
+    Ok(())
 }

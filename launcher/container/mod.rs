@@ -3,20 +3,18 @@
 //! Each verb is a file; `launch` is what create and run share. Every change is made under the lock
 //! of the container's state directory. Knows nothing of the command line.
 
-pub(crate) mod channel;
 mod checkpoint;
 mod console;
 mod copy_up;
 mod delete;
 mod directory;
-pub(crate) mod end;
+mod end;
 mod events;
 mod exec;
 mod foreground;
 mod hosts;
 mod images;
 mod interpreter;
-pub(crate) mod join;
 mod kill;
 mod launch;
 mod list;
@@ -36,7 +34,6 @@ mod record;
 mod restore;
 mod run;
 mod scope;
-pub mod signals;
 mod start;
 mod trees;
 mod update;

@@ -7,15 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use tiny_ce_init::flags::Report;
-
-use super::channel::{self, Said};
 use super::directory::Directory;
 use super::record::{Identity, Record};
-use super::{copy_up, join, launch, nodev, start, trees};
+use super::{copy_up, launch, nodev, start, trees};
 use crate::cgroup;
 use crate::compile::live::{self, Request};
 use crate::compile::mounts::place;
+use crate::conversation::{self, Answers, End, Init, channel, join};
 use crate::error::{Error, Result};
 use crate::host::{self, Host, MountFacts};
 use crate::plan::{Finished, Preload};
@@ -23,7 +21,7 @@ use crate::spec::check::{Allow, check};
 use crate::spec::paths::lexical;
 use crate::spec::{Mount, NamespaceKind, Spec, id, load};
 use crate::sys::file;
-use crate::sys::process::{self, Child, Clone};
+use crate::sys::process::{self, Clone};
 
 /// Mounts, and what messages call the document that they are from.
 #[derive(Debug, Clone)]
@@ -178,7 +176,12 @@ impl Joined {
             process::clone_exec(&request).map_err(|(call, e)| Error::io("mounts", call, &e))?;
         drop(opened);
         channel::send(&ours, &plan.bytes)?;
-        let said = self.converse(index, &mut child, plan, &ours);
+        let mut mounting = Mounting { joined: self, index };
+        let said = conversation::listen(&ours, plan, Init::Child(&mut child), &mut mounting);
+        let said = said.and_then(|end| match end {
+            End::Ready => Ok(()),
+            End::Executed | End::Silent => Err(Error::new("init ended before the mount was done")),
+        });
         drop(ours);
         if said.is_err() {
             let _ = process::kill(&child.pidfd, libc::SIGKILL);
@@ -186,43 +189,22 @@ impl Joined {
         let _ = process::wait(&child.pidfd, false);
         said
     }
+}
 
-    fn converse(
-        &self,
-        index: usize,
-        child: &mut Child,
-        plan: &Finished,
-        channel: &UnixStream,
-    ) -> Result<()> {
-        let mut image = None;
-        loop {
-            match channel::listen_to(channel, &child.pidfd)? {
-                Said::At(Report::READY, _) => return Ok(()),
-                Said::At(Report::COPY_FROM, Some(fd)) => image = Some(fd),
-                Said::At(Report::COPY_UP, Some(tmpfs)) => {
-                    let Some(image) = image.take() else {
-                        return Err(Error::new("init reports out of turn"));
-                    };
-                    copy_up::copy_up(&image, &tmpfs, self.init.pid)?;
-                    channel::go_on(channel)?;
-                }
-                Said::At(Report::MAP_IDS, Some(tree)) => {
-                    let program = launch::init_program(&self.directory)?;
-                    trees::map(&self.spec, index, &tree, &program)?;
-                    channel::go_on(channel)?;
-                }
-                Said::Forked(pid) => {
-                    let first = std::mem::replace(child, launch::adopt(pid)?);
-                    let _ = process::wait(&first.pidfd, false);
-                    channel::go_on(channel)?;
-                }
-                Said::Failed { index, errno, words } => {
-                    return Err(plan.failure(index, errno, &words));
-                }
-                Said::Closed => return Err(Error::new("init ended before the mount was done")),
-                Said::At(..) => return Err(Error::new("init reports out of turn")),
-            }
-        }
+/// One of the mounts, while init makes it.
+struct Mounting<'a> {
+    joined: &'a Joined,
+    index: usize,
+}
+
+impl Answers for Mounting<'_> {
+    fn copy_up(&mut self, _: i32, directory: &OwnedFd, tmpfs: &OwnedFd) -> Result<()> {
+        copy_up::copy_up(directory, tmpfs, self.joined.init.pid)
+    }
+
+    fn map_ids(&mut self, mount: &OwnedFd) -> Result<()> {
+        let program = launch::init_program(&self.joined.directory)?;
+        trees::map(&self.joined.spec, self.index, mount, &program)
     }
 }
 

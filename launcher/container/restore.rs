@@ -16,6 +16,7 @@ use super::prepare::{Options, Prepared, Source, prepare};
 use super::record::{self, Identity, Status};
 use super::{RunOptions, notify, outside, run, scope};
 use crate::compile::{Then, criu as plan};
+use crate::conversation::adopt;
 use crate::criu::messages::{self, CgroupRoot, InheritFd, JoinNamespace, Notify, Request, kind};
 use crate::criu::{self, Criu, Program, Start};
 use crate::error::{Error, Result};
@@ -268,7 +269,7 @@ impl Restoring<'_, '_> {
     /// The namespaces are there, and nothing is in them yet.
     fn hooks(&mut self, pid: i32, init: &OwnedFd) -> Result<()> {
         let Some(all) = &self.prepared.spec.hooks else { return Ok(()) };
-        self.undo.child = Some(launch::adopt(pid)?);
+        self.undo.child = Some(adopt(pid)?);
         let record = &self.undo.record;
         let state = record.state_as(Status::Creating, pid, String::new());
         let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))?;
@@ -283,16 +284,14 @@ impl Restoring<'_, '_> {
         let Some(master) = descriptors.into_iter().next() else {
             return Err(Error::new("criu: the terminal comes without its descriptor"));
         };
-        match &self.restore.options.console_socket {
-            Some(path) => console::hand_over(path, &master)?,
-            None => self.undo.terminal = Some(console::kept(master)),
-        }
+        let socket = self.restore.options.console_socket.as_deref();
+        self.undo.terminal = console::deliver(socket, master)?;
         Ok(())
     }
 
     /// All processes are there, and stand still until this is done.
     fn commit(&mut self, pid: i32, plan: &Finished) -> Result<()> {
-        let child = launch::adopt(pid)?;
+        let child = adopt(pid)?;
         let identity =
             Identity::of(pid).ok_or_else(|| Error::new("criu: what it has restored is gone"))?;
         self.undo.child = Some(child);

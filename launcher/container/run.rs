@@ -106,7 +106,7 @@ pub fn ended(
 }
 
 fn started(ready: &Ready) -> Result<()> {
-    let going = Going {
+    let mut going = Going {
         directory: &ready.directory,
         spec: &ready.spec,
         record: &ready.record,

@@ -5,14 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use tiny_ce_init::flags::Report;
-
-use super::channel::{self, Said};
 use super::directory::Directory;
 use super::notify::{self, Notify};
 use super::record::{self, Record, Status};
 use super::{delete, end, launch, load_plan, prepare, vectors};
 use crate::compile::identity::{self, Identity};
+use crate::conversation::{self, Answers, End, Init};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Confined, Place, Scene};
 use crate::plan::Finished;
@@ -60,7 +58,7 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     })?;
     let status = Status::Created;
     let (spec, plan) = (&spec, &plan);
-    let going = Going { directory: &directory, spec, record: &record, plan, pid, status };
+    let mut going = Going { directory: &directory, spec, record: &record, plan, pid, status };
     going.until_running(&connection)?;
     directory.unlink(record::SOCKET)?;
     going.poststart()?;
@@ -102,30 +100,16 @@ pub struct Going<'a> {
 
 impl Going<'_> {
     /// Answer init until it has become the program.
-    pub fn until_running(&self, channel: &UnixStream) -> Result<()> {
-        let mut executes = false;
-        loop {
-            match channel::listen(channel)? {
-                Said::At(Report::EXECUTE, _) => executes = true,
-                Said::At(Report::START_HOOKS, _) => {
-                    self.start_hooks()?;
-                    channel::go_on(channel)?;
-                }
-                Said::At(Report::LISTENER, Some(fd)) => self.listener(fd)?,
-                Said::Failed { index, errno, words } => {
-                    return Err(self.plan.failure(index, errno, &words));
-                }
-                Said::Closed if executes => {
-                    self.executed()?;
-                    return self.tighten();
-                }
-                Said::Closed => {
-                    let what = "init ended before it became the program";
-                    return Err(end::unexpected(self.record, None, what));
-                }
-                Said::At(..) | Said::Forked(_) => {
-                    return Err(Error::new("init reports out of turn"));
-                }
+    pub fn until_running(&mut self, channel: &UnixStream) -> Result<()> {
+        let (plan, pid) = (self.plan, self.pid);
+        match conversation::listen(channel, plan, Init::Pid(pid), self)? {
+            End::Executed => {
+                self.executed()?;
+                self.tighten()
+            }
+            End::Ready | End::Silent => {
+                let what = "init ended before it became the program";
+                Err(end::unexpected(self.record, None, what))
             }
         }
     }
@@ -162,7 +146,39 @@ impl Going<'_> {
         serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))
     }
 
-    fn start_hooks(&self) -> Result<()> {
+    /// Hooks after the program has been started; one that fails stops the container.
+    pub fn poststart(&self) -> Result<()> {
+        let Some(all) = self.spec.hooks.as_ref().filter(|all| !all.poststart.is_empty()) else {
+            return Ok(());
+        };
+        let state = self.state(Status::Running)?;
+        let bundle = Path::new(&self.record.bundle);
+        let program = launch::init_program(self.directory)?;
+        let scene = Scene { program: program.as_fd(), state: &state, bundle };
+        let result = hooks::run("poststart", &all.poststart, &scene, Place::Runtime);
+        if result.is_err() {
+            // The specification 1.3 has it stopped; what remains is the user's to delete.
+            let _ = self.record.cgroup.kill();
+            let _ = delete::end(self.record);
+        }
+        result
+    }
+
+    /// Hand on the listener of the filter of process `pid`.
+    pub fn listener_of(&self, pid: i32, fd: OwnedFd) -> Result<()> {
+        // The state is the container's, whichever of its processes this is.
+        let init = self.record.init.map_or(pid, |(init, ..)| init.pid);
+        let state = self.record.state_as(self.status, init, String::new());
+        super::listener::hand_over(self.spec, &state, pid, fd)
+    }
+}
+
+impl Answers for Going<'_> {
+    fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<()> {
+        self.listener_of(pid, listener)
+    }
+
+    fn start_hooks(&mut self) -> Result<()> {
         let (Some(all), Some(process)) = (&self.spec.hooks, &self.spec.process) else {
             return Ok(());
         };
@@ -191,35 +207,5 @@ impl Going<'_> {
         let bundle = Path::new(&self.record.bundle);
         let scene = Scene { program: program.as_fd(), state: &state, bundle };
         hooks::run("startContainer", &all.start_container, &scene, Place::Process(&confined))
-    }
-
-    /// Hooks after the program has been started; one that fails stops the container.
-    pub fn poststart(&self) -> Result<()> {
-        let Some(all) = self.spec.hooks.as_ref().filter(|all| !all.poststart.is_empty()) else {
-            return Ok(());
-        };
-        let state = self.state(Status::Running)?;
-        let bundle = Path::new(&self.record.bundle);
-        let program = launch::init_program(self.directory)?;
-        let scene = Scene { program: program.as_fd(), state: &state, bundle };
-        let result = hooks::run("poststart", &all.poststart, &scene, Place::Runtime);
-        if result.is_err() {
-            // The specification 1.3 has it stopped; what remains is the user's to delete.
-            let _ = self.record.cgroup.kill();
-            let _ = delete::end(self.record);
-        }
-        result
-    }
-
-    /// Hand the listener of the filter on.
-    pub fn listener(&self, fd: OwnedFd) -> Result<()> {
-        self.listener_of(self.pid, fd)
-    }
-
-    fn listener_of(&self, pid: i32, fd: OwnedFd) -> Result<()> {
-        // The state is the container's, whichever of its processes this is.
-        let init = self.record.init.map_or(pid, |(init, ..)| init.pid);
-        let state = self.record.state_as(self.status, init, String::new());
-        super::listener::hand_over(self.spec, &state, pid, fd)
     }
 }

@@ -12,18 +12,16 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use prost::Message;
-use tiny_ce_init::flags::Report;
-
 use crate::compile::criu as plan;
-use crate::container::channel::{self, Said};
-use crate::container::end::signal_name;
+use crate::conversation::{self, Answers, End, Init, channel};
 use crate::errno::ErrnoName;
 use crate::error::{Error, Result};
 use crate::plan::Finished;
+use crate::signals::ending;
 use crate::sys::process::{self, Child, Clone, Exit};
 use crate::sys::{file, message};
 use messages::{Features, Notify, Options, Request, Response, kind};
+use prost::Message;
 
 /// An annotation of a config.json: a file of options that CRIU reads itself.
 pub const ANNOTATION: &str = "org.criu.config";
@@ -138,22 +136,10 @@ impl Criu {
         let mut criu = Criu { child, socket: Some(socket), ended: false, directories };
         drop((theirs, service));
         channel::send(&ours, &start.plan.bytes)?;
-        criu.until_executed(start.plan, &ours)?;
-        Ok(criu)
-    }
-
-    fn until_executed(&mut self, plan: &Finished, channel: &UnixStream) -> Result<()> {
-        let mut executes = false;
-        loop {
-            match channel::listen(channel)? {
-                Said::At(Report::EXECUTE, _) => executes = true,
-                Said::At(Report::DIRECTORY, Some(fd)) => self.directories.push(fd),
-                Said::Closed if executes => return Ok(()),
-                Said::Failed { index, errno, words } => {
-                    return Err(plan.failure(index, errno, &words));
-                }
-                _ => return Err(Error::new("criu: ended before it was started")),
-            }
+        let init = Init::Pid(criu.child.pid);
+        match conversation::listen(&ours, start.plan, init, &mut criu)? {
+            End::Executed => Ok(criu),
+            End::Ready | End::Silent => Err(Error::new("criu: ended before it was started")),
         }
     }
 
@@ -207,11 +193,7 @@ impl Criu {
     fn silent(&self) -> Error {
         let gone = process::wait_gone(&self.child.pidfd, PATIENCE_MS);
         let exit = gone.and_then(|()| process::wait(&self.child.pidfd, true));
-        let how = match exit.ok().flatten() {
-            Some(Exit::Signal(signal)) => format!("killed by {}", signal_name(signal)),
-            Some(Exit::Status(status)) => format!("exit status {status}"),
-            None => "it hangs".to_owned(),
-        };
+        let how = exit.ok().flatten().map_or_else(|| "it hangs".to_owned(), ending);
         Error::new(format!("criu: no answer: {how}"))
     }
 
@@ -225,6 +207,13 @@ impl Criu {
         self.socket = None;
         self.ended = true;
         process::wait(&self.child.pidfd, false).map_err(|e| Error::io("criu", "waitid", &e))
+    }
+}
+
+impl Answers for Criu {
+    fn directory(&mut self, directory: OwnedFd) -> Result<()> {
+        self.directories.push(directory);
+        Ok(())
     }
 }
 

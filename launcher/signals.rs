@@ -1,9 +1,10 @@
-//! Signals by name, signal(7).
+//! Signals by name, signal(7), and how a process ended, in words.
 
 use crate::error::{Error, Result};
+use crate::sys::process::Exit;
 
 /// Names without SIG; where two name one number, the usual one first.
-pub const NAMES: [(&str, i32); 34] = [
+const NAMES: [(&str, i32); 34] = [
     ("HUP", libc::SIGHUP),
     ("INT", libc::SIGINT),
     ("QUIT", libc::SIGQUIT),
@@ -71,6 +72,22 @@ pub fn parse(text: &str) -> Result<i32> {
     let offset = if offset.is_empty() { 0 } else { offset.parse::<i32>().map_err(|_| wrong())? };
     let number = base + offset;
     if (REAL_TIME.0..=REAL_TIME.1).contains(&number) { Ok(number) } else { Err(wrong()) }
+}
+
+/// SIGKILL for 9; real-time signals by their numbers.
+fn name(signal: i32) -> String {
+    match NAMES.iter().find(|(_, number)| *number == signal) {
+        Some((name, _)) => format!("SIG{name}"),
+        None => format!("signal {signal}"),
+    }
+}
+
+/// How a process ended: `exit status 1`, `killed by SIGKILL`.
+pub fn ending(exit: Exit) -> String {
+    match exit {
+        Exit::Signal(signal) => format!("killed by {}", name(signal)),
+        Exit::Status(status) => format!("exit status {status}"),
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,179 @@
+//! The conversation with init: what it reports, and what it is answered.
+//!
+//! Knows every report, and after which of them init waits. Must not know what a container is: what
+//! is done about a report is the caller's ([`Answers`]).
+
+pub mod channel;
+pub mod join;
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use tiny_ce_init::flags::Report;
+
+use crate::error::{Error, Result};
+use crate::plan::Finished;
+use crate::sys::process::{self, Child};
+use channel::Said;
+
+/// The process that runs a plan.
+pub enum Init<'a> {
+    /// A child of this process whose plan may fork: the new child takes its place.
+    Child(&'a mut Child),
+    /// A process whose plan does not fork any more, by its pid.
+    Pid(i32),
+}
+
+impl Init<'_> {
+    fn pid(&self) -> i32 {
+        match self {
+            Init::Child(child) => child.pid,
+            Init::Pid(pid) => *pid,
+        }
+    }
+}
+
+/// How a conversation ends, unless a step fails.
+pub enum End {
+    /// Init has done everything that can fail before `start`, and waits.
+    Ready,
+    /// Init said that it would execute the program, and closed the channel.
+    Executed,
+    /// Init closed the channel without a word.
+    Silent,
+}
+
+/// What a caller does about each report; a report that it has no answer to is out of turn.
+///
+/// `pid` is the process that reports.
+pub trait Answers {
+    /// Run the hooks that run while the rootfs is complete and not entered.
+    fn hooks(&mut self, _pid: i32) -> Result<()> {
+        Err(out_of_turn())
+    }
+
+    /// Run the `startContainer` hooks.
+    fn start_hooks(&mut self) -> Result<()> {
+        Err(out_of_turn())
+    }
+
+    /// Write the maps of its user namespace.
+    fn maps(&mut self, _pid: i32) -> Result<()> {
+        Err(out_of_turn())
+    }
+
+    /// Copy the files of a directory into the tmpfs that will cover it.
+    fn copy_up(&mut self, _pid: i32, _directory: &OwnedFd, _tmpfs: &OwnedFd) -> Result<()> {
+        Err(out_of_turn())
+    }
+
+    /// Map the ids of a detached mount.
+    fn map_ids(&mut self, _mount: &OwnedFd) -> Result<()> {
+        Err(out_of_turn())
+    }
+
+    /// Take the master of the terminal.
+    fn terminal(&mut self, _master: OwnedFd) -> Result<()> {
+        Err(out_of_turn())
+    }
+
+    /// Take the listener of the system call filter.
+    fn listener(&mut self, _pid: i32, _listener: OwnedFd) -> Result<()> {
+        Err(out_of_turn())
+    }
+
+    /// Take a directory, as it is seen from init's mount namespace.
+    fn directory(&mut self, _directory: OwnedFd) -> Result<()> {
+        Err(out_of_turn())
+    }
+
+    /// Say more about the failure of the step with this index.
+    fn failed(&self, _index: u32, error: Error) -> Error {
+        error
+    }
+}
+
+/// A report that has no place where it comes.
+pub fn out_of_turn() -> Error {
+    Error::new("init reports out of turn")
+}
+
+/// Answer init until it is ready, has become the program, or has ended.
+///
+/// # Errors
+/// A step of the plan failed, or an answer did.
+pub fn listen(
+    channel: &UnixStream,
+    plan: &Finished,
+    mut init: Init<'_>,
+    answers: &mut dyn Answers,
+) -> Result<End> {
+    let (mut executes, mut covered) = (false, None);
+    loop {
+        let said = match &init {
+            Init::Child(child) => channel::listen_to(channel, &child.pidfd)?,
+            Init::Pid(_) => channel::listen(channel)?,
+        };
+        let (report, fd) = match said {
+            Said::At(report, fd) => (report, fd),
+            Said::Forked(pid) => {
+                let Init::Child(child) = &mut init else { return Err(out_of_turn()) };
+                let parent = std::mem::replace(*child, adopt(pid)?);
+                let _ = process::wait(&parent.pidfd, false);
+                channel::go_on(channel)?;
+                continue;
+            }
+            Said::Failed { index, errno, words } => {
+                return Err(answers.failed(index, plan.failure(index, errno, &words)));
+            }
+            Said::Closed => return Ok(if executes { End::Executed } else { End::Silent }),
+        };
+        let pid = init.pid();
+        let waits = match (report, fd) {
+            (Report::READY, None) => return Ok(End::Ready),
+            (Report::EXECUTE, None) => {
+                executes = true;
+                false
+            }
+            (Report::COPY_FROM, Some(directory)) => {
+                covered = Some(directory);
+                false
+            }
+            (Report::TERMINAL, Some(fd)) => answers.terminal(fd).map(|()| false)?,
+            (Report::LISTENER, Some(fd)) => answers.listener(pid, fd).map(|()| false)?,
+            (Report::DIRECTORY, Some(fd)) => answers.directory(fd).map(|()| false)?,
+            (Report::HOOKS, None) => answers.hooks(pid).map(|()| true)?,
+            (Report::START_HOOKS, None) => answers.start_hooks().map(|()| true)?,
+            (Report::MAPS, None) => answers.maps(pid).map(|()| true)?,
+            (Report::COPY_UP, Some(tmpfs)) => {
+                let directory = covered.take().ok_or_else(out_of_turn)?;
+                answers.copy_up(pid, &directory, &tmpfs).map(|()| true)?
+            }
+            (Report::MAP_IDS, Some(mount)) => answers.map_ids(&mount).map(|()| true)?,
+            _ => return Err(out_of_turn()),
+        };
+        if waits {
+            channel::go_on(channel)?;
+        }
+    }
+}
+
+/// The reason for `error`: what init has said meanwhile, or that it has ended, explains it better.
+pub fn reason(
+    channel: &UnixStream,
+    plan: &Finished,
+    error: Error,
+    ended: impl FnOnce() -> Error,
+) -> Error {
+    match channel::last_word(channel) {
+        Some(Said::Failed { index, errno, words }) => plan.failure(index, errno, &words),
+        Some(Said::Closed) => ended(),
+        _ => error,
+    }
+}
+
+/// The child of a child, which is a child of this process (CLONE_PARENT).
+pub fn adopt(pid: i32) -> Result<Child> {
+    let pidfd = process::pidfd_open(pid).map_err(|e| Error::io("init", "pidfd_open", &e))?;
+    Ok(Child { pid, pidfd })
+}
