@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::container::OCI_VERSION;
 use crate::seccomp::Arch;
 use crate::spec::names::CAPABILITIES;
 use crate::spec::options::OPTIONS;
 use crate::spec::{
     MemoryPolicyFlag, MemoryPolicyMode, NamespaceKind, SeccompAction, SeccompFlag, SeccompOperator,
 };
+use crate::state::OCI_VERSION;
 use crate::sys;
 
 /// The oldest version of the specification that is understood.

@@ -10,17 +10,17 @@ use std::fmt::Write as _;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::compile::hook::{self, Request};
 use crate::compile::identity::Identity;
-use crate::conversation::{self, Answers, Init, channel, join};
+use crate::conversation::join::Joined;
+use crate::conversation::{self, Answers, Init, channel};
 use crate::error::{Error, Result};
 use crate::plan::{Finished, c_string};
 use crate::signals::ending;
-use crate::spec::{Hook, NamespaceKind};
+use crate::spec::Hook;
 use crate::sys::process::{self, Child, Clone, Exit};
 use crate::{log, sys};
 
@@ -115,8 +115,7 @@ fn to_its_end(field: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> 
 /// What of the container a hook enters.
 #[derive(Default)]
 struct Entry {
-    process: Option<OwnedFd>,
-    namespaces: Vec<NamespaceKind>,
+    joined: Option<Joined>,
     program: Option<OwnedFd>,
 }
 
@@ -127,16 +126,15 @@ impl Entry {
             Place::Container { pid, .. } => pid,
             Place::Process(confined) => confined.pid,
         };
-        let namespaces = join::namespaces(pid).map_err(|e| e.within(name))?;
-        if namespaces.is_empty() {
+        let joined = Joined::open(pid).map_err(|e| e.within(name))?;
+        if joined.namespaces.is_empty() {
             return Ok(Entry::default());
         }
-        let process = process::pidfd_open(pid).map_err(|e| Error::io(name, "pidfd_open", &e))?;
         let program = match place {
             Place::Container { .. } => unseen_program(name, &path(hook, scene, place), pid)?,
             _ => None,
         };
-        Ok(Entry { process: Some(process), namespaces, program })
+        Ok(Entry { joined: Some(joined), program })
     }
 }
 
@@ -169,20 +167,19 @@ fn launch<'a>(name: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> R
         name,
         path: &path(hook, scene, place),
         cwd: &cwd.to_string_lossy(),
-        namespaces: &entry.namespaces,
+        namespaces: entry.joined.as_ref().map_or(&[], |joined| &joined.namespaces),
         preloaded: entry.program.is_some(),
         confined: confined
             .map(|c| hook::Confined { identity: c.identity, hierarchies: tasks.len() }),
     })?;
     let (stdin, input) = io::pipe().map_err(failed("pipe2"))?;
     let (output, stdout) = io::pipe().map_err(failed("pipe2"))?;
-    let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
-    let opened = [theirs.as_fd(), stdin.as_fd(), stdout.as_fd()].into_iter();
+    let opened = [stdin.as_fd(), stdout.as_fd()].into_iter();
     let opened = opened.chain(tasks.iter().map(AsFd::as_fd));
-    let opened = opened.chain(entry.process.as_ref().map(AsFd::as_fd));
+    let opened = opened.chain(entry.joined.as_ref().map(|joined| joined.process.as_fd()));
     let opened = opened.chain(entry.program.as_ref().map(AsFd::as_fd));
     let args = if hook.args.is_empty() { std::slice::from_ref(&hook.path) } else { &hook.args };
-    let child = process::clone_exec(&Clone {
+    let (child, channel) = conversation::start(&Clone {
         flags: 0,
         cgroup: confined.and_then(|confined| confined.cgroup),
         program: scene.program,
@@ -194,11 +191,11 @@ fn launch<'a>(name: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> R
     .map_err(|(call, e)| Error::io(name, call, &e))?;
     let (input, output) = (Some(input), Some(output));
     let mut running = Running { child, input, output, feed: &[], tail: Vec::new(), reaped: false };
-    drop((stdin, stdout, theirs));
-    channel::send(&ours, &plan.bytes)?;
+    drop((stdin, stdout));
+    channel::send(&channel, &plan.bytes)?;
     let mut answers = Starting { name, hook, plan: &plan, confined };
     // It has become the hook, or ended without a word: its exit status tells.
-    conversation::listen(&ours, &plan, Init::Child(&mut running.child), &mut answers)?;
+    conversation::listen(&channel, &plan, Init::Child(&mut running.child), &mut answers)?;
     Ok(running)
 }
 

@@ -40,6 +40,7 @@ pub mod rfc3339;
 pub mod seccomp;
 mod signals;
 pub mod spec;
+pub mod state;
 mod sys;
 pub mod systemd;
 

@@ -15,7 +15,7 @@ use super::targets::{Target, together};
 use super::value::{AfterDashes, Completes, DescriptorCount, Directory, Id, Switch, Value};
 use super::{Globals, print};
 use crate::container::{self, Options, RunOptions, Source};
-use crate::{Error, Result, signals};
+use crate::{Error, Result, signals, state};
 
 /// A signal, by name or number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -385,7 +385,7 @@ command! {
 fn delete_all(root: &Path) -> Result<u8> {
     let mut deleted = String::new();
     let mut failed: Vec<Error> = Vec::new();
-    for id in container::list(root)?.iter().map(super::list::id) {
+    for id in state::list(root)?.iter().map(super::list::id) {
         match container::delete(root, id, true) {
             Ok(()) => deleted += &format!("{id}\n"),
             Err(e) => failed.push(e),

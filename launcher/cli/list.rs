@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::table::command;
 use super::value::{Id, ListFormat};
 use super::{Globals, print};
-use crate::container::{self, Listed, State};
+use crate::container;
+use crate::state::{self, Listed, State};
 use crate::{Error, Result};
 
 command! {
@@ -44,7 +45,7 @@ command! {
         run = |it, globals: &Globals| {
             let root = globals.state_root()?;
             there(&root, globals)?;
-            let all = container::list(&root)?;
+            let all = state::list(&root)?;
             match (it.quiet, it.format) {
                 (true, _) => {
                     let ids: Vec<String> = all.iter().map(|it| format!("{}\n", id(it))).collect();
@@ -144,7 +145,7 @@ fn table(all: &[Listed]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::Status;
+    use crate::state::Status;
 
     fn listed() -> Vec<Listed> {
         let state = State {

@@ -6,7 +6,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use super::value::{Completes, Id, Value};
-use crate::{Error, Result, container};
+use crate::state;
+use crate::{Error, Result};
 
 /// The id of a container, or a pattern of ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Target {
             let Id(id) = Id::parse(OsStr::new(&self.0))?;
             return work(&id).map(|()| 0);
         }
-        let ids = container::matching(root, &self.0).map_err(|e| e.within("--regex"))?;
+        let ids = state::matching(root, &self.0).map_err(|e| e.within("--regex"))?;
         if ids.is_empty() && !may_be_none {
             return Err(Error::new(format!("--regex {:?}: no container's id matches", self.0))
                 .hint("\"tiny-ce list\" shows those that exist"));

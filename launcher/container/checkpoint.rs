@@ -5,18 +5,17 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::directory::Directory;
+use super::delete;
 use super::images::{self, CriuOptions, DESCRIPTORS, Images};
 use super::outside::{self, Seen};
-use super::record::{Record, Status};
-use super::start::config;
-use super::{delete, launch, prepare};
 use crate::compile::criu as plan;
+use crate::conversation;
 use crate::criu::messages::{Features, Options, PageServer, Request, kind};
 use crate::criu::{self, Criu, Program, Start};
 use crate::error::{Error, Result};
 use crate::log;
 use crate::spec::{Spec, id};
+use crate::state::{self, Directory, Record, Status};
 use crate::sys::process::Exit;
 
 const LOG: &str = "dump.log";
@@ -55,16 +54,16 @@ fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
     let directory = Directory::open_locked(root, id)?;
     let record = Record::load(&directory)?;
     let pid = running(&record)?;
-    if directory.has(prepare::ROOTFS) {
+    if directory.has(state::ROOTFS) {
         return Err(Error::new("its rootfs is made of changes that vanish with it")
             .hint("a container that is to be checkpointed needs a bundle, or --rootfs"));
     }
     let program = Program::find()?;
-    let spec = config(&directory)?;
+    let spec = state::config(&directory)?;
     if crate::compile::inherits_mounts(&spec) {
         return Err(Error::new("the container has no mount namespace that could be restored"));
     }
-    let init = launch::init_program(&directory)?;
+    let init = conversation::program(&directory)?;
     check(&program, &init, &options)?;
     let images = Images::open(&options.criu, true)?;
     let mut opts = images.options(&options.criu, LOG, spec.annotations.get(criu::ANNOTATION));

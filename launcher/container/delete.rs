@@ -4,10 +4,9 @@
 
 use std::path::Path;
 
-use super::directory::Directory;
-use super::record::{Record, Status, processes_are_visible};
-use super::{launch, scope, start};
+use super::{launch, scope};
 use crate::error::{self, Error, Result};
+use crate::state::{self, Directory, Record, Status, processes_are_visible};
 use crate::sys::process;
 use crate::{log, network, spec};
 
@@ -22,7 +21,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
 fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
     spec::id::check(id)?;
     let directory = match Directory::open_locked(root, id) {
-        Err(e) if force && e.line() == super::directory::missing().line() => {
+        Err(e) if force && e.line() == state::missing().line() => {
             return network::detach_container(root, id);
         }
         result => result?,
@@ -65,7 +64,7 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
     };
     // What is left is remembered, so that it can be deleted from where it is visible.
     error::all([cgroup, class, network])?;
-    if let Ok(spec) = start::config(directory) {
+    if let Ok(spec) = state::config(directory) {
         launch::poststop(directory, record, &spec);
     }
     directory.remove()

@@ -3,9 +3,8 @@
 use crate::cgroup::OomCount;
 use crate::error::Error;
 use crate::signals::ending;
+use crate::state::Record;
 use crate::sys::process::Exit;
-
-use super::record::Record;
 
 /// Init is gone where it should not be.
 pub fn unexpected(record: &Record, exit: Option<Exit>, what: &str) -> Error {

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::directory::Directory;
-use super::record::{Identity, Record};
 use crate::cgroup::stats::{NetworkInterface, Stats};
 use crate::conversation::join;
 use crate::error::{Error, Result};
 use crate::spec::{NamespaceKind, id};
+use crate::state::{Directory, Identity, Record};
 use crate::sys::{process, signal};
 use crate::{log, network};
 

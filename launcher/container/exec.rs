@@ -1,17 +1,15 @@
 //! `exec`: one more process in a running container, by a short plan for the same init.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::console::{self, Console};
-use super::directory::Directory;
 use super::foreground::Signals;
 use super::launch;
 use super::nodev;
 use super::prepare::{self, filter, preserved};
-use super::record::{Identity, Record, Status};
-use super::start::{Going, config};
+use super::start::Going;
 use super::users::Users;
 use super::{end, program, scope, vectors};
 use crate::cgroup::{self, Cgroup, Version};
@@ -21,6 +19,7 @@ use crate::conversation::{self, Answers, End, Init, channel, join};
 use crate::error::{Error, Result};
 use crate::plan::{Finished, Preload};
 use crate::spec::{Process, Spec, id};
+use crate::state::{self, Directory, Identity, Record, Status};
 use crate::sys;
 use crate::sys::process::{self as processes, Child, Clone};
 
@@ -70,7 +69,7 @@ fn go(
     let directory = Directory::open(root, id)?;
     let record = Record::load(&directory)?;
     let (init, status) = running(&record, options)?;
-    let spec = config(&directory)?;
+    let spec = state::config(&directory)?;
     let mut process = process(spec.process.as_ref(), &Users::of(init.pid))?;
     // Without a word about it, the kernel shall like it as much as the container's own.
     process.oom_score_adj =
@@ -120,10 +119,12 @@ impl Joining<'_> {
     /// Make the process, up to its program.
     fn join(&mut self) -> Result<(Child, Option<OwnedFd>)> {
         let failed = |call| move |e: std::io::Error| Error::io("exec", call, &e);
-        let pidfd = processes::pidfd_open(self.init.pid).map_err(failed("pidfd_open"))?;
+        let entered = join::Joined::open(self.init.pid);
+        // Compared after opening: what the pidfd means can no longer change.
         if !self.init.alive() {
             return Err(Error::new("container not running"));
         }
+        let entered = entered?;
         let cgroup = self.cgroup()?;
         let filter = filter(&self.spec)?;
         let joins = cgroup.groups.iter().filter(|g| g.version == Version::V1).count();
@@ -132,7 +133,7 @@ impl Joining<'_> {
             spec: &self.spec,
             process: &self.process,
             filter: filter.as_ref(),
-            namespaces: &join::namespaces(self.init.pid)?,
+            namespaces: &entered.namespaces,
             cgroup_joins: joins,
             groups_denied: crate::host::denies_groups(&format!("/proc/{}", self.init.pid)),
             last_capability: sys::process::last_capability(),
@@ -141,18 +142,15 @@ impl Joining<'_> {
             root: crate::compile::inherits_mounts(&self.spec)
                 .then_some(self.record.rootfs.as_str()),
         })?;
-        let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
-        let program = launch::init_program(&self.directory)?;
+        let program = conversation::program(&self.directory)?;
         let mut tasks = cgroup.join_files().map_err(|e| self.asked(e))?.into_iter();
-        let mut opened: Vec<OwnedFd> = vec![theirs.into()];
+        let mut opened: Vec<OwnedFd> = Vec::new();
         for preload in &plan.preloads {
             opened.push(match preload {
-                Preload::Process => pidfd.try_clone().map_err(failed("fcntl"))?,
+                Preload::Process => entered.process.try_clone().map_err(failed("fcntl"))?,
                 _ => tasks.next().ok_or_else(|| Error::new("a cgroup has gone meanwhile"))?,
             });
         }
-        let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
-        launch::preserve(&mut descriptors, &preserved)?;
         let passwd = vectors::passwd_of(self.init.pid);
         let (argv, envp) = vectors::vectors(Some(&self.process), &passwd)?;
         let request = Clone {
@@ -161,21 +159,20 @@ impl Joining<'_> {
             program: program.as_fd(),
             argv: &argv,
             envp: &envp,
-            descriptors: &descriptors,
+            descriptors: &conversation::descriptors(&opened, &preserved)?,
             die_with_parent: false,
         };
-        let child = scope::clone_into(&self.record, &cgroup, &self.process, &request)?;
+        let (child, channel) = scope::start_in(&self.record, &cgroup, &self.process, &request)?;
         drop(opened);
         let mut joined = Joined { child, terminal: None };
         let class = self.record.resctrl.as_ref();
         let placed = class.map_or(Ok(()), |class| class.add(joined.child.pid));
         let _ = processes::on_every_processor(joined.child.pid);
-        let placed = placed.and_then(|()| channel::send(&ours, &plan.bytes));
-        match placed.and_then(|()| self.converse(&mut joined, &plan, &ours)) {
+        let placed = placed.and_then(|()| channel::send(&channel, &plan.bytes));
+        match placed.and_then(|()| self.converse(&mut joined, &plan, &channel)) {
             Ok(()) => Ok((joined.child, joined.terminal)),
             Err(e) => {
-                let _ = processes::kill(&joined.child.pidfd, libc::SIGKILL);
-                let _ = processes::wait(&joined.child.pidfd, false);
+                conversation::kill(&joined.child);
                 Err(e)
             }
         }
@@ -203,8 +200,7 @@ impl Joining<'_> {
     /// Why init is gone without a word.
     fn ended(&self, joined: &Joined) -> Error {
         // Its child may have been killed, or the channel closed, before it was: nobody waits then.
-        let _ = processes::kill(&joined.child.pidfd, libc::SIGKILL);
-        let exit = processes::wait(&joined.child.pidfd, false).ok().flatten();
+        let exit = conversation::kill(&joined.child);
         end::unexpected(&self.record, exit, "init ended before it became the program")
     }
 

@@ -6,29 +6,25 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use super::directory::Directory;
-use super::record::HOSTS;
 use crate::error::Result;
 use crate::host::ToMake;
 use crate::spec::{Mount, NamespaceKind, Spec};
+use crate::state::{Directory, ETC_HOSTS, HOSTS};
 use crate::sys::file;
-
-/// Where programs look.
-pub const PLACE: &str = "/etc/hosts";
 
 /// A mount that shows the file of the state directory `state`, if nothing else is to be seen there.
 ///
 /// Read-only: what a container writes would take up the host's memory, where the state is.
 pub fn bind(spec: &mut Spec, rootfs: &Path, state: &Path) -> Option<ToMake> {
     let covered = |mount: &Mount| {
-        mount.destination != "/" && Path::new(PLACE).starts_with(&mount.destination)
+        mount.destination != "/" && Path::new(ETC_HOSTS).starts_with(&mount.destination)
     };
     if spec.mounts.iter().any(covered) || !is_wanted(spec, rootfs) {
         return None;
     }
     let path = state.join(HOSTS).to_string_lossy().into_owned();
     spec.mounts.push(Mount {
-        destination: PLACE.to_owned(),
+        destination: ETC_HOSTS.to_owned(),
         source: Some(path.clone()),
         options: ["bind", "ro", "nosuid", "nodev", "noexec"].into_iter().collect(),
         ..Mount::default()

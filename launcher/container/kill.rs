@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use super::directory::Directory;
-use super::record::{Identity, Record};
 use crate::compile::namespace;
 use crate::error::{Error, Result};
 use crate::spec::{NamespaceKind, id};
+use crate::state::{self, Directory, Identity, Record};
 use crate::sys::process;
 
 /// Send a signal to the container's init; with `all`, to every process, and a container that has
@@ -42,7 +41,7 @@ fn send(root: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
 /// Whether the container's processes do not end with init, which is not the first of its pid
 /// namespace.
 fn outlive_init(directory: &Directory) -> bool {
-    super::start::config(directory).is_ok_and(|spec| {
+    state::config(directory).is_ok_and(|spec| {
         namespace(&spec, NamespaceKind::Pid).is_none_or(|namespace| namespace.path.is_some())
     })
 }

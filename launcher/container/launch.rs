@@ -3,21 +3,17 @@
 //! Whatever fails or is killed on the way leaves either nothing, or what `delete --force` finds by
 //! the intent that was written first. Knows the order; each part is its own module's.
 
-use std::ffi::CStr;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::SystemTime;
 
 use super::console;
-use super::directory::Directory;
 use super::notify::{self, Notify};
-use super::prepare::{Options, Prepared, ROOTFS};
-use super::record::{self, Boot, Identity, Record, Status};
+use super::prepare::{Options, Prepared};
 use super::scope::{self, Wanted};
 use super::vectors;
-use crate::compile::activation::Preserved;
 use crate::compile::mounts::asks_for_ids;
 use crate::compile::{namespace, namespaces};
 use crate::conversation::{self, Answers, End, Init, channel};
@@ -26,11 +22,9 @@ use crate::hooks::{self, Place, Scene};
 use crate::host::Host;
 use crate::plan::{Finished, Preload};
 use crate::spec::{Mount, NamespaceKind, Spec};
+use crate::state::{self, Boot, Directory, Identity, Record, Status};
 use crate::sys::process::{self, Child, Clone};
 use crate::{log, network, resctrl, sys};
-
-/// Init, as build.rs built it.
-static INIT: &[u8] = include_bytes!(env!("TINY_CE_INIT"));
 
 /// A container that is ready and committed.
 pub struct Ready {
@@ -73,8 +67,7 @@ impl Undo<'_> {
     /// Take everything away again; what cannot be is said below the error that caused it.
     pub fn undo(mut self, error: Error, spec: &Spec) -> Error {
         if let Some(child) = &self.child {
-            let _ = process::kill(&child.pidfd, libc::SIGKILL);
-            let _ = process::wait(&child.pidfd, false);
+            conversation::kill(child);
         }
         let systemd = self.wanted.as_mut().map(|wanted| &mut wanted.systemd);
         let cgroup = scope::remove(&self.record, systemd);
@@ -144,7 +137,7 @@ fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Re
         annotations: prepared.spec.annotations.clone(),
         init: None,
     };
-    record.save(directory, record::INTENT)?;
+    record.save(directory, state::INTENT)?;
     Ok(record)
 }
 
@@ -156,7 +149,7 @@ fn commit(
 ) -> Result<(UnixStream, Child)> {
     places(undo, prepared, options)?;
     if prepared.ephemeral {
-        let path = undo.directory.path().join(ROOTFS);
+        let path = undo.directory.path().join(state::ROOTFS);
         std::fs::create_dir(&path).map_err(|e| Error::io(path.display(), "mkdir", &e))?;
     }
     if let Some(path) = &options.notify_socket {
@@ -166,10 +159,8 @@ fn commit(
             undo.notify = Some(Notify::bind(&undo.directory, path)?);
         }
     }
-    let program = init_program(&undo.directory)?;
-    let (ours, theirs) =
-        UnixStream::pair().map_err(|e| Error::io("init's channel", "socketpair", &e))?;
-    clone(undo, prepared, &program, theirs)?;
+    let program = conversation::program(&undo.directory)?;
+    let ours = start(undo, prepared, &program)?;
     scope::around(undo, prepared, undo.pid())?;
     // Without CAP_SYS_NICE init keeps the launcher's processors.
     let _ = process::on_every_processor(undo.pid());
@@ -187,9 +178,9 @@ fn commit(
     })?;
     let stat = sys::file::stat(&program).map_err(|e| Error::io("init", "fstat", &e))?;
     undo.record.init = Some((identity, stat.st_dev, stat.st_ino));
-    undo.directory.put(record::CONFIG, &prepared.config)?;
-    undo.directory.put(record::PLAN, &prepared.plan.to_file())?;
-    undo.record.save(&undo.directory, record::STATE)?;
+    undo.directory.put(state::CONFIG, &prepared.config)?;
+    undo.directory.put(state::PLAN, &prepared.plan.to_file())?;
+    undo.record.save(&undo.directory, state::STATE)?;
     if let Some(path) = &options.pid_file {
         write_pid_file(path, identity.pid)?;
     }
@@ -206,7 +197,7 @@ pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &Options) -> Re
     if let Some(request) = &options.network {
         let alive = |id: &str| undo.root.join(id).exists();
         undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
-        undo.record.save(&undo.directory, record::INTENT)?;
+        undo.record.save(&undo.directory, state::INTENT)?;
         let address = undo.record.network.as_ref().map(|attachment| attachment.address);
         super::hosts::write(&undo.directory, &prepared.spec, address)?;
     }
@@ -214,33 +205,9 @@ pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &Options) -> Re
     let rdt = prepared.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
     if let (Some(class), Some(rdt)) = (&mut undo.record.resctrl, rdt) {
         class.create(rdt)?;
-        undo.record.save(&undo.directory, record::INTENT)?;
+        undo.record.save(&undo.directory, state::INTENT)?;
     }
     Ok(())
-}
-
-/// The name of init's program.
-pub const NAME: &CStr = c"tiny-ce-init";
-
-/// Init's program: a sealed memfd; where executable memfds are forbidden, an unlinked file.
-pub fn init_program(directory: &Directory) -> Result<OwnedFd> {
-    match sys::file::sealed_executable(NAME, INIT) {
-        Err(e) if matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => {
-            let path = directory.path().join(".init");
-            let failed = |call| {
-                let place = path.display().to_string();
-                move |e: std::io::Error| Error::io(place, call, &e)
-            };
-            directory.put("init", INIT)?;
-            let made = directory.path().join("init");
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o500);
-            std::fs::set_permissions(&made, mode).map_err(failed("chmod"))?;
-            let file = File::open(&made).map_err(failed("open"))?;
-            directory.unlink("init")?;
-            Ok(file.into())
-        }
-        result => result.map_err(|e| Error::io("init's program", "memfd_create", &e)),
-    }
 }
 
 /// Hooks of a container that is no more: there is nobody left to be failed by them.
@@ -248,7 +215,7 @@ pub fn poststop(directory: &Directory, record: &Record, spec: &Spec) {
     let Some(all) = spec.hooks.as_ref().filter(|all| !all.poststop.is_empty()) else { return };
     let state = record.state_as(Status::Stopped, 0, String::new());
     let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()));
-    match state.and_then(|state| Ok((state, init_program(directory)?))) {
+    match state.and_then(|state| Ok((state, conversation::program(directory)?))) {
         Ok((state, program)) => {
             let bundle = Path::new(&record.bundle);
             let scene = Scene { program: program.as_fd(), state: &state, bundle };
@@ -258,15 +225,10 @@ pub fn poststop(directory: &Directory, record: &Record, spec: &Spec) {
     }
 }
 
-/// Open what the plan finds in its slots, and clone init.
-fn clone(
-    undo: &mut Undo<'_>,
-    prepared: &Prepared,
-    program: &OwnedFd,
-    theirs: UnixStream,
-) -> Result<()> {
+/// Open what the plan finds in its slots, and start init.
+fn start(undo: &mut Undo<'_>, prepared: &Prepared, program: &OwnedFd) -> Result<UnixStream> {
     let (record, spec, plan) = (&undo.record, &prepared.spec, &prepared.plan);
-    let mut opened: Vec<OwnedFd> = vec![theirs.into()];
+    let mut opened: Vec<OwnedFd> = Vec::new();
     let scope = undo.wanted.is_some();
     let mut joins = if scope { Vec::new() } else { record.cgroup.join_files()? }.into_iter();
     for preload in &plan.preloads {
@@ -285,8 +247,6 @@ fn clone(
             Preload::Node { device } => super::trees::node(spec, *device, undo.directory.path())?,
         });
     }
-    let mut descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
-    preserve(&mut descriptors, &prepared.preserved)?;
     let passwd = vectors::passwd_to_be(prepared, Path::new(&record.rootfs));
     let (argv, envp) = vectors::vectors(spec.process.as_ref(), &passwd)?;
     let request = Clone {
@@ -295,28 +255,18 @@ fn clone(
         program: program.as_fd(),
         argv: &argv,
         envp: &envp,
-        descriptors: &descriptors,
+        descriptors: &conversation::descriptors(&opened, &prepared.preserved)?,
         die_with_parent: false,
     };
-    let child = process::clone_exec(&request).map_err(|(call, e)| {
-        vectors::failed(spec.process.as_ref(), "linux.namespaces", call, &e)
+    let (child, channel) = conversation::start(&request).map_err(|(call, e)| {
+        let place = if call == "socketpair" { "init's channel" } else { "linux.namespaces" };
+        vectors::failed(spec.process.as_ref(), place, call, &e)
     })?;
     let pid = child.pid;
     undo.child = Some(child);
     // Before it makes others, and before anything is accounted to it.
-    undo.record.resctrl.as_ref().map_or(Ok(()), |class| class.add(pid))
-}
-
-/// Put the caller's descriptors behind those of init. At a hole init finds its own channel once
-/// more, so that nothing else of it comes to lie there; the plan closes it again.
-pub fn preserve(descriptors: &mut Vec<RawFd>, preserved: &Preserved) -> Result<()> {
-    let (channel, count) = (descriptors[0], preserved.count);
-    if descriptors.len() + count as usize > process::MOST_DESCRIPTORS {
-        return Err(Error::new(format!("--preserve-fds {count}: more than can be handed on")));
-    }
-    let hole = |fd: &u32| preserved.holes.contains(fd);
-    descriptors.extend((3..3 + count).map(|fd| if hole(&fd) { channel } else { fd as RawFd }));
-    Ok(())
+    undo.record.resctrl.as_ref().map_or(Ok(()), |class| class.add(pid))?;
+    Ok(channel)
 }
 
 /// A pidfd of the new process to whoever listens at `path`.
@@ -328,8 +278,8 @@ pub fn send_pidfd(path: &Path, pidfd: &OwnedFd) -> Result<()> {
 }
 
 fn start_socket(directory: &Directory) -> Result<UnixListener> {
-    sys::socket::listen(directory.fd(), record::SOCKET)
-        .map_err(|e| Error::io(directory.path().join(record::SOCKET).display(), "bind", &e))
+    sys::socket::listen(directory.fd(), state::SOCKET)
+        .map_err(|e| Error::io(directory.path().join(state::SOCKET).display(), "bind", &e))
 }
 
 /// Written whole, under another name first: readers wait for it to appear. A pipe or a device is
@@ -357,9 +307,8 @@ impl Undo<'_> {
 
     /// Why init is gone without a word. Nobody waits for one that only seems to be.
     fn ended(&self, what: &str) -> Error {
-        let _ = self.child.as_ref().map(|child| process::kill(&child.pidfd, libc::SIGKILL));
-        let exit = self.child.as_ref().and_then(|child| process::wait(&child.pidfd, false).ok());
-        super::end::unexpected(&self.record, exit.flatten(), what)
+        let exit = self.child.as_ref().and_then(conversation::kill);
+        super::end::unexpected(&self.record, exit, what)
     }
 }
 

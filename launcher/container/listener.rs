@@ -6,9 +6,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::record::{OCI_VERSION, State};
 use crate::error::{Error, Result};
 use crate::spec::Spec;
+use crate::state::{OCI_VERSION, State};
 use crate::sys::socket;
 
 #[derive(Serialize)]

@@ -7,7 +7,6 @@ mod checkpoint;
 mod console;
 mod copy_up;
 mod delete;
-mod directory;
 mod end;
 mod events;
 mod exec;
@@ -17,10 +16,8 @@ mod images;
 mod interpreter;
 mod kill;
 mod launch;
-mod list;
 mod listener;
 mod maps;
-mod matching;
 mod merge;
 mod mounts;
 mod nodev;
@@ -30,7 +27,6 @@ mod pause;
 mod prepare;
 mod processes;
 mod program;
-mod record;
 mod restore;
 mod run;
 mod scope;
@@ -45,18 +41,14 @@ use std::path::Path;
 
 pub use checkpoint::{Checkpoint, checkpoint, status_fd};
 pub use delete::delete;
-pub use directory::Directory;
 pub use events::{Event, events, stats};
 pub use exec::{ExecOptions, exec};
 pub use images::{CgroupMode, CriuOptions, NetworkLock};
 pub use kill::kill;
-pub use list::{Listed, list};
-pub use matching::matching;
 pub use mounts::{Mounts, mount, unmount};
 pub use pause::{pause, resume};
 pub use prepare::{Options, Prepared, Source, prepare};
 pub use processes::processes;
-pub use record::{OCI_VERSION, Record, State, Status};
 pub use restore::{Restore, restore};
 pub use run::{RunOptions, run};
 pub use scope::CgroupDriver;
@@ -69,6 +61,8 @@ use crate::compile::Then;
 use crate::error::Result;
 use crate::plan::Finished;
 use crate::spec::id;
+use crate::state::{Directory, Record};
+pub use crate::state::{State, Status};
 
 /// Make a container whose program waits for [`start`].
 ///
@@ -106,20 +100,7 @@ pub fn plan(root: &Path, id: &str) -> Result<Finished> {
     let read = || {
         id::check(id)?;
         let directory = Directory::open(root, id)?;
-        load_plan(&directory)
+        crate::state::plan(&directory)
     };
     read().map_err(|e: crate::Error| e.within(format!("cannot explain {id:?}")))
-}
-
-fn load_plan(directory: &Directory) -> Result<Finished> {
-    let file = directory.get(record::PLAN)?.unwrap_or_default();
-    Finished::from_file(&file).ok_or_else(|| {
-        let path = directory.path().join(record::PLAN);
-        let what = match Finished::is_of_another_build(&file) {
-            true => "another build of tiny-ce wrote it",
-            false => "damaged, or missing",
-        };
-        crate::Error::new(format!("{}: {what}", path.display()))
-            .hint("\"tiny-ce delete --force\" removes the container all the same")
-    })
 }

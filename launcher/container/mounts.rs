@@ -3,23 +3,23 @@
 //! A process joins the container for each mount and ends; what it does is `compile::live`'s. Knows
 //! the conversation with it, and the way back.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::directory::Directory;
-use super::record::{Identity, Record};
-use super::{copy_up, launch, nodev, start, trees};
+use super::{copy_up, nodev, trees};
 use crate::cgroup;
+use crate::compile::activation::Preserved;
 use crate::compile::live::{self, Request};
 use crate::compile::mounts::place;
-use crate::conversation::{self, Answers, End, Init, channel, join};
+use crate::conversation::join::Joined;
+use crate::conversation::{self, Answers, End, Init, channel};
 use crate::error::{Error, Result};
 use crate::host::{self, Host, MountFacts};
 use crate::plan::{Finished, Preload};
 use crate::spec::check::{Allow, check};
 use crate::spec::paths::lexical;
-use crate::spec::{Mount, NamespaceKind, Spec, id, load};
+use crate::spec::{Mount, Spec, id, load};
+use crate::state::{self, Directory, Identity, Record};
 use crate::sys::file;
 use crate::sys::process::{self, Clone};
 
@@ -39,20 +39,20 @@ pub struct Mounts {
 /// of them stays.
 pub fn mount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
     let work = || {
-        let mut joined = Joined::open(root, id, mounts)?;
-        let (bundle, root) = (PathBuf::from(&joined.record.bundle), joined.root());
-        let sources = host::sources(&joined.spec.mounts, &bundle, &root)?;
+        let mut container = Container::open(root, id, mounts)?;
+        let (bundle, root) = (PathBuf::from(&container.record.bundle), container.root());
+        let sources = host::sources(&container.spec.mounts, &bundle, &root)?;
         for (index, source) in sources.into_iter().enumerate() {
             // As the mounts before it have left what the container has.
-            let facts = host::mounted(&root, &joined.spec.mounts[index], source);
-            joined.host.mounts.push(facts);
-            let plan = live::add(&joined.request(index))?;
-            let before = joined.mount_at(index);
-            if let Err(e) = joined.run(index, &plan) {
+            let facts = host::mounted(&root, &container.spec.mounts[index], source);
+            container.host.mounts.push(facts);
+            let plan = live::add(&container.request(index))?;
+            let before = container.mount_at(index);
+            if let Err(e) = container.run(index, &plan) {
                 // What failed may have been the step after the one that counts.
-                let attached = joined.mount_at(index) != before;
+                let attached = container.mount_at(index) != before;
                 let done = if attached { index + 1 } else { index };
-                return Err((0..done).rev().fold(e, |e, done| joined.take_back(done, e)));
+                return Err((0..done).rev().fold(e, |e, done| container.take_back(done, e)));
             }
         }
         Ok(())
@@ -67,15 +67,19 @@ pub fn mount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
 /// all the same.
 pub fn unmount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
     let work = || {
-        let mut joined = Joined::open(root, id, mounts)?;
+        let mut container = Container::open(root, id, mounts)?;
         // No link is followed: the container could make it lead to a mount that confines it.
         let name = |mount: &Mount| Some(lexical(&mount.destination).join("/"));
         let facts = |mount| MountFacts { destination: name(mount), ..MountFacts::default() };
-        joined.host.mounts = mounts.list.iter().map(facts).collect();
+        container.host.mounts = mounts.list.iter().map(facts).collect();
         (0..mounts.list.len()).try_for_each(|index| {
-            joined.run(index, &live::remove(&joined.request(index))?).map_err(|e| match e.errno() {
-                Some(libc::EINVAL) => e.hint("nothing is mounted there, or it is a symbolic link"),
-                _ => e,
+            container.run(index, &live::remove(&container.request(index))?).map_err(|e| {
+                match e.errno() {
+                    Some(libc::EINVAL) => {
+                        e.hint("nothing is mounted there, or it is a symbolic link")
+                    }
+                    _ => e,
+                }
             })
         })
     };
@@ -83,31 +87,30 @@ pub fn unmount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
 }
 
 /// A container that is joined once for each mount.
-struct Joined {
+struct Container {
     directory: Directory,
     record: Record,
     init: Identity,
-    pidfd: OwnedFd,
     spec: Spec,
     host: Host,
-    namespaces: Vec<NamespaceKind>,
+    joined: Joined,
 }
 
-impl Joined {
-    fn open(root: &Path, id: &str, mounts: &Mounts) -> Result<Joined> {
+impl Container {
+    fn open(root: &Path, id: &str, mounts: &Mounts) -> Result<Container> {
         id::check(id)?;
         let directory = Directory::open_locked(root, id)?;
         let record = Record::load(&directory)?;
         let stopped =
             || Error::new("container not running").hint("only a created or running one has mounts");
         let init = record.living_init().ok_or_else(stopped)?;
-        let failed = |e: std::io::Error| Error::io(format!("pid {}", init.pid), "pidfd_open", &e);
-        let pidfd = process::pidfd_open(init.pid).map_err(failed)?;
+        let joined = Joined::open(init.pid);
         // Compared after opening: what the pidfd means can no longer change.
         if !init.alive() {
             return Err(stopped());
         }
-        let spec = start::config(&directory)?;
+        let joined = joined?;
+        let spec = state::config(&directory)?;
         if crate::compile::inherits_mounts(&spec) {
             let text = "the container has no mount namespace: the host's mounts would be changed";
             return Err(Error::new(text));
@@ -118,12 +121,11 @@ impl Joined {
             nodev::mounts(&mut spec);
         }
         let host = host::machine(&spec, &record.cgroup, &cgroup::probe()?);
-        let namespaces = join::namespaces(init.pid)?;
-        Ok(Joined { directory, record, init, pidfd, spec, host, namespaces })
+        Ok(Container { directory, record, init, spec, host, joined })
     }
 
     fn request(&self, index: usize) -> Request<'_> {
-        Request { spec: &self.spec, host: &self.host, namespaces: &self.namespaces, index }
+        Request { spec: &self.spec, host: &self.host, namespaces: &self.joined.namespaces, index }
     }
 
     /// What the container has now.
@@ -153,36 +155,34 @@ impl Joined {
     /// Run a plan in the container, to its end.
     fn run(&self, index: usize, plan: &Finished) -> Result<()> {
         let failed = |call| move |e: std::io::Error| Error::io("mounts", call, &e);
-        let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
-        let program = launch::init_program(&self.directory)?;
-        let mut opened: Vec<OwnedFd> = vec![theirs.into()];
+        let program = conversation::program(&self.directory)?;
+        let mut opened: Vec<OwnedFd> = Vec::new();
         for preload in &plan.preloads {
             opened.push(match preload {
                 Preload::Tree { mount } => trees::make(&self.spec, *mount, &self.record, &program)?,
-                _ => self.pidfd.try_clone().map_err(failed("fcntl"))?,
+                _ => self.joined.process.try_clone().map_err(failed("fcntl"))?,
             });
         }
-        let descriptors: Vec<RawFd> = opened.iter().map(AsRawFd::as_raw_fd).collect();
         let request = Clone {
             flags: 0,
             cgroup: None,
             program: program.as_fd(),
             argv: &[c"tiny-ce".to_owned()],
             envp: &[],
-            descriptors: &descriptors,
+            descriptors: &conversation::descriptors(&opened, &Preserved::default())?,
             die_with_parent: true,
         };
-        let mut child =
-            process::clone_exec(&request).map_err(|(call, e)| Error::io("mounts", call, &e))?;
+        let (mut child, channel) =
+            conversation::start(&request).map_err(|(call, e)| Error::io("mounts", call, &e))?;
         drop(opened);
-        channel::send(&ours, &plan.bytes)?;
-        let mut mounting = Mounting { joined: self, index };
-        let said = conversation::listen(&ours, plan, Init::Child(&mut child), &mut mounting);
+        channel::send(&channel, &plan.bytes)?;
+        let mut mounting = Mounting { container: self, index };
+        let said = conversation::listen(&channel, plan, Init::Child(&mut child), &mut mounting);
         let said = said.and_then(|end| match end {
             End::Ready => Ok(()),
             End::Executed | End::Silent => Err(Error::new("init ended before the mount was done")),
         });
-        drop(ours);
+        drop(channel);
         if said.is_err() {
             let _ = process::kill(&child.pidfd, libc::SIGKILL);
         }
@@ -193,18 +193,18 @@ impl Joined {
 
 /// One of the mounts, while init makes it.
 struct Mounting<'a> {
-    joined: &'a Joined,
+    container: &'a Container,
     index: usize,
 }
 
 impl Answers for Mounting<'_> {
     fn copy_up(&mut self, _: i32, directory: &OwnedFd, tmpfs: &OwnedFd) -> Result<()> {
-        copy_up::copy_up(directory, tmpfs, self.joined.init.pid)
+        copy_up::copy_up(directory, tmpfs, self.container.init.pid)
     }
 
     fn map_ids(&mut self, mount: &OwnedFd) -> Result<()> {
-        let program = launch::init_program(&self.joined.directory)?;
-        trees::map(&self.joined.spec, self.index, mount, &program)
+        let program = conversation::program(&self.container.directory)?;
+        trees::map(&self.container.spec, self.index, mount, &program)
     }
 }
 

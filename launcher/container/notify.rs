@@ -14,15 +14,12 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::directory::Directory;
 use crate::compile::activation::NOTIFY_SOCKET;
 use crate::error::{Error, Result};
+use crate::state::{Directory, NOTIFY};
 use crate::sys::signal::{self, Interest};
 use crate::sys::{file, message};
 use crate::{log, sys};
-
-/// The directory in the state directory that the container sees.
-pub const DIRECTORY: &str = "notify";
 
 /// What a manager reads at most: systemd's NOTIFY_BUFFER_MAX, in bytes.
 const LARGEST: usize = 4096;
@@ -56,7 +53,7 @@ pub struct Notify {
 
 /// Make the directory that the container will see.
 pub fn make_directory(directory: &Directory) -> Result<()> {
-    let path = directory.path().join(DIRECTORY);
+    let path = directory.path().join(NOTIFY);
     // The state directory above it is for its owner alone.
     match DirBuilder::new().mode(0o755).create(&path) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -100,7 +97,7 @@ impl Notify {
     /// Listen where the container speaks, in place of whoever did before.
     pub fn bind(directory: &Directory, to: &Path) -> Result<Notify> {
         let outside = connect(to)?;
-        let path = directory.path().join(DIRECTORY).join(NOTIFY_SOCKET);
+        let path = directory.path().join(NOTIFY).join(NOTIFY_SOCKET);
         let failed = |call| {
             let path = path.display().to_string();
             move |e: std::io::Error| Error::io(path, call, &e)

@@ -6,13 +6,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::record::{self, Record};
-use super::{hosts, notify};
 use crate::compile;
 use crate::compile::activation::NOTIFY_DIRECTORY;
 use crate::error::{Error, Result};
 use crate::spec::paths::lexical;
 use crate::spec::{NamespaceKind, Spec};
+use crate::state::{self, ETC_HOSTS, Record};
 use crate::sys::file;
 
 /// The kinds of namespaces that CRIU can leave alone.
@@ -44,8 +43,8 @@ pub fn places(spec: &Spec) -> Vec<(&str, &str)> {
     let mut places: Vec<_> =
         binds.map(|it| (it.destination.as_str(), it.destination.as_str())).collect();
     places.push((NOTIFY_DIRECTORY, NOTIFY_DIRECTORY));
-    if places.iter().all(|(path, _)| *path != hosts::PLACE) {
-        places.push((hosts::PLACE, hosts::PLACE));
+    if places.iter().all(|(path, _)| *path != ETC_HOSTS) {
+        places.push((ETC_HOSTS, ETC_HOSTS));
     }
     if let Some(linux) = &spec.linux {
         // A masked file is a bind of the host's /dev/null.
@@ -166,8 +165,8 @@ pub fn sources(spec: &Spec, bundle: &Path, rootfs: &Path, state: &Path) -> Vec<S
         let bind = spec.mounts.iter().find(|it| it.is_bind() && it.destination == path);
         let source = match bind.and_then(|mount| mount.source.as_deref()) {
             Some(source) => bundle.join(source),
-            None if name == NOTIFY_DIRECTORY => state.join(notify::DIRECTORY),
-            None if name == hosts::PLACE => state.join(record::HOSTS),
+            None if name == NOTIFY_DIRECTORY => state.join(state::NOTIFY),
+            None if name == ETC_HOSTS => state.join(state::HOSTS),
             None => name.into(),
         };
         let name = match path == name {

@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use super::directory::Directory;
-use super::record::{Record, Status};
 use crate::error::{Error, Result};
 use crate::spec::id;
+use crate::state::{Directory, Record, Status};
 
 /// Stop every process of a container, wherever it is; [`resume`] lets them go on.
 ///

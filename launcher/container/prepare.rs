@@ -162,7 +162,7 @@ fn read_and_compile(
     let host = host::probe(&spec, &launch)?;
     let filter = filter(&spec)?;
     host::security(&spec)?;
-    let directory = state.join(ROOTFS);
+    let directory = state.join(crate::state::ROOTFS);
     let directory = ephemeral.then(|| directory.to_string_lossy());
     let preserved = preserved(&options.listen, options.preserve_fds)?;
     let request = Request {
@@ -207,7 +207,7 @@ fn add(
         to_make.extend(hosts::bind(spec, rootfs, state));
     }
     if options.notify_socket.is_some() {
-        let path = state.join(super::notify::DIRECTORY).to_string_lossy().into_owned();
+        let path = state.join(crate::state::NOTIFY).to_string_lossy().into_owned();
         activation::notify(spec, &path);
         to_make.push(ToMake { path, directory: true });
     }
@@ -261,9 +261,6 @@ fn own_ids(spec: &mut Spec) {
 fn has_path(spec: &Spec) -> bool {
     spec.linux.as_ref().is_some_and(|linux| linux.cgroups_path.is_some())
 }
-
-/// Directory in the state directory on which an ephemeral rootfs is mounted.
-pub const ROOTFS: &str = "rootfs";
 
 fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> {
     match source {

@@ -3,10 +3,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::directory::Directory;
-use super::record::Record;
 use crate::error::{Error, Result};
 use crate::spec::id;
+use crate::state::{Directory, Record};
 
 /// The pids of a container's processes, ascending; none of one that has stopped.
 ///

@@ -13,16 +13,16 @@ use super::foreground::Signals;
 use super::images::{self, CriuOptions, DESCRIPTORS, Images};
 use super::launch::{self, Undo};
 use super::prepare::{Options, Prepared, Source, prepare};
-use super::record::{self, Identity, Status};
 use super::{RunOptions, notify, outside, run, scope};
 use crate::compile::{Then, criu as plan};
-use crate::conversation::adopt;
+use crate::conversation::{self, adopt};
 use crate::criu::messages::{self, CgroupRoot, InheritFd, JoinNamespace, Notify, Request, kind};
 use crate::criu::{self, Criu, Program, Start};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Place, Scene};
 use crate::plan::Finished;
 use crate::spec::{NamespaceKind, id};
+use crate::state::{self, Identity, Status};
 use crate::sys;
 use crate::sys::process::Exit;
 
@@ -95,7 +95,7 @@ struct Restoring<'a, 'u> {
 impl Restoring<'_, '_> {
     /// Everything from the first side effect to the running container.
     fn from(&mut self, program: &Program) -> Result<()> {
-        let init = launch::init_program(&self.undo.directory)?;
+        let init = conversation::program(&self.undo.directory)?;
         let version = program.version(&init)?;
         images::check_version(&self.restore.criu, version)?;
         for (name, given) in [
@@ -298,9 +298,9 @@ impl Restoring<'_, '_> {
         // No program of ours is what it is waiting in: it runs.
         self.undo.record.init = Some((identity, 0, 0));
         let (directory, record) = (&self.undo.directory, &self.undo.record);
-        directory.put(record::CONFIG, &self.prepared.config)?;
-        directory.put(record::PLAN, &plan.to_file())?;
-        record.save(directory, record::STATE)?;
+        directory.put(state::CONFIG, &self.prepared.config)?;
+        directory.put(state::PLAN, &plan.to_file())?;
+        record.save(directory, state::STATE)?;
         match &self.restore.options.pid_file {
             Some(path) => launch::write_pid_file(path, pid),
             None => Ok(()),

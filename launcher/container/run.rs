@@ -6,15 +6,16 @@ use super::console::{self, Console};
 use super::foreground::Signals;
 use super::launch::{self, Ready};
 use super::prepare::{Options, Source, prepare};
-use super::record::Record;
 use super::start::Going;
 use super::{delete, end, start};
 use crate::cgroup::OomCount;
 use crate::compile::Then;
+use crate::conversation;
 use crate::error::Result;
 use crate::log;
 use crate::spec::id;
-use crate::sys::process::{self, Exit};
+use crate::state::Record;
+use crate::sys::process::Exit;
 
 /// What `run` can be asked for beside what `create` can.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,8 +62,7 @@ fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions)
     // From before the program runs.
     let mut oom = if run.detach { None } else { counting(&ready.record) };
     if let Err(e) = started(&ready) {
-        let _ = process::kill(&ready.child.pidfd, libc::SIGKILL);
-        let _ = process::wait(&ready.child.pidfd, false);
+        conversation::kill(&ready.child);
         return Err(match delete::locked(root, &ready.directory, &ready.record, true) {
             Ok(()) => e,
             Err(left) => e.detail(format!("and left behind: {}", left.line())),
@@ -112,7 +112,7 @@ fn started(ready: &Ready) -> Result<()> {
         record: &ready.record,
         plan: &ready.plan,
         pid: ready.child.pid,
-        status: super::record::Status::Created,
+        status: crate::state::Status::Created,
     };
     going.until_running(&ready.channel)?;
     going.poststart()

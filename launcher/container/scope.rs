@@ -3,16 +3,18 @@
 //! A scope is made around a process, so init is cloned first; it waits for its plan meanwhile, and
 //! does nothing before it is in. Knows when; `systemd` knows how, `cgroup` what is then there.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::launch::Undo;
 use super::prepare::{Prepared, broken};
-use super::record::Record;
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Processes, Setting};
+use crate::conversation;
 use crate::error::{Error, Result};
 use crate::log;
 use crate::spec::{Process, Spec};
-use crate::sys::process::{self, Child, Clone};
+use crate::state::Record;
+use crate::sys::process::{Child, Clone};
 use crate::systemd::properties::{self, Property};
 use crate::systemd::{Owner, Scope, Systemd, names};
 
@@ -163,16 +165,16 @@ pub fn update(record: &Record, settings: &[Setting]) -> Result<()> {
 
 /// A process of `exec`, born in the container's group. A user may not clone into it from a session
 /// that is not their manager's, but their systemd may move there what waits for its plan.
-pub fn clone_into(
+pub fn start_in(
     record: &Record,
     cgroup: &Cgroup,
     process: &Process,
     request: &Clone<'_>,
-) -> Result<Child> {
+) -> Result<(Child, UnixStream)> {
     let failed = |(call, e): (&'static str, std::io::Error)| {
         super::vectors::failed(Some(process), "exec", call, &e)
     };
-    let (scope, refused) = match (process::clone_exec(request), &record.scope) {
+    let (scope, refused) = match (conversation::start(request), &record.scope) {
         (Err(("clone3", e)), Some(scope)) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             (scope, e)
         }
@@ -181,8 +183,8 @@ pub fn clone_into(
     let below = cgroup.distance_below(&record.cgroup);
     let below = below.ok_or_else(|| failed(("clone3", refused)))?;
     let outside = Clone { cgroup: None, ..*request };
-    let child = process::clone_exec(&outside).map_err(failed)?;
+    let (child, channel) = conversation::start(&outside).map_err(failed)?;
     let moved =
         Systemd::at(&scope.manager).and_then(|mut manager| manager.attach(scope, below, child.pid));
-    moved.map(|()| child)
+    moved.map(|()| (child, channel))
 }

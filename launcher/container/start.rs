@@ -5,16 +5,15 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use super::directory::Directory;
 use super::notify::{self, Notify};
-use super::record::{self, Record, Status};
-use super::{delete, end, launch, load_plan, prepare, vectors};
+use super::{delete, end, prepare, vectors};
 use crate::compile::identity::{self, Identity};
 use crate::conversation::{self, Answers, End, Init};
 use crate::error::{Error, Result};
 use crate::hooks::{self, Confined, Place, Scene};
 use crate::plan::Finished;
-use crate::spec::{self, Spec, id};
+use crate::spec::{Spec, id};
+use crate::state::{self, Directory, Record, Status};
 use crate::sys;
 
 /// Run the program of a created container.
@@ -42,25 +41,25 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
             }));
         }
     }
-    let spec = config(&directory)?;
+    let spec = state::config(&directory)?;
     if spec.process.is_none() {
         return Err(nothing());
     }
-    let plan = load_plan(&directory)?;
-    let notify = notify.filter(|_| directory.has(notify::DIRECTORY));
+    let plan = state::plan(&directory)?;
+    let notify = notify.filter(|_| directory.has(state::NOTIFY));
     let notify = notify.map(|to| Notify::bind(&directory, to)).transpose()?;
     let pid = record.init.map_or(0, |(init, ..)| init.pid);
     // While it cannot be another's.
     let process = notify.as_ref().map(|_| notify::process(pid)).transpose()?;
-    let connection = sys::socket::connect(directory.fd(), record::SOCKET).map_err(|e| {
-        Error::io(directory.path().join(record::SOCKET).display(), "connect", &e)
+    let connection = sys::socket::connect(directory.fd(), state::SOCKET).map_err(|e| {
+        Error::io(directory.path().join(state::SOCKET).display(), "connect", &e)
             .hint("the container was started already, or its init is gone")
     })?;
     let status = Status::Created;
     let (spec, plan) = (&spec, &plan);
     let mut going = Going { directory: &directory, spec, record: &record, plan, pid, status };
     going.until_running(&connection)?;
-    directory.unlink(record::SOCKET)?;
+    directory.unlink(state::SOCKET)?;
     going.poststart()?;
     // Others may look at and change the container while it gets ready.
     drop(directory);
@@ -73,13 +72,6 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
 /// A container without a program can be created alone.
 pub fn nothing() -> Error {
     Error::new("process: the config has none, so there is nothing to start")
-}
-
-/// The configuration that the container was made from.
-pub fn config(directory: &Directory) -> Result<Spec> {
-    let bytes = directory.get(record::CONFIG)?.unwrap_or_default();
-    let path = directory.path().join(record::CONFIG);
-    spec::json::read(&bytes).map_err(|violations| spec::load::refuse(&path, &bytes, violations))
 }
 
 /// A container on its way from the commit to its program.
@@ -120,7 +112,7 @@ impl Going<'_> {
         if self.spec.linux.as_ref().is_none_or(|linux| linux.seccomp.is_none()) {
             return Ok(());
         }
-        match sys::process::ended_as(self.pid, launch::NAME) {
+        match sys::process::ended_as(self.pid, conversation::NAME) {
             None => Ok(()),
             exit => {
                 let what = "the program could not be executed, and linux.seccomp let init not say \
@@ -153,7 +145,7 @@ impl Going<'_> {
         };
         let state = self.state(Status::Running)?;
         let bundle = Path::new(&self.record.bundle);
-        let program = launch::init_program(self.directory)?;
+        let program = conversation::program(self.directory)?;
         let scene = Scene { program: program.as_fd(), state: &state, bundle };
         let result = hooks::run("poststart", &all.poststart, &scene, Place::Runtime);
         if result.is_err() {
@@ -183,7 +175,7 @@ impl Answers for Going<'_> {
             return Ok(());
         };
         let (state, program) =
-            (self.state(Status::Created)?, launch::init_program(self.directory)?);
+            (self.state(Status::Created)?, conversation::program(self.directory)?);
         let filter = prepare::filter(self.spec)?;
         let process = &identity::of_hook(process, filter.is_some());
         let identity = Identity {

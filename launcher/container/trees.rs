@@ -2,17 +2,17 @@
 //! the launcher's and may not reach the source, and nodes for one whose root may make none.
 
 use std::fs::{self, File};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use super::record::Record;
 use crate::compile::devices::Node;
 use crate::compile::namespaces;
+use crate::conversation;
 use crate::error::{Error, Result};
 use crate::network::elsewhere;
 use crate::spec::{IdMapping, Mount, NamespaceKind, Spec, idmap};
+use crate::state::Record;
 use crate::sys::mount;
 use crate::sys::process::{self, Clone};
 
@@ -107,21 +107,20 @@ fn namespace(spec: &Spec, mount: &Mount, program: &OwnedFd) -> Result<File> {
 /// It takes a process to make one: init, which waits for a plan that never comes.
 fn user_namespace(uids: &[IdMapping], gids: &[IdMapping], program: &OwnedFd) -> Result<File> {
     let failed = |call: &'static str| move |e: std::io::Error| Error::io("idmap", call, &e);
-    let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
     let request = Clone {
         flags: u64::from(namespaces::flag(NamespaceKind::User).0),
         cgroup: None,
         program: program.as_fd(),
         argv: &[c"tiny-ce".to_owned()],
         envp: &[],
-        descriptors: &[theirs.as_raw_fd()],
+        descriptors: &[],
         die_with_parent: true,
     };
-    let child = process::clone_exec(&request).map_err(|(call, e)| Error::io("idmap", call, &e))?;
-    drop(theirs);
+    let (child, channel) =
+        conversation::start(&request).map_err(|(call, e)| Error::io("idmap", call, &e))?;
     let namespace = super::maps::write(child.pid, uids, gids)
         .and_then(|()| File::open(format!("/proc/{}/ns/user", child.pid)).map_err(failed("open")));
-    drop(ours);
+    drop(channel);
     process::wait(&child.pidfd, false).map_err(failed("waitid"))?;
     namespace
 }

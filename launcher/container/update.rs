@@ -5,9 +5,7 @@
 
 use std::path::Path;
 
-use super::directory::Directory;
-use super::record::{self, Record};
-use super::{merge, scope, start};
+use super::{merge, scope};
 use crate::cgroup::{self, Setting};
 use crate::error::{Error, Result};
 use crate::origin::Origins;
@@ -15,6 +13,7 @@ use crate::resctrl::{Class, Lines};
 use crate::spec::check::check_resources;
 use crate::spec::json::Violation;
 use crate::spec::{Resources, id, load};
+use crate::state::{self, Directory, Record};
 use crate::{log, spec};
 
 /// What is to be changed.
@@ -49,7 +48,7 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
         let status = record.without_init().word();
         return Err(Error::new("container not running").hint(format!("it is {status}")));
     }
-    let mut spec = start::config(&directory)?;
+    let mut spec = state::config(&directory)?;
     let linux = spec.linux.get_or_insert_default();
     let old = linux.resources.take().unwrap_or_default();
     let mut wanted = update.resources.clone();
@@ -74,7 +73,7 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
         .and_then(|()| cgroup.apply(&settings))
         .and_then(|()| class.map_or(Ok(()), |class| class.apply(&lines)))
         // What later commands read is the last thing that can fail.
-        .and_then(|()| directory.put(record::CONFIG, text.as_bytes()));
+        .and_then(|()| directory.put(state::CONFIG, text.as_bytes()));
     done.map_err(|e| {
         let e = set_back(&record, &before, e);
         match class.zip(classes).map(|(class, before)| class.restore(&before)) {

@@ -8,10 +8,9 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::directory::Directory;
-use super::record::{Identity, Record};
 use crate::error::{Error, Result};
 use crate::spec::id;
+use crate::state::{Directory, Identity, Record};
 use crate::sys::{pidfd, process};
 
 /// A container whose end is waited for.

@@ -3,10 +3,29 @@
 //! Knows what there is, not what is done with it.
 
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
 use crate::error::{Error, Result};
 use crate::spec::NamespaceKind;
+use crate::sys::process::pidfd_open;
+
+/// A process whose namespaces a new one joins.
+pub struct Joined {
+    /// Its pidfd, which setns(2) takes.
+    pub process: OwnedFd,
+    /// Those of its namespaces that are not this process's.
+    pub namespaces: Vec<NamespaceKind>,
+}
+
+impl Joined {
+    /// Open process `pid`.
+    pub fn open(pid: i32) -> Result<Joined> {
+        let process =
+            pidfd_open(pid).map_err(|e| Error::io(format!("pid {pid}"), "pidfd_open", &e))?;
+        Ok(Joined { process, namespaces: namespaces(pid)? })
+    }
+}
 
 /// Namespaces of process `pid` that are not our own: joining one's own user namespace is refused.
 pub fn namespaces(pid: i32) -> Result<Vec<NamespaceKind>> {

@@ -1,10 +1,11 @@
-//! The conversation with init: what it reports, and what it is answered.
+//! The conversation with init: how it is started, what it reports, and what it is answered.
 //!
 //! Knows every report, and after which of them init waits. Must not know what a container is: what
 //! is done about a report is the caller's ([`Answers`]).
 
 pub mod channel;
 pub mod join;
+mod start;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -15,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::plan::Finished;
 use crate::sys::process::{self, Child};
 use channel::Said;
+pub use start::{NAME, descriptors, kill, program, start};
 
 /// The process that runs a plan.
 pub enum Init<'a> {

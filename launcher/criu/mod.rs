@@ -9,7 +9,6 @@ pub mod messages;
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::compile::criu as plan;
@@ -115,13 +114,12 @@ impl Criu {
     pub fn start(start: &Start<'_>) -> Result<Criu> {
         let failed = |call| move |e: std::io::Error| Error::io("criu", call, &e);
         let (socket, service) = message::pair().map_err(failed("socketpair"))?;
-        let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair"))?;
-        let first = [theirs.as_raw_fd(), service.as_raw_fd(), start.program.0.as_raw_fd()];
+        let first = [service.as_raw_fd(), start.program.0.as_raw_fd()];
         let opened = first.into_iter().chain(start.opened.iter().map(AsRawFd::as_raw_fd));
         let variable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             CString::new([name.into_vec(), value.into_vec()].join(&b'=')).ok()
         };
-        let child = process::clone_exec(&Clone {
+        let (child, channel) = conversation::start(&Clone {
             flags: start.flags,
             cgroup: start.cgroup,
             program: start.init.as_fd(),
@@ -134,10 +132,10 @@ impl Criu {
         .map_err(|(call, e)| Error::io("criu", call, &e))?;
         let directories = Vec::new();
         let mut criu = Criu { child, socket: Some(socket), ended: false, directories };
-        drop((theirs, service));
-        channel::send(&ours, &start.plan.bytes)?;
+        drop(service);
+        channel::send(&channel, &start.plan.bytes)?;
         let init = Init::Pid(criu.child.pid);
-        match conversation::listen(&ours, start.plan, init, &mut criu)? {
+        match conversation::listen(&channel, start.plan, init, &mut criu)? {
             End::Executed => Ok(criu),
             End::Ready | End::Silent => Err(Error::new("criu: ended before it was started")),
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::list::{Listed, list};
+use super::{Listed, list};
 use crate::error::{Error, Result};
 
 /// The ids below a root in which the regular expression is found, in order; damaged containers are

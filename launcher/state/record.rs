@@ -8,25 +8,12 @@ use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
 
-use super::directory::Directory;
+use super::{Directory, INTENT, STATE};
 use crate::cgroup::Cgroup;
 use crate::error::{Error, Result};
 use crate::network::Attachment;
 use crate::systemd::Scope;
 use crate::{resctrl, sys};
-
-/// The file written before the first side effect.
-pub const INTENT: &str = "intent.json";
-/// The file written before the commit.
-pub const STATE: &str = "state.json";
-/// The config.json that the container was made from.
-pub const CONFIG: &str = "config.json";
-/// The plan that init runs, and its origins.
-pub const PLAN: &str = "plan";
-/// The socket on which init waits for `start`.
-pub const SOCKET: &str = "start.sock";
-/// The `/etc/hosts` of a container on a network whose image has none.
-pub const HOSTS: &str = "hosts";
 
 /// A process, named so that a re-used pid is not taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

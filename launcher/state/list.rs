@@ -3,8 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::directory::Directory;
-use super::record::{Record, State};
+use super::{Directory, Record, State};
 use crate::error::{Error, Result};
 use crate::spec::id;
 

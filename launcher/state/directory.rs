@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::record::{CONFIG, HOSTS, INTENT, PLAN, SOCKET, STATE};
+use super::{CONFIG, HOSTS, INTENT, PLAN, SOCKET, STATE};
 use crate::error::{Error, Result};
 use crate::sys;
 
