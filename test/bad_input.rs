@@ -294,7 +294,10 @@ fn every_property_is_read_and_written() {
     let spec: Spec = json::read(source.as_bytes()).expect("test/config/full.json is right");
     assert_eq!(json::unknown::<Spec>(source.as_bytes()), []);
     let found = check(&spec, Allow::default());
-    assert_eq!(found, spec::Findings::default());
+    assert_eq!(found.violations, []);
+    // They have no effect on any kernel of today.
+    let of_old: Vec<&str> = found.warnings.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(of_old, ["linux.resources.memory.kernel", "linux.resources.memory.kernelTCP"]);
     let written = spec::to_json(&spec).expect("JSON");
     let mut wanted: serde_json::Value = serde_json::from_str(&source).expect("JSON");
     // What is false or absent alike need not be written, where the specification has a default.

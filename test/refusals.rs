@@ -28,8 +28,8 @@ const MOST_UNSAFE: usize = 10;
 pub struct Tried {
     row: Row,
     ours: Done,
-    /// All that was told of it: by its command, and by `validate`.
-    told: String,
+    /// What `validate` tells of its config.json.
+    judged: Done,
     /// Of runc and of crun, if they are there.
     peers: Option<[Done; 2]>,
 }
@@ -37,6 +37,11 @@ pub struct Tried {
 impl Tried {
     fn is_refused(&self) -> bool {
         self.ours.code() != 0
+    }
+
+    /// All that was told of it.
+    fn told(&self) -> String {
+        self.ours.stderr.clone() + &self.judged.stderr
     }
 
     fn run_by(&self) -> usize {
@@ -73,7 +78,6 @@ fn tried(row: Row, with_peers: bool) -> Tried {
     row.lines(&bundle, "");
     let path = bundle.rootfs().with_file_name("");
     let judged = case.tiny_ce(["validate".as_ref(), path.as_os_str()]);
-    let told = ours.stderr.clone() + &judged.stderr;
     drop(case);
     let peers = with_peers.then(|| {
         let case = Case::new();
@@ -85,7 +89,7 @@ fn tried(row: Row, with_peers: bool) -> Tried {
         case.sweep();
         all
     });
-    Tried { row, ours, told, peers }
+    Tried { row, ours, judged, peers }
 }
 
 /// Every row that is for this machine, tried once.
@@ -158,15 +162,32 @@ fn a_config_that_both_peers_run_runs_here() {
 #[test]
 fn every_row_is_reported() {
     let Some(all) = all() else { return };
-    let silent = all.iter().filter(|tried| tried.told.trim().is_empty());
+    let silent = all.iter().filter(|tried| tried.told().trim().is_empty());
     let silent: Vec<&str> = silent.map(|tried| tried.row.rule.as_str()).collect();
     assert!(silent.is_empty(), "neither refused nor warned of: {silent:#?}");
+}
+
+/// Whoever asks `validate` first knows what `run` will warn of config.json.
+#[test]
+fn validate_shows_each_warning() {
+    let Some(all) = all() else { return };
+    let of_configs = all.iter().filter(|tried| !tried.is_refused() && !tried.row.is_command());
+    let mut hidden = Vec::new();
+    for tried in of_configs {
+        for line in tried.ours.stderr.lines().filter(|line| line.contains("warning: ")) {
+            let text = line.rsplit("config.json: ").next().unwrap_or(line);
+            if !tried.judged.stderr.contains(text) {
+                hidden.push(format!("{}: {line}", tried.row.rule));
+            }
+        }
+    }
+    assert!(hidden.is_empty(), "{hidden:#?}");
 }
 
 #[test]
 fn each_rule_has_a_row() {
     let Some(all) = all() else { return };
-    let told: String = all.iter().map(|tried| tried.told.as_str()).collect();
+    let told: String = all.iter().map(Tried::told).collect();
     let missing = census::missing(&told);
     assert!(missing.is_empty(), "no row of test/refusals/rows.json shows:\n{}", missing.join("\n"));
 }

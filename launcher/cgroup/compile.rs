@@ -41,24 +41,16 @@ impl fmt::Display for Setting {
     }
 }
 
-/// What linux.resources comes to on one machine; device rules are `compile_devices`'s.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Compiled {
-    /// In the order of writing.
-    pub settings: Vec<Setting>,
-    /// What was asked for and has no effect on any kernel of today.
-    pub warnings: Vec<String>,
-}
-
-/// Translate linux.resources for this machine; all that is wrong at once.
+/// Translate linux.resources for this machine, in the order of writing; all that is wrong at once.
+/// Device rules are `compile_devices`'s.
 ///
 /// `base` is the path of the resources in their document, as in `spec::check`.
 pub fn compile(
     base: &str,
     resources: &Resources,
     h: &Hierarchies,
-) -> Result<Compiled, Vec<Violation>> {
-    let mut draft = Draft { base, h, out: Compiled::default(), violations: Vec::new() };
+) -> Result<Vec<Setting>, Vec<Violation>> {
+    let mut draft = Draft { base, h, settings: Vec::new(), violations: Vec::new() };
     let d = &mut draft;
     if let Some(memory) = &resources.memory {
         d.memory(memory);
@@ -80,14 +72,14 @@ pub fn compile(
     d.rdma(&resources.rdma);
     // Last, so that what is said there explicitly wins.
     d.unified(&resources.unified);
-    if draft.violations.is_empty() { Ok(draft.out) } else { Err(draft.violations) }
+    if draft.violations.is_empty() { Ok(draft.settings) } else { Err(draft.violations) }
 }
 
 /// The settings found so far, and what is wrong.
 pub(super) struct Draft<'h> {
     base: &'h str,
     h: &'h Hierarchies,
-    pub(super) out: Compiled,
+    pub(super) settings: Vec<Setting>,
     violations: Vec<Violation>,
 }
 
@@ -99,10 +91,6 @@ impl Draft<'_> {
 
     pub(super) fn wrong(&mut self, field: &str, text: impl Into<String>) {
         self.violations.push(Violation::rule(self.path(field), text));
-    }
-
-    pub(super) fn warn(&mut self, field: &str, text: &str) {
-        self.out.warnings.push(format!("{}: {text}", self.path(field)));
     }
 
     /// Which version has the controller; a violation if none.
@@ -135,7 +123,7 @@ impl Draft<'_> {
         value: impl fmt::Display,
         field: &str,
     ) -> &mut Setting {
-        self.out.settings.push(Setting {
+        self.settings.push(Setting {
             version,
             controller: controller.to_owned(),
             file: file.to_owned(),
@@ -146,19 +134,11 @@ impl Draft<'_> {
             usage: None,
             unset: None,
         });
-        let last = self.out.settings.len() - 1;
-        &mut self.out.settings[last]
+        let last = self.settings.len() - 1;
+        &mut self.settings[last]
     }
 
     fn memory(&mut self, m: &Memory) {
-        for (field, value) in [("kernel", m.kernel), ("kernelTCP", m.kernel_tcp)] {
-            if value.is_some_and(|v| v != 0) {
-                self.warn(&format!("memory.{field}"), "the kernel has no such limit any more");
-            }
-        }
-        if m.use_hierarchy == Some(false) {
-            self.warn("memory.useHierarchy", "always true since Linux 5.11");
-        }
         let (limit, swap) = (given(m.limit), given(m.swap));
         let oom_off = m.disable_oom_killer == Some(true);
         let asked = [
@@ -177,9 +157,6 @@ impl Draft<'_> {
     }
 
     fn cpu(&mut self, c: &Cpu) {
-        if c.idle == Some(1) && c.shares.is_some_and(|s| s != 0) {
-            self.warn("cpu.shares", "without effect: cpu.idle 1 gives the lowest weight");
-        }
         let asked = [
             ("shares", c.shares.is_some_and(|s| s != 0)),
             ("quota", c.quota.is_some_and(|q| q != 0)),

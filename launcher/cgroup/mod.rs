@@ -37,7 +37,7 @@ mod tests;
 use std::cell::OnceCell;
 use std::path::Path;
 
-pub use compile::{Compiled, Setting, compile};
+pub use compile::{Setting, compile};
 pub use delegate::delegate;
 pub use devices::{Devices, compile_devices};
 use dir::Dir;

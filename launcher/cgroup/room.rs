@@ -132,7 +132,7 @@ mod tests {
         let resources = json::read(text.as_bytes()).expect("resources");
         let compiled = compile("linux.resources", &resources, h).expect("compile");
         let mut cgroup = Cgroup::default();
-        let roomy = cgroup.with_room(&compiled.settings);
+        let roomy = cgroup.with_room(&compiled);
         let values = roomy.iter().map(|it| it.value.clone()).collect();
         (values, cgroup.waiting.iter().map(|it| it.bytes).collect())
     }

@@ -61,7 +61,7 @@ fn resources(text: &str) -> Resources {
 }
 
 fn settings(text: &str, h: &Hierarchies) -> Vec<Setting> {
-    compile("linux.resources", &resources(text), h).expect("compile").settings
+    compile("linux.resources", &resources(text), h).expect("compile")
 }
 
 /// A process that ends with the test.

@@ -9,7 +9,8 @@ command! {
     /// Stop all processes of a container for a while.
     ///
     /// They keep what they have, and get no processor time until "resume". A container whose
-    /// program has not been started yet can be paused, too.
+    /// program has not been started yet can be paused, too. A container that is paused already
+    /// stays so, with a warning.
     pub struct Pause = "pause" {
         args {
             /// A running container.
@@ -26,6 +27,8 @@ command! {
 
 command! {
     /// Let the processes of a paused container go on.
+    ///
+    /// A container that is not paused runs on, with a warning.
     pub struct Resume = "resume" {
         args {
             /// A paused container.

@@ -332,15 +332,14 @@ fn resources(
 ) -> Result<(Vec<Setting>, Devices)> {
     let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     let Some(resources) = resources else { return Ok((Vec::new(), Devices::Unrestricted)) };
-    let compiled = cgroup::compile("linux.resources", resources, hierarchies).map_err(broken)?;
-    compiled.warnings.iter().for_each(|warning| log::warning(warning));
+    let settings = cgroup::compile("linux.resources", resources, hierarchies).map_err(broken)?;
     // Who is not root makes no nodes, and attaches no program. Root's containers in a user
     // namespace make none either, but an image may bring some.
     let devices = match unlimited {
         true => Devices::Unrestricted,
         false => cgroup::compile_devices(&resources.devices, hierarchies).map_err(broken)?,
     };
-    Ok((compiled.settings, devices))
+    Ok((settings, devices))
 }
 
 /// The container's system call filter, compiled.

@@ -120,14 +120,13 @@ fn settings(update: &Update, mut wanted: Resources, old: &Resources) -> Result<V
         load::refuse(Path::new(&update.source.0), &update.source.1, violations)
     };
     let findings = check_resources(&wanted);
-    let warn = |text: &str| log::warning(&update.origins.name(text));
-    findings.warnings.iter().for_each(|warning| warn(&load::line(warning)));
+    for warning in &findings.warnings {
+        log::warning(&update.origins.name(&load::line(warning)));
+    }
     if !findings.violations.is_empty() {
         return Err(refuse(findings.violations));
     }
-    let compiled = cgroup::compile("", &wanted, &cgroup::probe()?).map_err(refuse)?;
-    compiled.warnings.iter().for_each(|warning| warn(warning));
-    Ok(compiled.settings)
+    cgroup::compile("", &wanted, &cgroup::probe()?).map_err(refuse)
 }
 
 /// The limits as they were; what refuses is told below the error.

@@ -214,7 +214,7 @@ mod tests {
 
     fn properties(value: serde_json::Value, version: Version) -> Vec<Property> {
         let compiled = compile("", &resources(value), &machine(version)).expect("settings");
-        of(&compiled.settings, 252)
+        of(&compiled, 252)
     }
 
     fn number(name: &str, value: u64) -> Property {
@@ -275,7 +275,7 @@ mod tests {
             &resources(json!({"cpu": {"cpus": "0", "quota": 1000, "period": 1000}})),
             &machine(Version::V2),
         );
-        let old = of(&compiled.expect("settings").settings, 239);
+        let old = of(&compiled.expect("settings"), 239);
         assert_eq!(old, [number("CPUQuotaPerSecUSec", 1_000_000)]);
     }
 

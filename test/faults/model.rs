@@ -34,8 +34,8 @@ type Verb = (&'static [&'static str], &'static [(State, State)]);
 const VERBS: &[Verb] = &[
     (&["create"], &[(Absent, Created)]),
     (&["start"], &[(Created, Running)]),
-    (&["pause"], &[(Created, Paused), (Running, Paused)]),
-    (&["resume"], &[(Paused, Running)]),
+    (&["pause"], &[(Created, Paused), (Running, Paused), (Paused, Paused)]),
+    (&["resume"], &[(Paused, Running), (Created, Created), (Running, Running)]),
     (&["kill", "KILL"], &[(Created, Stopped), (Running, Stopped), (Paused, Stopped)]),
     (&["exec"], &[(Created, Created), (Running, Running)]),
     (&["update"], &[(Created, Created), (Running, Running), (Paused, Paused)]),

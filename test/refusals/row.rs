@@ -133,6 +133,11 @@ impl Row {
         )
     }
 
+    /// Whether it is about a command line, and not about config.json.
+    pub fn is_command(&self) -> bool {
+        self.words().is_some()
+    }
+
     fn wants_running(&self) -> bool {
         self.words().is_some_and(|words| words.iter().any(|word| word.contains(RUNNING)))
     }

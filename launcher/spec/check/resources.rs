@@ -73,6 +73,14 @@ fn memory(f: &mut Findings, base: At<'_>, memory: &Memory) {
     if let Some(swappiness) = memory.swappiness.filter(|given| *given != u64::MAX) {
         f.range(format_args!("{base}.swappiness"), swappiness, 0, 100);
     }
+    for (name, bytes) in [("kernel", memory.kernel), ("kernelTCP", memory.kernel_tcp)] {
+        if bytes.is_some_and(|bytes| bytes != 0) {
+            f.warn(format_args!("{base}.{name}"), "the kernel has no such limit any more");
+        }
+    }
+    if memory.use_hierarchy == Some(false) {
+        f.warn(format_args!("{base}.useHierarchy"), "always true since Linux 5.11");
+    }
     // Without a limit, swap is one of its own in v2, and impossible in v1.
     let (limit, swap) = (memory.limit.unwrap_or(0), memory.swap.unwrap_or(0));
     if swap > 0 && swap < limit {
@@ -87,6 +95,10 @@ fn cpu(f: &mut Findings, base: At<'_>, cpu: &Cpu) {
     // The kernel takes 1 as 2; callers know both as the least.
     if let Some(shares @ 262_145..) = cpu.shares {
         f.warn(format_args!("{base}.shares"), format!("{shares} is taken as 262144, the most"));
+    }
+    if cpu.idle == Some(1) && cpu.shares.is_some_and(|shares| shares != 0) {
+        let text = "without effect: cpu.idle 1 gives the lowest weight";
+        f.warn(format_args!("{base}.shares"), text);
     }
     if let Some(quota @ 1..) = cpu.quota {
         f.range(format_args!("{base}.quota"), quota, 1000, MAX_QUOTA_US);
