@@ -167,7 +167,7 @@ fn every_row_is_reported() {
     assert!(silent.is_empty(), "neither refused nor warned of: {silent:#?}");
 }
 
-/// Whoever asks `validate` first knows what `run` will warn of config.json.
+/// `validate` shows each warning about config.json that `run` shows.
 #[test]
 fn validate_shows_each_warning() {
     let Some(all) = all() else { return };

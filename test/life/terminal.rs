@@ -283,6 +283,30 @@ fn the_end_of_the_input_does_not_end_a_program_that_does_not_read() {
     }
 }
 
+/// SIGTERM, which is all that some supervisors send, ends a program that does not read.
+#[test]
+fn a_signal_arrives_without_input() {
+    let Some((case, mut bundle)) = shells(&[]) else { return };
+    let container = case.create(&bundle);
+    container.start();
+    bundle.set("/process/terminal", true).probe("await 15 then exit 5");
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    let run_words = ["run", "--bundle", &path, &case.id()];
+    let exec_words =
+        ["exec", "--tty", container.id(), "/probe", "await", "15", "then", "exit", "5"];
+    for words in [&run_words[..], &exec_words] {
+        for input in ["</dev/null", "<&-"] {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("exec \"$@\" {input}"), "sh"]).arg(tiny_ce());
+            command.arg("--root").arg(case.state()).args(words).current_dir(case.dir());
+            let mut running = Running::start(command.env("TINY_CE_CASE", case.tag()), case.dir());
+            running.line("ready: await");
+            running.signal("TERM");
+            running.done().ends(5);
+        }
+    }
+}
+
 /// The launcher passes a line feed on as it is; a terminal that reads it adds the carriage return.
 #[test]
 fn line_feeds_get_no_carriage_return() {

@@ -345,3 +345,63 @@ fn the_host_has_no_ipv6_on_an_ipv4_network() {
         nothing_left();
     });
 }
+
+/// Defaults of the host for new interfaces with which an interface would believe its link, or would
+/// answer for others.
+const PERMISSIVE: [(&str, &str, &str); 15] = [
+    ("ipv6", "accept_ra", "2"),
+    ("ipv6", "autoconf", "1"),
+    ("ipv6", "accept_redirects", "1"),
+    ("ipv6", "accept_source_route", "0"),
+    ("ipv6", "accept_dad", "2"),
+    ("ipv6", "drop_unsolicited_na", "0"),
+    ("ipv6", "proxy_ndp", "1"),
+    ("ipv4", "accept_redirects", "1"),
+    ("ipv4", "accept_source_route", "1"),
+    ("ipv4", "arp_accept", "1"),
+    ("ipv4", "drop_gratuitous_arp", "0"),
+    ("ipv4", "proxy_arp", "1"),
+    ("ipv4", "proxy_arp_pvlan", "1"),
+    ("ipv4", "bootp_relay", "1"),
+    ("ipv4", "rp_filter", "2"),
+];
+
+/// The bridge, the port and the interface inside have values of their own.
+#[test]
+fn permissive_defaults_of_the_host_are_not_inherited() {
+    isolated(NEEDS, |_: &Ground| {
+        let file = |family: &str, interface: &str, name: &str| {
+            format!("/proc/sys/net/{family}/conf/{interface}/{name}")
+        };
+        for (family, name, value) in PERMISSIVE {
+            std::fs::write(file(family, "default", name), value).expect("a parameter");
+        }
+        create("web", "10.0.0.0/24");
+        let (a, b) = (attach("web", "a"), attach("web", "b"));
+        ping(&b, a.address);
+        for (family, name, value) in PERMISSIVE {
+            for interface in ["tce-web", &a.host_interface] {
+                let found = run(&["cat", &file(family, interface, name)]);
+                assert_ne!(found.trim(), value, "{family} {name} of {interface}");
+            }
+            // Inside, rp_filter is left as it is: all packets come through the only interface.
+            if name != "rp_filter" {
+                let found = run(&["nsenter", &net(&a), "cat", &file(family, "eth0", name)]);
+                assert_ne!(found.trim(), value, "{family} {name} inside");
+            }
+        }
+        let mac = mac_of(Some("a"), "eth0");
+        let router = router_advertisement(link_local(mac), mac);
+        let victim = v4(b.address);
+        nobody_believes(
+            &a,
+            "b",
+            &[
+                ("a router", frame(ALL_NODES, mac, IPV6, &router)),
+                ("a gratuitous answer", frame(EVERYBODY, mac, ARP, &arp(2, victim, ROGUE, victim))),
+            ],
+        );
+        remove("web", nobody);
+        nothing_left();
+    });
+}

@@ -40,7 +40,7 @@ fn refused(container: &Container<'_>, verb: &str, words: [&str; 2]) {
     assert!(words.iter().all(|word| text.contains(word)), "{text}");
 }
 
-/// As under crun: what was asked for is so.
+/// The command succeeds with one warning, as under crun.
 #[track_caller]
 fn warns(container: &Container<'_>, verb: &str, text: &str) {
     let done = container.tiny_ce(verb, []);

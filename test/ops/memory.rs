@@ -1,4 +1,5 @@
-//! What lives long stays as large as it is: `events`, and `run` and `exec` in the foreground.
+//! What lives long stays as large as it is: `events`, `wait`, and `run` and `exec` in the
+//! foreground.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -59,10 +60,15 @@ fn events_does_not_grow() {
     assert!(child.wait().expect("its end").success());
 }
 
+/// Repeat a command of the shell.
+fn repeated(case: &Case, count: u32, command: &str) {
+    let line = format!("i=0; while [ $i -lt {count} ]; do {command}; i=$((i+1)); done");
+    case.program(["sh", "-c", &line]).ok();
+}
+
 /// Send many signals, each of which is an event of its own, and wait until all are read.
 fn signals(case: &Case, pid: u32, count: u32) {
-    let line = format!("i=0; while [ $i -lt {count} ]; do kill -40 {pid}; i=$((i+1)); done");
-    case.program(["sh", "-c", &line]).ok();
+    repeated(case, count, &format!("kill -40 {pid}"));
     until("all signals read", || status(pid, "ShdPnd").trim_matches('0').is_empty());
 }
 
@@ -73,6 +79,23 @@ fn forwards_and_stays(case: &Case, what: &str, running: &Running) {
     let before = resident_kib(running.pid());
     signals(case, running.pid(), 100_000);
     stays(what, 100_000, before, resident_kib(running.pid()));
+}
+
+/// Neither signals to the container nor SIGSTOP and SIGCONT to `wait` itself make it grow.
+#[test]
+fn wait_does_not_grow() {
+    let Some(case) = Case::root(&[]) else { return };
+    let container = pausing(&case);
+    let waiting = case.spawn(["wait", container.id()]);
+    crate::control::begun(&waiting);
+    let pid = waiting.pid();
+    let woken = format!("kill -STOP {pid}; kill -CONT {pid}; kill -40 {}", container.pid());
+    repeated(&case, 1_000, &woken);
+    let before = resident_kib(pid);
+    repeated(&case, 100_000, &woken);
+    stays("wait", 100_000, before, resident_kib(pid));
+    container.kill("KILL");
+    assert!(waiting.done().stdout.starts_with("137") || !crate::control::knows_ends());
 }
 
 #[test]
