@@ -1,15 +1,15 @@
-//! Bad config.json → the exact message, from golden files; and input that nobody wrote on purpose.
+//! Bad config.json → the exact message, from golden files; and random input.
 //!
-//! `test/bad-input/NAME.json` is refused with the text of `NAME.txt` beside it, or let through with
-//! the warnings there. `BLESS=1 cargo test --test bad_input` writes the texts anew, for a review.
-//! Works through the library: no root, no system call but to read the files.
+//! `test/bad-input/NAME.json` is refused with the text of `NAME.txt` beside it, or accepted with
+//! the warnings there. `BLESS=1 cargo test --test bad_input` writes the texts again, for a review.
+//! Calls the library: it needs no root, and makes no system call except to read the files.
 
 use std::path::{Path, PathBuf};
 
 use tiny_ce::spec::{self, Allow, Embedded, Spec, check, json, load};
 use tiny_ce_test::{Need, Peer, command, met, tree};
 
-/// What a user reads about one file.
+/// The messages that a user reads about one file.
 fn verdict(bundle: &Path, file: &str, allow: Allow) -> String {
     let (spec, bytes) = match spec::load(bundle, file) {
         Ok(loaded) => loaded,
@@ -25,7 +25,7 @@ fn verdict(bundle: &Path, file: &str, allow: Allow) -> String {
     text
 }
 
-/// Golden inputs, by name, as a user would give their path from the top of the tree.
+/// The golden inputs, by the path from the top of the tree.
 fn inputs() -> Vec<String> {
     let entries = std::fs::read_dir(tree().join("test/bad-input")).expect("test/bad-input");
     let names = entries.map(|e| e.expect("an entry").file_name().into_string().expect("UTF-8"));
@@ -53,7 +53,7 @@ fn messages_are_golden() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What every message keeps, whoever wrote it: house rules that a reader of golden files misses.
+/// Rules for every message, which a reader of golden files would overlook.
 #[test]
 fn messages_keep_the_rules() {
     for name in inputs() {
@@ -72,7 +72,7 @@ fn messages_keep_the_rules() {
     }
 }
 
-/// A directory of the test's own, gone afterwards.
+/// A directory of the test, removed when it is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -106,7 +106,7 @@ fn unreadable_files_are_refused() {
     std::fs::create_dir(&config).expect("a directory");
     assert_eq!(read(&path), "DIR/config.json: read(2): EISDIR (Is a directory)\n");
     std::fs::remove_dir(&config).expect("it is empty");
-    // What comes through a pipe is a document as any other.
+    // A document from a pipe is read like a file.
     let made = command(["mkfifo".as_ref(), config.as_os_str()]).status().expect("mkfifo");
     assert!(made.success());
     let writer = std::thread::spawn({
@@ -142,7 +142,7 @@ fn too_many_mappings() {
     assert_eq!(texts, ["linux.uidMappings: 341 mappings; at most 340"]);
 }
 
-/// Numbers without a pattern, the same in each run: xorshift64*, Vigna 2016.
+/// Random numbers, the same in each run: xorshift64*, Vigna 2016.
 struct Random(u64);
 
 impl Random {
@@ -234,7 +234,7 @@ fn no_mutation_breaks_the_reader() {
     }
 }
 
-/// As the text differs only in one value, most of these get past the reader, into the rules.
+/// The text differs in one value only, so most of these pass the reader and reach the rules.
 #[test]
 fn no_value_breaks_the_rules() {
     const VALUES: [&str; 16] = [
@@ -300,7 +300,7 @@ fn every_property_is_read_and_written() {
     assert_eq!(of_old, ["linux.resources.memory.kernel", "linux.resources.memory.kernelTCP"]);
     let written = spec::to_json(&spec).expect("JSON");
     let mut wanted: serde_json::Value = serde_json::from_str(&source).expect("JSON");
-    // What is false or absent alike need not be written, where the specification has a default.
+    // A property that is false may be left out where the specification's default is false.
     wanted["linux"]["resources"]["memory"]["disableOOMKiller"] = false.into();
     let found: serde_json::Value = serde_json::from_str(&written).expect("JSON");
     assert_eq!(found, wanted);
@@ -337,17 +337,17 @@ fn written_configs_read_back_the_same() {
     }
 }
 
-/// The JSON that a command writes into an empty directory.
+/// The JSON file that a command writes into an empty directory.
 fn written(name: &str, words: &[&str]) -> serde_json::Value {
     let dir = Scratch::new(name);
     let done = command(words).current_dir(&dir.0).output().expect("a program of the machine");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let text = std::fs::read_to_string(dir.0.join("config.json")).expect("its config.json");
     let mut value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    // Each runtime has a version of its own, and calls the container by its own name.
+    // Each runtime writes its own version, and its own name as the hostname.
     value["ociVersion"] = spec::default::VERSION.into();
     value["hostname"] = "tiny-ce".into();
-    // Before 1.2 runc wrote ambient capabilities, which have no effect without inheritable ones.
+    // runc before 1.2 wrote ambient capabilities, which have no effect without inheritable ones.
     if let Some(sets) = value["process"]["capabilities"].as_object_mut() {
         sets.remove("ambient");
     }
@@ -375,8 +375,8 @@ fn the_default_is_runc_s() {
     assert_eq!(written("rootless", &[runc, "spec", "--rootless"]), json(&rootless));
 }
 
-/// The page that says what each property means has each property: the last part of its path, as
-/// code. A row of `record!` is `"key" field: type,`.
+/// The document of all properties contains each of them: the last part of its path, as code. A row
+/// of `record!` is `"key" field: type,`.
 #[test]
 fn every_property_is_documented() {
     let page = std::fs::read_to_string(tree().join("docs/config.md")).expect("docs/config.md");

@@ -1,4 +1,4 @@
-//! `checkpoint` and `restore`, with CRIU on a kernel that it works with; and without, what is said.
+//! `checkpoint` and `restore`, with CRIU on a kernel where CRIU works; and the messages without it.
 
 #[path = "checkpoint/failures.rs"]
 mod failures;
@@ -10,12 +10,13 @@ mod without;
 use std::path::{Path, PathBuf};
 use tiny_ce_test::{Bundle, Case, Container, Done, Need, Running};
 
-/// A case where CRIU works.
+/// The ground, if CRIU works here.
 fn case() -> Option<Case> {
     Case::root(&[Need::Program("busybox"), Need::Criu])
 }
 
-/// What counts on standard output, ten times a second, and keeps the last number in a file.
+/// A script that counts on standard output, ten times a second, and keeps the last number in a
+/// file.
 const COUNT: &str =
     "i=0; while :; do i=$((i+1)); echo n=$i; echo $i > /srv/count; /bin/busybox sleep 0.1; done";
 
@@ -28,7 +29,7 @@ fn shell(case: &Case, script: &str) -> Bundle {
     bundle
 }
 
-/// One that needs no lock of a network, which takes CRIU most of its time.
+/// A counting container without a network namespace, whose lock takes CRIU most of its time.
 fn counting(case: &Case) -> Bundle {
     let mut bundle = shell(case, COUNT);
     bundle.without_namespace("network");
@@ -39,7 +40,7 @@ fn number(line: &str) -> u32 {
     line.strip_prefix("n=").and_then(|number| number.parse().ok()).expect("a number")
 }
 
-/// Words of a command line, with `images` where they are.
+/// The words of a command line, with `--image-path images`.
 fn words<'w>(verb: &'w str, images: &'w Path, more: &[&'w str]) -> Vec<&'w str> {
     let mut words = vec![verb, "--image-path", images.to_str().expect("UTF-8")];
     words.extend(more);
@@ -51,7 +52,7 @@ fn checkpoint(case: &Case, images: &Path, more: &[&str]) -> Done {
     case.tiny_ce(words("checkpoint", images, more))
 }
 
-/// `restore`, in the foreground beside the test.
+/// `restore` in the foreground, beside the test.
 fn restore(case: &Case, bundle: &Bundle, images: &Path, more: &[&str]) -> Running {
     let path = bundle.path().to_str().expect("UTF-8").to_owned();
     let mut line = words("restore", images, &["--bundle", &path]);
@@ -71,7 +72,7 @@ fn images(case: &Case) -> PathBuf {
     case.dir().join("images")
 }
 
-/// The last number of a container that is no more.
+/// The last number of a container that has ended.
 fn counted(bundle: &Bundle) -> u32 {
     let text = std::fs::read_to_string(bundle.rootfs().join("srv/count")).expect("a count");
     text.trim().parse().expect("a number")
@@ -84,7 +85,7 @@ fn a_restored_container_continues_where_it_was() {
     let mut container = started(&case, &bundle);
     let id = container.id().to_owned();
     checkpoint(&case, &images, &["--network-lock", "nftables", &id]).ok();
-    // It is gone, with all that belongs to it, and has said its last.
+    // The checkpointed container has been deleted, and has written all its output.
     assert!(case.tiny_ce(["state", &id]).fails().contains("does not exist"));
     assert_eq!(case.cgroups(), [""; 0].map(PathBuf::from));
     container.ended();
@@ -92,13 +93,13 @@ fn a_restored_container_continues_where_it_was() {
     let last = counted(&bundle);
     let more = ["--network-lock", "nftables", &id];
     let mut running = restore(&case, &bundle, &images, &more);
-    // On the standard output of who restores it.
+    // The program's output goes to the standard output of `restore`.
     let first = number(&running.line("n="));
     assert!((last..=last + 1).contains(&first), "{first} after {last}");
     assert_eq!(number(&running.line("n=")), first + 1);
     let state = case.tiny_ce(["state", &id]);
     assert!(state.ok().contains("\"running\""), "{state}");
-    // It is a container as others are.
+    // The restored container behaves like any other.
     let ps = case.tiny_ce(["exec", &id, "/bin/busybox", "cat", "/proc/1/cmdline"]);
     assert!(ps.ok().contains("sleep 0.1"), "{ps}");
     let hidden = case.tiny_ce(["exec", &id, "/probe", "cat", "/proc/kcore"]);
@@ -115,12 +116,12 @@ fn a_container_left_running_can_be_restored_under_another_id() {
     let mut container = started(&case, &bundle);
     checkpoint(&case, &images, &["--leave-running", container.id()]).ok();
     assert_eq!(container.status(), "running");
-    // It has more to say.
+    // The container still counts.
     let now = counted(&bundle);
     container.line(&format!("n={}", now + 3));
     container.kill("KILL");
     container.ended();
-    // Detached, and with a pid file: as engines do it.
+    // Detached, and with a pid file, as engines restore.
     let (id, pid_file) = (case.id(), case.dir().join("pid"));
     let path = pid_file.to_str().expect("UTF-8");
     let more = ["--detach", "--pid-file", path, "-no-subreaper", &id];
@@ -132,7 +133,7 @@ fn a_container_left_running_can_be_restored_under_another_id() {
     assert_eq!(state["status"], "running");
     let pid = std::fs::read_to_string(&pid_file).expect("a pid file");
     assert_eq!(state["pid"].to_string(), pid);
-    // In a cgroup of its own name, and not in that of the checkpoint.
+    // Its cgroup has the new id, not that of the checkpoint.
     let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("cgroups");
     assert!(cgroup.contains(&id) && !cgroup.contains(container.id()), "{cgroup}");
     case.tiny_ce(["pause", &id]).ok();

@@ -1,7 +1,7 @@
-//! The command line, as a user and as a shell sees it: help, mistakes, completions, manual pages.
+//! The command line, as users and shells see it: help, mistakes, completions, manual pages.
 //!
-//! Golden files are in test/cli; `BLESS=1` writes them anew. Nothing here needs root, and no
-//! container is made.
+//! The golden files are in test/cli; `BLESS=1` writes them again. These tests need no root, and
+//! make no container.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -13,7 +13,8 @@ fn tiny_ce(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tiny-ce"))
         .args(words)
         .stdin(Stdio::null())
-        // The same for every caller: without root's rights the state would be there.
+        // The result must not depend on the user: an unprivileged user's default state root is in
+        // here.
         .env("XDG_RUNTIME_DIR", "/nowhere")
         .output()
         .expect("tiny-ce runs")
@@ -27,13 +28,13 @@ fn stdout(words: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// Every command's name, as words.
+/// The name of every command, as words.
 fn commands() -> Vec<Vec<&'static str>> {
     let all = COMMANDS.iter().flat_map(|(_, commands)| *commands);
     all.map(|command| command.name.split(' ').collect()).collect()
 }
 
-/// A directory of this test's, taken away at its end.
+/// A directory of the test, removed when it is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -83,7 +84,7 @@ fn help_fits_a_terminal() {
     for name in commands() {
         let words: Vec<&str> = name.iter().copied().chain(["--help"]).collect();
         for line in stdout(&words).lines().chain(stdout(&["--help"]).lines()) {
-            // Usage and examples are to be copied, and stay whole.
+            // Usage and examples stay on one line, so that a user can copy them.
             let whole = line.contains("tiny-ce ");
             assert!(whole || line.chars().count() <= 80, "{name:?}: {line}");
         }
@@ -100,15 +101,15 @@ fn help_can_be_asked_for_in_every_way() {
     assert_eq!(stdout(&[]), stdout(&["--help"]));
 }
 
-/// docs/commands.md and docs/errors.md are tables, printed.
+/// docs/commands.md and docs/errors.md are printed from tables.
 #[test]
 fn the_reference_is_generated() {
     golden("docs/commands.md", &document());
     golden("docs/errors.md", &tiny_ce::hints::document());
 }
 
-/// Each `$ tiny-ce …` line of the file, and below it what it answers: one line on standard error,
-/// with a hint or the like indented below it, and exit status 1.
+/// Each `$ tiny-ce …` line of the file is answered by the lines below it: one line on standard
+/// error, with an indented hint or the like below it, and exit status 1.
 #[test]
 fn mistakes_are_answered_with_one_line() {
     let kept = std::fs::read_to_string(tree().join("test/cli/mistakes.txt")).expect("the cases");
@@ -126,7 +127,7 @@ fn mistakes_are_answered_with_one_line() {
     golden("test/cli/mistakes.txt", &text);
 }
 
-/// Words parted by spaces; what is between single quotes is one.
+/// Split into words at spaces, except between single quotes.
 fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (index, part) in line.split('\'').enumerate() {
@@ -145,13 +146,13 @@ fn the_version_is_what_callers_parse() {
     assert_eq!(lines[0], concat!("tiny-ce version ", env!("CARGO_PKG_VERSION")));
     assert!(lines[1].starts_with("commit: "), "{text}");
     assert_eq!(lines[2], "spec: 1.3.0");
-    // Docker takes the last line that has the word.
+    // Docker uses the last line that contains the word.
     assert_eq!(text.matches("version").count(), 1, "{text}");
     assert_eq!(stdout(&["-v"]), text);
 }
 
-/// Start-up is a promise: what only prints opens nothing. What the C library reads before `main` is
-/// not ours: its own files, and where the stack is.
+/// A quick start is promised, so a command that only prints opens no file. Files that the C library
+/// opens before `main` do not count: its own, and /proc/self/maps for the stack.
 #[test]
 fn the_version_opens_no_file() {
     if !met(&[Need::Program("strace")]) {
@@ -174,7 +175,8 @@ fn the_version_opens_no_file() {
     }
 }
 
-/// Whatever it is told by: the first system call that fails would name itself alone.
+/// The message does not depend on the command: otherwise the first system call that fails would
+/// name only itself.
 #[test]
 fn every_command_reports_an_old_kernel() {
     if !met(&[Need::Program("strace")]) {
@@ -199,13 +201,13 @@ fn every_command_reports_an_old_kernel() {
         );
         assert_eq!(status, Some(1), "{words:?}: {errors}");
     }
-    // What makes no container needs none.
+    // A command that makes no container needs no new kernel.
     for words in [&["spec", "-f", "-"][..], &["--version"], &["help", "run"], &["operations"]] {
         assert_eq!(old(words), (Some(0), String::new()), "{words:?}");
     }
 }
 
-/// containerd knows a version only from a program that calls itself runc.
+/// containerd accepts a version only from a program that calls itself runc.
 #[test]
 fn called_as_runc_it_prints_the_version_of_runc() {
     let scratch = Scratch::new("runc");
@@ -215,7 +217,7 @@ fn called_as_runc_it_prints_the_version_of_runc() {
     assert!(output.stdout.starts_with(b"runc version "), "{output:?}");
 }
 
-/// One object, whatever went wrong, so that Podman can read the whole file.
+/// One object, whatever the error is, so that Podman can read the whole file.
 #[test]
 fn a_json_log_holds_one_object_per_failure() {
     let scratch = Scratch::new("log");
@@ -230,7 +232,7 @@ fn a_json_log_holds_one_object_per_failure() {
     assert!(object["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{text}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), format!("tiny-ce: {message}\n"));
 
-    // The options may follow the command, and a second failure is a second line.
+    // The options may follow the command, and a second failure adds a second line.
     tiny_ce(&["man", "--bogus", "x"]);
     tiny_ce(&["man", "nope", "--log-format=json", "--log", path]);
     tiny_ce(&["--log-format=json", "--log", path, "man", "nope"]);
@@ -255,7 +257,7 @@ fn a_text_log_is_logrus() {
     assert!(text.contains("Z\" level=error msg=\"unknown command \\\"strat\\\""), "{text}");
 }
 
-/// `tiny-ce --help | head -1`: not a mistake, and no panic, for Rust ignores SIGPIPE.
+/// `tiny-ce --help | head -1` is no error and no panic, although Rust ignores SIGPIPE.
 #[test]
 fn a_reader_that_goes_away_causes_no_panic() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
@@ -295,14 +297,14 @@ fn what_spec_writes_is_valid() {
         &["spec", "--embedded"],
         &["spec", "--embedded", "--rootless", "--memory", "1g", "--", "sh"],
     ] {
-        // What follows -- is no option.
+        // The words after -- are not options.
         let bundle = [&["spec", "-b", dir], &words[1..]].concat();
         assert_eq!(stdout(&bundle), "");
         let file = scratch.0.join("config.json");
         let written = std::fs::read_to_string(&file).expect("config.json");
         let printed = stdout(&[&["spec", "-f", "-"], &words[1..]].concat());
         assert_eq!(written, printed, "{words:?}");
-        // Without a warning; the bundle of another root file system than the host's.
+        // It gives no warning; the bundle's root is its own instead of the host's.
         let bundle_s_own = written.replace("\"path\": \"/\"", "\"path\": \"rootfs\"");
         scratch.file("own.json", &bundle_s_own);
         stdout(&["validate", dir, "-f", "own.json"]);
@@ -325,7 +327,7 @@ fn validate_reports_every_mistake() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{dir}/good.json: valid\n"));
 
-    // A name that nobody knows has no effect; annotations are free.
+    // An unknown property has no effect; annotations may have any name.
     let more = "{\"proces\": {\"args\": []}, \"annotations\": {\"proces\": \"x\"},";
     scratch.file("odd.json", &text.replacen('{', more, 1));
     let output = tiny_ce(&["validate", dir, "-f", "odd.json"]);
@@ -344,7 +346,7 @@ fn validate_reports_every_mistake() {
     assert!(errors.contains("root.path") && errors.contains("process.cwd"), "{errors}");
 }
 
-/// The script is syntactically right, for the shell itself.
+/// Let the shell itself check the script's syntax.
 fn checks(shell: &str, flag: &str, scratch: &Scratch) -> Option<PathBuf> {
     if !met(&[Need::Program(match shell {
         "bash" => "bash",
@@ -360,7 +362,7 @@ fn checks(shell: &str, flag: &str, scratch: &Scratch) -> Option<PathBuf> {
     Some(script)
 }
 
-/// What bash offers for a command line whose last word is being typed.
+/// What bash offers to complete the last word of a command line.
 fn bash_offers(script: &Path, words: &[&str]) -> Vec<String> {
     let line = words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
     let code = format!(
@@ -424,7 +426,7 @@ fn fish_completes() {
     assert_eq!(offers("tiny-ce network create web --sub"), ["--subnet"]);
 }
 
-/// groff with all its warnings has nothing to say about a page, and shows its name.
+/// groff with all warnings prints none about a page, and shows its name.
 #[test]
 fn manual_pages_render() {
     if !met(&[Need::Program("groff")]) {
@@ -447,7 +449,7 @@ fn manual_pages_render() {
     }
 }
 
-/// What init can do is its table, whole.
+/// `operations` prints the whole table of operations.
 #[test]
 fn every_operation_is_listed() {
     let text = stdout(&["operations"]);

@@ -1,5 +1,5 @@
-//! What broke other runtimes, tried on this one: each of the field's holes as a container, an image
-//! or a caller that goes for it. In every test the attack fails, and nothing is left.
+//! Known holes of other runtimes, tried on this one: each as a container, an image or a caller that
+//! attacks. In every test the attack fails, and nothing is left.
 
 #[path = "escape/confined.rs"]
 mod confined;

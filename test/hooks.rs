@@ -1,5 +1,5 @@
-//! Hooks in the life of a container: their order, their states, where they run, and what becomes of
-//! a container whose hook fails, hangs, or loses its launcher.
+//! Hooks in the life of a container: their order, their states, where they run, and the effect on
+//! the container if a hook fails, hangs, or loses its launcher.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use tiny_ce_test::{Bundle, Case, Need, Running};
 const KINDS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
-/// A hook of the host's: a script of the case's own.
+/// A hook on the host: a script of this case.
 fn script(case: &Case, name: &str, body: &str) -> Value {
     let path = case.dir().join(name);
     fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("a script");
@@ -19,7 +19,7 @@ fn script(case: &Case, name: &str, body: &str) -> Value {
     json!({"path": path, "env": [format!("TINY_CE_CASE={}", case.tag()), "PATH=/usr/bin:/bin"]})
 }
 
-/// A hook of the container's: the probe, which must end with `exit 9` to be heard.
+/// A hook in the container: the probe, with `exit 9`, since only a failed hook's output is printed.
 fn probe(commands: &str) -> Value {
     let args: Vec<&str> = ["/probe"].into_iter().chain(commands.split_whitespace()).collect();
     json!({"path": "/probe", "args": args})
@@ -29,13 +29,13 @@ fn log(case: &Case) -> PathBuf {
     case.dir().join("log")
 }
 
-/// Appends its kind and its state to the log.
+/// A hook that appends its kind and its state to the log.
 fn teller(case: &Case, kind: &str) -> Value {
     let body = format!("{{ printf '%s ' {kind}; cat; echo; }} >>{}", log(case).display());
     script(case, &format!("tell-{kind}"), &body)
 }
 
-/// What the log's hooks were given: kind and state, in order.
+/// What the hooks wrote to the log: kind and state, in order.
 fn told(case: &Case) -> Vec<(String, Value)> {
     let text = fs::read_to_string(log(case)).unwrap_or_default();
     let parts = text.lines().map(|line| line.split_once(' ').expect("kind and state"));
@@ -166,7 +166,7 @@ fn a_start_container_hook_is_confined_as_the_process_is() {
     hook["env"] = json!(["B=hook"]);
     with(&mut bundle, "startContainer", hook);
     with(&mut bundle, "poststop", teller(&case, "poststop"));
-    // The same, seen by the container's own process.
+    // The container's own process reports the same.
     let mut same = case.bundle();
     same.config.clone_from(&bundle.config);
     same.remove("/hooks").set("/process/env", json!(["B=hook"]));
@@ -176,7 +176,7 @@ fn a_start_container_hook_is_confined_as_the_process_is() {
     let done = container.tiny_ce("start", []);
     let error = done.fails();
     let lines: Vec<&str> = error.lines().filter_map(|line| line.strip_prefix("  | ")).collect();
-    // Only its last lines are told.
+    // An error contains only the last lines of a hook's output.
     let of = |lines: &[&str], word: &str| -> Vec<String> {
         lines.iter().filter(|line| line.starts_with(word)).map(|&line| line.into()).collect()
     };
@@ -187,7 +187,7 @@ fn a_start_container_hook_is_confined_as_the_process_is() {
     assert_eq!(of(&lines, "groups"), ["groups: 7"]);
     assert_eq!(of(&lines, "env"), ["env: B=hook"]);
     assert_eq!(of(&lines, "fd").len(), 3, "{done}");
-    // In a cgroup namespace whose root is the container's own group.
+    // Its cgroup namespace has the container's cgroup as its root.
     assert!(of(&lines, "cgroup").iter().all(|line| line.ends_with(":/")), "{done}");
     let line =
         "error running startContainer hook #0: hooks.startContainer[0] \"/probe\": exit status";
@@ -230,7 +230,7 @@ fn without_env_a_hook_has_the_runtimes_or_the_programs() {
 fn a_create_container_hook_runs_in_the_root_that_is_to_be() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
-    // By relative paths, as hooks that were written for runc do it.
+    // By relative paths, as hooks for runc use them.
     let body = "pwd; echo from a hook >tmp/file; test -c dev/null && test -d proc/1 && echo whole";
     let body = format!("{{ {body}; }} >{}/told", case.dir().display());
     with(&mut bundle, "createContainer", script(&case, "there", &body));
@@ -340,7 +340,7 @@ fn a_hook_does_not_outlive_its_launcher() {
         let path = bundle.path().to_str().expect("UTF-8").to_owned();
         let id = case.id();
         let mut create = case.spawn(["create", "--bundle", &path, &id]);
-        // The hook is there once it has said so.
+        // The hook runs once it has opened the FIFO.
         fs::read_to_string(&gate).expect("a FIFO");
         create.signal("KILL");
         create.exited().ends(137);

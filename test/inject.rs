@@ -1,8 +1,9 @@
-//! Each step of the plans, failed: the message names the field of config.json, the system call and
-//! the errno; the exit status is 1; and nothing is left.
+//! Fail each step of the plans: the message names the field of config.json, the system call and the
+//! errno; the exit status is 1; and nothing is left.
 //!
-//! A first run lists what init calls; run on paper beside the plan, it tells which call is which
-//! step. Then each is failed in a run of its own, with an errno that its step does not tolerate.
+//! A first run lists the calls of init; interpreting the plan beside the list tells which call is
+//! which step. Then each call fails in a run of its own, with an errno that its step does not
+//! tolerate.
 
 #[path = "trace/bundles.rs"]
 mod bundles;
@@ -17,10 +18,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tiny_ce::plan::Finished;
 use tiny_ce_test::{Bundle, Case, Container, Done, Fault, Whose};
 
-/// How many runs there are at a time.
+/// The number of runs at a time.
 const WORKERS: usize = 2;
 
-/// The plan that a container was made from.
+/// The plan of a container.
 fn plan_of(case: &Case, id: &str) -> Finished {
     let path = case.state().join(id).join("plan");
     let file = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -33,7 +34,7 @@ fn create(case: &Case, bundle: &Bundle, id: &str) -> Command {
     command
 }
 
-/// The one line that `point` must lead to: `tiny-ce: cannot VERB "ID": FIELD: CALL(2): ERRNO (…)`.
+/// The one line that `point` must cause: `tiny-ce: cannot VERB "ID": FIELD: CALL(2): ERRNO (…)`.
 #[track_caller]
 fn blamed(done: &Done, verb: &str, id: &str, plan: &Finished, point: &Point) {
     let Point { step, errno, .. } = *point;
@@ -50,7 +51,7 @@ fn blamed(done: &Done, verb: &str, id: &str, plan: &Finished, point: &Point) {
     assert_eq!(told.len(), 1, "step {}: one line, and its details\n{done}", step + 1);
 }
 
-/// Nothing of a container that did not come to be.
+/// Nothing is left of a container whose creation failed.
 #[track_caller]
 fn gone(case: &Case, id: &str) {
     let state = case.state().join(id);
@@ -60,7 +61,7 @@ fn gone(case: &Case, id: &str) {
     assert_eq!(own, None);
 }
 
-/// Do something for each of `all`, a few at a time, each of them on a bundle of its own.
+/// Call `one` for each of `all`, a few at a time; each worker has a bundle of its own.
 fn each<T: Sync>(
     case: &Case,
     make: fn(&Case) -> Bundle,
@@ -72,7 +73,7 @@ fn each<T: Sync>(
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 let bundle = make(case);
-                // What is missing in the image is made by the first container, and stays.
+                // The first container creates what the image lacks; later ones find it.
                 case.run(&bundle).ok();
                 while let Some(item) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                     one(&bundle, item);
@@ -82,11 +83,11 @@ fn each<T: Sync>(
     });
 }
 
-/// What a step is, wherever it stands: its field, its row in the table of operations, and whether
-/// it may fail.
+/// The kind of a step, wherever it is in a plan: its field, its row in the table of operations, and
+/// whether it may fail.
 type Kind = (String, &'static str, bool);
 
-/// A container's plan, and the steps of it that are taken before the commit and after it.
+/// The plan of a container, and its steps that are executed before the commit and after it.
 struct Listed {
     plan: Finished,
     before: Vec<Point>,
@@ -127,7 +128,7 @@ impl Listed {
         self
     }
 
-    /// Fail each of them in a container of its own.
+    /// Fail each step in a container of its own.
     fn fail(&self, case: &Case, make: fn(&Case) -> Bundle) {
         each(case, make, &self.before, |bundle, point| {
             fail_create(case, bundle, &self.plan, point)
@@ -147,7 +148,7 @@ fn fail_create(case: &Case, bundle: &Bundle, plan: &Finished, point: &Point) {
     let command = create(case, bundle, &id);
     let faulted = case.fault(Whose::Plan, Fault::Errno(point.errno), point.ordinal, &command);
     if point.step == points::commit(plan) {
-        // The launcher has said all it has to, and may be gone already: nobody listens any more.
+        // After the commit the launcher may have ended already, so nothing reports the failure.
         case.tiny_ce(["delete", "--force", &id]).ok();
         return gone(case, &id);
     }
@@ -164,7 +165,7 @@ fn fail_start(case: &Case, bundle: &Bundle, plan: &Finished, point: &Point) {
     let faulted = case.fault(Whose::Process(pid), fault, point.ordinal, &command);
     assert_eq!(faulted.hit, Some(point.number), "step {}", point.step + 1);
     if point.name == "Accept" {
-        // Nobody is connected yet, so that nobody can be told more than that it is gone.
+        // `start` is not connected yet, so it learns only that init has ended.
         faulted.done.fails();
     } else {
         blamed(&faulted.done, "start", &id, plan, point);
@@ -190,7 +191,7 @@ fn every_kind_of_mount() {
     all.fail(&case, mounted);
 }
 
-/// Links, `..`, a mount on the root, what an earlier mount makes.
+/// Links, `..`, a mount on the root, and targets that an earlier mount makes.
 #[test]
 fn destinations_through_links() {
     let Some(case) = Case::root(&[]) else { return };
@@ -200,7 +201,7 @@ fn destinations_through_links() {
     new.fail(&case, placed);
 }
 
-/// What these have no steps for: fields of the process, hooks, sysctl, clocks.
+/// Steps that the default config lacks: fields of the process, hooks, sysctl, clocks.
 #[test]
 fn every_field_of_the_process() {
     let Some(case) = Case::root(&[]) else { return };
@@ -210,7 +211,7 @@ fn every_field_of_the_process() {
     new.fail(&case, process);
 }
 
-/// Devices that the image has.
+/// Devices that the image has already.
 #[test]
 fn the_least_config() {
     let Some(case) = Case::root(&[]) else { return };
@@ -226,7 +227,7 @@ fn run(case: &Case, bundle: &Bundle, id: &str) -> Command {
     command
 }
 
-/// `run` is told of what goes wrong after the commit too.
+/// `run` also reports a failure after the commit.
 #[test]
 fn a_terminal() {
     let Some(case) = Case::root(&[]) else { return };

@@ -1,8 +1,8 @@
-//! SIGKILL at each system call of `create`, `run`, `start`, `kill`, `delete` and `exec`: of the
-//! launcher, of init, of hooks, and of the launcher while init is at each of its own.
+//! SIGKILL at each system call of `create`, `run`, `start`, `kill`, `delete` and `exec`: to the
+//! launcher, to init, to hooks, and to the launcher while init makes each of its calls.
 //!
-//! After each of them `delete --force` answers 0, nothing is left, and the same id can be created
-//! again. Every k-th call here; every one with `TINY_CE_FULL=1`.
+//! Then `delete --force` succeeds, nothing is left, and the same id can be created again. One in
+//! STRIDE calls is taken; all of them with `TINY_CE_FULL=1`.
 
 use serde_json::json;
 use std::process::Command;
@@ -10,19 +10,19 @@ use std::time::Instant;
 use tiny_ce_test::run as run_command;
 use tiny_ce_test::{Bundle, Case, Fault, PATIENCE, Whose, sweep};
 
-/// Of how many calls one is taken, unless all of them are asked for.
+/// One call in so many is taken, unless all of them are asked for.
 const STRIDE: usize = 13;
 
-/// What a point is about: whose call, and who dies of it.
+/// Whose calls a point counts, and which process is killed there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Death {
     Launcher,
     Init,
-    /// The launcher, at init's call.
+    /// The launcher is killed when init makes the call.
     Orphan,
 }
 
-/// Who can die of a command that has an init.
+/// The deaths to try for a command that starts an init.
 const DEATHS: &[Death] = &[Death::Launcher, Death::Init, Death::Orphan];
 
 impl Death {
@@ -35,16 +35,16 @@ impl Death {
     }
 }
 
-/// A bundle whose cgroup has parents that no other one has, to be taken away with it.
+/// A bundle whose cgroup has parents of its own, which must be removed with it.
 fn bundle(case: &Case, program: &str) -> Bundle {
     let mut bundle = case.bundle();
     bundle.set("/linux/cgroupsPath", format!("/{}/parent/of", case.id())).probe(program);
     bundle
 }
 
-/// Kill at point after point until there are no more.
+/// Kill at one point after the other, until the command makes no more calls.
 ///
-/// `one` answers whether the point was reached.
+/// `one` returns whether the point was reached.
 fn kill(
     name: &str,
     deaths: &[Death],
@@ -55,7 +55,8 @@ fn kill(
         return;
     }
     for death in deaths {
-        // An init that waits for `start` has only a few left: the word before execve, and execve.
+        // An init that waits for `start` makes few more calls: the report before execve, and
+        // execve.
         let few = name == "start" && *death != Death::Launcher;
         let points = sweep(
             &format!("kill, {name}, {death:?}"),
@@ -73,7 +74,7 @@ fn make(case: &Case, verb: &[&str], bundle: &Bundle, id: &str) -> Command {
     command
 }
 
-/// It can be deleted, then nothing is left, and it can be made again.
+/// The container can be deleted, nothing is left then, and the same id can be created again.
 #[track_caller]
 fn recovers(case: &Case, bundle: &Bundle, id: &str, what: &str) {
     case.tiny_ce(["delete", "--force", id]).ok();
@@ -83,7 +84,7 @@ fn recovers(case: &Case, bundle: &Bundle, id: &str, what: &str) {
     case.tiny_ce(["delete", "--force", id]).ok();
 }
 
-/// A command that makes the container.
+/// Kill during a command that makes a container.
 fn making(verb: &[&str]) {
     kill(verb[0], DEATHS, "exit 0", |case, bundle, death, point| {
         let id = case.id();
@@ -117,7 +118,7 @@ fn start() {
     });
 }
 
-/// Of each of the hooks' processes too, which join what the container has, and fork for it.
+/// Each hook is a process that joins namespaces of the container, and forks: it is killed too.
 #[test]
 fn hooks() {
     let whole = |bundle: &mut Bundle| {
@@ -163,7 +164,7 @@ fn delete() {
     });
 }
 
-/// A signal is sent or not; the container is as it was, or ends of it.
+/// The signal was sent or not, so the container runs or ends.
 #[test]
 fn kill_itself() {
     kill("kill", &[Death::Launcher], "pause", |case, bundle, _, point| {
@@ -177,7 +178,7 @@ fn kill_itself() {
     });
 }
 
-/// A process that comes to a container runs, or is gone with who sent it; the others do not notice.
+/// The new process runs, or ends with the launcher; the other processes of the container live on.
 #[test]
 fn exec() {
     kill("exec", DEATHS, "pause", |case, bundle, death, point| {
@@ -193,7 +194,7 @@ fn exec() {
     });
 }
 
-/// The container runs, and at last there is only its first process in it.
+/// The container runs, and after a while only its first process is left in it.
 #[track_caller]
 fn alone(case: &Case, id: &str, what: &str) {
     let until = Instant::now() + PATIENCE;

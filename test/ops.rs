@@ -1,6 +1,6 @@
-//! Commands on containers that run: held still, listed, waited for, measured, changed.
+//! Commands on running containers: paused, listed, waited for, measured, changed.
 //!
-//! Each test makes its own container; both versions of cgroups are meant.
+//! Each test makes its own container; all work with both versions of cgroups.
 
 #[path = "ops/control.rs"]
 mod control;
@@ -20,7 +20,7 @@ mod mounts;
 use std::time::{Duration, Instant};
 use tiny_ce_test::PATIENCE;
 
-/// Wait for what nothing tells of.
+/// Poll for a change of which there is no notification.
 #[track_caller]
 fn until(what: &str, mut there: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;

@@ -1,7 +1,8 @@
-//! docs/parity.md cannot rot: every test that it names exists, every command and option of the
-//! table of commands is in it, and whatever is not there has a reason.
+//! docs/parity.md stays true: every test that it names exists, every command and option of the
+//! table of commands is in it, and whatever is not supported has a reason.
 //!
-//! Reads the page and the sources as text. Whether a test shows what its row says is the review's.
+//! Reads the page and the sources as text. A reviewer decides whether a test shows what its row
+//! says.
 
 use std::collections::BTreeMap;
 use tiny_ce::cli::{COMMANDS, Globals, table::Options};
@@ -21,7 +22,7 @@ struct Row {
 
 fn rows(page: &str) -> Vec<Row> {
     let (mut heading, mut rows) = (String::new(), Vec::new());
-    // What comes last is written, and checked, by test/refusals.rs.
+    // test/refusals.rs writes and checks the last section.
     let page = page.split("## What is refused").next().unwrap_or_default();
     for line in page.lines() {
         if let Some(words) = line.strip_prefix('#') {
@@ -30,7 +31,7 @@ fn rows(page: &str) -> Vec<Row> {
         let Some(inside) = line.strip_prefix("| ").and_then(|line| line.strip_suffix('|')) else {
             continue;
         };
-        // A bar between words of an option is no edge.
+        // A bar in a code span does not end a cell.
         let mut cells: Vec<String> = vec![String::new()];
         let mut code = false;
         for c in inside.chars() {
@@ -53,7 +54,8 @@ fn rows(page: &str) -> Vec<Row> {
     rows
 }
 
-/// Names of the tests in a source: functions with the attribute, and those that a macro gives it.
+/// The names of the tests in a source: functions with the attribute, and those that a macro makes
+/// tests.
 fn tests(source: &str) -> Vec<String> {
     let behind = source.split("#[test]").skip(1);
     let name = |code: &str| Some(code.split_once("fn ")?.1.split_once('(')?.0.to_owned());
@@ -87,7 +89,7 @@ fn every_test_that_is_named_exists() {
             let link = part.split_once("](../").and_then(|(_, rest)| rest.split_once(')'));
             let path = link.unwrap_or_else(|| panic!("no link: {part}")).0.to_owned();
             let there = known.entry(path.clone()).or_insert_with(|| tests(&text(&path)));
-            // Every other piece is what stands between two names.
+            // Every second piece is between two backticks.
             let named: Vec<&str> = part.split('`').skip(1).step_by(2).collect();
             assert!(!named.is_empty(), "{part}");
             for name in named {
@@ -121,7 +123,7 @@ fn every_command_and_option_has_a_row() {
         }
     }
     for command in COMMANDS.iter().flat_map(|(_, commands)| *commands) {
-        // Those with a heading of their own have a table each; the others a row each.
+        // A command with a heading has a table; another command has a row.
         let quoted = format!("`{}`", command.name);
         let own = |row: &&Row| row.heading == quoted || row.cells[0].contains(&quoted);
         let own: Vec<&Row> = all.iter().filter(own).collect();
@@ -140,7 +142,7 @@ fn every_command_and_option_has_a_row() {
     assert!(missing.is_empty(), "not in {PAGE}:\n{}", missing.join("\n"));
 }
 
-/// test/cli/mistakes.txt has something that a user would type wrong for each command.
+/// test/cli/mistakes.txt has a typical mistake for each command.
 #[test]
 fn every_command_has_a_mistake() {
     let mistakes = text("test/cli/mistakes.txt");

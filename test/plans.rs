@@ -1,9 +1,9 @@
-//! Golden plans: config.json → the system calls that make the container, compiled for a host that
-//! is written down here. No root, no mocks: compiling is pure.
+//! Golden plans: config.json → the system calls that make the container, compiled for a constant
+//! host. They need no root and no mocks: the compiler is a pure function.
 //!
 //! A case of `CASES` compiles `test/plans/CONFIG.json` and compares with `CASE.txt` beside it.
-//! `BLESS=1 cargo test --test plans` writes the texts anew: the review of a security change is the
-//! difference of system calls. What must hold in all of them, whatever the config, is in `rules`.
+//! `BLESS=1 cargo test --test plans` writes the texts again: the difference of system calls is what
+//! a security review reads. `rules` checks what must hold in all plans.
 
 #[path = "plans/given.rs"]
 mod given;
@@ -17,7 +17,7 @@ use tiny_ce::plan::Finished;
 use tiny_ce::spec::{self, Allow};
 use tiny_ce_test::tree;
 
-/// Every case: its name, what was given, the plan.
+/// Every case: its name, its input, the plan.
 fn all() -> impl Iterator<Item = (&'static str, Given, Finished)> {
     CASES.iter().map(|(name, config, change)| {
         let mut given = Given::new(config);
@@ -27,7 +27,7 @@ fn all() -> impl Iterator<Item = (&'static str, Given, Finished)> {
     })
 }
 
-/// Those that make a container or join one: CRIU is none of its processes.
+/// The cases that make a container or join one; CRIU is no process of a container.
 fn processes() -> impl Iterator<Item = (&'static str, Given, Finished)> {
     all().filter(|(_, given, _)| given.criu.is_none())
 }
@@ -50,7 +50,7 @@ fn plans_are_golden() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Every file in test/plans is of a case: one that is forgotten would be read by nobody.
+/// Every file in test/plans belongs to a case, so that none is left unused.
 #[test]
 fn no_golden_file_is_an_orphan() {
     let mut wanted = ["given.rs", "mutated.rs", "rules.rs"].map(str::to_owned).to_vec();
@@ -62,7 +62,7 @@ fn no_golden_file_is_an_orphan() {
     assert_eq!(orphans, [""; 0]);
 }
 
-/// A plan of a config that is refused before it is compiled would show what never happens.
+/// The plan of a config that the rules refuse would show what never happens.
 #[test]
 fn the_configs_keep_the_rules() {
     for (name, given, _) in all() {
@@ -71,7 +71,7 @@ fn the_configs_keep_the_rules() {
     }
 }
 
-/// What `tiny-ce spec` writes is what these plans are of.
+/// The plans named default are those of the configs that `tiny-ce spec` writes.
 #[test]
 fn the_default_configs_are_those_that_spec_writes() {
     let defaults = [
@@ -98,7 +98,7 @@ fn compiling_is_a_function() {
     }
 }
 
-/// What is kept with a container says the same as what was compiled.
+/// The plan that is stored with a container equals the compiled one.
 #[test]
 fn a_plan_survives_its_file() {
     for (name, _, plan) in all() {

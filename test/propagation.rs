@@ -6,7 +6,7 @@
 use serde_json::json;
 use tiny_ce_test::{Bundle, Case, Done, Need, tiny_ce};
 
-/// The command that runs a bundle on a host which this script makes.
+/// The command line that runs a bundle on a host which this script prepares.
 fn line(case: &Case, bundle: &Bundle, host: &str) -> Vec<String> {
     let words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", host, "sh"];
     let mut line: Vec<String> = words.map(str::to_owned).to_vec();
@@ -17,7 +17,7 @@ fn line(case: &Case, bundle: &Bundle, host: &str) -> Vec<String> {
     line
 }
 
-/// Mounts that are there after the container and were not before, by mount point.
+/// The mounts that exist after the container and did not before, by mount point.
 fn new_mounts(case: &Case, bundle: &Bundle) -> Vec<String> {
     const HOST: &str = r#"set -e
         mkdir volume
@@ -71,8 +71,9 @@ fn a_bind_that_is_not_shared_gives_nothing() {
     }
 }
 
-/// What each mount of the container is to the host: `host` if mounts go to the host's, `slave` if
-/// they come from there, `own` if there is a peer group of the container's.
+/// The relation of each mount of the container to the host: `host` if its mounts propagate to the
+/// host, `slave` if they propagate from the host, `own` if the container has a peer group of its
+/// own.
 fn seen(done: &Done, host: &str, place: &str) -> String {
     let lines = done.values("mount");
     let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();

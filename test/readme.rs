@@ -1,4 +1,4 @@
-//! What the README and docs/library.md show is executed here, as it stands there.
+//! Run the examples of the README and docs/library.md as they are written.
 
 #[path = "../docs/library/main.rs"]
 mod library;
@@ -9,7 +9,7 @@ use tiny_ce_test::{Case, Need, tiny_ce, tree};
 /// What `cargo run --example library` calls.
 const _: fn() -> tiny_ce::Result<()> = library::main;
 
-/// The lines of every console block: commands after `$ `, then what they print.
+/// The lines of every console block: commands after `$ `, then their output.
 fn sessions(text: &str) -> Vec<Vec<(String, Vec<String>)>> {
     let mut all = Vec::new();
     let mut inside = false;
@@ -33,7 +33,7 @@ fn sessions(text: &str) -> Vec<Vec<(String, Vec<String>)>> {
     all
 }
 
-/// `…` within a line stands for anything, as a line for any lines.
+/// `…` within a line stands for any text, and as a line for any lines.
 fn matches(shown: &[String], got: &[&str]) -> bool {
     match (shown.split_first(), got.split_first()) {
         (None, None) => true,
@@ -58,7 +58,7 @@ fn like(shown: &str, line: &str) -> bool {
     left.ends_with(last)
 }
 
-/// Run a session as one shell in a mount and a network namespace of its own; what each prints.
+/// Run a session as one shell in a mount and a network namespace of its own; return each output.
 fn perform(case: &Case, session: &[(String, Vec<String>)]) -> Vec<String> {
     const MARK: &str = "@@@@";
     let bin = case.dir().join("bin");
@@ -85,7 +85,7 @@ fn the_readme_s_sessions() {
     let text = std::fs::read_to_string(tree().join("README.md")).expect("README.md");
     let sessions = sessions(&text);
     assert!(!sessions.is_empty());
-    // The blocks are one story: what the first makes, the others use.
+    // The blocks are one session: later ones use what the first makes.
     let story: Vec<_> = sessions.into_iter().flatten().collect();
     let printed = perform(&case, &story);
     for ((command, shown), got) in story.iter().zip(&printed) {

@@ -1,9 +1,9 @@
-//! What is refused, rule by rule, beside runc and crun: what both of them run runs here too, unless
-//! it is unsafe.
+//! What is refused, rule by rule, compared with runc and crun: a config that both of them run runs
+//! here too, unless it is unsafe.
 //!
-//! test/refusals/rows.json has for each rule the smallest input that breaks it. Each is run under
-//! all three; what comes of it is the last table of docs/parity.md, which `BLESS=1 cargo test
-//! --test refusals` writes. `census` looks through the sources for a rule that has no row.
+//! test/refusals/rows.json has for each rule the smallest input that breaks it. Each runs under all
+//! three; the result is the last table of docs/parity.md, which `BLESS=1 cargo test --test
+//! refusals` writes. `census` looks for rules in the sources that have no row.
 
 #[path = "refusals/census.rs"]
 mod census;
@@ -18,19 +18,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use tiny_ce_test::{Case, Done, Need, Peer, cgroup_v2, met, run, tree};
 
-/// What runs at the same time: each is a process most of the time.
+/// The number of rows tried at a time; each waits for a process most of the time.
 const WORKERS: usize = 3;
 
-/// How many things may be refused because they are unsafe.
+/// How many inputs may be refused as unsafe although both peers run them.
 const MOST_UNSAFE: usize = 10;
 
-/// A row, and what became of it.
+/// A row, and its result.
 pub struct Tried {
     row: Row,
     ours: Done,
-    /// What `validate` tells of its config.json.
+    /// What `validate` prints about its config.json.
     judged: Done,
-    /// Of runc and of crun, if they are there.
+    /// The results of runc and of crun, if they are installed.
     peers: Option<[Done; 2]>,
 }
 
@@ -49,7 +49,7 @@ impl Tried {
     }
 }
 
-/// The row under one runtime; `command` makes one of its commands of words.
+/// Run the row under one runtime; `command` makes a command of that runtime from words.
 fn attempt(row: &Row, case: &Case, command: impl Fn(&[String]) -> Command) -> Done {
     let bundle = row.bundle(case);
     let id = case.id();
@@ -64,7 +64,7 @@ fn attempt(row: &Row, case: &Case, command: impl Fn(&[String]) -> Command) -> Do
     let made = before.map(|words| short(&words));
     let done = short(&line);
     let _ = short(&["delete".into(), "--force".into(), id]);
-    // Whatever the row says, the container that it is about has to be there.
+    // The container that the row is about must exist, whatever the row does.
     if let Some(made) = made {
         made.ok();
     }
@@ -92,7 +92,7 @@ fn tried(row: Row, with_peers: bool) -> Tried {
     Tried { row, ours, judged, peers }
 }
 
-/// Every row that is for this machine, tried once.
+/// Every row for this machine, run once.
 fn all() -> Option<&'static [Tried]> {
     static ALL: OnceLock<Option<Vec<Tried>>> = OnceLock::new();
     let all = ALL.get_or_init(|| {
@@ -124,8 +124,8 @@ fn all() -> Option<&'static [Tried]> {
     all.as_deref()
 }
 
-/// What both of the others run runs here, or is on the list of the unsafe; what one of them runs is
-/// refused with a reason.
+/// An input that both peers run runs here, or is one of the unsafe ones; an input that one of them
+/// runs is refused with a reason.
 #[test]
 fn a_config_that_both_peers_run_runs_here() {
     let Some(all) = all() else { return };
@@ -158,7 +158,7 @@ fn a_config_that_both_peers_run_runs_here() {
     assert!(told.is_empty(), "{told}");
 }
 
-/// A row is a refusal or a warning.
+/// Each row causes a refusal or a warning.
 #[test]
 fn every_row_is_reported() {
     let Some(all) = all() else { return };
@@ -195,7 +195,7 @@ fn each_rule_has_a_row() {
 #[test]
 fn the_page_is_current() {
     let Some(all) = all() else { return };
-    // The page tells of a machine with cgroup v1 and of the peers of today.
+    // The page describes a machine with cgroup v1 and current peers.
     if cgroup_v2() || all.iter().any(|tried| tried.peers.is_none()) {
         return;
     }

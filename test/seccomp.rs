@@ -1,8 +1,8 @@
-//! seccomp: our filters against libseccomp's, and in the kernel.
+//! seccomp: our filters compared with libseccomp's, and loaded into the kernel.
 //!
-//! Two programs are equal if they answer the same for every number, under every architecture, for
-//! arguments around every value that is compared. libseccomp is asked through oracle.py (Debian:
-//! python3-seccomp), the kernel through load.py, both in test/seccomp.
+//! Two filters are equal if they return the same for every call number, under every architecture,
+//! for arguments around every compared value. oracle.py asks libseccomp (Debian: python3-seccomp),
+//! load.py the kernel; both are in test/seccomp.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -44,7 +44,7 @@ impl Random {
     }
 }
 
-/// Values of each argument at which a verdict may change.
+/// The values of each argument at which a verdict may change.
 fn boundaries(seccomp: &Seccomp) -> [Vec<u64>; 6] {
     let mut values: [Vec<u64>; 6] = std::array::from_fn(|_| vec![0]);
     for arg in seccomp.syscalls.iter().flat_map(|rule| &rule.args) {
@@ -72,7 +72,7 @@ fn boundaries(seccomp: &Seccomp) -> [Vec<u64>; 6] {
     values
 }
 
-/// Some combination of boundary values.
+/// A random combination of boundary values.
 fn arguments(values: &[Vec<u64>; 6], random: &mut Random) -> [u64; 6] {
     std::array::from_fn(|at| random.of(&values[at]))
 }
@@ -115,7 +115,7 @@ fn compare(
     (compared, differences)
 }
 
-/// Every number that may mean something, under every AUDIT_ARCH, and some that mean nothing.
+/// Every call number with a meaning, under every AUDIT_ARCH, and some without one.
 fn calls(archs: &[Arch]) -> Vec<(u32, u32)> {
     let mut all = vec![(0xdead_beef, 0), (Arch::X86.audit(), 3), (Arch::Arm.audit(), 4)];
     for arch in archs {
@@ -146,7 +146,7 @@ fn newer(audit: u32, number: u32, archs: &[Arch], newest: &Value) -> bool {
     u64::from(number) > newest && !unordered.contains(&number)
 }
 
-/// Ask both, and compare; what libseccomp is too old to know is taken out first.
+/// Compile with both, and compare. Names that libseccomp is too old to know are removed first.
 fn check(oracle: &mut Oracle, native: Arch, value: &Value) -> Option<usize> {
     let mut value = value.clone();
     let unknown = oracle.ask(native, &value).unknown;
@@ -193,8 +193,8 @@ fn arg(index: usize, op: &str, value: u64, two: u64) -> Value {
     json!({"index": index, "op": format!("SCMP_CMP_{op}"), "value": value, "valueTwo": two})
 }
 
-/// Names that exist everywhere, on some architectures, and within multiplexers; few, so that
-/// random rules meet on one call.
+/// Names that exist everywhere, on some architectures, and within multiplexers; so few that random
+/// rules concern the same call.
 const NAMES: [&str; 12] = [
     "personality",
     "ioctl",
@@ -235,7 +235,7 @@ fn one_condition(random: &mut Random, actions: &[&str]) -> Value {
     let ordered = matches!(operator, "LT" | "LE" | "GE" | "GT");
     let value = random.of(if ordered { &VALUES[..7] } else { &VALUES });
     let condition = match random.below(4) {
-        // Often the same, so that some profiles contradict themselves.
+        // Often the same condition, so that some profiles contradict themselves.
         0 => arg(0, "EQ", 5, 0),
         _ => arg(random.below(3), operator, value, random.of(&VALUES)),
     };
@@ -307,7 +307,7 @@ fn one_rule_with_many_conditions_is_what_libseccomp_makes_of_it() {
     }
 }
 
-/// Whether a rule applies, by the words of the specification.
+/// Whether a rule applies, by the text of the specification.
 fn applies(rule: &SeccompRule, args: &[u64; 6], bits: u64) -> bool {
     let holds = |arg: &SeccompArg| {
         let (mask, value) = match arg.op {
@@ -503,6 +503,6 @@ fn compiling_is_fast() {
     }
     eprintln!("docker's profile: {length} instructions in {best} µs");
     assert!(length < 600);
-    // Without optimisation it may take as long as it takes.
+    // A build without optimisation has no limit.
     assert!(cfg!(debug_assertions) || best < 300);
 }

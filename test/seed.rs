@@ -1,5 +1,5 @@
-//! The experiments of the project's forerunner, done again: a distribution's shell on another
-//! distribution's host, isolation of names and users, two containers that reach each other, shares
+//! The experiments of the project's forerunner, repeated: a distribution's shell on the host of
+//! another distribution, isolation of names and users, two containers that reach each other, shares
 //! and limits of CPU and memory; and its command line.
 
 #[path = "seed/ground.rs"]
@@ -28,7 +28,7 @@ fn a_shell_of_another_distribution_is_pid_1() {
     assert_eq!(done.value("pid"), "1");
     assert_eq!(done.value("first"), "sh");
     assert!(seen.contains("\nrunc\n"), "{done}");
-    // Its own programs, with its own C library.
+    // The distribution's own programs run, with their own C library.
     assert!(seen.contains("package management program"), "{done}");
     let name = |text: &str| {
         let line = text.lines().find(|line| line.starts_with("PRETTY_NAME="));
@@ -73,7 +73,7 @@ fn a_message_queue_is_seen_inside_only() {
     container.start();
     let has = |text: &str| text.contains("1511215379");
     container.line("queue 1511215379: ok");
-    // The table's head comes first.
+    // The first line is the table's head.
     container.line("message_queue:");
     let inside = container.line("message_queue:");
     assert!(has(&inside), "{inside}");
@@ -138,13 +138,13 @@ fn cs_runs_a_bundle_without_a_version() {
     let done = case.tiny_ce(["cs", &path]);
     assert_eq!(done.ends(3).value("pid"), "1");
     assert_eq!(done.value("hostname"), "fu-asus");
-    // Made without being asked for, as the forerunner did.
+    // The device is made although config.json does not list it, as by the forerunner.
     assert!(done.value("stat /dev/null").starts_with("char mode=0666"), "{done}");
     assert_eq!(done.value("readlink /dev/stdout"), "/proc/self/fd/1");
     let warnings: Vec<&str> = done.stderr.lines().collect();
     assert_eq!(warnings.len(), 1, "{done}");
     assert!(warnings[0].contains("ociVersion"), "{done}");
-    // Everybody else insists on it.
+    // Other commands require the version.
     let done = case.tiny_ce(["run", "--bundle", &path, &case.id()]);
     assert!(done.fails().contains("ociVersion"), "{done}");
 }

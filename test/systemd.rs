@@ -1,5 +1,5 @@
 //! The systemd driver: scopes of the system's manager and of a user's, on a machine whose first
-//! process is systemd; and what is said on one where it is not.
+//! process is systemd; and the errors on a machine where it is not.
 
 #[path = "systemd/faults.rs"]
 mod faults;
@@ -21,13 +21,13 @@ use tiny_ce_test::{Bundle, Case, Done, Need, skip};
 /// A machine whose first process is systemd.
 pub const SYSTEMD: Need = Need::File("/run/systemd/system");
 
-/// `create` by the systemd driver, which must work.
+/// `create` by the systemd driver, which must succeed.
 #[track_caller]
 pub fn create(case: &Case, bundle: &Bundle, id: &str) {
     tiny_ce_test::run(&mut creating(case, bundle, id), case.dir()).ok();
 }
 
-/// The command that does it.
+/// The command that [`create`] runs.
 pub fn creating(case: &Case, bundle: &Bundle, id: &str) -> Command {
     let mut command = case.command(["--systemd-cgroup", "create", "--bundle"]);
     command.arg(bundle.path()).arg(id);
@@ -41,7 +41,7 @@ pub fn show(case: &Case, unit: &str, property: &str) -> String {
     case.program(show).ok().trim().to_owned()
 }
 
-/// The unit's name is nobody's.
+/// No unit has this name.
 #[track_caller]
 pub fn is_gone(case: &Case, unit: &str) {
     assert_eq!(show(case, unit, "LoadState,ActiveState"), "not-found\ninactive", "{unit}");
@@ -152,7 +152,7 @@ fn without_a_cgroup_a_container_stays_in_its_creators() {
         tiny_ce_test::run(&mut command, case.dir())
     };
     let own = || fs::read_to_string("/proc/self/cgroup").expect("/proc/self/cgroup");
-    // systemd may move this test itself meanwhile, in v1.
+    // With cgroup v1 systemd may move this test itself meanwhile.
     let (before, done, after) = (own(), run(&bundle), own());
     let found = done.ends(3).values("cgroup");
     let same = |own: &str| found == own.lines().collect::<Vec<_>>();

@@ -1,8 +1,9 @@
-//! `strace` equals `explain`: every system call that init makes between its plan and the program
-//! is a step of it, in its place, by name and with its strings; and no other one is made.
+//! `strace` equals `explain`: every system call that init makes between reading its plan and the
+//! program is a step of the plan, in its order, by name and with its strings; init makes no other
+//! call.
 //!
-//! Both are read as text: what a user sees. The steps are run on paper, with strace's results
-//! deciding what a guard decides.
+//! Both are read as text, as a user sees them. The test interprets the steps; strace's results
+//! decide the guards.
 
 #[path = "trace/bundles.rs"]
 mod bundles;
@@ -22,14 +23,15 @@ struct Line {
     error: Option<String>,
 }
 
-/// The calls of a process since it became init by executing the file of a descriptor.
+/// The calls of a process after it became init, by executing the file of a descriptor.
 fn init(file: &Path) -> Vec<Line> {
     let text = std::fs::read_to_string(file).expect("what strace wrote about init");
     let other = |line: &&str| !line.starts_with("execveat(");
     text.lines().skip_while(other).skip(1).filter_map(line).collect()
 }
 
-/// `openat2(3, "x", {…}, 24) = -1 ENOENT (No such file or directory)`; none of a signal or an exit.
+/// `openat2(3, "x", {…}, 24) = -1 ENOENT (No such file or directory)`; `None` for a signal or an
+/// exit.
 fn line(text: &str) -> Option<Line> {
     let (call, _) = text.split_once('(').filter(|_| !text.starts_with(['-', '+']))?;
     let (_, result) = text.rsplit_once(" = ").unwrap_or(("", "?"));
@@ -37,7 +39,7 @@ fn line(text: &str) -> Option<Line> {
     Some(Line { call: call.to_owned(), text: text.to_owned(), error: error.map(str::to_owned) })
 }
 
-/// Run the steps on paper beside what was seen.
+/// Interpret the steps beside the traced calls.
 fn compare(steps: &[Step], seen: &[Line]) {
     let mut seen = seen.iter().peekable();
     let mut open = [false; 64];
@@ -52,8 +54,8 @@ fn compare(steps: &[Step], seen: &[Line]) {
         }
         let line = loop {
             let line = seen.next().unwrap_or_else(|| panic!("not made: {}", step.text));
-            // Tried again: openat2(2), "a path component may have been renamed meanwhile"; by the
-            // kernel itself, which found a lock taken, say.
+            // The call was repeated: by init after EAGAIN (openat2(2), "a path component may have
+            // been renamed meanwhile"), or by the kernel, which found a lock taken, for example.
             let raced = line.call == "openat2" && line.error.as_deref() == Some("EAGAIN");
             if !raced && !line.text.contains(" = ? ERESTART") {
                 break line;
@@ -64,7 +66,7 @@ fn compare(steps: &[Step], seen: &[Line]) {
             let quoted = format!("\"{string}\"");
             assert!(line.text.contains(&quoted), "expected {}\nfound {}", step.text, line.text);
         }
-        // strace marks what is newer than itself.
+        // strace prints ??? for a constant that it does not know.
         for name in step.constants.iter().filter(|_| !line.text.contains("???")) {
             assert!(line.text.contains(name), "expected {}\nfound {}", step.text, line.text);
         }
@@ -89,7 +91,7 @@ fn trace(case: &Case, bundle: &Bundle) {
     let dir = case.dir().join("strace");
     std::fs::create_dir(&dir).expect("a directory");
     let id = case.id();
-    // -D: what is started is tiny-ce, and strace a child of it, which ends with the last of all.
+    // With -D the started process is tiny-ce, and strace is its child, which ends last.
     let mut strace = command(["strace", "-D", "-ff", "-qq", "-v", "-s", "65536", "-o"]);
     strace.arg(dir.join("of"));
     let create = case.command(["create", "--bundle"]);
@@ -101,12 +103,13 @@ fn trace(case: &Case, bundle: &Bundle) {
     let state: Value = serde_json::from_str(case.tiny_ce(["state", &id]).ok()).expect("JSON");
     case.tiny_ce(["start", &id]).ok();
     create.done().ok();
-    // The tracer may still hold what is left of the program.
+    // The tracer may still hold the ended program.
     case.tiny_ce(["delete", "--force", &id]).ok();
     let steps = explained::read(&explained);
     assert!(steps.len() > 20, "{explained}");
     let seen = init(&dir.join(format!("of.{}", state["pid"])));
-    // Init's own: the plan's head, memory for it, the plan.
+    // These calls of init are not steps: they read the plan's head, allocate memory, and read the
+    // plan.
     let own = seen.iter().take_while(|line| line.call == "read" || line.call == "mmap").count();
     let calls: Vec<&str> = seen[..own].iter().map(|line| line.call.as_str()).collect();
     assert_eq!(calls[..2], ["read", "mmap"]);
@@ -140,14 +143,14 @@ fn the_least_config() {
     trace(&case, &least(&case));
 }
 
-/// Devices of the host, one that the host lacks, and one that is no device.
+/// Devices of the host, one that the host lacks, and a FIFO.
 #[test]
 fn nodes_of_a_user_namespace() {
     let Some(case) = Case::root(STRACE) else { return };
     let mut bundle = standard(&case);
     let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
     bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
-    // With a new pid namespace init forks on its way, and strace knows it by another pid.
+    // With a new pid namespace init forks, and strace would have it under another pid.
     bundle.namespace("user", None).without_namespace("pid");
     let dev = bundle.mount("/dev").clone();
     bundle.set("/mounts", json!([dev])).set("/linux/maskedPaths", json!([]));
@@ -165,7 +168,7 @@ fn every_field_of_the_process() {
     trace(&case, &process(&case));
 }
 
-/// The comparison finds what it is there for.
+/// The comparison finds a difference.
 #[test]
 fn a_difference_is_found() {
     let explained = "root.path\n    1  chdir(path=\"/\")\n    2  openat2(into=fd3, at=fd1, \

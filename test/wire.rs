@@ -1,8 +1,8 @@
-//! The plan's bytes: what is encoded decodes to itself, what is damaged is refused or is another
-//! plan, and nothing at all makes the decoder panic.
+//! The bytes of a plan: an encoded plan decodes to itself, a damaged one is refused or is another
+//! plan, and nothing makes the decoder panic.
 //!
-//! Examples are made from the table itself, by the types of a row's fields: a new row needs none,
-//! a new type fails here until it has one.
+//! The table of operations provides the examples, by the types of a row's fields: a new row needs
+//! none, a new type fails here until it has one.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +51,7 @@ impl Chance {
     }
 }
 
-/// Any value of the type that a row names, as it travels.
+/// A random value of the type that a row names, in its encoding.
 fn example(kind: &str, chance: &mut Chance) -> Vec<u8> {
     match kind {
         "Slot" => encoded(&match chance.below(Slot::COUNT + 1) {
@@ -88,7 +88,7 @@ fn example(kind: &str, chance: &mut Chance) -> Vec<u8> {
     }
 }
 
-/// Some step of a row.
+/// A random step of a row.
 fn step_of(row: usize, chance: &mut Chance) -> Vec<u8> {
     let mut bytes = match chance.below(3) {
         0 => vec![0],
@@ -102,7 +102,7 @@ fn step_of(row: usize, chance: &mut Chance) -> Vec<u8> {
     bytes
 }
 
-/// A whole plan: some step of every row.
+/// A whole plan: a random step of every row.
 fn plan_of_every_row(chance: &mut Chance) -> Vec<u8> {
     let steps: Vec<u8> = (0..ROWS.len()).flat_map(|row| step_of(row, chance)).collect();
     let mut plan = Bytes::default();
@@ -112,7 +112,7 @@ fn plan_of_every_row(chance: &mut Chance) -> Vec<u8> {
     plan.0
 }
 
-/// Encode again what decodes: nothing but the very bytes will do.
+/// Encode what decodes: the result must be the same bytes.
 fn again(plan: &[u8]) -> Option<Vec<u8>> {
     let steps = Steps::new(plan).ok()?;
     let mut bytes = Bytes::default();
@@ -154,7 +154,7 @@ fn every_row_survives_the_wire_and_reads_as_its_call() {
 fn rows_have_names_of_their_own() {
     let names: BTreeSet<&str> = ROWS.iter().map(|row| row.name).collect();
     assert_eq!(names.len(), ROWS.len());
-    // A row's number on the wire is one byte.
+    // A row's number is one byte in the plan.
     assert!(ROWS.len() <= 256);
 }
 
@@ -165,7 +165,7 @@ fn a_cut_or_lengthened_plan_is_refused() {
     assert_eq!(Steps::new(&plan).map(|steps| steps.count()), Ok(ROWS.len()));
     for length in 0..plan.len() {
         assert!(Steps::new(&plan[..length]).is_err(), "{length} of {} bytes", plan.len());
-        // A header that says so does not help, unless the cut is between two steps.
+        // A header with the shortened length does not help, unless the cut is between two steps.
         let mut short = plan[..length].to_vec();
         if let Some(place) = short.get_mut(8..12) {
             place.copy_from_slice(&(length as u32).to_le_bytes());
@@ -207,7 +207,7 @@ fn random_bytes_are_an_error_or_a_plan() {
     for _ in 0..20_000 {
         let length = chance.below(64);
         let mut bytes = chance.bytes(length);
-        // Codes and guards in their range lead deeper.
+        // Valid codes and guards let the decoder get further.
         for byte in &mut bytes {
             *byte = if chance.below(2) == 0 { *byte & 3 } else { *byte };
         }
@@ -299,7 +299,7 @@ fn every_guard_and_tolerance_survives_and_is_shown() {
     ];
     for (guard, front) in guards {
         for bits in 0..1u16 << names.len() {
-            // Guard, tolerance, and the code of Setsid, which has no fields.
+            // The guard, the tolerance, and the code of Setsid, which has no fields.
             let code = ROWS.iter().position(|row| row.name == "Setsid").expect("a row") as u8;
             let mut bytes = match guard {
                 Guard::Always => vec![0],
@@ -339,7 +339,7 @@ fn device_numbers_are_the_kernel_s() {
     assert_eq!(Device::new(0, 1 << 20), None);
 }
 
-/// A plan with origins, as `create` keeps it.
+/// A plan with origins, as `create` stores it.
 fn finished() -> Finished {
     let mut plan = Plan::new();
     plan.origin("mounts[3] \"/proc\"");
@@ -383,7 +383,7 @@ fn a_damaged_plan_s_file_is_refused() {
         let mut other = file.clone();
         let at = chance.below(other.len());
         other[at] = chance.next() as u8;
-        // Whatever it is, it can be printed.
+        // Any plan that is accepted can be printed.
         if let Some(plan) = Finished::from_file(&other) {
             let _ = (plan.to_string(), plan.failure(1, 22, "e what"));
         }

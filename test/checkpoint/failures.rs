@@ -1,4 +1,5 @@
-//! What CRIU refuses: the container runs on, or there is none; and the log says why.
+//! Failures of CRIU: after a failed checkpoint the container runs on, after a failed restore there
+//! is no container; the error tells what the log says.
 
 use super::{case, checkpoint, counting, images, restore, started};
 use serde_json::json;
@@ -16,7 +17,7 @@ fn a_failed_checkpoint_leaves_the_container_running() {
         let done = checkpoint(&case, &images, &["--parent-path", parent, container.id()]);
         assert!(done.fails().contains(why), "{done}");
     }
-    // A mount that CRIU is not told of: what it says about it is told.
+    // CRIU does not know this mount; the error contains CRIU's reason.
     let outside = case.dir().join("outside");
     std::fs::create_dir(&outside).expect("a directory");
     let source = outside.to_str().expect("UTF-8");
@@ -40,13 +41,13 @@ fn a_failed_restore_leaves_nothing() {
     let container = started(&case, &bundle);
     let id = container.id().to_owned();
     checkpoint(&case, &images, &["--leave-running", &id]).ok();
-    // The name is taken.
+    // The name is in use.
     let done = restore(&case, &bundle, &images, &["--detach", &id]).exited();
     assert!(done.fails().contains("already exists"), "{done}");
     assert_eq!(container.status(), "running");
     drop(container);
     for (name, why) in [
-        // CRIU 3.17 dies of it.
+        // CRIU 3.17 crashes.
         ("pstree.img", "criu: "),
         ("inventory.img", "criu: the restore failed"),
         ("descriptors.json", "descriptors.json: open(2): ENOENT"),

@@ -1,4 +1,4 @@
-//! What can be asked for: memory in steps, terminals, mounts and namespaces of the host, hooks.
+//! Options: memory in steps, terminals, mounts and namespaces of the host, hooks.
 
 use super::{case, checkpoint, counted, counting, images, number, restore, shell, started};
 use serde_json::json;
@@ -41,7 +41,7 @@ fn a_paused_container_can_be_checkpointed() {
     case.tiny_ce(["delete", "--force", &id]).ok();
 }
 
-/// Somebody who takes a master from a socket, and sits there.
+/// Start a program that receives a terminal's master from a socket, and keeps it.
 fn console(case: &Case, name: &str) -> (Running, String) {
     let path = case.dir().join(name).to_str().expect("UTF-8").to_owned();
     let mut command = Command::new(probe());
@@ -72,7 +72,7 @@ fn a_terminal_goes_to_a_new_console_socket() {
     second.line("received: ");
     second.stdin().expect("a pipe").write_all(b"two\n").expect("typed");
     second.line("got 2 two");
-    // Without a place for it, nothing is made.
+    // Without --console-socket, nothing is restored.
     let done = restore(&case, &bundle, &images, &["--detach", &case.id()]).exited();
     assert!(done.fails().contains("cannot allocate tty"), "{done}");
     case.tiny_ce(["delete", "--force", &id]).ok();
@@ -86,7 +86,7 @@ fn restore_finds_mounts_of_the_host_at_their_present_paths() {
     std::fs::create_dir(&outside).expect("a directory");
     std::fs::write(outside.join("file"), "one").expect("a file");
     let mut bundle = counting(&case);
-    // Below a link of the image's, and one on another; a tmpfs with something in it.
+    // A mount below a link of the image, and one on another mount; a tmpfs with a file in it.
     std::os::unix::fs::symlink("srv", bundle.rootfs().join("link")).expect("a link");
     let source = outside.to_str().expect("UTF-8").to_owned();
     bundle.bind(&source, "/link/data", &["bind", "ro"]);
@@ -99,7 +99,7 @@ fn restore_finds_mounts_of_the_host_at_their_present_paths() {
     checkpoint(&case, &images, &[&id]).ok();
     container.gone();
     std::fs::write(outside.join("file"), "two").expect("a file");
-    // What a new machine lacks is made.
+    // A mount point that another machine lacks is made again.
     std::fs::remove_dir_all(bundle.rootfs().join("mnt")).expect("a mount point");
     restore(&case, &bundle, &images, &["--detach", &id]).exited().ok();
     let cat = |path: &str| case.tiny_ce(["exec", &id, "/probe", "cat", path]).ok().to_owned();
@@ -154,7 +154,7 @@ fn hooks_run_before_the_restored_program_continues() {
     assert_eq!(state["status"], "creating");
     assert_eq!(state["id"], id);
     case.tiny_ce(["delete", "--force", &id]).ok();
-    // One that fails: there is no container, and what is left the case's end finds.
+    // If a hook fails there is no container; the end of the case checks that nothing is left.
     let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo no >&2; exit 7"]}]);
     bundle.set("/hooks/createRuntime", hook);
     let done = restore(&case, &bundle, &images, &["--detach", &id]).exited();

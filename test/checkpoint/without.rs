@@ -1,4 +1,4 @@
-//! Without CRIU, or without anything that it could do: one clear line; and what engines ask first.
+//! Without CRIU, or without options that CRIU has: one clear line; and what engines ask first.
 
 use std::process::Command;
 use tiny_ce_test::{Case, Done, run, tiny_ce};
@@ -10,7 +10,7 @@ fn without_criu(case: &Case, words: &[&str]) -> Done {
     run(&mut command, case.dir())
 }
 
-/// Podman's questions, word by word.
+/// The command lines by which Podman looks for support.
 #[test]
 fn engines_learn_which_options_there_are() {
     let case = Case::new();

@@ -1,5 +1,5 @@
-//! What a container must not have, however it is asked for: inheritable capabilities, cgroups to
-//! write to, ids that mean something else, lengths that wrap.
+//! What a container must never have: inheritable capabilities, writable cgroups of the host, ids
+//! that mean something else to the kernel, lengths that overflow.
 
 use serde_json::{Value, json};
 use tiny_ce_test::{Case, cgroup_v2};
@@ -31,7 +31,7 @@ fn nothing_is_inheritable() {
     }
 }
 
-/// CVE-2023-25809: a user namespace without a cgroup namespace sees the host's groups.
+/// CVE-2023-25809: a user namespace without a cgroup namespace sees the host's cgroups.
 #[test]
 fn the_hosts_cgroups_are_not_written_to() {
     let Some(case) = Case::root(&[]) else { return };
@@ -64,7 +64,7 @@ fn the_hosts_cgroups_are_not_written_to() {
     }
 }
 
-/// CVE-2021-43784: lengths that wrapped round in a netlink message.
+/// CVE-2021-43784: lengths that overflowed in a netlink message.
 #[test]
 fn lengths_that_wrap_are_refused() {
     let Some(case) = Case::root(&[]) else { return };
@@ -85,7 +85,7 @@ fn lengths_that_wrap_are_refused() {
     assert!(done.stderr.contains("340"), "{done}");
 }
 
-/// To the kernel, 4294967295 means "no change": whoever asks for it would stay root.
+/// For the kernel, the id 4294967295 means "no change", so the program would stay root.
 #[test]
 fn ids_that_mean_no_change_are_refused() {
     let Some(case) = Case::root(&[]) else { return };
@@ -102,13 +102,13 @@ fn ids_that_mean_no_change_are_refused() {
     }
 }
 
-/// A program that would be root's by its mode.
+/// The program has the setuid bit and belongs to root.
 #[test]
 fn a_setuid_program_gains_nothing() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.program(tiny_ce_test::probe(), "copied");
-    // A copy of its own, for the probe itself is shared.
+    // A copy, because all tests share the probe.
     let from = bundle.rootfs().join("copied");
     let to = bundle.rootfs().join("setuid");
     std::fs::copy(from, &to).expect("a copy");

@@ -1,4 +1,4 @@
-//! Ways to the host by what the runtime has open, or is: descriptors, its program, its terminal.
+//! Attacks through the runtime's open files: descriptors, its program, its terminal.
 
 use serde_json::json;
 use std::fs;
@@ -7,7 +7,8 @@ use tiny_ce_test::{Bundle, Case, Container, Done, probe, slowness, tiny_ce};
 
 use crate::victim::closed_or_right;
 
-/// A bundle whose program looks into others for a while, and may, if it is allowed to.
+/// A bundle whose program looks into other processes for a while; `ptrace` adds the capabilities
+/// for it.
 fn watching(case: &Case, ptrace: bool, command: &str) -> Bundle {
     let mut bundle = case.bundle();
     bundle.probe(&format!("{command} {}", 3000 * slowness()));
@@ -20,7 +21,7 @@ fn watching(case: &Case, ptrace: bool, command: &str) -> Bundle {
     bundle
 }
 
-/// Run `exec` again and again until the container has ended; how often.
+/// Run `exec` until the container has ended; return how often it ran.
 fn exec_until_ended(container: &Container<'_>, words: [&str; 3]) -> u32 {
     for count in 0.. {
         let done = container.tiny_ce("exec", words);
@@ -42,19 +43,19 @@ fn exec_shows_nothing(ptrace: bool) {
     assert!(seen > 0 && count > 3, "{seen} looked at, {count} run: {done}");
 }
 
-/// CVE-2016-9962: what exec has open before it is confined.
+/// CVE-2016-9962: descriptors that exec has open before it is confined.
 #[test]
 fn exec_shows_nothing_of_the_host() {
     exec_shows_nothing(false);
 }
 
-/// The same to somebody who may look at what is not dumpable.
+/// The same for a program that may look into processes that are not dumpable.
 #[test]
 fn exec_shows_nothing_of_the_host_to_a_tracer() {
     exec_shows_nothing(true);
 }
 
-/// CVE-2019-5736: the runtime's own program is never within reach.
+/// CVE-2019-5736: a container cannot reach the runtime's program.
 #[test]
 fn the_runtimes_program_cannot_be_overwritten() {
     let Some(case) = Case::root(&[]) else { return };
@@ -69,7 +70,7 @@ fn the_runtimes_program_cannot_be_overwritten() {
     assert!(fs::read(tiny_ce()).expect("the program") == before, "the runtime has been changed");
 }
 
-/// It is init that such a program is: without a plan it ends at once.
+/// The program that a container could execute is init, which ends at once without a plan.
 #[test]
 fn the_runtimes_program_does_nothing_for_a_container() {
     let Some(case) = Case::root(&[]) else { return };
@@ -88,7 +89,7 @@ fn the_runtimes_program_does_nothing_for_a_container() {
     }
 }
 
-/// Nothing of the host's root: only what the image has.
+/// The program sees the image's root, and nothing of the host's.
 #[track_caller]
 fn is_inside(done: &Done) {
     closed_or_right(done);
@@ -100,7 +101,8 @@ fn is_inside(done: &Done) {
     }
 }
 
-/// CVE-2024-21626: a working directory that is an open directory of the runtime's or the caller's.
+/// CVE-2024-21626: a working directory that leads through a descriptor of the runtime or its
+/// caller.
 #[test]
 fn the_working_directory_is_never_the_hosts() {
     let Some(case) = Case::root(&[]) else { return };
@@ -128,7 +130,7 @@ fn the_working_directory_is_never_the_hosts() {
     }
 }
 
-/// The same through links that the image has: relative ones would start where the runtime is.
+/// The same through links of the image: relative ones would start at the runtime's directory.
 #[test]
 fn a_linked_working_directory_is_inside() {
     let Some(case) = Case::root(&[]) else { return };
@@ -146,7 +148,7 @@ fn a_linked_working_directory_is_inside() {
     }
 }
 
-/// A key of the caller's session is not the container's, and cannot be asked for.
+/// The container does not inherit the caller's session keyring, and cannot find its keys.
 #[test]
 fn the_callers_keys_are_not_found() {
     let Some(case) = Case::root(&[]) else { return };
@@ -168,7 +170,7 @@ fn the_callers_keys_are_not_found() {
     words.extend([bundle.path().to_str().expect("UTF-8").to_owned(), case.id()]);
     let done = case.program(words);
     let seen = done.values(&format!("syscall {request_key}"));
-    // The caller finds it, the container does not.
+    // The caller finds the key, the container does not.
     assert!(seen.len() == 2 && seen[0].parse::<i64>().is_ok(), "{done}");
     assert_eq!(seen[1], "ENOKEY", "{done}");
     bundle.set("/process/args", json!(["/probe", "keyring"]));

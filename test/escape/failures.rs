@@ -1,4 +1,4 @@
-//! What is left when a container does not come to be, and when its pid is somebody else's.
+//! What is left when creating a container fails, and when another process has its pid.
 
 use serde_json::json;
 use std::fs;
@@ -7,7 +7,7 @@ use tiny_ce_test::{Bundle, Case, Running, probe};
 
 use crate::victim::refused;
 
-/// Each makes the bundle fail at another stage, and says which words tell why.
+/// Make the bundle fail at the stage `kind`, and return the words that explain the failure.
 fn failing(kind: usize, bundle: &mut Bundle) -> &'static str {
     match kind {
         0 => {
@@ -61,13 +61,13 @@ fn a_failed_create_leaves_nothing() {
             assert_eq!(case.leftovers(), Vec::<String>::new(), "{kind}");
         }
     }
-    // The name is free again.
+    // The name can be used again.
     let bundle = case.bundle();
     let path = bundle.path().to_str().expect("UTF-8").to_owned();
     case.tiny_ce(["run", "--bundle", &path, &id]).ok();
 }
 
-/// The pid of a container that has ended is given to somebody else, who is left alone.
+/// The pid of an ended container belongs to another process now, which no command touches.
 #[test]
 fn a_pid_used_again_is_left_alone() {
     let Some(case) = Case::root(&[]) else { return };
@@ -79,7 +79,7 @@ fn a_pid_used_again_is_left_alone() {
     let pid = container.pid();
     container.kill("KILL");
     container.ended();
-    // Whoever adopted it may take a moment to wait for it.
+    // Its new parent may take a moment to reap it.
     while fs::exists(format!("/proc/{pid}")).unwrap_or(false) {
         std::thread::yield_now();
     }
@@ -95,7 +95,7 @@ fn a_pid_used_again_is_left_alone() {
     container.tiny_ce("delete", ["--force"]).ok();
     assert!(fs::exists(format!("/proc/{pid}/exe")).unwrap_or(false), "the victim is gone");
     Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill(1)");
-    // By that signal, and not by another before it.
+    // The test's signal ended the process, and none before it.
     assert_eq!(victim.line("ended:"), "ended: 9");
     victim.done();
 }

@@ -1,4 +1,4 @@
-//! Images that ship links and nodes where the runtime will make or use something.
+//! Images with links and nodes at paths that the runtime creates or uses.
 
 use serde_json::json;
 use std::fs;
@@ -7,7 +7,7 @@ use tiny_ce_test::{Bundle, Case};
 
 use crate::victim::{Victim, closed_or_right, refused};
 
-/// Without a tmpfs on /dev: what the image has there is used.
+/// Remove the tmpfs on /dev, so that the image's own /dev is used.
 fn bare_dev(bundle: &mut Bundle) {
     let mounts = bundle.config["mounts"].as_array_mut().expect("mounts");
     mounts.retain(|mount| mount["destination"] != "/dev");
@@ -22,7 +22,7 @@ fn links_at_proc_and_sys_are_refused() {
         let bundle = case.bundle();
         victim.linked(&bundle, name, "below");
         refused(&case.run(&bundle), &format!("\"/{name}\""));
-        // Nor one that leads to a place inside.
+        // Nor may a link lead to a directory inside.
         let bundle = case.bundle();
         fs::create_dir(bundle.rootfs().join("real")).expect("a directory");
         fs::remove_dir(bundle.rootfs().join(name)).expect("the image's directory");
@@ -73,7 +73,8 @@ fn a_false_null_device_masks_nothing_and_harms_nobody() {
         }
         let done = case.run(&bundle);
         refused(&done, "default devices");
-        // With the node where it should be, the mask is the host's own.
+        // Without the image's file, the runtime makes the node, and the mask is the host's null
+        // device.
         fs::remove_file(bundle.rootfs().join("dev/null")).expect("the image's");
         let done = case.run(&bundle);
         assert!(done.value("stat /etc/secret").ends_with("rdev=1:3"), "{done}");
@@ -97,7 +98,7 @@ fn a_false_console_is_not_mounted_on() {
     victim.is_unharmed("/dev/console");
 }
 
-/// Every file and directory that the runtime makes in a rootfs, each a link to outside.
+/// Every file and directory that the runtime creates in a rootfs is a link to the outside.
 #[test]
 fn what_is_made_in_a_rootfs_is_not_made_outside() {
     let Some(case) = Case::root(&[]) else { return };
@@ -140,7 +141,7 @@ fn what_is_made_in_a_rootfs_is_not_made_outside() {
     }
 }
 
-/// CVE-2025-52881: a kernel parameter is written to the kernel, or not at all.
+/// CVE-2025-52881: a kernel parameter is written to a real procfs, or not at all.
 #[test]
 fn false_kernel_parameters_are_not_written() {
     let Some(case) = Case::root(&[]) else { return };
@@ -151,7 +152,7 @@ fn false_kernel_parameters_are_not_written() {
     bundle.bind(file.to_str().expect("UTF-8"), "/proc/sys/kernel/msgmax", &["bind"]);
     refused(&case.run(&bundle), "/proc/sys/kernel/msgmax");
     victim.is_unharmed("a bind");
-    // The image's own /proc is no procfs, and the real one is seen elsewhere.
+    // The image's own /proc is no procfs, and the real one is mounted elsewhere.
     let mut bundle = case.bundle();
     let false_one = bundle.file("proc/sys/kernel/msgmax", "of the image");
     bundle.set("/linux/sysctl", json!({"kernel.msgmax": "4242"}));

@@ -1,11 +1,11 @@
-//! Labels are written to files of /proc, and the container's /proc is what `exec` has: mounts that
-//! would lead the write elsewhere (CVE-2019-16884, CVE-2025-52881).
+//! Labels are written to files of /proc, and `exec` uses the container's /proc, where mounts could
+//! lead the write elsewhere (CVE-2019-16884, CVE-2025-52881).
 
 use serde_json::json;
 use std::os::unix::fs::symlink;
 use tiny_ce_test::{Bundle, Case, Need};
 
-/// A bundle whose program may mount, does what `commands` say, and stays.
+/// A bundle whose program may mount, runs `commands`, and waits.
 fn mounting(case: &Case, commands: &str) -> Bundle {
     let mut bundle = case.bundle();
     for set in ["bounding", "permitted", "effective"] {
@@ -17,7 +17,7 @@ fn mounting(case: &Case, commands: &str) -> Bundle {
     bundle
 }
 
-/// `exec` with a profile is refused, by the system call that is named, and with a hint.
+/// `exec` with a profile fails at this system call, with a hint.
 fn exec_is_refused(case: &Case, bundle: &Bundle, made: &[&str], call: &str) {
     let mut container = case.create(bundle);
     container.start();
@@ -34,13 +34,13 @@ fn exec_is_refused(case: &Case, bundle: &Bundle, made: &[&str], call: &str) {
     assert!(!done.stdout.contains("ran"), "{done}");
     assert!(done.stderr.contains(&format!("--apparmor: {call}")), "{done}");
     assert!(done.stderr.contains("hint:"), "{done}");
-    // Where nothing is written there, nothing is asked of it.
+    // Without a profile nothing is written, so exec does not check /proc.
     assert!(exec(&[]).ok().contains("ran"));
     container.tiny_ce("delete", ["--force"]).ok();
     container.ended();
 }
 
-/// What the attacks below would be worth nothing without.
+/// Without this the attacks below would prove nothing.
 #[test]
 fn exec_applies_a_profile_if_nothing_covers_proc() {
     let Some(case) = Case::root(&[Need::AppArmor]) else { return };
@@ -54,7 +54,7 @@ fn exec_applies_a_profile_if_nothing_covers_proc() {
     container.ended();
 }
 
-/// Another file system on /proc, with a file that takes whatever is written to it.
+/// Another file system on /proc, with a file that accepts any write.
 #[test]
 fn a_label_is_not_written_to_another_file_system() {
     let Some(case) = Case::root(&[Need::AppArmor]) else { return };
@@ -65,16 +65,17 @@ fn a_label_is_not_written_to_another_file_system() {
     exec_is_refused(&case, &bundle, &["mount /proc: ok"], "fstatfs(2): ");
 }
 
-/// A directory of procfs on /proc, which is a procfs to look at.
+/// A directory of procfs on /proc: its file system type is procfs.
 #[test]
 fn a_label_is_not_written_below_a_part_of_procfs() {
     let Some(case) = Case::root(&[Need::AppArmor]) else { return };
-    // MS_BIND.
+    // 4096 is MS_BIND.
     let bundle = mounting(&case, "mount /proc/1 /proc none 4096");
     exec_is_refused(&case, &bundle, &["mount /proc: ok"], "openat2(2): ENOENT");
 }
 
-/// A link over the link: to the attributes of a process that the container chooses.
+/// A link mounted on the link /proc/thread-self, which leads to a process that the container
+/// chooses.
 #[test]
 fn a_label_is_not_written_through_a_mount_on_the_way() {
     let Some(case) = Case::root(&[Need::AppArmor]) else { return };
@@ -86,7 +87,7 @@ fn a_label_is_not_written_through_a_mount_on_the_way() {
     exec_is_refused(&case, &bundle, &made, "openat2(2): EXDEV");
 }
 
-/// No /proc at all.
+/// /proc is not mounted.
 #[test]
 fn a_label_needs_a_procfs() {
     let Some(case) = Case::root(&[Need::AppArmor]) else { return };

@@ -1,4 +1,4 @@
-//! Mounts over what protects the host, and targets that lead, or are being led, outside.
+//! Mounts over paths that protect the host, and targets that lead outside, or are changed to.
 
 use serde_json::json;
 use std::fs;
@@ -14,7 +14,7 @@ fn tmpfs(bundle: &mut Bundle, destination: &str) {
     bundle.push("/mounts", mount);
 }
 
-/// CVE-2019-16884: with anything else on /proc, labels and masks would be written nowhere.
+/// CVE-2019-16884: with another file system on /proc, labels and masks would have no effect.
 #[test]
 fn nothing_is_mounted_over_proc() {
     let Some(case) = Case::root(&[]) else { return };
@@ -40,7 +40,7 @@ fn nothing_is_mounted_over_proc() {
     victim.is_unharmed("binds");
 }
 
-/// The same by an image that has a link where a volume is to go.
+/// The same by an image with a link at the destination of a volume.
 #[test]
 fn nothing_is_mounted_over_proc_through_a_link() {
     let Some(case) = Case::root(&[]) else { return };
@@ -54,13 +54,13 @@ fn nothing_is_mounted_over_proc_through_a_link() {
         let done = case.run(&bundle);
         closed_or_right(&done);
         let over = |line: &&str| line.contains(" /proc") && line.contains(" - tmpfs ");
-        // Masks are tmpfs mounts too, read-only ones.
+        // Masks are tmpfs mounts too, but read-only.
         let over = |line: &&str| over(line) && line.contains(" rw,");
         assert_eq!(done.values("mount").into_iter().find(over), None, "{link} -> {target}: {done}");
     }
 }
 
-/// CVE-2019-18837: links inside the rootfs are links inside the rootfs.
+/// CVE-2019-18837: links inside the rootfs are resolved inside the rootfs.
 #[test]
 fn a_target_below_a_link_stays_inside() {
     let Some(case) = Case::root(&[]) else { return };
@@ -84,8 +84,8 @@ fn a_target_below_a_link_stays_inside() {
     }
 }
 
-/// CVE-2021-30465, CVE-2024-45310: somebody beside the runtime exchanges a directory of the rootfs
-/// with a link to outside, again and again, while containers with mounts below it are made.
+/// CVE-2021-30465, CVE-2024-45310: a process beside the runtime exchanges a directory of the rootfs
+/// with a link to the outside, again and again, while containers with mounts below it are created.
 #[test]
 fn an_attacker_who_renames_gains_nothing() {
     let Some(case) = Case::root(&[]) else { return };
@@ -108,7 +108,7 @@ fn an_attacker_who_renames_gains_nothing() {
     let seconds = if full() { 10 } else { 2 };
     let until = Instant::now() + Duration::from_secs(seconds);
     let (mut made, mut refusals) = (0, 0);
-    // However slow the machine is: fewer would mean nothing.
+    // A slow machine continues until there were at least ten attempts.
     while Instant::now() < until || made + refusals < 10 {
         let done = case.run(&bundle);
         closed_or_right(&done);
@@ -123,8 +123,8 @@ fn an_attacker_who_renames_gains_nothing() {
     drop(attacker);
 }
 
-/// The same without luck: the exchange is made once, just before one call after the other of
-/// whoever could fall for it.
+/// The same without relying on luck: the exchange happens once, just before one system call, for
+/// each call of the process that could be deceived.
 fn exchanged_at_each_call(whose: Whose, name: &str) {
     if Case::root(&[]).is_none() {
         return;
@@ -151,7 +151,7 @@ fn exchanged_at_each_call(whose: Whose, name: &str) {
         run.arg(bundle.path()).arg(case.id());
         let fault = Fault::Rename(real.clone(), link.clone());
         let faulted = case.fault(whose, fault, point, &run);
-        // A program that ran in the container may end as it likes.
+        // If the program ran, its exit status does not matter.
         closed_or_right(&faulted.done);
         victim.is_unharmed(&format!("{point}: {}", faulted.done));
         let host = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");

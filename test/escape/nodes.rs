@@ -1,5 +1,6 @@
-//! Where no cgroup limits devices, a container neither makes nodes nor finds any that work, but for
-//! those that are bound into it. The device is /dev/zero's, which every machine has.
+//! Where no cgroup limits devices, a container can neither make nodes nor use those that it finds,
+//! except the nodes that are bound into it. The device is that of /dev/zero, which every machine
+//! has.
 
 use serde_json::json;
 use std::process::Command;
@@ -7,13 +8,15 @@ use tiny_ce_test::{Bundle, Case, Done, Need, run};
 
 const CAPS: [&str; 3] = ["CAP_MKNOD", "CAP_KILL", "CAP_DAC_OVERRIDE"];
 
-/// Makes, finds and opens nodes in every kind of mount; then what every program needs.
+/// Make, find and open nodes in every kind of mount; then open the devices that every program
+/// needs.
 const TRY: &str = "mknod /tmp/own c 1 5 then mknod /dev/own c 1 5 then open /tmp/own r \
                    then open /dev/own r then open /in-image r then open /bound/node r \
                    then open /dev/null rw then open /dev/zero r then open /dev/urandom r \
                    then open /dev/full rw then open /dev/ptmx rw then caps";
 
-/// A bundle whose image and whose bind have a node, with all that is needed to make another.
+/// A bundle with a node in its image and one in a bind, whose program has the capabilities to make
+/// more.
 fn bundle(case: &Case) -> Bundle {
     let mut bundle = case.bundle();
     for set in ["bounding", "effective", "permitted", "inheritable", "ambient"] {
@@ -67,14 +70,14 @@ fn no_node_works_without_a_cgroup() {
     nothing_works(&done);
     assert_eq!(done.stderr.matches("warning").count(), 1, "{done}");
     assert!(done.stderr.contains("linux.resources.devices: not in force"), "{done}");
-    // Nor on the image's own /dev.
+    // Nor with the image's own /dev.
     bundle.config["mounts"]
         .as_array_mut()
         .expect("mounts")
         .retain(|it| it["destination"] != "/dev");
     std::fs::create_dir(bundle.rootfs().join("dev/pts")).expect("a directory");
     nothing_works(&without(&case, &bundle));
-    // Root of a user namespace makes none, but the image has one.
+    // Root of a user namespace cannot make a node, but the image has one.
     let mut bundle = self::bundle(&case);
     bundle.namespace("user", None);
     let map = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
@@ -87,7 +90,7 @@ fn no_node_works_without_a_cgroup() {
     assert_eq!(done.value("open /dev/null"), "ok", "{done}");
 }
 
-/// Run it where no cgroup file system is mounted.
+/// Run the bundle where no cgroup file system is mounted.
 fn without_cgroups(case: &Case, bundle: &Bundle, options: &[&str]) -> Done {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c"]);
@@ -99,7 +102,7 @@ fn without_cgroups(case: &Case, bundle: &Bundle, options: &[&str]) -> Done {
     run(&mut command, case.dir())
 }
 
-/// What runc and crun write by default, rules for devices and a cgroup mount included.
+/// The config.json that runc and crun write by default, with device rules and a cgroup mount.
 #[test]
 fn the_usual_container_runs_where_no_cgroup_is_mounted() {
     let Some(case) = Case::root(&[Need::Program("mknod"), Need::Program("unshare")]) else {
@@ -116,12 +119,12 @@ fn the_usual_container_runs_where_no_cgroup_is_mounted() {
     let done = without_cgroups(&case, &bundle, &[]);
     assert_eq!(done.values("entry"), Vec::<&str>::new(), "{done}");
     assert_eq!(done.value("mkdir /sys/fs/cgroup/x"), "EROFS", "{done}");
-    // A limit is not passed over.
+    // A limit that cannot be applied is an error.
     bundle.set("/linux/resources/pids", json!({ "limit": 5 }));
     assert!(without_cgroups(&case, &bundle, &[]).fails().contains("linux.resources.pids"));
 }
 
-/// A machine, or a mount namespace, that has none; and a config.json without a word about devices.
+/// A machine, or a mount namespace, without cgroups; and a config.json without device rules.
 #[test]
 fn no_node_works_where_no_cgroup_is_mounted() {
     let Some(case) = Case::root(&[Need::Program("mknod"), Need::Program("unshare")]) else {
@@ -140,7 +143,7 @@ fn no_node_works_where_no_cgroup_is_mounted() {
     nothing_works(&without_cgroups(&case, &bundle, &[]));
 }
 
-/// Later processes and mounts are held to it too.
+/// The same holds for processes of exec and mounts that are added later.
 #[test]
 fn no_node_works_in_exec_and_in_later_mounts() {
     let Some(case) = Case::root(&[Need::Program("mknod")]) else { return };
@@ -167,7 +170,7 @@ fn no_node_works_in_exec_and_in_later_mounts() {
     running.done().ends(137);
 }
 
-/// Asked for in so many words it is there, with one warning that names the field.
+/// With an explicit option nodes work, and one warning names the field.
 #[test]
 fn nodes_work_if_they_are_asked_for() {
     let Some(case) = Case::root(&[Need::Program("mknod")]) else { return };
@@ -185,7 +188,7 @@ fn nodes_work_if_they_are_asked_for() {
     assert_eq!(done.value("mknod /tmp/own"), "ok", "{done}");
     assert!(done.stderr.contains("process.capabilities: no cgroup limits devices"), "{done}");
 
-    // One mount of its own.
+    // The option on a single mount.
     let mut bundle = self::bundle(&case);
     let outside = case.dir().join("outside");
     bundle.bind(outside.to_str().expect("UTF-8"), "/bound", &["rbind", "dev"]);
@@ -194,7 +197,7 @@ fn nodes_work_if_they_are_asked_for() {
     assert!(done.stderr.contains("\"/bound\": dev, and no cgroup limits devices"), "{done}");
 }
 
-/// `run` without a bundle is held to it as well.
+/// It also holds for `run` without a bundle.
 #[test]
 fn no_node_is_made_without_a_bundle() {
     let Some(case) = Case::root(&[]) else { return };

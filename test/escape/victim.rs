@@ -1,4 +1,4 @@
-//! A directory of the host's that attacks aim at, and its state before, to be compared.
+//! A directory of the host that attacks aim at, compared with its earlier state.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use tiny_ce_test::{Bundle, Case, Done};
 
-/// Kind, mode, owner, device number and content of each entry, by path.
+/// The kind, mode, owner, device number and content of each entry, by path.
 type Entries = BTreeMap<PathBuf, (u32, u32, u64, Vec<u8>)>;
 
 /// A directory outside every rootfs.
@@ -16,7 +16,7 @@ pub struct Victim {
 }
 
 impl Victim {
-    /// Make it, with what an attack would go for.
+    /// Make the directory, with files that an attack would change.
     pub fn new(case: &Case) -> Victim {
         let dir = case.dir().join("victim");
         fs::create_dir_all(dir.join("below")).expect("a directory");
@@ -27,12 +27,12 @@ impl Victim {
         Victim { dir, before }
     }
 
-    /// A place in it, which need not exist.
+    /// A path in the directory, which need not exist.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
 
-    /// Make the image's `name` a link to `to` in here, in place of what is there.
+    /// Replace the image's `name` by a link to `to` in this directory.
     pub fn linked(&self, bundle: &Bundle, name: &str, to: &str) {
         let link = bundle.rootfs().join(name);
         fs::create_dir_all(link.parent().expect("a directory")).expect("rootfs");
@@ -42,7 +42,7 @@ impl Victim {
         symlink(self.dir.join(to), link).expect("a link");
     }
 
-    /// Nothing in it has changed.
+    /// Nothing in the directory has changed.
     #[track_caller]
     pub fn is_unharmed(&self, by: &str) {
         assert_eq!(entries(&self.dir), self.before, "{by}");
@@ -66,7 +66,7 @@ fn entries(dir: &Path) -> Entries {
     found
 }
 
-/// Refused with one line, that has `why`; no usage, no silence, no panic.
+/// The command failed with one error line that contains `why`; no usage, no panic.
 #[track_caller]
 pub fn refused(done: &Done, why: &str) {
     assert!(done.fails().starts_with("tiny-ce: "), "{done}");
@@ -74,7 +74,7 @@ pub fn refused(done: &Done, why: &str) {
     assert!(!done.stderr.contains("panicked"), "{done}");
 }
 
-/// Either refused with a message, or run to a good end.
+/// The command failed with a message, or succeeded.
 #[track_caller]
 pub fn closed_or_right(done: &Done) {
     if !done.status.success() {

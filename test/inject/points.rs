@@ -1,30 +1,31 @@
-//! Which system call of init is which step of its plan: the plan run on paper beside the calls.
+//! Map the system calls of init to the steps of its plan, by interpreting the plan beside the
+//! calls.
 
 use syscalls::Sysno;
 use tiny_ce::plan::Finished;
 use tiny_ce_init::{Guard, Op, Unless};
 use tiny_ce_test::Call;
 
-/// A call to be failed, and the step that it is.
+/// A call that is to fail, and its step.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// Which of the process's calls it is, from 1.
+    /// The index of the call in its process, from 1.
     pub ordinal: usize,
-    /// Its number.
+    /// The number of the system call.
     pub number: i64,
-    /// Its name.
+    /// The name of the system call.
     pub call: &'static str,
-    /// Index of the step.
+    /// The index of the step.
     pub step: u32,
-    /// Name of the step's row in the table of operations.
+    /// The name of the step's row in the table of operations.
     pub name: &'static str,
-    /// Whether some errnos are as good as a success.
+    /// Whether the step tolerates some errnos.
     pub tolerant: bool,
-    /// With what it is to fail.
+    /// The errno with which the call fails.
     pub errno: i32,
 }
 
-/// The step at which `start` comes in.
+/// The step that accepts `start`'s connection.
 pub fn accept(plan: &Finished) -> u32 {
     position(plan, |op| matches!(op, Op::Accept { .. }))
 }
@@ -41,7 +42,7 @@ fn position(plan: &Finished, is: impl Fn(&Op<'_>) -> bool) -> u32 {
     plan.steps().position(|step| is(&step.op)).map_or(u32::MAX, |at| at as u32)
 }
 
-/// The steps from `first` on that were taken, each with its call.
+/// The steps from `first` on that were executed, each with its call.
 pub fn points(plan: &Finished, first: u32, calls: &[Call]) -> Vec<Point> {
     let mut at = 0;
     let mut open = [false; 64];

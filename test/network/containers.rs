@@ -1,4 +1,4 @@
-//! Networks as a user meets them: through the command line, with containers on them.
+//! Networks as a user sees them: by the command line, with containers attached.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ fn two_containers_reach_each_other_by_commands() {
         let done = attached(&case, "run", "web:10.0.0.77", &bundle, &b).output();
         let text = String::from_utf8(done.expect("tiny-ce").stdout).expect("UTF-8");
         assert!(text.contains("udp.received: 11\n"), "{text}");
-        // It has ended, and its address is free; the other has not.
+        // The first has ended, and its address is free; the other runs.
         let rows = format!("web   10.0.0.0/24  tce-web  10.0.0.1  {a}\n");
         assert!(case.tiny_ce(["network", "list"]).ok().ends_with(&rows));
         assert_eq!(case.tiny_ce(["network", "list", "--quiet"]).ok(), "web\n");
@@ -48,7 +48,7 @@ fn delete_finds_what_a_killed_create_leaves() {
         let (id, log) = (case.id(), case.dir().join("log"));
         let mut bundle = case.bundle();
         bundle.probe("pause");
-        // There are more than 500, and half a minute is long: before each of them in CI.
+        // CI tries each of the more than 500 calls; elsewhere half a minute would be too long.
         let stride = if std::env::var("TINY_CE_CI").is_ok_and(|ci| ci == "1") { 1 } else { 7 };
         sweep(
             stride,
@@ -57,7 +57,8 @@ fn delete_finds_what_a_killed_create_leaves() {
                 let mut command = Command::new(probe());
                 command.args(["kill-at", &point.to_string()]).arg(tiny_ce());
                 command.args(whole.get_args()).current_dir(case.dir());
-                // A file, as the created container holds its end of a pipe for as long as it lives.
+                // A file instead of a pipe, which the created container would hold open for as long
+                // as it lives.
                 command.stdin(Stdio::null()).stdout(File::create(&log).expect("a file"));
                 command.status().expect("the probe");
                 fs::read_to_string(&log).expect("the file")
@@ -96,7 +97,7 @@ fn a_subnet_in_a_wider_route_is_a_warning() {
     });
 }
 
-/// Where the image has no `/etc/hosts`, or an empty one, the container has one of its own.
+/// If the image has no `/etc/hosts`, or an empty one, the container gets one of its own.
 #[test]
 fn a_containers_own_name_and_localhost_are_known() {
     isolated(&[], |_| {
@@ -121,7 +122,7 @@ fn a_containers_own_name_and_localhost_are_known() {
             bundle.push("/process/env", "HOME=/");
             bundle
         };
-        // None in the image; an empty one; for any user.
+        // An image without the file, and one with an empty file; for any user.
         let mut bundle = fresh();
         bundle.set("/process/user/uid", 1000);
         let done = sees(&bundle, true);
@@ -133,7 +134,7 @@ fn a_containers_own_name_and_localhost_are_known() {
         assert!(done.ok().starts_with(own), "{done}");
         assert_eq!(done.value("open /etc/hosts"), "EROFS");
         assert_eq!(fs::read(bundle.rootfs().join("etc/hosts")).expect("the file"), b"");
-        // The image's own, and the configuration's.
+        // The image's own file stays, and so does one that config.json mounts.
         bundle.file("etc/hosts", "192.0.2.1\tmine\n");
         assert!(sees(&bundle, true).ok().starts_with("192.0.2.1\tmine\n"));
         let mut bundle = fresh();
@@ -145,7 +146,7 @@ fn a_containers_own_name_and_localhost_are_known() {
                    "options": ["bind"]}),
         );
         assert!(sees(&bundle, true).ok().starts_with("192.0.2.2\ttheirs\n"));
-        // A link is the image's affair; a file system on which nothing can be made stays usable;
+        // A link in the image is left alone; a file system where nothing can be made still works;
         // without a network nothing is added.
         let mut bundle = fresh();
         bundle.probe("cat /etc/hosts");
@@ -166,7 +167,7 @@ fn a_containers_own_name_and_localhost_are_known() {
     });
 }
 
-/// A kernel without IPv6 has neither of the two places that tell of it.
+/// A kernel without IPv6 has neither of the two files that tell whether IPv6 is on.
 #[test]
 fn a_kernel_without_ipv6_has_networks_of_ipv4() {
     isolated(&[], |_| {
@@ -199,7 +200,8 @@ fn attached(case: &Case, verb: &str, network: &str, bundle: &Bundle, id: &str) -
     command
 }
 
-/// `linux.netDevices`: an interface of the caller's, with its addresses and another name.
+/// `linux.netDevices`: an interface of the caller moves into the container, with its addresses and
+/// under another name.
 #[test]
 fn an_interface_moves_into_a_container() {
     let need = [Need::Program("unshare"), Need::Program("ip")];

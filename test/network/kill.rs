@@ -1,5 +1,5 @@
-//! Networks, killed: before and after each system call of each operation, what is left is found,
-//! told and taken away by the next one.
+//! Networks, killed: before each system call of each operation. The next operation finds, reports
+//! and removes what is left.
 
 use crate::ground::{
     attach, begin, create, detach, everybody, interfaces, isolated, names_in, nobody, nothing_left,
@@ -66,7 +66,7 @@ fn detach_finds_what_a_killed_attach_leaves() {
             if point % 2 == 0 {
                 network::detach_container(ground.root(), "a").expect("a is gone");
             } else {
-                // Or nobody deletes it, its state directory goes, and another one comes.
+                // Without a delete, the state directory disappears, and another container comes.
                 let alive = |id: &str| id == "b";
                 let other = network::attach(ground.root(), "web:10.0.0.2", "b", &alive);
                 detach(&other.unwrap_or_else(|error| panic!("{point}: {error}")));

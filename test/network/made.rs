@@ -1,4 +1,4 @@
-//! Networks made, used, contended for, refused.
+//! Networks that are created, used, contended for, refused.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use crate::ground::{
 use tiny_ce::network::{self, Attachment, Stage};
 use tiny_ce_test::{Need, PATIENCE};
 
-/// To compare with iproute2, or to do what only an administrator does.
+/// To compare with iproute2, or to do what an administrator would do.
 const IP: &[Need] = &[Need::Program("ip")];
 
 #[test]
@@ -39,7 +39,7 @@ fn two_containers_reach_each_other_and_the_bridge() {
         ping(&a, b.address);
         ping(&b, a.address);
         ping(&a, a.gateway);
-        // What the containers' state keeps reads back the same.
+        // The attachment reads back from the container's state unchanged.
         let text = serde_json::to_string(&a).expect("JSON");
         assert_eq!(serde_json::from_str::<Attachment>(&text).expect("an attachment"), a);
         ground.inside(&a, "in a");
@@ -69,7 +69,7 @@ fn ipv6_subnets_work_alike() {
                 let socket = patient(a, 0);
                 socket.send_to(b"hello", (b, 7)).expect("a way to b");
                 assert_eq!(socket.recv(&mut [0; 16]).expect("an answer"), 5);
-                // Nobody answers, but there is a way: the default route.
+                // There is no answer, but the default route makes the send succeed.
                 socket.send_to(b"hello", "[2001:db8::1]:9").expect("a default route");
             }
             _ => {
@@ -161,15 +161,15 @@ fn unavailable_addresses_are_refused() {
         refused("web:10.0.0.2", "10.0.0.2 is in use by container \"early\"");
         refused("web", "no address of 10.0.0.0/30 is free");
         assert_eq!(names_in("/run/netns"), ["early"]);
-        // What was refused has changed nothing, and what is free again can be had.
+        // A refused attach changes nothing, and a free address can be used again.
         detach(&early);
         assert_eq!(attach("web:10.0.0.2", "late").address, ip("10.0.0.2"));
-        // Its state directory gone, a container's lease is nobody's.
+        // When its state directory is gone, a container's lease is free.
         let alive = |id: &str| id != "late";
         let third = network::attach(ground.root(), "web", "third", &alive).expect("an address");
         assert_eq!(third.address, ip("10.0.0.2"));
         assert_eq!(names_in("/run/netns"), ["third"]);
-        // The same on whichever network it comes again.
+        // The same on any network to which the container returns.
         create("other", "10.0.1.0/24");
         assert_eq!(attach("other", "third").address, ip("10.0.1.2"));
         assert_eq!(attach("web", "fourth").address, ip("10.0.0.2"));
@@ -211,7 +211,7 @@ fn taken_subnets_and_names_are_refused() {
         refused(root, "web", "10.9.0.0/24", "exists already, with subnet 10.0.0.0/24");
         refused(root, "b", "10.0.0.128/25", "overlaps 10.0.0.0/24 of network \"web\"");
         refused(root, "a/b", "10.9.0.0/24", "byte 2 is '/'");
-        // Another state root knows nothing of that network, but the host does.
+        // Another state root does not know the network, but the host has its address.
         let why = "overlaps 10.0.0.1/24, the host's address on tce-web";
         refused(other, "b", "10.0.0.0/16", why);
         refused(other, "web", "10.9.0.0/24", "an interface tce-web (\"tiny-ce network web");
@@ -241,12 +241,12 @@ fn subnets_with_a_route_on_the_host_are_refused() {
         run(&["ip", "route", "add", "192.168.7.0/24", "via", "10.0.0.9"]);
         let why = "overlaps the host's route to 192.168.7.0/24 through tce-web";
         refused("192.168.0.0/16", why);
-        // Part of a wider route: the longer prefix counts.
+        // The subnet is part of a wider route: the longer prefix wins, so it is accepted.
         run(&["ip", "route", "add", "10.0.0.0/8", "via", "10.0.0.9"]);
         for subnet in ["172.20.7.0/24", "192.168.7.128/25", "10.7.0.0/16"] {
             had(subnet);
         }
-        // What leads everything away takes nobody's subnet: default routes, those of a VPN.
+        // Default routes, and the halves of the address space that a VPN routes, reserve no subnet.
         let via = ["via", "10.0.0.9"];
         for route in ["default", "0.0.0.0/1", "128.0.0.0/1", "160.0.0.0/5"] {
             run(&[&["ip", "route", "add", route][..], &via].concat());
@@ -308,7 +308,8 @@ fn a_namespace_of_that_name_is_left_alone() {
         let why = "/var/run/netns/a: a network namespace of this name exists already";
         assert!(error.to_string().contains(why), "{error}");
         network::detach_container(ground.root(), "a").expect("nothing to do");
-        // Ours removed and its name given to another one: that one stays.
+        // The test deletes our namespace, and makes another one of the same name: detach leaves
+        // that one.
         let (b, c) = (attach("web", "b"), attach("web", "c"));
         run(&["ip", "netns", "del", "b"]);
         fs::write("/run/netns/b", "").expect("a file");
@@ -376,13 +377,14 @@ fn a_reboot_takes_the_bridge_and_not_the_network() {
             return remove("web", nobody);
         }
         create("web", "10.0.0.0/24");
-        // What another boot left is not touched: its names and numbers may be others' by now.
+        // What an earlier boot left is not touched, since names and numbers may belong to others
+        // now.
         let a = attach("web", "a");
         detach(&Attachment { boot_id: "another boot".into(), ..a.clone() });
         assert_eq!(names_in("/run/netns"), ["a"]);
         assert_eq!(only().containers, []);
         detach(&a);
-        // A host without interfaces, the state root kept.
+        // A host without interfaces, but with the state root.
         ground.again(&["unshare", "--net"], "rebooted");
         assert_eq!(names_in(ground.root()), [""; 0]);
     });
@@ -398,7 +400,7 @@ fn devices_move_with_their_addresses() {
             network::move_device(place, device, name, target)
         };
         if ground.phase() == Some("from a") {
-            // Seen from a, its eth0 is a device of the host's, with a permanent address.
+            // In a's namespace, its eth0 is a device like any, with a permanent address.
             let taken = moved("eth0", None).unwrap_err().to_string();
             assert!(taken.contains("has a \"eth0\" already"), "{taken}");
             assert_eq!(moved("eth0", Some("eth%d")).expect("moved"), "eth1");
@@ -435,7 +437,7 @@ fn loopback_comes_up() {
             socket.send_to(b"x", socket.local_addr().expect("its address"))
         };
         if let Some(netns) = ground.phase() {
-            // From elsewhere, into there: and only there.
+            // Only inside that namespace, although the caller is in another.
             let netns = File::open(netns).expect("a namespace");
             network::loopback_up("linux.namespaces", netns.as_fd()).expect("up");
             return assert!(reach().is_err());
@@ -476,13 +478,13 @@ fn ip_sees_what_we_made() {
         let (master, alias) =
             (r#""master":"tce-web""#, r#""ifalias":"tiny-ce container a on web ("#);
         shows(&["ip", "-j", "link", "show", "dev", &a.host_interface], &[master, alias]);
-        // Namespaces of both kinds live side by side.
+        // Namespaces that iproute2 made and ours coexist.
         run(&["ip", "netns", "add", "theirs"]);
         assert_eq!(names_in("/run/netns"), ["a", "theirs"]);
         detach(&a);
         assert_eq!(names_in("/run/netns"), ["theirs"]);
         run(&["ip", "netns", "del", "theirs"]);
-        // Somebody else's deletions take nothing from us but work.
+        // If an administrator deletes our interfaces and namespaces, detach and remove still work.
         let b = attach("web", "b");
         run(&["ip", "netns", "del", "b"]);
         run(&["ip", "link", "del", "tce-web"]);

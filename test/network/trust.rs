@@ -1,7 +1,7 @@
-//! What one container says on the link: nobody believes it, neither the host nor a sibling.
+//! Forged frames of a container: neither the host nor another container believes them.
 //!
-//! Each attack is one frame, sent from inside a container by a packet socket (CAP_NET_RAW). Before
-//! and after it, the host and a sibling show the same routes, addresses and neighbours.
+//! Each attack is one frame, which a container sends through a packet socket (CAP_NET_RAW). Before
+//! and after it, the host and another container show the same routes, addresses and neighbours.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -20,7 +20,7 @@ const ARP: u16 = 0x0806;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 
-/// A MAC address that nobody has.
+/// A MAC address that no interface has.
 const ROGUE: [u8; 6] = [2, 0xbd, 0xbd, 0xbd, 0xbd, 0xbd];
 
 fn frame(to: [u8; 6], from: [u8; 6], kind: u16, payload: &[u8]) -> Vec<u8> {
@@ -64,7 +64,7 @@ fn ipv4(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, message: &[u8]) -> Vec<u8> {
     [header, message.to_vec()].concat()
 }
 
-/// A router that has a prefix for addresses, a route and an MTU for everybody (RFC 4861, 4191).
+/// A router advertisement with a prefix for addresses, a route and an MTU (RFC 4861, 4191).
 fn router_advertisement(from: Ipv6Addr, mac: [u8; 6]) -> Vec<u8> {
     let bad: Ipv6Addr = "2001:db8:bad::".parse().expect("an address");
     let lifetimes = [0, 0, 0x0e, 0x10, 0, 0, 0x0e, 0x10, 0, 0, 0, 0];
@@ -83,13 +83,13 @@ fn router_advertisement(from: Ipv6Addr, mac: [u8; 6]) -> Vec<u8> {
     icmp6(from, "ff02::1".parse().expect("an address"), 134, &body)
 }
 
-/// Somebody says who has an address: to one host or all, as a question or an answer.
+/// An ARP packet that claims an address: to one host or all, as a question or an answer.
 fn arp(operation: u8, address: Ipv4Addr, mac: [u8; 6], asked: Ipv4Addr) -> Vec<u8> {
     let start = [0, 1, 8, 0, 6, 4, 0, operation];
     [&start[..], &mac, &address.octets(), &EVERYBODY, &asked.octets()].concat()
 }
 
-/// A neighbour advertisement that overrides what was known (RFC 4861, 4.4).
+/// A neighbour advertisement that overrides the known address (RFC 4861, 4.4).
 fn advertisement(from: Ipv6Addr, to: Ipv6Addr, target: Ipv6Addr, mac: [u8; 6]) -> Vec<u8> {
     icmp6(from, to, 136, &[&[0x20, 0, 0, 0][..], &target.octets(), &[2, 1], &mac].concat())
 }
@@ -112,7 +112,7 @@ fn link_local(mac: [u8; 6]) -> Ipv6Addr {
     bytes.into()
 }
 
-/// The MAC address of an interface of the host, or of a container.
+/// The MAC address of an interface on the host, or in a container.
 fn mac_of(namespace: Option<&str>, interface: &str) -> [u8; 6] {
     let shown = ip_of(namespace, &["-brief", "link", "show", "dev", interface]);
     let text = shown.split_whitespace().nth(2).expect("a MAC address");
@@ -138,15 +138,15 @@ fn send(from: &Attachment, frame: &[u8]) {
     assert!(seen.contains("send-frame eth0: ok\n"), "{seen}");
 }
 
-/// Routes, addresses and neighbours, without what changes by itself: how fresh a neighbour is.
+/// Routes, addresses and neighbours, without what changes by itself: the freshness of a neighbour.
 fn seen(namespace: Option<&str>, far: &str, attacker: &str) -> String {
     let ip = |words: &[&str]| ip_of(namespace, words);
     let routes = ["-4", "-6"].map(|family| ip(&[family, "route", "show", "table", "all"]));
-    // A redirect is an exception of a route.
+    // The kernel keeps a redirect as an exception of a route.
     let cached = namespace.map(|_| ip(&["route", "get", far])).unwrap_or_default();
     let addresses = ip(&["address"]);
     let neighbours = ip(&["neighbour", "show", "nud", "all"]);
-    // An address of the link that nobody has may get an owner, as by any first packet.
+    // A link-local address that nobody has may get a neighbour entry, as from any first packet.
     let new = format!("{} dev", link_local(ROGUE));
     let mut neighbours: Vec<String> = neighbours
         .lines()
@@ -163,19 +163,19 @@ fn seen(namespace: Option<&str>, far: &str, attacker: &str) -> String {
     format!("{}{cached}{addresses}{}", routes.concat(), neighbours.join("\n"))
 }
 
-/// Each frame changes nothing, neither on the host nor in the sibling.
+/// Check that no frame changes anything, on the host or in the other container.
 #[track_caller]
 fn nobody_believes(attacker: &Attachment, sibling: &str, attacks: &[(&str, Vec<u8>)]) {
-    // Somewhere behind the gateway.
+    // An address beyond the gateway.
     let far = if attacker.gateway.is_ipv4() { "192.0.2.99" } else { "2001:db8::99" };
-    // What it says of its own addresses is true.
+    // The attacker's claims about its own addresses are true.
     let mac = mac_of(Some(&attacker.container), "eth0").map(|byte| format!("{byte:02x}"));
     let seen = |place| seen(place, far, &mac.join(":"));
     let places = [None, Some(sibling)];
     let before = places.map(seen);
     for (what, frame) in attacks {
         send(attacker, frame);
-        // What is sent after it arrives after it.
+        // The ping arrives after the frame, so the frame has been handled by then.
         if attacker.gateway.is_ipv4() {
             ping(attacker, attacker.gateway);
         }
@@ -201,7 +201,7 @@ fn nobody_on_an_ipv4_network_believes_a_container() {
         let (ours, theirs) = (link_local(mac_a), link_local(mac_b));
         let far: Ipv4Addr = "192.0.2.99".parse().expect("an address");
         let nodes: Ipv6Addr = "ff02::1".parse().expect("an address");
-        // What the victim has sent: an echo request to far away, which a redirect quotes.
+        // The victim has sent this echo request to a far address; a redirect quotes it.
         let sent = ipv4(victim, far, 1, &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
         let redirect = icmp4(gateway, victim, 5, 1, &[&mine.octets()[..], &sent].concat());
         let sent = ipv4(gateway, victim, 1, &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]);
@@ -274,7 +274,7 @@ fn nobody_on_an_ipv6_network_believes_a_container() {
     });
 }
 
-/// What is there already may have been changed by somebody: attaching puts it right.
+/// Another program may have changed the bridge or its ports: attaching restores them.
 #[test]
 fn attaching_repairs_the_bridge_and_its_ports() {
     isolated(NEEDS, |_: &Ground| {
@@ -303,8 +303,8 @@ fn attaching_repairs_the_bridge_and_its_ports() {
     });
 }
 
-/// Parameters that cannot be set are one error that names the file, and leave nothing behind; those
-/// that are right already need no writing.
+/// Parameters that cannot be set cause one error that names the file, and leave nothing behind;
+/// parameters with the right value need no write.
 #[test]
 fn unwritable_parameters_are_one_error() {
     isolated(NEEDS, |ground| {
@@ -321,7 +321,7 @@ fn unwritable_parameters_are_one_error() {
         let error = network::attach(ground.root(), "old", "a", &everybody).unwrap_err();
         refused(error, &["network \"old\": interface tce", "EROFS"]);
         run(&["umount", "/proc/sys"]);
-        // Hidden is not absent.
+        // A hidden parameter is not taken for an absent one.
         run(&["mount", "-t", "tmpfs", "tmpfs", "/proc/sys/net/ipv6"]);
         let parts = ["/proc/sys/net/ipv6/conf/tce-web is missing"];
         refused(network::create(ground.root(), &web).unwrap_err(), &parts);
@@ -331,7 +331,7 @@ fn unwritable_parameters_are_one_error() {
     });
 }
 
-/// On an IPv4 network the host is not to be reached by a link-local address.
+/// A link-local IPv6 address must not make the host reachable on an IPv4 network.
 #[test]
 fn the_host_has_no_ipv6_on_an_ipv4_network() {
     isolated(NEEDS, |_: &Ground| {

@@ -4,7 +4,7 @@ use crate::until;
 use serde_json::Value;
 use tiny_ce_test::{Case, Container, Need, Running};
 
-/// A started container whose program prints the signals that it gets, up to SIGTERM.
+/// A started container whose program prints each signal that it gets, until SIGTERM.
 fn awaiting(case: &Case) -> Container<'_> {
     let mut bundle = case.bundle();
     bundle.probe("await 15 then exit 7");
@@ -21,7 +21,7 @@ fn a_paused_container_stands_still() {
     container.tiny_ce("pause", []).ok();
     assert_eq!(container.status(), "paused");
     container.kill("USR1");
-    // The signal is there, and nobody takes it.
+    // The signal is pending, and the program does not take it.
     let pending = format!("/proc/{}/status", container.pid());
     let text = std::fs::read_to_string(&pending).expect("status");
     let shared = text.lines().find_map(|line| line.strip_prefix("ShdPnd:")).expect("ShdPnd");
@@ -132,7 +132,7 @@ fn ps_reports_a_missing_ps() {
     assert!(text.contains("ps: execve(2): ENOENT") && text.contains("procps"), "{done}");
 }
 
-/// The pidfd is open: from here on the end is not missed.
+/// Wait until `wait` has opened the pidfd, so that it cannot miss the end.
 pub fn begun(waiting: &Running) {
     let fds = format!("/proc/{}/fd", waiting.pid());
     until("a pidfd", || {
@@ -191,7 +191,7 @@ fn wait_reports_a_container_that_has_ended() {
     let pid = |state: Value| state["pid"].as_u64();
     until("stopped", || pid(container.state()) == Some(0));
     let done = container.tiny_ce("wait", []);
-    // As long as whoever adopted it has not asked, the status is still there.
+    // The status can be read until the process's new parent reaps it.
     if !done.status.success() {
         assert!(done.fails().contains("exit status is not known"), "{done}");
     } else {

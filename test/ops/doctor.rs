@@ -1,4 +1,4 @@
-//! `features` and `doctor`: what this runtime can do, and what this machine.
+//! `features` and `doctor`: what this runtime supports, and what this machine supports.
 
 use serde_json::{Value, json};
 use tiny_ce_test::{Case, Need};
@@ -38,13 +38,14 @@ fn doctor_reports_what_this_machine_has() {
     }
 }
 
-/// What everybody is told needs no rights to be found out.
+/// doctor finds out without privileges whatever it reports to every user.
 #[test]
 fn doctor_needs_no_privileges() {
     let Some(case) = Case::root(&[Need::Program("setpriv")]) else { return };
-    // A place that the other user may enter.
+    // A directory that the other user may enter.
     let binary = case.dir().join("tiny-ce");
-    // By another process: while this one has it open for writing, others that it makes do too.
+    // Another process makes the copy: while this one has it open for writing, so do processes that
+    // other threads fork, and execve(2) fails with ETXTBSY.
     let copied =
         std::process::Command::new("cp").arg(tiny_ce_test::tiny_ce()).arg(&binary).status();
     assert!(copied.expect("cp").success());
@@ -52,7 +53,7 @@ fn doctor_needs_no_privileges() {
     let mut command = tiny_ce_test::command(["setpriv", "--reuid=65534", "--regid=65534"]);
     command.args(["--clear-groups", "--"]).arg(&binary).arg("--root").arg(&state).arg("doctor");
     let done = tiny_ce_test::run(&mut command, case.dir());
-    // Its state directory cannot be made there.
+    // This user cannot make a state directory there.
     let text = &done.ends(1).stdout;
     assert!(text.contains("\nmissing  state directory: "), "{done}");
     assert!(text.contains("containers are rootless"), "{done}");

@@ -1,19 +1,19 @@
-//! `update`, `pause` and `mounts add` killed, or refused by the kernel, at one system call after
-//! the other: the container is as before or as asked for, and goes on.  Every k-th call here; every
-//! one with `TINY_CE_FULL=1`.
+//! `update`, `pause` and `mounts add` killed, or failed by the kernel, at one system call after the
+//! other: the container is as before or as asked for, and runs on. One in STRIDE calls is taken;
+//! all of them with `TINY_CE_FULL=1`.
 
 use crate::limits::{self, MIB};
 use crate::mounts::{running, sources, table};
 use serde_json::json;
 use tiny_ce_test::{Case, Container, Fault, Whose};
 
-/// EIO, which none of the calls answers by itself.
+/// EIO, which none of these calls normally returns.
 const EIO: Fault = Fault::Errno(5);
 
-/// Prime, so that no pattern in the calls keeps any kind of them out.
+/// A prime, so that no period among the calls hides a kind of call.
 const STRIDE: usize = 7;
 
-/// Point after point, until a run has no such call any more.
+/// Call `reached` with one point after the other, until the command makes no such call.
 fn sweep(mut reached: impl FnMut(usize) -> bool) {
     let stride = if std::env::var_os("TINY_CE_FULL").is_some() { 1 } else { STRIDE };
     let mut point = 1;
@@ -23,7 +23,7 @@ fn sweep(mut reached: impl FnMut(usize) -> bool) {
     assert!(point > 2 * stride, "{point} points");
 }
 
-/// Memory and tasks, as the kernel has them.
+/// The limits of memory and tasks in the kernel's files.
 fn limits(case: &Case) -> (String, String) {
     (limits::memory(case), limits::pids(case))
 }
@@ -84,7 +84,7 @@ fn a_pause_that_is_killed_or_fails_leaves_one_of_two_states() {
     }
 }
 
-/// Of two mounts both are there, or none.
+/// Both mounts are added, or neither.
 #[test]
 fn a_failed_mounts_add_leaves_nothing() {
     let Some(case) = Case::root(&[]) else { return };
@@ -112,7 +112,7 @@ fn a_failed_mounts_add_leaves_nothing() {
     }
 }
 
-/// Whoever is killed half-way: the container goes on, and can be deleted.
+/// If `mounts add` is killed, the container runs on and can be deleted.
 #[test]
 fn a_killed_mounts_add_leaves_the_container_running() {
     let Some(case) = Case::root(&[]) else { return };
@@ -134,7 +134,7 @@ fn a_killed_mounts_add_leaves_the_container_running() {
     }
 }
 
-/// Take the mount away, if it came to be.
+/// Remove the mount, if it was added.
 #[track_caller]
 fn settle(case: &Case, container: &Container<'_>, name: &str, before: &str) {
     assert_eq!(container.status(), "running");

@@ -1,13 +1,13 @@
-//! Commands from a mount namespace in which cgroups of the container are not visible: each finds
-//! what it needs, or fails and names the mount. What is not visible is not taken for removed.
+//! Commands from a mount namespace where cgroups of the container are hidden: each finds what it
+//! needs, or fails and names the mount. A hidden cgroup is never taken for a removed one.
 
 use serde_json::{Value, json};
 use tiny_ce_test::{Case, Container, Done, Need, cgroup_v2, tiny_ce};
 
 use crate::limits::{pausing, pids};
 
-/// What a private mount namespace hides, as a command of a shell, and one of the mounts that lack
-/// then.
+/// Shell commands that hide mounts in a private mount namespace, each with one of the mounts that
+/// it hides.
 fn ways() -> Vec<(String, String)> {
     let all = ["mount -t tmpfs none /sys/fs/cgroup", "umount -l /sys; mount -t sysfs none /sys"];
     let mut ways = Vec::new();
@@ -20,20 +20,20 @@ fn ways() -> Vec<(String, String)> {
             ways.push((format!("umount {path}"), path));
         }
     }
-    // As `ip netns exec` has it: a new sysfs, and nothing below it.
+    // As in `ip netns exec`: a new sysfs, with nothing mounted on it.
     ways.extend(all.map(|how| (how.to_owned(), first())));
     ways
 }
 
 const TOP: &str = "/sys/fs/cgroup";
 
-/// The mount of the hierarchy that commands look into first.
+/// The mount of the hierarchy that commands use first.
 fn first() -> String {
     let unified = format!("{TOP}/unified");
     if std::path::Path::new(&unified).exists() { unified } else { TOP.to_owned() }
 }
 
-/// Run `tiny-ce WORDS` where `how` has hidden something.
+/// Run `tiny-ce WORDS` after the shell command `how` has hidden something.
 fn from<W: AsRef<str>>(case: &Case, how: &str, words: &[W]) -> Done {
     let line = format!("{how} || exit 99; exec \"$@\"");
     let (program, state) = (tiny_ce(), case.state());
@@ -64,7 +64,7 @@ fn limited(case: &Case) -> Container<'_> {
     container
 }
 
-/// 40 forks under a limit of 20, and a device that is not allowed: neither, or no process at all.
+/// 40 forks under a limit of 20, and a denied device: exec confines its process, or starts none.
 #[test]
 fn exec_never_escapes_the_limits() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
@@ -103,15 +103,15 @@ fn commands_that_need_a_hidden_cgroup_name_its_mount() {
         serde_json::from_str(from(&case, how, &["list", "--format", "json"]).ok()).expect("JSON");
     assert_eq!((&listed[0]["id"], &listed[0]["status"]), (&json!(id), &json!("unknown")));
     assert!(listed[0]["error"].as_str().expect("why").contains("not visible"), "{listed}");
-    // All is as it was.
+    // Nothing has changed.
     assert_eq!((container.status(), pids(&case)), ("running".to_owned(), "max".to_owned()));
-    // A signal to its first process needs no cgroup.
+    // A signal to the first process needs no cgroup.
     from(&case, how, &["kill", id, "KILL"]).ok();
     super::until("stopped", || container.status() == "stopped");
 }
 
-/// Without a /proc of this pid namespace nobody is seen to live: that is no reason to call the
-/// container stopped, and to delete it.
+/// Without a /proc of this pid namespace no process appears to live; the container must not count
+/// as stopped, and must not be deleted.
 #[test]
 fn without_a_proc_no_container_counts_as_stopped() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
@@ -134,7 +134,8 @@ fn without_a_proc_no_container_counts_as_stopped() {
     assert_eq!(container.status(), "running");
 }
 
-/// In v1 a frozen process dies only once it is thawed: killed and alive is no success.
+/// With cgroup v1 a frozen process dies only when it is thawed: `kill` must not report success
+/// before.
 #[test]
 fn kill_does_not_claim_success_on_a_frozen_container() {
     let Some(case) = Case::root(&[Need::Program("unshare"), Need::CgroupV1("freezer")]) else {
@@ -150,7 +151,7 @@ fn kill_does_not_claim_success_on_a_frozen_container() {
     super::until("stopped", || container.status() == "stopped");
 }
 
-/// What can be cleaned is, what cannot is named and remembered: the next delete finds it.
+/// `delete` removes what it can, names what it cannot, and remembers it for the next delete.
 #[test]
 fn delete_reports_what_it_cannot_remove() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
@@ -180,8 +181,8 @@ fn delete_reports_what_it_cannot_remove() {
     }
 }
 
-/// Groups that somebody else has removed, hierarchies that the kernel does not have any more, and
-/// all of another boot: there is nothing to be seen, and nothing to wait for.
+/// Cgroups that were removed by others, hierarchies that the kernel no longer has, and cgroups of
+/// another boot: they are gone, so no command waits for them.
 #[test]
 fn removed_cgroups_and_hierarchies_are_no_error() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
@@ -194,7 +195,7 @@ fn removed_cgroups_and_hierarchies_are_no_error() {
             std::fs::write(&path, state.to_string()).expect("a state file");
         }
     };
-    // A hierarchy that nobody has mounted, and that no process is in.
+    // A hierarchy that is not mounted, and that no process is in.
     let container = pausing(&case);
     edit(container.id(), &|state| {
         let mut group = state["cgroup"]["groups"][0].clone();
@@ -210,7 +211,7 @@ fn removed_cgroups_and_hierarchies_are_no_error() {
     super::until("stopped", || container.status() == "stopped");
     container.delete();
 
-    // Another boot, of a machine with other cgroups.
+    // Another boot, of a machine with other cgroup hierarchies.
     let container = pausing(&case);
     let id = container.id().to_owned();
     container.kill("KILL");

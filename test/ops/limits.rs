@@ -99,7 +99,8 @@ fn a_document_comes_from_a_file_or_from_standard_input() {
     assert_eq!((memory(&case), pids(&case)), ((48 * MIB).to_string(), "32".to_owned()));
 }
 
-/// runc 1.3 and crun 1.28 take 0 as none, and leave it as it is in `update`; less than -1 is -1.
+/// For runc 1.3 and crun 1.28, 0 means no limit, and `update` leaves the limit as it is; less than
+/// -1 counts as -1.
 #[test]
 fn a_limit_of_zero_tasks_is_no_limit() {
     let Some(case) = Case::root(&[]) else { return };
@@ -121,7 +122,7 @@ fn a_limit_of_zero_tasks_is_no_limit() {
     }
 }
 
-/// What the kernel reads as a list, and what runc and crun pass to it as it is.
+/// The kernel parses the list; runc and crun pass it on unchanged.
 #[test]
 fn lists_of_processors_are_read_by_the_kernel() {
     let Some(case) = Case::root(&[]) else { return };
@@ -136,7 +137,7 @@ fn lists_of_processors_are_read_by_the_kernel() {
     assert_eq!(read(&case, "cpuset", "cpuset.cpus", "cpuset.cpus"), "0");
 }
 
-/// What runc and crun of today run, and was refused here; each is told.
+/// Current versions of runc and crun accept these limits; each gives a warning here.
 #[test]
 fn odd_limits_are_accepted_with_a_warning() {
     let Some(case) = Case::root(&[]) else { return };
@@ -170,7 +171,7 @@ fn a_paused_container_is_updated_and_stays_paused() {
     assert_eq!((pids(&case), container.status()), ("9".to_owned(), "paused".to_owned()));
 }
 
-/// Later updates know what earlier ones have changed.
+/// A later update starts from the limits that earlier ones changed.
 #[test]
 fn updates_are_remembered() {
     let Some(case) = Case::root(&[]) else { return };
@@ -188,7 +189,7 @@ fn one_refused_limit_resets_all_of_them() {
     let Some(case) = Case::root(&[]) else { return };
     let container = pausing(&case);
     container.tiny_ce("update", ["--memory", "64m", "--pids-limit", "20"]).ok();
-    // No machine has this processor; it is known only when the kernel is asked.
+    // No machine has this CPU; only the kernel knows that.
     let words = ["--memory", "32m", "--pids-limit", "7", "--cpuset-cpus", "8191"];
     let done = container.tiny_ce("update", words);
     let text = done.fails();
@@ -227,7 +228,7 @@ fn mistakes_are_reported_before_any_change() {
     assert!(done.fails().contains("container does not exist"), "{done}");
 }
 
-/// A class of service is refused where there are none, before anything is made.
+/// On a machine without resctrl, a class of service is refused before anything is made.
 #[test]
 fn intel_rdt_is_applied_or_refused() {
     let Some(case) = Case::root(&[]) else { return };
@@ -263,7 +264,7 @@ fn stats_are_runc_s() {
     assert!(data["network_interfaces"].is_null(), "{data}");
 }
 
-/// The same keys as runc, whatever their values.
+/// The same keys as runc, with any values.
 #[test]
 fn stats_have_the_keys_of_runc() {
     let Some(case) = Case::root(&[Need::Peer(Peer::Runc)]) else { return };
@@ -285,7 +286,7 @@ fn stats_have_the_keys_of_runc() {
     assert!(missing.is_empty(), "{missing:?}\nrunc: {theirs}\nours: {ours}");
 }
 
-/// Keys that depend on what a process has done, or on the kernel's own names.
+/// Keys that depend on the history of a process, or on the kernel's own names.
 const CHANGING: [&str; 3] = ["/data/memory/raw", "/data/blkio", "/data/hugetlb"];
 
 fn compare(at: &str, theirs: &Value, ours: &Value, missing: &mut Vec<String>) {
@@ -296,7 +297,7 @@ fn compare(at: &str, theirs: &Value, ours: &Value, missing: &mut Vec<String>) {
         let here = format!("{at}/{key}");
         match ours.get(key) {
             Some(found) => compare(&here, value, found, missing),
-            // Left out where it is zero: whether it is, is a matter of the moment.
+            // A number is left out if it is zero, which depends on the moment.
             None if value.is_number() => {}
             None => missing.push(here),
         }
@@ -343,11 +344,11 @@ fn an_oom_kill_is_an_event() {
     container.kill("TERM");
     let oom = events.line("{\"type\":\"oom\"");
     assert_eq!(oom, format!("{{\"type\":\"oom\",\"id\":\"{}\"}}", container.id()));
-    // The program was the container's first: its end is that of the stream.
+    // The program is the container's first process: the stream ends with it.
     events.done().ends(0);
 }
 
-/// Each option comes to its file, or its file is not there and is named.
+/// Each option changes its file; if the kernel lacks the file, the error names it.
 #[test]
 fn every_option_sets_its_file() {
     let Some(case) = Case::root(&[]) else { return };
@@ -394,7 +395,7 @@ fn every_option_sets_its_file() {
     ] {
         let line = ["update", container.id()].into_iter().chain(words.iter().copied());
         let done = case.tiny_ce(line);
-        // Without bfq it is the kernel's other weight, on another scale.
+        // Without bfq, the weight is in io.weight, on another scale.
         let there = case.cgroups().iter().any(|group| group.join(v2).exists());
         let (v2, v2_value) = match v2 {
             "io.bfq.weight" if !there => ("io.weight", "default 4950"),
@@ -409,7 +410,7 @@ fn every_option_sets_its_file() {
             let text = done.fails();
             let why = ["ENOENT", "cgroup v2 has no", "EINVAL"];
             assert!(why.iter().any(|why| text.contains(why)), "{text}");
-            // A kernel need not have all of these; it has these.
+            // Some kernels lack some of these files; every kernel has these.
             assert!(!["--cpu-share", "--cpuset-mems"].contains(&words[0]), "{text}");
         }
     }

@@ -1,5 +1,4 @@
-//! What lives long stays as large as it is: `events`, `wait`, and `run` and `exec` in the
-//! foreground.
+//! Long-running commands do not grow: `events`, `wait`, and `run` and `exec` in the foreground.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -9,8 +8,8 @@ use tiny_ce_test::{Case, Running};
 use crate::limits::pausing;
 use crate::until;
 
-/// How much more may be in memory after many events, in KiB: what the C library keeps for itself.
-/// A sample of `events` took 33 KiB for ever, and a signal to `run` a quarter of one.
+/// The growth in KiB that is allowed after many events: memory that the C library keeps. Before
+/// this test a sample of `events` leaked 33 KiB, and a signal to `run` a quarter of a KiB.
 const SLACK_KIB: u64 = 512;
 
 /// A field of /proc/PID/status.
@@ -49,7 +48,7 @@ fn events_does_not_grow() {
             assert!(line.starts_with(b"{\"type\":\"stats\""), "{}", String::from_utf8_lossy(&line));
         }
     };
-    // More than what is never given back.
+    // More samples than the C library needs to reach its full size.
     samples(200);
     let before = resident_kib(child.id());
     let many = if full() { 100_000 } else { 1_000 };
@@ -66,7 +65,7 @@ fn repeated(case: &Case, count: u32, command: &str) {
     case.program(["sh", "-c", &line]).ok();
 }
 
-/// Send many signals, each of which is an event of its own, and wait until all are read.
+/// Send many signals, each an event of its own, and wait until all have been read.
 fn signals(case: &Case, pid: u32, count: u32) {
     repeated(case, count, &format!("kill -40 {pid}"));
     until("all signals read", || status(pid, "ShdPnd").trim_matches('0').is_empty());
@@ -74,7 +73,7 @@ fn signals(case: &Case, pid: u32, count: u32) {
 
 #[track_caller]
 fn forwards_and_stays(case: &Case, what: &str, running: &Running) {
-    // More than what is never given back.
+    // More signals than the C library needs to reach its full size.
     signals(case, running.pid(), 10_000);
     let before = resident_kib(running.pid());
     signals(case, running.pid(), 100_000);
@@ -102,7 +101,7 @@ fn wait_does_not_grow() {
 fn run_and_exec_do_not_grow() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
-    // What is the first of its pid namespace does not end by a signal that it does not handle.
+    // The kernel drops signals for a PID 1 that does not handle them, so the program runs on.
     bundle.probe("pause");
     let mut run = case.run_beside(&bundle);
     run.line("ready:");

@@ -4,7 +4,7 @@ use crate::until;
 use serde_json::{Value, json};
 use tiny_ce_test::{Bundle, Case, Container, Done};
 
-/// A started container that waits, of a bundle whose root can be written.
+/// A started container that waits, with a writable root.
 pub fn running<'c>(case: &'c Case, change: impl FnOnce(&mut Bundle)) -> (Bundle, Container<'c>) {
     let mut bundle = case.bundle();
     bundle.probe("pause").set("/root/readonly", false);
@@ -15,7 +15,7 @@ pub fn running<'c>(case: &'c Case, change: impl FnOnce(&mut Bundle)) -> (Bundle,
     (bundle, container)
 }
 
-/// Write the mounts down, and give the file to a verb.
+/// Write the list of mounts to a file, and run `mounts VERB` with it.
 fn mounts(case: &Case, verb: &str, container: &Container<'_>, list: &Value) -> Done {
     let file = case.dir().join("mounts.json");
     std::fs::write(&file, list.to_string()).expect("a file");
@@ -27,12 +27,12 @@ fn inside<const N: usize>(container: &Container<'_>, words: [&str; N]) -> Done {
     container.tiny_ce("exec", words)
 }
 
-/// What the container has mounted, as its program sees it.
+/// The mount table, as the container's program sees it.
 pub fn table(container: &Container<'_>) -> String {
     std::fs::read_to_string(format!("/proc/{}/mountinfo", container.pid())).expect("mountinfo")
 }
 
-/// A directory and a file of the host's, with something in them.
+/// A directory and a file of the host, with content.
 pub fn sources(case: &Case) -> (String, String) {
     let (dir, file) = (case.dir().join("shared"), case.dir().join("hosts"));
     std::fs::create_dir_all(&dir).expect("a directory");
@@ -71,7 +71,7 @@ fn binds_and_file_systems_come_and_go() {
     let Some(case) = Case::root(&[]) else { return };
     let (_bundle, container) = running(&case, |_| {});
     binds_and_tmpfs(&case, &container);
-    // A paused container has mounts all the same.
+    // Mounts can be added to a paused container.
     container.tiny_ce("pause", []).ok();
     let (dir, _) = sources(&case);
     let list = json!([{"destination": "/mnt", "source": dir, "options": ["bind"]}]);
@@ -94,7 +94,7 @@ fn mounts_can_be_added_in_a_user_namespace() {
     binds_and_tmpfs(&case, &container);
 }
 
-/// A file system shows the namespaces of the container, and not those of the caller.
+/// A file system shows the container's namespaces, not the caller's.
 #[test]
 fn a_procfs_shows_the_container_s_processes() {
     let Some(case) = Case::root(&[]) else { return };
@@ -143,7 +143,7 @@ fn a_list_of_mounts_is_added_whole_or_not_at_all() {
     }
 }
 
-/// Paths are the container's: a link of its own leads to nowhere else (CVE-2021-30465).
+/// Paths are resolved in the container: a link in it leads nowhere else (CVE-2021-30465).
 #[test]
 fn a_link_of_the_container_s_stays_inside() {
     let Some(case) = Case::root(&[]) else { return };
@@ -153,14 +153,14 @@ fn a_link_of_the_container_s_stays_inside() {
     std::os::unix::fs::symlink(&victim, bundle.rootfs().join("out")).expect("a link");
     let tmpfs = |destination: &str| json!({"destination": destination, "type": "tmpfs"});
     let inner = bundle.rootfs().join(victim.strip_prefix("/").expect("absolute"));
-    // Inside, the link's target is made, and is found when it is there.
+    // The link's target is created inside, and the second time it exists.
     for _ in 0..2 {
         mounts(&case, "add", &container, &json!([tmpfs("/out/new")])).ok();
         assert!(inner.join("new").is_dir());
         mounts(&case, "remove", &container, &json!([tmpfs("/x/../out/new")])).ok();
     }
-    // A link that is the last component is followed to mount, and to take that back, but not to
-    // unmount: it could lead to a mask.
+    // `add` follows a link that is the last component, also to undo its own mount, but `remove`
+    // does not: the link could lead to a mask.
     let before = table(&container);
     let list = json!([tmpfs("/out"), {"destination": "/tmp", "type": "nopefs"}]);
     mounts(&case, "add", &container, &list).fails();
@@ -172,7 +172,7 @@ fn a_link_of_the_container_s_stays_inside() {
     mounts(&case, "remove", &container, &json!([tmpfs(&place)])).ok();
     assert_eq!(table(&container), before);
     assert_eq!(std::fs::read_dir(&victim).expect("the directory").count(), 0);
-    // Its processes have a root already.
+    // The processes of the container have a root already.
     let text = mounts(&case, "add", &container, &json!([tmpfs("/")])).fails().to_owned();
     assert!(text.contains("keep the root"), "{text}");
     assert_eq!(table(&container), before);

@@ -1,5 +1,5 @@
-//! Configs that nobody wrote: each value of a whole one replaced by another, and what the rules let
-//! through compiled. It is refused, or a plan whose every step can be read and told.
+//! Mutated configs: each value of a full one is replaced by another, and what the rules accept is
+//! compiled. The result is a refusal, or a plan whose every step can be read and printed.
 
 use serde_json::{Value, json};
 
@@ -7,10 +7,10 @@ use super::given::{CASES, Given};
 use tiny_ce::spec::{Allow, Spec, check, json};
 use tiny_ce_test::{full, tree};
 
-/// Of how many changes one is made, unless all of them are asked for.
+/// One change in so many is made, unless all of them are asked for.
 const STRIDE: usize = 31;
 
-/// What takes the place of a value, of whatever type that is.
+/// Replacements for a value, of any type.
 fn others(value: &Value) -> Vec<Value> {
     let long = "x".repeat(5000);
     let mut all = vec![Value::Null, json!(true), json!({}), json!([]), json!(""), json!([[], {}])];
@@ -47,7 +47,7 @@ fn others(value: &Value) -> Vec<Value> {
     all
 }
 
-/// The pointers of all values, top first.
+/// The pointers of all values, parents first.
 fn pointers(value: &Value, at: String, into: &mut Vec<String>) {
     match value {
         Value::Object(object) => object.iter().for_each(|(key, value)| {
@@ -64,7 +64,7 @@ fn pointers(value: &Value, at: String, into: &mut Vec<String>) {
     }
 }
 
-/// Whether it came to a plan.
+/// Whether the config compiled to a plan.
 fn digest(config: &Value, what: &str) -> bool {
     let Ok(spec) = json::read::<Spec>(config.to_string().as_bytes()) else { return false };
     if !check(&spec, Allow::default()).violations.is_empty() {

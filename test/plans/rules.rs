@@ -1,8 +1,8 @@
-//! What holds in every plan, whatever the config: the invariants that a reader of one golden file
-//! would have to know by heart.
+//! Invariants of every plan, whatever the config, which a reader of one golden file would have to
+//! know by heart.
 //!
-//! Plans are read as `explain` prints them, and run on paper: with every tolerated step succeeding,
-//! with every one failing, and with mixtures.
+//! Plans are read as `explain` prints them, and are interpreted: with every tolerated step
+//! succeeding, with every one failing, and with mixtures.
 
 use crate::{all, processes};
 use tiny_ce::plan::Finished;
@@ -13,12 +13,12 @@ fn lines(plan: &Finished) -> Vec<String> {
     plan.steps().map(|step| step.op.to_string()).collect()
 }
 
-/// Where the first line that starts so is.
+/// The index of the first line with this start.
 fn first(lines: &[String], start: &str) -> Option<usize> {
     lines.iter().position(|line| line.starts_with(start))
 }
 
-/// Where the last line that starts so is.
+/// The index of the last line with this start.
 fn last(lines: &[String], start: &str) -> Option<usize> {
     lines.iter().rposition(|line| line.starts_with(start))
 }
@@ -29,16 +29,16 @@ fn field<'l>(line: &'l str, name: &str) -> Option<&'l str> {
     line[start..].split([',', ')', '}']).next()
 }
 
-/// The value of a field that is a string, which holds neither quotes nor commas here.
+/// The value of a field that is a string, which here contains neither quotes nor commas.
 fn text<'l>(line: &'l str, name: &str) -> Option<&'l str> {
     field(line, name).map(|value| value.trim_matches('"'))
 }
 
-/// Descriptors as init has them, by slot.
+/// The descriptors of init, by slot.
 struct Slots(Vec<bool>);
 
 impl Slots {
-    /// Run a step on paper; `fails` says whether a tolerated one does.
+    /// Interpret a step; `fails` says whether a tolerated one does.
     fn run(&mut self, step: &Step<'_>, fails: bool) {
         match step.guard {
             Guard::Present(slot) if !self.0[slot.number()] => return,
@@ -65,8 +65,8 @@ impl Slots {
     }
 }
 
-/// A slot is used only while a descriptor is in it, and filled only when there is none: nothing
-/// leaks, and no step depends on another one's luck.
+/// A slot is used only while it holds a descriptor, and filled only while it is empty: nothing
+/// leaks, and no step depends on whether another one succeeded.
 #[test]
 fn slots_hold_what_is_used() {
     for (name, given, plan) in all() {
@@ -83,16 +83,16 @@ fn slots_hold_what_is_used() {
                 });
                 assert!(std::panic::catch_unwind(run).is_ok(), "{what}");
             }
-            // The channel, the socket of `start`, a copy of each, and the connection; a listener.
+            // The channel, the socket of `start`, a copy of each, the connection, and a listener.
             let open = slots.0.iter().filter(|open| **open).count();
             let most = if name == "seccomp-notify" { 6 } else { 5 };
-            // All that are open CRIU is given.
+            // CRIU inherits all open descriptors.
             assert!(open <= most || given.criu.is_some(), "{name}: {open} descriptors at execve");
         }
     }
 }
 
-/// Between the two, `/..` is the host's root.
+/// Between the two calls, `/..` is the host's root.
 #[test]
 fn pivot_root_and_umount_are_adjacent() {
     for (name, given, plan) in processes() {
@@ -107,7 +107,7 @@ fn pivot_root_and_umount_are_adjacent() {
     }
 }
 
-/// CVE-2016-9962: init cannot be looked into by those whose namespaces it joins, at any time.
+/// CVE-2016-9962: while init is in namespaces of others, processes there cannot look into it.
 #[test]
 fn init_is_not_dumpable_among_others() {
     const NOT_DUMPABLE: &str = "prctl(option=PR_SET_DUMPABLE, value=0)";
@@ -117,7 +117,7 @@ fn init_is_not_dumpable_among_others() {
         if let Some(join) = first(&lines, "setns") {
             assert!(before < join, "{name}");
         }
-        // Without privileges, the maps can only be written while it is dumpable.
+        // Without privileges, init must be dumpable while the launcher writes the maps.
         let alone = first(&lines, "unshare(flags=CLONE_NEWUSER)").filter(|_| given.host.euid != 0);
         assert!(alone.is_some() || before <= 3, "{name}");
         for (at, line) in lines.iter().enumerate().filter(|(_, l)| l.starts_with("setresuid")) {
@@ -127,8 +127,8 @@ fn init_is_not_dumpable_among_others() {
     }
 }
 
-/// CVE-2016-9962: what is forked into the container's pid namespace is in all of its namespaces,
-/// and holds none of the host's descriptors.
+/// CVE-2016-9962: the process that exec forks into the container's pid namespace is in all of the
+/// container's namespaces, and holds no descriptor of the host.
 #[test]
 fn nothing_of_the_hosts_is_held_across_the_fork_of_exec() {
     let mut forks = 0;
@@ -146,8 +146,8 @@ fn nothing_of_the_hosts_is_held_across_the_fork_of_exec() {
     assert!(forks > 1, "{forks} plans");
 }
 
-/// Nothing inside the rootfs is reached by a path of the host's, or through a link that leads out;
-/// what is made there is one component below a descriptor.
+/// Nothing inside the rootfs is reached by a path on the host, or through a link that leads out;
+/// whatever is made there is one component below a descriptor.
 #[test]
 fn paths_of_the_image_are_never_trusted() {
     for (name, given, plan) in all() {
@@ -180,7 +180,7 @@ fn paths_of_the_image_are_never_trusted() {
     }
 }
 
-/// What is attached over the root itself hides it from paths that come back to it by a `..`.
+/// A mount on the root itself would hide it from paths that return to it by a `..`.
 #[test]
 fn nothing_is_attached_over_the_root() {
     for (name, _, plan) in all() {
@@ -188,7 +188,7 @@ fn nothing_is_attached_over_the_root() {
         let Some(enter) = first(&lines, "pivot_root").or(first(&lines, "chroot")) else { continue };
         let root = lines[..enter].iter().rfind(|l| l.starts_with("fchdir")).expect("fchdir");
         let onto = format!("to={}", field(root, "fd").expect("a slot"));
-        // The slot may have had another descriptor before the root was in it.
+        // The slot may have held another descriptor before it holds the root.
         let filled = |l: &String| l.contains(&format!("into={},", &onto[3..]));
         let since = lines[..enter].iter().rposition(filled).expect("a root");
         let over = |l: &&String| l.starts_with("move_mount") && l.contains(&onto);
@@ -196,8 +196,8 @@ fn nothing_is_attached_over_the_root() {
     }
 }
 
-/// There is no moment at which what is to be read-only can be written to by anybody: except a
-/// tmpfs, which is empty until the mount points in it have been made.
+/// A read-only mount is never writable once it is visible, except a tmpfs, which is empty until its
+/// mount points have been made.
 #[test]
 fn readonly_comes_before_the_mount() {
     for (name, given, plan) in processes() {
@@ -208,7 +208,7 @@ fn readonly_comes_before_the_mount() {
             let ro = mount.options.words().any(|(option, _)| option == "ro" || option == "rro");
             let later = mount.options.words().any(|(option, _)| option == "rw");
             let empty = matches!(mount.kind.as_deref(), Some("tmpfs" | "cgroup"));
-            // What is there already cannot be made read-only before.
+            // A remount changes a mount that is visible already.
             let there = mount.options.words().any(|(option, _)| option == "remount");
             if !ro || later || empty || there {
                 continue;
@@ -224,7 +224,7 @@ fn readonly_comes_before_the_mount() {
     }
 }
 
-/// The order of a change of identity, each step while it is still allowed and not yet too late.
+/// The order of a change of identity: each step comes while it is still allowed.
 #[test]
 fn identity_changes_in_order() {
     for (name, given, plan) in processes() {
@@ -247,7 +247,7 @@ fn identity_changes_in_order() {
     }
 }
 
-/// Capabilities that the config does not name are not given: none at all, if it names none.
+/// The program gets no capability that the config does not name: none at all, if it names none.
 #[test]
 fn absent_capabilities_are_none() {
     for (name, given, plan) in processes() {
@@ -259,7 +259,7 @@ fn absent_capabilities_are_none() {
     }
 }
 
-/// The end of every plan: descriptors, the word that execve is next, and execve alone.
+/// The end of every plan: close the descriptors, report that execve is next, and execve.
 #[test]
 fn the_program_comes_last() {
     for (name, given, plan) in all() {
@@ -278,8 +278,8 @@ fn the_program_comes_last() {
     }
 }
 
-/// A filter may refuse or kill on whatever comes after it: execve alone, and of a filter that
-/// notifies also what has to come between the listener's departure and `start`.
+/// A filter may refuse or kill any call after it: only execve follows, and for a filter that
+/// notifies also what must come between the sending of the listener and `start`.
 #[test]
 fn nothing_comes_after_the_filter() {
     let mut seen = 0;
@@ -300,8 +300,8 @@ fn nothing_comes_after_the_filter() {
     assert!(seen >= 4, "{seen} plans with a filter");
 }
 
-/// No descriptor that could be a directory or a program is left when the program is executed: all
-/// are closed once the working directory is known, and after that only sockets are made.
+/// No descriptor that could be a directory or a program is left for the program: all are closed
+/// once the working directory is set, and after that only sockets are made.
 #[test]
 fn nothing_is_opened_after_descriptors_are_closed() {
     for (name, given, plan) in processes() {
@@ -316,7 +316,7 @@ fn nothing_is_opened_after_descriptors_are_closed() {
     }
 }
 
-/// Every step stands for something that a user can look up.
+/// Every step has an origin that a user can look up.
 #[test]
 fn every_step_has_an_origin() {
     for (name, _, plan) in all() {

@@ -1,11 +1,11 @@
-//! Which texts of rules are in the sources, and which of them no row has shown.
+//! Find the messages of rules in the sources that no row has shown.
 //!
-//! A text is a string literal with a space in it in a file of rules; what is between its braces may
-//! be anything. Reads sources as text.
+//! A message is a string literal with a space in it in a file of rules; its format arguments may be
+//! any text. Reads sources as text.
 
 use tiny_ce_test::tree;
 
-/// Files whose texts are rules' alone.
+/// Files in which every such literal is a rule's message.
 const RULES: [&str; 20] = [
     "launcher/spec/check/devices.rs",
     "launcher/spec/check/linux.rs",
@@ -29,7 +29,8 @@ const RULES: [&str; 20] = [
     "launcher/host.rs",
 ];
 
-/// Texts of those files that no row can show here, and why: `test` means a test that does.
+/// Messages of those files that no row can show here, with the reason: `test` names a test that
+/// does.
 const UNSEEN: [(&str, &str); 17] = [
     ("a cgroup namespace", "no rule asks for one"),
     ("a PID namespace", "no rule asks for one"),
@@ -59,7 +60,7 @@ const UNSEEN: [(&str, &str); 17] = [
     ("a digit", "a part of \"expected …, found …\", which has rows"),
 ];
 
-/// The texts that are not among what was told.
+/// The messages that are not in `told`.
 pub fn missing(told: &str) -> Vec<String> {
     let mut missing = Vec::new();
     for file in RULES {
@@ -75,7 +76,7 @@ pub fn missing(told: &str) -> Vec<String> {
     missing
 }
 
-/// Whether a line has the pieces of the text in their order.
+/// Whether a line contains the pieces of the text in order.
 fn shown(text: &str, told: &str) -> bool {
     let pieces: Vec<&str> = pieces(text);
     told.lines().any(|line| {
@@ -90,19 +91,19 @@ fn shown(text: &str, told: &str) -> bool {
     })
 }
 
-/// What is outside of the braces of a format string.
+/// The parts of a format string outside its braces.
 fn pieces(text: &str) -> Vec<&str> {
     text.split(['{', '}']).step_by(2).map(|piece| piece.trim_end_matches('\n')).collect()
 }
 
-/// String literals with words in them, outside of comments and unit tests.
+/// String literals with more than one word, outside comments and unit tests.
 fn texts(source: &str) -> Vec<String> {
     let code = source.split("#[cfg(test)]").next().unwrap_or_default();
     let mut texts = Vec::new();
     for line in joined(code).lines().filter(|line| !line.trim_start().starts_with("//")) {
         let mut rest = line;
         while let Some((before, behind)) = rest.split_once('"') {
-            // A quote as a character is no beginning of a string.
+            // A quote in a character literal does not begin a string.
             if before.ends_with('\'') || before.ends_with("b'") {
                 rest = behind;
                 continue;
@@ -118,7 +119,7 @@ fn texts(source: &str) -> Vec<String> {
     texts
 }
 
-/// Where a string literal ends.
+/// The index where a string literal ends.
 fn end(text: &str) -> usize {
     let mut escaped = false;
     let found = text.char_indices().find(|(_, c)| {
@@ -129,7 +130,7 @@ fn end(text: &str) -> usize {
     found.map_or(text.len(), |(at, _)| at)
 }
 
-/// The code with strings of several lines on one.
+/// Join the lines of each string literal.
 fn joined(code: &str) -> String {
     let mut all = String::new();
     let mut lines = code.lines();

@@ -1,15 +1,15 @@
-//! A row of test/refusals/rows.json: the smallest input that breaks one rule, and what it does
+//! A row of test/refusals/rows.json: the smallest input that breaks one rule, and how to run it
 //! under a runtime.
 //!
-//! Knows how a row is spelt and run; not which runtimes there are, nor what is right.
+//! Knows how a row is written and run; not which runtimes there are, nor which result is right.
 
 use serde_json::{Value, json};
 use tiny_ce_test::{Bundle, Case};
 
-/// What stands for the bundle's directory, in config.json and on a command line.
+/// The placeholder for the bundle's directory, in config.json and on a command line.
 const BUNDLE: &str = "BUNDLE";
 
-/// What stands for the id of a new container, and of one that runs already.
+/// The placeholders for the id of a new container, and for that of a running one.
 const ID: &str = "ID";
 const RUNNING: &str = "RUNNING";
 
@@ -17,11 +17,11 @@ const RUNNING: &str = "RUNNING";
 pub struct Row {
     /// What is refused, in words.
     pub rule: String,
-    /// Why, and whom it protects.
+    /// The reason, and whom the refusal protects.
     pub why: String,
-    /// What an attacker could do if it were not refused, although others run it.
+    /// What an attacker could do without the refusal, although both peers run the input.
     pub attack: Option<String>,
-    /// Rows of one version of cgroups only.
+    /// The row is for this version of cgroups only.
     pub cgroup: Option<u64>,
     input: Value,
 }
@@ -70,7 +70,7 @@ impl Row {
         }
     }
 
-    /// Whether the row is about this machine.
+    /// Whether the row is for a machine with this version of cgroups.
     pub fn is_for(&self, version: u64) -> bool {
         self.cgroup.is_none_or(|wanted| wanted == version)
     }
@@ -101,7 +101,7 @@ impl Row {
         bundle
     }
 
-    /// Write the bundle's config.json, with the mistakes that no JSON value can hold.
+    /// Write the bundle's config.json, including mistakes that no JSON value can express.
     fn write(&self, bundle: &Bundle) {
         let mut text = serde_json::to_string(&bundle.config).expect("JSON");
         for (from, to) in self.input["replace"].as_object().into_iter().flatten() {
@@ -114,7 +114,7 @@ impl Row {
         if let Some(whole) = self.input.get("document") {
             text = grown(whole, "").as_str().expect("a text").to_owned();
         }
-        // Of a document that is not UTF-8, each character is a byte.
+        // In a document that is not UTF-8, each character of the row is one byte.
         let bytes = match self.input.get("bytes") {
             Some(text) => text.as_str().expect("a text").chars().map(|c| c as u8).collect(),
             None => text.into_bytes(),
@@ -142,7 +142,7 @@ impl Row {
         self.words().is_some_and(|words| words.iter().any(|word| word.contains(RUNNING)))
     }
 
-    /// What the row's command line is for this bundle, and the one that comes before it.
+    /// The command line of the row for this bundle, and the one that precedes it.
     pub fn lines(&self, bundle: &Bundle, id: &str) -> (Option<Vec<String>>, Vec<String>) {
         self.write(bundle);
         let path = bundle.rootfs();
@@ -160,7 +160,7 @@ impl Row {
     }
 }
 
-/// The value with `{"times": 3, "of": "ab"}` as `"ababab"`, and the bundle's path in its place.
+/// Replace `{"times": 3, "of": "ab"}` by `"ababab"`, and the placeholder by the bundle's path.
 fn grown(value: &Value, bundle: &str) -> Value {
     if let (Some(times), Some(of)) = (value["times"].as_u64(), value.get("of")) {
         let times = times as usize;

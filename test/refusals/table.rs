@@ -1,12 +1,12 @@
-//! The last section of docs/parity.md: what is refused, by whom, and why.
+//! The last section of docs/parity.md: what is refused, by which runtime, and why.
 //!
-//! Writes what the rows came to; decides nothing.
+//! Prints the results of the rows; decides nothing.
 
 use super::Tried;
 use std::fmt::Write;
 use tiny_ce_test::tree;
 
-/// The heading, behind which the rest of the page is this table's.
+/// The heading of the section; the table is the rest of the page.
 const HEADING: &str = "## What is refused\n";
 
 const PAGE: &str = "docs/parity.md";
@@ -18,7 +18,7 @@ under tiny-ce, runc and crun of today, on a machine with cgroup v1, and writes t
 tables from what it sees. A rule without an input fails it, and so does one that both others run.
 ";
 
-/// The page ends with the table as it is now; with `BLESS`, it is written.
+/// Check that the page ends with the current table; `BLESS` writes it.
 pub fn check(all: &[Tried]) {
     let path = tree().join(PAGE);
     let page = std::fs::read_to_string(&path).expect(PAGE);

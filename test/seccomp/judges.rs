@@ -1,4 +1,4 @@
-//! The two judges: an interpreter of BPF, and libseccomp in a process of its own.
+//! Two references: an interpreter of BPF, and libseccomp in a process of its own.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -6,10 +6,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use serde_json::{Value, json};
 use tiny_ce::seccomp::{Arch, Instruction, bpf};
 
-/// Debian's, which sees Debian's modules.
+/// Debian's Python, which finds Debian's modules.
 pub const PYTHON: &str = "/usr/bin/python3";
 
-/// Say that a test does not run, and why; in CI that is a failure.
+/// Print that a test does not run, and why; in CI that is a failure.
 pub fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
     assert!(std::env::var_os("TINY_CE_CI").is_none(), "skipped in CI: {reason}");
@@ -23,7 +23,7 @@ pub struct Call {
     pub args: [u64; 6],
 }
 
-/// What the kernel's interpreter would answer, and whether arguments were looked at.
+/// The verdict of the kernel's interpreter, and whether the filter read arguments.
 pub fn run(program: &[Instruction], call: &Call) -> (u32, bool) {
     let (mut accumulator, mut at, mut looked) = (0_u32, 0_usize, false);
     loop {
@@ -61,7 +61,7 @@ pub struct Oracle {
     answers: BufReader<ChildStdout>,
 }
 
-/// What libseccomp made of a profile.
+/// libseccomp's result for a profile.
 pub struct Reference {
     pub program: Vec<Instruction>,
     pub unknown: Vec<String>,

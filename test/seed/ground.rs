@@ -1,22 +1,22 @@
-//! A network namespace, a mount namespace and a `/run` of a test's own, held by a process beside
-//! the test, so that bridges and named namespaces are not the host's.
+//! A network namespace, a mount namespace and a `/run` of the test's own, which a process beside
+//! the test holds, so that its bridges and named namespaces are not the host's.
 
 use std::process::Command;
 use tiny_ce_test::{Case, Done, Running, tiny_ce};
 
-/// What a shell does in the new namespaces before it waits.
+/// The shell's commands in the new namespaces before it waits.
 const ENTER: &str = "mount -t tmpfs tmpfs /run && \
     { test -L /var/run || mount --bind /run /var/run; } && mkdir -p /run/netns && \
     ip link set lo up 2>/dev/null; echo ready && exec cat";
 
-/// Ground apart from the host's network.
+/// Namespaces apart from the host's network.
 pub struct Apart<'c> {
     case: &'c Case,
     holder: Running,
 }
 
 impl<'c> Apart<'c> {
-    /// Make it; it ends with this value.
+    /// Make the namespaces; they end when this is dropped.
     pub fn new(case: &'c Case) -> Self {
         let mut command = Command::new("unshare");
         let words = ["--net", "--mount", "--propagation", "private", "sh", "-c", ENTER];
@@ -26,7 +26,7 @@ impl<'c> Apart<'c> {
         Apart { case, holder }
     }
 
-    /// Run a program there, to its end.
+    /// Run a program in the namespaces, to its end.
     #[track_caller]
     pub fn program(&self, words: &[&str]) -> Done {
         let pid = self.holder.pid().to_string();
@@ -34,7 +34,7 @@ impl<'c> Apart<'c> {
         self.case.program([&enter, words].concat())
     }
 
-    /// `tiny-ce --root STATE WORDS…` there.
+    /// Run `tiny-ce --root STATE WORDS…` in the namespaces.
     #[track_caller]
     pub fn tiny_ce(&self, words: &[&str]) -> Done {
         let (program, root) = (tiny_ce(), self.case.state());

@@ -1,15 +1,15 @@
 //! Two containers on one host reach each other: over a network that tiny-ce makes, and by joining
-//! named namespaces that somebody else prepared.
+//! named namespaces that were prepared by a script.
 
 use crate::ground::Apart;
 use tiny_ce_test::{Bundle, Case, Need};
 
-/// To enter the ground again.
+/// To enter the namespaces again.
 const GROUND: &[Need] = &[Need::Program("unshare"), Need::Program("nsenter")];
 const PREPARED: &[Need] =
     &[Need::Program("unshare"), Need::Program("nsenter"), Need::Program("ip")];
 
-/// One that may send ICMP, and waits.
+/// A container that may send ICMP, and waits.
 fn waiting(case: &Case) -> Bundle {
     let mut bundle = case.bundle();
     for set in ["bounding", "permitted", "effective"] {
@@ -19,7 +19,7 @@ fn waiting(case: &Case) -> Bundle {
     bundle
 }
 
-/// As the report has it: 11 pings, none lost.
+/// As in the forerunner's report: 11 pings, none lost.
 #[track_caller]
 fn ping(ground: &Apart<'_>, from: &str, to: &str) {
     let done = ground.tiny_ce(&["exec", from, "/probe", "ping", to, "11"]);
@@ -43,7 +43,7 @@ fn two_containers_ping_each_other() {
     assert!(seen.values("interface").contains(&"eth0 up 1500 10.0.0.11/24"), "{seen}");
     ping(&ground, &ids[0], "10.0.0.12");
     ping(&ground, &ids[1], "10.0.0.11");
-    // And the bridge, which is their way out.
+    // And the bridge, which is their gateway.
     ping(&ground, &ids[1], "10.0.0.1");
     for id in &ids {
         ground.tiny_ce(&["delete", "--force", id]).ok();
@@ -83,7 +83,7 @@ fn two_containers_join_prepared_namespaces() {
     for id in &ids {
         ground.tiny_ce(&["delete", "--force", id]).ok();
     }
-    // They were not ours to take away.
+    // tiny-ce did not make these namespaces, so it does not remove them.
     let left = ground.program(&["ip", "netns", "list"]);
     assert_eq!(left.ok().matches("tiny-ce-").count(), 2, "{left}");
 }

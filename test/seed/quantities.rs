@@ -1,4 +1,4 @@
-//! CPU and memory, quantified: what is given is measured where the kernel keeps its accounts.
+//! CPU and memory in figures: the kernel's accounts show what a container was given.
 
 use std::fs;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ fn burner(case: &Case, cpu: serde_json::Value) -> Bundle {
     bundle
 }
 
-/// CPU time that the container has had, in microseconds.
+/// The CPU time of the container so far, in microseconds.
 fn usage_us(case: &Case, container: &Container<'_>) -> u64 {
     let ours = |dir: &PathBuf| dir.ends_with(container.id());
     let text = |file| move |dir: PathBuf| fs::read_to_string(dir.join(file)).ok();
@@ -30,7 +30,7 @@ fn usage_us(case: &Case, container: &Container<'_>) -> u64 {
 
 #[test]
 fn shares_of_three_to_one_are_seen() {
-    // In v2 they are weights, on the curve of docs/cgroups.md: 240 to 100.
+    // With cgroup v2 shares become weights, by the curve of docs/cgroups.md: 240 to 100.
     let expected = if cgroup_v2() { 70.6 } else { 75.0 };
     part(expected, |shares| json!({"cpu": {"shares": shares, "cpus": "0"}}), (3072, 1024));
 }
@@ -44,7 +44,8 @@ fn weights_of_three_to_one_are_seen() {
     part(75.0, |value| weight(value.to_string()), (300, 100));
 }
 
-/// Two containers on one CPU: the first has `expected` percent of what both have, within 3 points.
+/// Two containers on one CPU: the first gets `expected` percent of their common time, within 3
+/// points.
 fn part(expected: f64, resources: impl Fn(u32) -> serde_json::Value, (large, small): (u32, u32)) {
     let Some(case) = Case::root(&[]) else { return };
     let start = |value| {
@@ -57,7 +58,7 @@ fn part(expected: f64, resources: impl Fn(u32) -> serde_json::Value, (large, sma
     };
     let (large, small) = (start(large), start(small));
     let now = || (usage_us(&case, &large), usage_us(&case, &small));
-    // Whatever else runs here takes from both alike: only their own time counts.
+    // Other load takes from both alike, so only the ratio of their own times counts.
     let measure = || {
         let (before, until) = (now(), Instant::now() + Duration::from_secs(30));
         loop {
@@ -87,8 +88,8 @@ fn a_quota_alone_is_seen_as_its_cap() {
     container.start();
     container.line("ready");
     let (begin, before) = (Instant::now(), usage_us(&case, &container));
-    // From the beginning on, each time: what is taken in advance, or taken away by others, is less
-    // and less of it.
+    // Measured from the start each time: a budget used in advance, or time lost to other load,
+    // matters less and less.
     let mut seen = Vec::new();
     for _ in 0..10 {
         std::thread::sleep(Duration::from_secs(3));
@@ -123,7 +124,7 @@ fn limits_of_memory_and_swap_are_the_kernels() {
     let memory = json!({"limit": 64 << 20, "reservation": 32 << 20, "swap": 96 << 20});
     bundle.set("/linux/resources/memory", memory).probe("pause");
     let container = case.create(&bundle);
-    // In v1 the second limit is of memory and swap together.
+    // With cgroup v1 the second limit is of memory and swap together.
     let wanted = match cgroup_v2() {
         true => [("memory.max", 64), ("memory.low", 32), ("memory.swap.max", 32)],
         false => [

@@ -5,8 +5,8 @@ use tiny_ce_test::{Case, Fault, Whose};
 
 use super::{SYSTEMD, create, creating, is_gone};
 
-/// Of how many calls one is taken: prime, see test/kill.rs. Each costs a second where the machine
-/// is emulated.
+/// One call in so many is taken; a prime, see test/kill.rs. Each costs a second in an emulated
+/// machine.
 const STRIDE: usize = 23;
 
 fn sweep(whose: Whose, fault: Fault) {

@@ -1,11 +1,12 @@
-//! What the kernel kills for want of memory in a scope, which systemd takes away at once.
+//! Out-of-memory kills in a scope, whose cgroup systemd removes at once.
 
 use serde_json::json;
 use tiny_ce_test::{Case, Done, Need};
 
 use super::{SYSTEMD, is_gone};
 
-/// `run` by the systemd driver with 16 MiB, to its end, ten times: systemd may be quick.
+/// `run` by the systemd driver with 16 MiB, to its end, ten times, since systemd may remove it
+/// early.
 fn run_small(commands: &str) -> Option<Vec<Done>> {
     let case = Case::root(&[SYSTEMD, Need::CgroupV2("memory")])?;
     let small = json!({"memory": {"limit": 16 << 20, "swap": 16 << 20}});

@@ -1,5 +1,5 @@
-//! Checkpoint and restore of a container in a scope: systemd makes it around CRIU, which has not
-//! made anything yet.
+//! Checkpoint and restore of a container in a scope: systemd makes the scope with CRIU in it,
+//! before CRIU makes any process.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ struct Checkpointed {
     id: String,
     unit: String,
     images: std::path::PathBuf,
-    /// Whose pipes are the container's.
+    /// It holds the container's pipes.
     _creating: Running,
 }
 
@@ -29,7 +29,7 @@ fn checkpointed() -> Option<Checkpointed> {
     let busybox = std::fs::canonicalize("/bin/busybox").expect("busybox");
     bundle.program(&busybox, "bin/busybox");
     bundle.args(["/bin/busybox", "sh", "-c", COUNT]);
-    // A network takes CRIU most of its time.
+    // The lock of a network takes CRIU most of its time.
     bundle.without_namespace("network");
     bundle.set("/linux/resources/memory", json!({"limit": 64 << 20}));
     bundle.set("/linux/resources/pids/limit", 30);
@@ -69,7 +69,7 @@ fn a_container_comes_back_into_its_scope() {
     assert!(state.ok().contains(&format!("\"systemd-scope\": \"{unit}\"")), "{state}");
     let (pid, cgroup) = (pid_of(&state), format!("/tests.slice/{unit}"));
     assert_eq!(cgroup_of(&pid), cgroup);
-    // CRIU has left: what is in there is the container's.
+    // CRIU has ended: only the container's processes are in the scope.
     let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     for other in read(&cgroup, "cgroup.procs").lines() {
         let of = namespace(other);
@@ -91,7 +91,7 @@ fn a_container_comes_back_into_its_scope() {
     assert_eq!(read(&cgroup, "cgroup.freeze"), "1");
     case.tiny_ce(["resume", id]).ok();
 
-    // Once more, of what was restored.
+    // Checkpoint the restored container again.
     let again = case.dir().join("again");
     it.checkpoint(&again);
     running.exited();
@@ -101,7 +101,7 @@ fn a_container_comes_back_into_its_scope() {
     is_gone(case, unit);
 }
 
-/// What CRIU cannot do leaves no scope behind.
+/// A failed restore leaves no scope behind.
 #[test]
 fn a_restore_that_fails_leaves_no_scope() {
     let Some(it) = checkpointed() else { return };

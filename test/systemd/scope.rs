@@ -1,4 +1,4 @@
-//! A scope of the system's manager: made, read back, changed, joined, gone.
+//! A scope of the system's manager: made, read back, changed, joined, removed.
 
 use serde_json::json;
 use tiny_ce_test::{Bundle, Case, Need};
@@ -89,11 +89,12 @@ fn an_update_lasts_or_changes_nothing() {
     assert_eq!(show(&case, &unit, "TasksMax"), "40");
     assert_eq!(show(&case, &unit, "CPUQuotaPerSecUSec"), "250ms");
     case.program(["systemctl", "daemon-reload"]).ok();
-    // systemd writes limits again whenever it feels like it: make it.
+    // systemd may write all limits again at any time: a changed property makes it do so.
     case.program(["systemctl", "set-property", "--runtime", &unit, "MemoryMin=0"]).ok();
     assert_eq!(limits(), second, "after daemon-reload");
 
-    // All or none: the kernel refuses a CPU that is not there, and systemd is told so too.
+    // All or none: the kernel refuses a CPU that does not exist, and systemd's properties are reset
+    // too.
     let refused = case.tiny_ce(["update", "--memory", "80m", "--cpuset-cpus", "700", &id]);
     assert!(refused.fails().contains("cpuset"), "{refused}");
     assert_eq!(limits(), second);
@@ -115,7 +116,8 @@ fn without_a_path_it_is_in_the_default_slice() {
     let mut command = case.command(["--cgroup-manager", "systemd", "run", "--bundle"]);
     command.arg(bundle.path()).arg(&id);
     let done = tiny_ce_test::run(&mut command, case.dir());
-    // The root of its cgroup namespace is the scope, which init was in before it did anything.
+    // The scope is the root of its cgroup namespace, so init was in the scope before it unshared
+    // that.
     assert!(done.ends(7).values("cgroup").iter().all(|line| line.ends_with(":/")), "{done}");
     is_gone(&case, &format!("tiny-ce-{id}.scope"));
 
@@ -123,7 +125,7 @@ fn without_a_path_it_is_in_the_default_slice() {
     create(&case, &bundle, &id);
     let unit = format!("tiny-ce-{id}.scope");
     assert_eq!(show(&case, &unit, "Slice"), "system.slice");
-    // A created one is deleted without --force, and its scope with it.
+    // `delete` without --force removes a created container, and its scope.
     case.tiny_ce(["delete", &id]).ok();
     is_gone(&case, &unit);
 }
@@ -143,12 +145,12 @@ fn exec_lands_in_the_scope() {
     assert!(cgroup_of(&pid).ends_with(&format!("/tests.slice/{unit}")), "{}", cgroup_of(&pid));
     let pids = case.tiny_ce(["ps", "--format", "json", &id]);
     assert_eq!(pids.ok().split(',').count(), 2, "{pids}");
-    // Processes without an init to end them, too: the scope does not outlive its container.
+    // The processes of exec end too: the scope does not outlive its container.
     case.tiny_ce(["delete", "--force", &id]).ok();
     is_gone(&case, &unit);
 }
 
-/// systemd listens by itself, where there is no bus.
+/// Without a bus, systemd's private socket is used.
 #[test]
 fn without_a_bus_systemd_itself_is_asked() {
     let Some(case) = Case::root(&[SYSTEMD]) else { return };
@@ -205,7 +207,7 @@ fn annotations_are_properties() {
     is_gone(&case, &unit);
 }
 
-/// That it was killed for memory may be gone with its cgroup, which systemd takes away at once.
+/// The OOM event may be gone with its cgroup, which systemd removes at once.
 #[test]
 fn a_program_that_is_killed_for_memory_leaves_no_unit() {
     let Some(case) = Case::root(&[SYSTEMD]) else { return };
@@ -218,7 +220,7 @@ fn a_program_that_is_killed_for_memory_leaves_no_unit() {
     is_gone(&case, &unit);
 }
 
-/// Without systemd's device rules on the way, and with ours in force.
+/// systemd adds no device rules of its own, and ours are in force.
 #[test]
 fn devices_are_those_that_are_allowed() {
     let Some(case) = Case::root(&[SYSTEMD]) else { return };
@@ -232,7 +234,7 @@ fn devices_are_those_that_are_allowed() {
     bundle.push("/linux/resources/devices", allow);
     create(&case, &bundle, &id);
     case.tiny_ce(["start", &id]).ok();
-    // In v1 systemd writes the list again.
+    // With cgroup v1 systemd writes the device list again.
     case.program(["systemctl", "daemon-reload"]).ok();
     case.program(["systemctl", "set-property", "--runtime", &unit, "TasksMax=77"]).ok();
     let mut exec = case.command(["exec", &id, "/probe"]);
@@ -245,7 +247,7 @@ fn devices_are_those_that_are_allowed() {
     is_gone(&case, &unit);
 }
 
-/// In version 1 a scope is in systemd's hierarchies, and where it has none it is ours to make.
+/// With cgroup v1 systemd makes the scope in its hierarchies, and the launcher in the others.
 #[test]
 fn version_1_has_all_hierarchies() {
     let Some(case) = Case::root(&[SYSTEMD, Need::CgroupV1("memory")]) else { return };

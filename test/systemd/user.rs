@@ -1,6 +1,6 @@
-//! Rootless containers in scopes of the user's own manager, whose cgroup is delegated to them.
+//! Rootless containers in scopes of the user's own manager, whose cgroup is delegated to the user.
 //!
-//! The user is made for it: only in a virtual machine, which forgets them.
+//! The test adds the user, so it runs only in a virtual machine, which forgets the user.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -14,7 +14,7 @@ use super::{SYSTEMD, cgroup_of, pid_of, read};
 const USER: &str = "somebody";
 const UID: u32 = 54321;
 
-/// A user with a manager; none, visibly skipped, where that cannot be.
+/// Add a user with a manager; `None`, visibly skipped, where that is impossible.
 fn user() -> Option<Case> {
     if std::env::var_os("TINY_CE_VM").is_none() {
         skip("needs a virtual machine with systemd, in which to make a user");
@@ -22,7 +22,7 @@ fn user() -> Option<Case> {
     }
     let case = Case::root(&[SYSTEMD, Need::CgroupV2("memory"), Need::Program("loginctl")])?;
     let uid = UID.to_string();
-    // Tests run in parallel, and one of them is the first.
+    // Tests run in parallel, and only the first one adds the user.
     case.program(["useradd", "--create-home", "--uid", &uid, USER]);
     case.program(["loginctl", "enable-linger", USER]).ok();
     let bus = format!("/run/user/{UID}/bus");
@@ -34,7 +34,7 @@ fn user() -> Option<Case> {
     Some(case)
 }
 
-/// A command by the user, from a cgroup that is not below their manager's.
+/// A command by the user, from a cgroup outside the user manager's.
 fn by_user(case: &Case, environment: &[String], words: &[&str]) -> Done {
     let probe = probe().to_str().expect("UTF-8").to_owned();
     let mut all: Vec<String> = vec!["env".into(), "-u".into(), "DBUS_SESSION_BUS_ADDRESS".into()];
@@ -52,7 +52,7 @@ fn session() -> Vec<String> {
     vec![format!("XDG_RUNTIME_DIR=/run/user/{UID}")]
 }
 
-/// A bundle of the user's, as `spec --rootless` has it, that runs until it is killed.
+/// A bundle of the user, as `spec --rootless` writes it, that runs until it is killed.
 fn bundle(case: &Case) -> String {
     let mut bundle = case.bundle();
     bundle.namespace("user", None).without_namespace("network").probe("pause");
@@ -93,7 +93,7 @@ fn a_scope_of_the_users_own() {
     assert_eq!(read(&cgroup, "pids.max"), "25");
     tiny_ce(&["start", &id]).ok();
 
-    // It is the manager that moves it in there: the kernel would not let the user.
+    // The user's manager moves init into the scope: the kernel would not let the user do it.
     let pid_file = case.state().join("pid");
     let pid_file = pid_file.to_str().expect("UTF-8");
     tiny_ce(&["exec", "--detach", "--pid-file", pid_file, &id, "/probe", "pause"]).ok();
@@ -112,7 +112,7 @@ fn a_scope_of_the_users_own() {
     assert!(!Path::new(&format!("/sys/fs/cgroup{below}")).exists());
 }
 
-/// B55: where a cgroup is delegated, limits need no systemd.
+/// B55: where a cgroup is delegated, limits do not need systemd.
 #[test]
 fn a_delegated_cgroup_is_enough() {
     let Some(case) = user() else { return };

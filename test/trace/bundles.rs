@@ -1,6 +1,6 @@
 //! The bundles whose plans are traced, and failed step by step.
 //!
-//! Between them they have every kind of mount and every field of the process that becomes a step.
+//! Together they have every kind of mount and every field of the process that becomes a step.
 
 use serde_json::{Value, json};
 use tiny_ce_test::{Bundle, Case};
@@ -12,7 +12,7 @@ pub fn standard(case: &Case) -> Bundle {
     bundle
 }
 
-/// As little as there can be; `/dev` is the image's, with a node that is there already.
+/// The smallest config.json; `/dev` is the image's, with a node that exists already.
 pub fn least(case: &Case) -> Bundle {
     let mut bundle = standard(case);
     bundle.set("/mounts", json!([])).set("/root/readonly", false);
@@ -22,7 +22,7 @@ pub fn least(case: &Case) -> Bundle {
     bundle
 }
 
-/// Every kind of mount; targets and nodes that are there, and others that are not.
+/// Every kind of mount; targets and nodes that exist, and others that do not.
 pub fn mounted(case: &Case) -> Bundle {
     let mut bundle = standard(case);
     bundle.set("/root/readonly", false);
@@ -61,7 +61,7 @@ pub fn mounted(case: &Case) -> Bundle {
     bundle
 }
 
-/// Destinations and sources that are not what they say: links, `..`, the root, earlier mounts.
+/// Destinations and sources that must be resolved: links, `..`, the root, earlier mounts.
 pub fn placed(case: &Case) -> Bundle {
     let mut bundle = standard(case);
     let other = case.bundle();
@@ -85,7 +85,7 @@ pub fn placed(case: &Case) -> Bundle {
     bundle
 }
 
-/// Every field of the process, and of the container as a whole, that a plan has steps for.
+/// Every field of the process, and of the container as a whole, that becomes a step.
 pub fn process(case: &Case) -> Bundle {
     let mut bundle = standard(case);
     let rlimit = |kind: &str, value: u64| json!({"type": kind, "soft": value, "hard": value});

@@ -1,36 +1,36 @@
-//! What `explain` prints, read back: the steps, each with its guard, its strings, its tolerance.
+//! Parse what `explain` prints: the steps, each with its guard, its strings, its tolerance.
 //!
-//! Reads text as a user does; shares nothing with the code that printed it.
+//! Reads text as a user does; shares no code with the printer.
 
-/// Whether a step is taken.
+/// Whether a step is executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// It is.
+    /// Always.
     Always,
-    /// If a descriptor is in this slot.
+    /// If this slot holds a descriptor.
     Present(usize),
-    /// If none is.
+    /// If this slot is empty.
     Absent(usize),
 }
 
 /// A line of `explain`: `   3  if no fd5: mkdirat(at=fd2, path="a", mode=0755) unless EEXIST`.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// All of the line.
+    /// The whole line.
     pub text: String,
-    /// Whether it is taken.
+    /// Whether the step is executed.
     pub guard: Guard,
     /// The system call.
     pub call: String,
-    /// The strings among its arguments, but for those that are cut or not text.
+    /// The strings among its arguments, except those that are cut or not text.
     pub strings: Vec<String>,
     /// The kernel's constants among its arguments, by name.
     pub constants: Vec<String>,
-    /// The slot that a success fills.
+    /// The slot that the step fills if it succeeds.
     pub into: Option<usize>,
-    /// The slot that it empties.
+    /// The slot that the step empties.
     pub closes: Option<usize>,
-    /// Errnos that are as good as a success.
+    /// The errnos that the step tolerates.
     pub unless: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ pub fn read(text: &str) -> Vec<Step> {
     for line in text.lines() {
         let trimmed = line.trim_start();
         let number = trimmed.split("  ").next().and_then(|number| number.parse::<usize>().ok());
-        // The other lines are fields of config.json.
+        // The other lines name fields of config.json.
         if let Some(number) = number {
             steps.push(step(trimmed));
             assert_eq!(number, steps.len(), "{line}");
@@ -83,7 +83,7 @@ fn slot_number(text: &str) -> usize {
     text.parse().unwrap_or_else(|_| panic!("{text:?}: not a slot"))
 }
 
-/// Quoted arguments that strace quotes the same way.
+/// The quoted arguments that strace quotes in the same way.
 fn strings(arguments: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut parts = arguments.split('"').skip(1);
@@ -96,8 +96,8 @@ fn strings(arguments: &str) -> Vec<String> {
     found
 }
 
-/// Names of flags and requests. What init says to the launcher is no business of the kernel's, and
-/// what must not be the case is not seen.
+/// The names of flags and requests. Reports to the launcher are not the kernel's constants, and
+/// strace does not print the negation of one.
 fn constants(arguments: &str) -> Vec<String> {
     let outside = arguments.split('"').step_by(2);
     let words = outside.flat_map(|part| part.split([',', ' ', '{', '}', '|', '=']));
