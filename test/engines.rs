@@ -1,5 +1,5 @@
-//! Engines, as Debian packages them, on tiny-ce and on runc: what a user of Podman, Buildah and the
-//! others sees must be the same, so that a failure here is ours and not the engine's.
+//! Engines, as Debian packages them, on tiny-ce and on runc: users of Podman, Buildah and the
+//! others must see the same on both. A test that fails on tiny-ce only is a fault of tiny-ce.
 
 #[path = "engines/buildah.rs"]
 mod buildah;

@@ -1,15 +1,17 @@
-/* The floor: what the kernel alone takes for a container of `runc spec`'s default config.json.
+/* The floor: the time that the kernel alone needs for a container of `runc spec`'s default
+ * config.json.
  *
  *     floor ROOTFS PROGRAM [ARGUMENT...]
  *     floor --whole STATE ROOTFS PROGRAM [ARGUMENT...]
  *
- * The same namespaces, mounts, nodes, masks and read-only paths, and the exec, by the fewest system
- * calls known to us. It reads no configuration and checks little: no runtime can be faster than
- * this, and it is of no other use.
+ * The same namespaces, mounts, nodes, masks and read-only paths, and the execve, by the fewest
+ * system calls that we know. It reads no configuration and checks little: no runtime can be faster,
+ * and it has no other use.
  *
- * With --whole it also does what every runtime must: it makes a cgroup in each hierarchy, sets the
- * device rules of cgroup v1, has the program join, writes the file STATE, and removes all of it at
- * the end. The cgroups have the name that STATE has. cgroup v2's device program is left out. */
+ * With --whole it also does what every runtime must do: it makes a cgroup in each hierarchy, sets
+ * the device rules of cgroup v1, moves the program into the cgroups, writes the file STATE, and
+ * removes all of this at the end. The cgroups are named after STATE. cgroup v2's device program is
+ * left out. */
 #include "../probe/sys.h"
 #include <linux/mount.h>
 #include <linux/sched.h>
@@ -20,7 +22,7 @@
 static char **environment, **program;
 static const char *rootfs, *state;
 
-/* What --whole makes: a directory in each hierarchy, and what the child writes itself into. */
+/* What --whole makes: a directory in each hierarchy, and the file by which the child joins it. */
 static struct { char path[256]; long join; } made[16];
 static word hierarchies;
 static long v2 = -1;
@@ -42,7 +44,7 @@ static void node(const char *path, word minor, word major)
     must(path, SYS(mknodat, AT_FDCWD_, path, S_IFCHR | 0666, major << 8 | minor));
 }
 
-/* The hierarchies of cgroup v1, each mounted as the host has it; or cgroup v2. */
+/* Mount the hierarchies of cgroup v1 as the host does; or cgroup v2. */
 static void cgroups(void)
 {
     word quiet = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME;
@@ -149,7 +151,7 @@ static void set(const char *directory, const char *name, const char *value)
     SYS(close, file);
 }
 
-/* A new cpuset has no processors and no memory until it is given its parent's. */
+/* A new cpuset has no CPUs and no memory nodes until it is given those of its parent. */
 static void inherit(const char *parent, const char *directory, const char *name)
 {
     char value[256], path[320];
@@ -168,7 +170,7 @@ static void devices(const char *directory)
     for (word i = 0; i < LEN(allowed); i++) set(directory, "devices.allow", allowed[i]);
 }
 
-/* A directory below that of this process, in the hierarchy that is mounted at `mount`. */
+/* Make a cgroup below that of this process, in the hierarchy that is mounted at `mount`. */
 static void make_cgroup(const char *mount, const char *controller, const char *own)
 {
     const char *name = state;
@@ -188,7 +190,7 @@ static void make_cgroup(const char *mount, const char *controller, const char *o
     hierarchies++;
 }
 
-/* Lines such as "4:memory:/own": each hierarchy is mounted where its name says. */
+/* Parse lines such as "4:memory:/own": each hierarchy is mounted at the path with its name. */
 static void make_cgroups(void)
 {
     static char text[4096];
@@ -243,7 +245,7 @@ __attribute__((used)) _Noreturn static void child(void)
     leave(1);
 }
 
-/* clone3(2) as vfork: nothing is copied, the child has a stack of its own. */
+/* clone3(2) like vfork: nothing is copied, and the child has a stack of its own. */
 static long vfork_(word flags)
 {
     static char stack[32768] __attribute__((aligned(16)));
@@ -277,7 +279,8 @@ __attribute__((used)) _Noreturn static void enter(word *stack)
     program = argv + 2;
     word flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS;
     if (state) make_cgroups();
-    /* The root of a cgroup namespace is where its maker is: with cgroups the child makes it. */
+    /* The root of a cgroup namespace is its maker's cgroup, so with cgroups the child makes the
+     * namespace. */
     long pid = vfork_(state ? flags : flags | CLONE_NEWCGROUP);
     must("clone3", pid);
     if (state) write_state();

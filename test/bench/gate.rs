@@ -1,15 +1,14 @@
-//! The marks that the benchmark has to meet with `--gate`: ratios of CPU time within one run, and
-//! counts. Neither depends on what else the machine does. A mark of a program that is not there is
-//! not met.
+//! The limits that the benchmark checks with `--gate`: ratios of CPU time within one run, and
+//! counts. Neither depends on other load. A limit for a program that is missing counts as exceeded.
 
 use crate::stories::Row;
 use crate::table::{cpu, faults, whole_floor};
 
-/// A figure, and what it may be at most.
+/// A figure, and its limit.
 struct Mark {
     what: &'static str,
     at_most: f64,
-    /// The same in an emulated machine, where each new page of code is translated first.
+    /// The limit in an emulated machine, where each new page of code is translated first.
     emulated: f64,
     of: fn(&[Row]) -> Option<f64>,
 }
@@ -47,17 +46,17 @@ const MARKS: &[Mark] = &[
     },
 ];
 
-/// The binary that is shipped, or else the one that cargo built.
+/// The shipped binary, or else the one that cargo built.
 fn ours(rows: &[Row]) -> Option<&Row> {
     rows.iter().rfind(|row| row.program.name.starts_with("tiny-ce"))
 }
 
-/// The newest one that is here.
+/// The newest crun on this machine.
 fn crun(rows: &[Row]) -> Option<&Row> {
     rows.iter().find(|row| row.program.name.starts_with("crun"))
 }
 
-/// Print each mark and whether it is met.
+/// Print each figure and whether it is within its limit.
 pub fn passes(rows: &[Row]) -> bool {
     let emulated = tiny_ce_test::slowness() > 1;
     let mut all = true;

@@ -1,12 +1,12 @@
-//! What a container costs: the floors, tiny-ce and its peers, in one run.
+//! The cost of a container: the floors, tiny-ce and its peers, in one run.
 //!
 //!     cargo bench                                  # all stories, 300 turns
 //!     cargo bench -- --turns 60 --containers 0 --gate
 //!     cargo bench -- --json FILE --svg FILE
 //!
 //! Every program gets the same bundle (`runc spec`'s default, a static payload that exits), the
-//! same tmpfs for its state, the same cgroups. `--gate` fails if a mark of gate.rs is missed: marks
-//! are ratios of CPU time and counts, which a busy machine does not change.
+//! same tmpfs for its state, the same cgroups. `--gate` fails if a limit of gate.rs is exceeded:
+//! the limits are ratios of CPU time and counts, which other load does not change.
 
 mod gate;
 mod measure;
@@ -25,10 +25,10 @@ use tiny_ce_test::{Case, Need, met};
 /// Set once the benchmark is in a mount namespace of its own.
 const INSIDE: &str = "TINY_CE_BENCH_INSIDE";
 
-/// Where a host with cgroup v1 has v2 beside it.
+/// The cgroup v2 mount point of a host with cgroup v1.
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
-/// What a user may ask for.
+/// The options of the benchmark.
 struct Wishes {
     turns: usize,
     containers: usize,
@@ -86,7 +86,7 @@ fn wishes() -> Result<Wishes, String> {
             "--json" => wishes.json = Some(value()?.into()),
             "--svg" => wishes.svg = Some(value()?.into()),
             "--gate" => wishes.gate = true,
-            // cargo bench gives it.
+            // cargo bench passes this option.
             "--bench" => {}
             _ => return Err(format!("unknown option {word}")),
         }
@@ -94,10 +94,10 @@ fn wishes() -> Result<Wishes, String> {
     Ok(wishes)
 }
 
-/// Make the ground, tell the stories on it, and take it away.
+/// Make the ground, measure every story, and remove the ground.
 fn measure_all(wishes: &Wishes) -> Vec<stories::Row> {
     let case = Case::new();
-    // Where a machine has /run: the runtimes' state costs no disk.
+    // The state is on a tmpfs, as /run is, so that no disk is measured.
     let state = case.state();
     std::fs::create_dir(&state).expect("a directory of our own");
     let mount = ["mount", "-t", "tmpfs", "tmpfs"].map(OsStr::new);
@@ -122,11 +122,11 @@ fn measure_all(wishes: &Wishes) -> Vec<stories::Row> {
     results
 }
 
-/// The same again in a mount namespace of our own, without cgroup v2 beside v1: crun refuses such
-/// a host, and all shall be measured on the same one.
+/// Run the benchmark in its own mount namespace, without cgroup v2 beside v1: crun refuses such a
+/// host, and all programs must be measured on the same one.
 fn go_inside() -> std::io::Error {
     let own = std::env::current_exe().expect("/proc/self/exe");
-    // The tmpfs takes the directories that a runtime makes there when it finds no cgroup v2.
+    // A runtime that finds no cgroup v2 makes directories there, which the tmpfs takes.
     let script = format!(
         "! mountpoint -q {UNIFIED} || {{ umount {UNIFIED} && mount -t tmpfs tmpfs {UNIFIED}; }}
          exec \"$0\" \"$@\""

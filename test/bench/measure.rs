@@ -1,5 +1,5 @@
 //! One measurement: a command from posix_spawn to its end, by the clock and by what the kernel
-//! accounts to all processes that came of it.
+//! accounts to all of its processes.
 
 use std::ops::Add;
 use std::process::{Command, Stdio};
@@ -9,16 +9,16 @@ use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
-/// What a command took.
+/// The cost of a command.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
     /// By the clock.
     pub wall: Duration,
-    /// User and system time of all its processes.
+    /// The user and system time of all its processes.
     pub cpu: Duration,
     /// Page faults that needed no disk.
     pub faults: u64,
-    /// How often one of them gave up the CPU to wait.
+    /// How often one of its processes gave up the CPU to wait.
     pub waits: u64,
 }
 
@@ -35,13 +35,13 @@ impl Add for Cost {
     }
 }
 
-/// What all children that have been waited for have used, and their children. A container that
-/// outlives its command becomes a child of the benchmark, which is a subreaper.
+/// The resources that all reaped children and their children have used. A container that outlives
+/// its command becomes a child of the benchmark, which is a subreaper.
 fn used() -> Usage {
     getrusage(UsageWho::RUSAGE_CHILDREN).expect("getrusage(2)")
 }
 
-/// The difference of two moments.
+/// The difference between two moments.
 fn between(before: &Usage, after: &Usage, wall: Duration) -> Cost {
     let cpu =
         |usage: &Usage| (usage.user_time() + usage.system_time()).num_microseconds().unsigned_abs();
@@ -54,7 +54,7 @@ fn between(before: &Usage, after: &Usage, wall: Duration) -> Cost {
     }
 }
 
-/// The cost of what is done in `work`, with everything that has ended and become our child.
+/// The cost of `work`, including every process that ended and became our child.
 pub fn cost_of(work: impl FnOnce()) -> Cost {
     let (before, begin) = (used(), Instant::now());
     work();
@@ -69,13 +69,13 @@ pub fn cost(command: &mut Command) -> Cost {
     cost_of(|| succeed(command))
 }
 
-/// Run it to its end.
+/// Run a command to its end; it must succeed.
 pub fn succeed(command: &mut Command) {
     let status = command.status().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(status.success(), "{command:?}: {status}");
 }
 
-/// Wait for every child that has ended.
+/// Reap every child that has ended.
 pub fn reap() {
     while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
         if status == WaitStatus::StillAlive {

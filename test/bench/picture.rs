@@ -1,5 +1,5 @@
-//! The benchmark as a picture: bars of CPU time and of time by the clock, in SVG, readable on a
-//! light and on a dark page.
+//! The benchmark as an SVG picture: bars of CPU time and of wall time, readable on a light and a
+//! dark page.
 
 use std::fmt::Write;
 
@@ -11,7 +11,7 @@ const LABEL: f64 = 130.0;
 const BAR: f64 = 15.0;
 const ROW: f64 = 26.0;
 
-/// A chart below the other: its title, and the value of each program.
+/// One of the charts, which are drawn below each other: its title, and the value of each program.
 struct Chart {
     title: &'static str,
     value: fn(&Row) -> f64,
@@ -30,7 +30,7 @@ const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#24292f}.title{fon
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.bar{fill:#6e7681}.own{fill:#4493f8}\
 .floor{fill:#d29922}}";
 
-/// The picture.
+/// Draw all charts.
 pub fn svg(rows: &[Row]) -> String {
     let (mut body, mut y) = (String::new(), 10.0);
     for chart in CHARTS {

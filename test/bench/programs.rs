@@ -1,17 +1,17 @@
-//! The programs that are compared: the two floors, tiny-ce, and its peers of several years.
-//! Knows command lines; measures nothing.
+//! The programs that are compared: the two floors, tiny-ce, and its peers of several years. Knows
+//! command lines; measures nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tiny_ce_test::{Peer, floor, tiny_ce, tree};
 
-/// What a program can do, and how it is asked.
+/// The abilities of a program, and its command line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The system calls of a container, and nothing else.
     Floor,
-    /// The same with cgroups, device rules and a state file.
+    /// As `Floor`, with cgroups, device rules and a state file.
     WholeFloor,
     /// tiny-ce, or a peer with the same command line.
     Runtime,
@@ -19,11 +19,11 @@ pub enum Kind {
 
 /// A program to measure.
 pub struct Program {
-    /// As the table names it.
+    /// The name in the table.
     pub name: String,
-    /// Where it is.
+    /// The path of the program.
     pub path: PathBuf,
-    /// What it can do.
+    /// Its abilities.
     pub kind: Kind,
 }
 
@@ -33,7 +33,7 @@ pub struct Ground<'a> {
     pub bundle: &'a Path,
     /// A directory on a tmpfs.
     pub state: &'a Path,
-    /// A word of which the names of cgroups are made, so that runs do not meet.
+    /// A word in the names of cgroups, so that parallel runs do not use the same.
     pub tag: &'a str,
 }
 
@@ -42,24 +42,24 @@ impl Program {
         Program { name: name.to_owned(), path, kind }
     }
 
-    /// Whether it keeps containers.
+    /// Whether the program is a container runtime.
     pub fn is_runtime(&self) -> bool {
         self.kind == Kind::Runtime
     }
 
-    /// Where it keeps the state of its containers.
+    /// The directory for the state of its containers.
     pub fn root(&self, ground: &Ground<'_>) -> PathBuf {
         ground.state.join(self.name.replace([' ', '(', ')'], "-"))
     }
 
-    /// A command with its state directory.
+    /// A command with that directory.
     pub fn command(&self, ground: &Ground<'_>, words: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
         command.arg("--root").arg(self.root(ground)).args(words);
         command
     }
 
-    /// A container from its making to its end.
+    /// The command that runs a container to its end.
     pub fn run(&self, ground: &Ground<'_>, id: &str) -> Command {
         let rootfs = ground.bundle.join("rootfs");
         let mut command = Command::new(&self.path);
@@ -79,8 +79,8 @@ impl Program {
     }
 }
 
-/// The floors, tiny-ce as cargo and as .ci/musl built it, and the peers that are here: those of
-/// today from target/peers, those of this machine's release from PATH.
+/// The floors, tiny-ce as cargo and as .ci/musl built it, and the peers on this machine: the
+/// current ones in target/peers, and those of its own release on PATH.
 pub fn all() -> Vec<Program> {
     let mut programs = vec![
         Program::named("floor", floor(), Kind::Floor),
@@ -112,7 +112,7 @@ pub fn all() -> Vec<Program> {
     programs
 }
 
-/// What the program's `--version` prints; none if it cannot be run.
+/// The output of `--version`; `None` if the program cannot be run.
 fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())

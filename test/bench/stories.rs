@@ -1,5 +1,6 @@
-//! What is measured: one container alone and in a burst, the other verbs, many containers, many at
-//! once, and a host with many mounts. Each story is told of every program in turn.
+//! What is measured: one container after a rest and in a burst, the other commands, many
+//! containers, many at once, and a host with many mounts. Each is measured for every program in
+//! turn.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,13 +9,13 @@ use std::time::{Duration, Instant};
 use crate::measure::{Cost, cost, cost_of, reap, succeed};
 use crate::programs::{Ground, Program};
 
-/// How many runs of one program follow each other in a burst.
+/// The number of runs of one program in a burst.
 const BURST: usize = 10;
-/// How long the machine rests before a run that is alone: no lock is warm then.
+/// The rest before a run that is measured alone: afterwards no cache or lock is warm.
 const REST: Duration = Duration::from_millis(50);
-/// How many containers are made at the same time.
+/// The numbers of containers that run at the same time.
 pub const CROWDS: [usize; 3] = [1, 8, 32];
-/// How many mounts a host has in the last story.
+/// The number of mounts on the host in the last story.
 pub const MOUNTS: usize = 1000;
 
 /// A program's figures.
@@ -29,32 +30,32 @@ pub struct Row {
     pub life: Vec<Cost>,
     /// `exec` into a container.
     pub exec: Vec<Cost>,
-    /// With so many containers: what `list` and `state` take.
+    /// The costs of `list` and `state`, by the number of containers.
     pub many: Vec<(usize, Vec<Cost>, Vec<Cost>)>,
-    /// The costs of the first twenty creates, and of the last.
+    /// The costs of the first twenty creates, and of the last twenty.
     pub creates: Option<(Vec<Cost>, Vec<Cost>)>,
-    /// Containers a second, in the order of [`CROWDS`].
+    /// Containers per second, in the order of [`CROWDS`].
     pub crowds: Vec<f64>,
     /// `run` on a host with [`MOUNTS`] more mounts.
     pub mounts: Vec<Cost>,
 }
 
-/// The ground on which they are told.
+/// The ground and the extent of the measurement.
 pub struct Stories<'a> {
     /// The bundle and the state.
     pub ground: Ground<'a>,
     /// A bundle whose program waits for ever.
     pub waiting: &'a Path,
-    /// A directory to be made, for mounts.
+    /// The directory for the mounts, which does not exist yet.
     pub mounts: &'a Path,
-    /// How often each is told.
+    /// How often each story is measured.
     pub turns: usize,
-    /// How many containers are many; 0 leaves that story out.
+    /// The number of containers in the story of many; 0 leaves that story out.
     pub containers: usize,
 }
 
 impl Stories<'_> {
-    /// All of them, of each of these programs.
+    /// Measure all stories, for each of these programs.
     pub fn tell(&self, programs: Vec<Program>) -> Vec<Row> {
         let row = |program| Row {
             program,
@@ -113,7 +114,7 @@ impl Stories<'_> {
         }
     }
 
-    /// `create`, `start` and `delete`; waiting for the container's own end is not in it.
+    /// `create`, `start` and `delete`, without the wait for the container's end.
     fn life(&self, program: &Program, turn: usize) -> Cost {
         let (id, pid_file) = (self.id("life", turn), self.ground.state.join("pid"));
         let mut create = program.command(&self.ground, &["create", "--bundle"]);
@@ -121,13 +122,13 @@ impl Stories<'_> {
         let made = cost(&mut create);
         let pid = std::fs::read_to_string(&pid_file).expect("a pid file");
         let started = cost(program.command(&self.ground, &["start"]).arg(&id));
-        // Its own CPU time is part of what a container costs.
+        // The CPU time of its end is part of a container's cost.
         let ended = cost_of(|| wait_for(pid.trim()));
         let ended = Cost { wall: Duration::ZERO, waits: 0, ..ended };
         made + started + ended + cost(program.command(&self.ground, &["delete"]).arg(&id))
     }
 
-    /// As many at once as [`CROWDS`] says, by as many threads, until each has made its share.
+    /// Each of [`CROWDS`] threads runs its share of containers.
     fn crowds(&self, row: &mut Row) {
         for crowd in CROWDS {
             let share = (self.turns / crowd).clamp(2, 20);
@@ -147,7 +148,7 @@ impl Stories<'_> {
         }
     }
 
-    /// A container whose program waits, made and started.
+    /// Create and start a container whose program waits.
     fn waiting(&self, program: &Program, id: &str) -> Cost {
         let mut create = program.command(&self.ground, &["create", "--bundle"]);
         let cost = cost(create.arg(self.waiting).arg(id));
@@ -170,7 +171,7 @@ impl Stories<'_> {
         self.delete(program, &id);
     }
 
-    /// With 1, 100 and `containers` of them: `list` and `state`; and the creates on the way.
+    /// `list` and `state` with 1, 100 and `containers` containers; and the creates meanwhile.
     fn many(&self, row: &mut Row) {
         const SAMPLE: usize = 20;
         if self.containers < 2 * SAMPLE {
@@ -198,7 +199,7 @@ impl Stories<'_> {
         }
     }
 
-    /// The first story again, on a host with a thousand mounts more.
+    /// The first story again, on a host with a thousand more mounts.
     fn among_mounts(&self, rows: &mut [Row]) {
         let place = |index: usize| self.mounts.join(index.to_string());
         for index in 0..MOUNTS {
@@ -221,7 +222,7 @@ fn quiet(command: &mut Command) -> &mut Command {
     command.stdin(Stdio::null()).stdout(Stdio::null())
 }
 
-/// Wait until the process has ended: proc_pid_stat(5)'s third field.
+/// Wait until the process has ended, by the third field of proc_pid_stat(5).
 fn wait_for(pid: &str) {
     let running = || {
         let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

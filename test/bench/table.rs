@@ -1,5 +1,5 @@
-//! The benchmark's figures: medians, tables of them in Markdown, and the same as JSON.
-//! Measures nothing.
+//! The benchmark's figures: medians, tables of them in Markdown, and the same as JSON. Measures
+//! nothing.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::measure::Cost;
 use crate::programs::Kind;
 use crate::stories::{CROWDS, MOUNTS, Row};
 
-/// The middle one; zero of none.
+/// The median; zero if there are no values.
 pub fn median<T: PartialOrd + Copy + Default>(values: impl Iterator<Item = T>) -> T {
     percentile(values, 50)
 }
@@ -21,7 +21,7 @@ fn percentile<T: PartialOrd + Copy + Default>(
     sorted.get(sorted.len() * percent / 100).copied().unwrap_or_default()
 }
 
-/// The median of the times by the clock, in milliseconds.
+/// The median of the wall times, in milliseconds.
 pub fn wall(costs: &[Cost]) -> f64 {
     median(costs.iter().map(|cost| cost.wall.as_secs_f64() * 1e3))
 }
@@ -41,7 +41,7 @@ pub fn whole_floor(rows: &[Row]) -> Option<&Row> {
     rows.iter().find(|row| row.program.kind == Kind::WholeFloor)
 }
 
-/// A figure with two digits behind the point; nothing for a zero.
+/// A figure with two decimals; empty for zero.
 fn figure(value: f64) -> String {
     if value > 0.0 && value.is_finite() { format!("{value:.2}") } else { String::new() }
 }
@@ -155,7 +155,7 @@ fn at_once(rows: &[Row]) {
     println!();
 }
 
-/// On what it was measured.
+/// The machine that was measured.
 fn machine() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cgroup = if tiny_ce_test::cgroup_v2() { "v2" } else { "v1" };

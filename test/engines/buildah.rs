@@ -1,5 +1,5 @@
-//! Buildah: an image's RUN steps, and `buildah run`, by way of the runtime's create, start, state,
-//! kill and delete.
+//! Buildah: the RUN steps of an image, and `buildah run`, which call the runtime's create, start,
+//! state, kill and delete.
 
 use crate::ground::{Ground, on_each_runtime};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use tiny_ce_test::{Done, Need};
 
 on_each_runtime!(run_in_a_working_container, an_image_is_built);
 
-/// Buildah on a ground, with storage of its own.
+/// Buildah on a ground, with its own storage.
 struct Buildah {
     ground: Ground,
     env: Vec<(&'static str, PathBuf)>,
@@ -45,7 +45,7 @@ impl Buildah {
         self.ground.run(&env, &[&["buildah"], words].concat())
     }
 
-    /// Under the runtime, in the ground's cgroup, without a network: `buildah VERB OPTIONS…`.
+    /// `buildah VERB OPTIONS…` with the runtime, in the ground's cgroup, without a network.
     #[track_caller]
     fn under_runtime(&self, verb: &str, words: &[&str]) -> Done {
         let runtime = self.ground.runtime.path.to_str().expect("UTF-8");

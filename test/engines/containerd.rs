@@ -1,4 +1,4 @@
-//! containerd: its shim calls the runtime, `ctr` says what for.
+//! containerd: `ctr` gives the orders, and containerd's shim calls the runtime.
 //!
 //! Knows containerd's configuration and what `ctr` prints; never how the runtime is called.
 
@@ -16,14 +16,15 @@ on_each_runtime!(
     a_checkpoint_works_or_says_why_not,
 );
 
-/// A containerd on a ground; `ctr`'s namespace is the ground's tag, which is its cgroups' parent.
+/// A containerd on a ground; the ground's tag is `ctr`'s namespace, and so the parent of its
+/// cgroups.
 pub struct Containerd {
     pub ground: Ground,
     daemon: Option<Running>,
     socket: String,
 }
 
-/// Run `test` under the runtime; containerd's containers are removed after it.
+/// Run `test` with the runtime, and then remove containerd's containers.
 fn on(runtime: &'static str, test: fn(&Containerd)) {
     let Some(containerd) = Containerd::new(runtime, "", &[]) else { return };
     containerd.import(containerd.ground.tag(), &containerd.ground.image());
@@ -32,7 +33,8 @@ fn on(runtime: &'static str, test: fn(&Containerd)) {
 }
 
 impl Containerd {
-    /// Start it with `more` lines of configuration; none, visibly skipped, if something is missing.
+    /// Start containerd with `more` lines of configuration; if something is missing, print a skip
+    /// and return `None`.
     pub fn new(runtime: &'static str, more: &str, needs: &[Need]) -> Option<Containerd> {
         let own = ["containerd", "containerd-shim-runc-v2", "ctr"].map(Need::Program);
         let ground = Ground::new(runtime, &[&own[..], needs].concat())?;
@@ -45,12 +47,13 @@ impl Containerd {
                  [grpc]\naddress = \"{socket}\"\n{more}"
             ),
         );
-        // In a user namespace, the way to the rootfs is walked as somebody else.
+        // In a user namespace, another user walks the path to the rootfs.
         for part in ["", "/state"] {
             ground.run(&[], &["mkdir", "-p", "-m", "711", &format!("{dir}{part}")]).ok();
         }
         ground.run(&[], &["chmod", "711", &dir]).ok();
-        // The shim finds the runtime by its name, and where it is not told one, as "runc".
+        // The shim finds the runtime by its name, and by "runc" where it ignores the configured
+        // name.
         let path = ground.programs();
         let script = format!("echo $$ > {dir}/pid; exec containerd --config {}", config.display());
         let env = [("PATH", path.as_path())];
@@ -93,10 +96,10 @@ impl Containerd {
         self.ground.run(&[], &self.words(words))
     }
 
-    /// `ctr run OPTIONS… IMAGE ID WORDS…`, to be run.
+    /// The words of `ctr run OPTIONS… IMAGE ID WORDS…`.
     fn run_words(&self, options: &[&str], words: &[&str]) -> Vec<String> {
         let run = ["run", "--runc-binary", self.ground.runtime.name];
-        // A unit's name is the whole machine's, not its slice's.
+        // The name of a unit must be unique on the machine, not only in its slice.
         let scope = format!("{}:{}:{}", self.ground.parent(), self.ground.tag(), words[0]);
         let systemd: &[&str] = match systemd() {
             true => &["--runc-systemd-cgroup", "--cgroup", &scope],
@@ -119,7 +122,7 @@ impl Containerd {
         self.run(&[&["--rm"], options].concat(), &["short", "sh", "-c", script])
     }
 
-    /// Start a task of this name that runs the script.
+    /// Start a task with this name that runs the script.
     #[track_caller]
     fn start(&self, name: &str, options: &[&str], script: &str) {
         self.run(&[&["--detach"], options].concat(), &[name, "sh", "-c", script]).ok();
@@ -132,14 +135,14 @@ impl Containerd {
         self.ctr(&[&exec[..], options, &[name], words].concat())
     }
 
-    /// That the container was made by the runtime and no other.
+    /// Check that this runtime made the container.
     #[track_caller]
     fn made(&self, name: &str) {
         let state = self.ground.seen("/run/containerd/runc").join(self.ground.tag());
         self.ground.made(&state.join(name));
     }
 
-    /// Wait until the task of this name has that status.
+    /// Wait until the task with this name has that status.
     #[track_caller]
     fn becomes(&self, name: &str, status: &str) {
         until(&format!("{name} is {status}"), || {
@@ -221,7 +224,7 @@ fn a_task_and_its_life(containerd: &Containerd) {
         let topic = format!(" /tasks/{topic} ");
         while !events.line("20").contains(&topic) {}
     }
-    // Paused, it can be killed nevertheless, by what is sent to all of it.
+    // A paused task can be killed, by a signal to all of its processes.
     containerd.start("two", &[], "sleep 1000 & exec sleep 2000");
     containerd.ctr(&["task", "pause", "two"]).ok();
     containerd.ctr(&["task", "kill", "--signal=KILL", "--all", "two"]).ok();
@@ -281,7 +284,7 @@ fn what_a_task_is_made_of(containerd: &Containerd) {
     assert_eq!(containerd.sh(&["--device=/dev/fuse"], script).ok(), "a e5\nopened\n");
     assert_eq!(containerd.sh(&["--no-pivot"], "echo $$").ok(), "1\n");
 
-    // The shim forgets the runtime's name where there are mappings.
+    // With mappings, the shim ignores the runtime's name.
     let maps = ["--uidmap=0:100000:65536", "--gidmap=0:100000:65536"];
     containerd.start("mapped", &maps, "exec sleep 1000");
     let see = ["sh", "-c", "cat /proc/self/uid_map; id -u; stat -c %u /"];
@@ -291,7 +294,7 @@ fn what_a_task_is_made_of(containerd: &Containerd) {
     containerd.made("mapped");
 }
 
-/// CRIU has its own idea of what it can do on a kernel: it works, or one line says why not.
+/// Whether CRIU works depends on the kernel: the checkpoint succeeds, or one line gives the reason.
 fn a_checkpoint_works_or_says_why_not(containerd: &Containerd) {
     containerd.start("one", &[], "exec sleep 1000");
     let done = containerd.ctr(&["task", "checkpoint", "one"]);
@@ -306,6 +309,6 @@ fn a_checkpoint_works_or_says_why_not(containerd: &Containerd) {
         assert!(text.contains("checkpoint") || text.contains("criu"), "{done}");
         assert_eq!(text.lines().count(), 1, "{done}");
     }
-    // Either way it goes on.
+    // In both cases the task runs on.
     assert_eq!(containerd.exec(&[], "one", &["echo", "still there"]).ok(), "still there\n");
 }

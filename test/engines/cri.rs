@@ -1,8 +1,9 @@
-//! containerd's CRI plugin, as a kubelet calls it: the runtime is a handler, which is what a
-//! RuntimeClass names.
+//! containerd's CRI plugin, as a kubelet calls it: the runtime is a handler, which a RuntimeClass
+//! names.
 //!
-//! Knows the few calls and fields of the Container Runtime Interface that a pod's life takes, and
-//! gRPC as far as curl does not. Pods have the node's network: there is no CNI plugin here.
+//! Knows the few calls and fields of the Container Runtime Interface that the life of a pod needs,
+//! and the part of gRPC that curl does not provide. Pods use the node's network: there is no CNI
+//! plugin here.
 
 use crate::containerd::Containerd;
 use crate::ground::{IMAGE, on_each_runtime, until};
@@ -14,10 +15,10 @@ use tiny_ce_test::Need;
 
 on_each_runtime!(a_pod_and_its_containers);
 
-/// The namespace of the CRI plugin's own.
+/// The CRI plugin's own namespace.
 const NAMESPACE: &str = "k8s.io";
 
-/// An image of nothing but a program that waits: what holds a pod's namespaces.
+/// An image with only a program that waits and holds a pod's namespaces.
 const PAUSE: &str = "localhost/pause:1";
 
 /// `NODE` of the interface's NamespaceMode.
@@ -49,7 +50,7 @@ SystemdCgroup = {}
     containerd.import(NAMESPACE, &containerd.ground.image());
     let config = json!({"Entrypoint": ["/probe", "pause"]});
     containerd.import(NAMESPACE, &containerd.ground.image_as(PAUSE, config));
-    // The plugin comes up after containerd answers.
+    // The plugin starts later than containerd answers.
     let version = || call(&containerd, "Version", &Message::default()).ok();
     until("the plugin is there", version);
     test(&containerd);
@@ -94,7 +95,7 @@ impl Message {
         self.bytes(field, &message.0)
     }
 
-    /// What the message has: the field, its number or length, and its bytes.
+    /// The fields of the message: number, varint value or length, and bytes.
     fn fields(&self) -> Vec<(u64, u64, Message)> {
         let mut rest = &self.0[..];
         let mut found = Vec::new();
@@ -113,7 +114,7 @@ impl Message {
         found.map(|(.., bytes)| bytes).unwrap_or_default()
     }
 
-    /// A number; what is not there is 0.
+    /// The number in the field; an absent one is 0.
     fn get_number(&self, field: u64) -> u64 {
         let found = self.fields().into_iter().find(|(number, ..)| *number == field);
         found.map_or(0, |(_, value, _)| value)
@@ -137,7 +138,7 @@ fn varint(rest: &mut &[u8]) -> u64 {
     value
 }
 
-/// One call of the runtime service: the answer, or the error's text.
+/// Call the runtime service: return the answer, or the error's text.
 #[track_caller]
 fn call(containerd: &Containerd, method: &str, request: &Message) -> Result<Message, String> {
     let ground = &containerd.ground;
@@ -174,7 +175,7 @@ fn ok(containerd: &Containerd, method: &str, request: &Message) -> Message {
     call(containerd, method, request).unwrap_or_else(|error| panic!("{method}: {error}"))
 }
 
-/// `ExecSync` of a shell's script: its status and its standard output.
+/// Run a shell script by `ExecSync`; return its status and its standard output.
 #[track_caller]
 fn exec(containerd: &Containerd, id: &str, script: &str) -> (u64, String) {
     let request = Message::default().text(1, id).texts(2, &["sh", "-c", script]).number(3, 20);
@@ -223,7 +224,7 @@ fn a_pod_and_its_containers(containerd: &Containerd) {
     ground.of_has(&id, &[Limit::Memory(32 << 20), Limit::Quota(50_000, 100_000)]);
     let stats = ok(containerd, "ContainerStats", &none().text(1, &id)).get(1);
     assert!(stats.get(3).get(2).get_number(1) > 0, "memory's working set");
-    // Containers of a pod share its namespaces: the pod's IPC, and the node's network.
+    // The containers of a pod share its namespaces: the pod's IPC, and the node's network.
     let see = "readlink /proc/self/ns/ipc /proc/self/ns/net | tr '\\n' ' '";
     let other = container("two", &["/probe", "pause"]);
     start(&other).expect("two starts");

@@ -1,4 +1,4 @@
-//! Docker: a daemon whose default runtime is the one under test, and what its users type.
+//! Docker: a daemon whose default runtime is the one under test, and its users' commands.
 //!
 //! Knows the daemon's command line and what `docker` prints; never how the runtime is called.
 
@@ -18,17 +18,17 @@ on_each_runtime!(
     a_scope_by_dockers_name,
 );
 
-/// Debian's client, which goes with its daemon; another one may come first on PATH.
+/// Debian's client, which fits its daemon; PATH may have another one first.
 const CLIENT: &str = "/usr/bin/docker";
 
-/// A daemon on a ground, with all that it keeps in the ground's directory.
+/// A daemon on a ground, which keeps all its files in the ground's directory.
 pub struct Docker {
     pub ground: Ground,
     daemon: Option<Running>,
     socket: String,
 }
 
-/// Run `test` under the runtime; the daemon's containers are removed after it.
+/// Run `test` with the runtime, and then remove the daemon's containers.
 pub fn on(runtime: &'static str, test: fn(&Docker)) {
     let Some(ground) = ground(runtime) else { return };
     let docker = Docker::new(ground, &[]);
@@ -36,7 +36,7 @@ pub fn on(runtime: &'static str, test: fn(&Docker)) {
     docker.end();
 }
 
-/// The ground for a daemon; none, visibly skipped, if something is missing.
+/// The ground for a daemon; if something is missing, print a skip and return `None`.
 pub fn ground(runtime: &'static str) -> Option<Ground> {
     let needs = ["dockerd", "containerd", "docker-init", "docker-proxy", "iptables", "nft"];
     let needs: Vec<Need> = needs.into_iter().map(Need::Program).collect();
@@ -57,33 +57,34 @@ impl Docker {
         words.extend(["--config-file", config.to_str().expect("UTF-8")]);
         words.extend(["--default-runtime", ground.runtime.name]);
         if ground.runtime.name != "runc" {
-            // That name is the daemon's own.
+            // The daemon reserves the name runc.
             words.extend(["--add-runtime", &runtime]);
         }
         words.extend(more);
         let path = ground.programs();
         let daemon = Some(ground.beside(&[("PATH", &path)], &words));
-        // It keeps its own network namespace by a mount, and its data in one.
+        // The daemon keeps its own network namespace by a mount, and makes its data directory a
+        // mount.
         let leaves = ["/run/docker/netns/", "/docker/data", "/docker/exec"].map(str::to_owned);
         ground.leaves.borrow_mut().extend(leaves);
         let listens = || ground.path("docker.sock").exists().then_some(());
         until("dockerd listens", listens);
         let docker = Docker { daemon, socket, ground };
-        // From now on the daemon answers as soon as it can.
+        // Wait until the daemon answers.
         docker.ok(&["version"]);
         let image = docker.ground.image();
         docker.ok(&["load", "--quiet", "--input", image.to_str().expect("UTF-8")]);
         docker
     }
 
-    /// Remove its containers, and stop it.
+    /// Remove the daemon's containers, and stop it.
     pub fn end(mut self) {
         let all = self.ok(&["ps", "--all", "--quiet"]);
         let all: Vec<&str> = all.split_whitespace().collect();
         if !all.is_empty() {
             self.ok(&[&["rm", "--force", "--volumes"], &all[..]].concat());
         }
-        // The daemon's pid is one of the ground's namespace.
+        // The pid in the daemon's file is one of the ground's pid namespace.
         let kill = format!("kill -TERM $(cat {})", self.ground.path("docker/pid").display());
         self.ground.run(&[], &["dash", "-c", &kill]).ok();
         self.daemon.take().expect("the daemon").exited().ok();
@@ -95,7 +96,7 @@ impl Docker {
         self.run_with("0", words)
     }
 
-    /// The same; `"1"` has images built by BuildKit, `"0"` by the classic builder.
+    /// As `run`; `"1"` makes BuildKit build images, `"0"` the classic builder.
     #[track_caller]
     fn run_with(&self, buildkit: &str, words: &[&str]) -> Done {
         let home = self.ground.path("docker");
@@ -103,7 +104,7 @@ impl Docker {
         self.ground.run(&env, &[&[CLIENT, "--host", &self.socket], words].concat())
     }
 
-    /// What `docker WORDS…` prints, which must work.
+    /// The output of `docker WORDS…`, which must succeed.
     #[track_caller]
     pub fn ok(&self, words: &[&str]) -> String {
         self.run(words).ok().trim_end().to_owned()
@@ -122,20 +123,20 @@ impl Docker {
         self.run(&[&run[..], options, &[IMAGE, "sh", "-c", script]].concat())
     }
 
-    /// Start a container of this name that runs the script.
+    /// Start a container with this name that runs the script.
     #[track_caller]
     pub fn start(&self, name: &str, options: &[&str], script: &str) {
         let run = ["run", "--detach", "--name", name];
         self.ok(&[&run[..], options, &[IMAGE, "sh", "-c", script]].concat());
     }
 
-    /// A template of a container's (or service's) description.
+    /// Print a template of a container's (or service's) description.
     #[track_caller]
     pub fn inspect(&self, name: &str, template: &str) -> String {
         self.ok(&["inspect", "--format", template, name])
     }
 
-    /// Wait until `template` says `wanted` of the container.
+    /// Wait until the container's `template` prints `wanted`.
     #[track_caller]
     pub fn becomes(&self, name: &str, template: &str, wanted: &str) {
         until(&format!("{name}: {template} is {wanted}"), || {
@@ -155,7 +156,7 @@ fn exit_statuses_and_texts(docker: &Docker) {
         ("/etc", 126, "permission denied"),
     ] {
         if path == "/etc" && docker.ground.runtime.name == "runc" {
-            // runc 1.3 says "is a directory", which this dockerd does not know as a 126.
+            // runc 1.3 says "is a directory", which this dockerd does not translate to 126.
             program(path).ends(125);
             continue;
         }
@@ -163,12 +164,12 @@ fn exit_statuses_and_texts(docker: &Docker) {
         assert!(done.ends(code).stderr.contains(text), "{done}");
         assert!(done.stderr.contains("OCI runtime create failed: "), "{done}");
     }
-    // A directory on a file: dockerd knows the text.
+    // A directory bound on a file: dockerd recognizes the text.
     let etc = docker.ground.path("docker").join(":/etc/passwd").display().to_string();
     let etc = etc.replace("/:", ":");
     let done = docker.sh(&["--volume", &etc], "true");
     assert!(done.ends(125).stderr.contains("Are you trying to mount a directory onto"), "{done}");
-    // Not one of these has become a container that stays.
+    // None of these runs has left a container.
     assert_eq!(docker.ok(&["ps", "--all", "--quiet"]), "");
     let info = docker.ok(&["info", "--format", "{{.DefaultRuntime}} {{json .Runtimes}}"]);
     let (name, path) = (docker.ground.runtime.name, &docker.ground.runtime.path);
@@ -189,7 +190,7 @@ fn standard_streams_and_terminals(docker: &Docker) {
         format!("echo typed | {CLIENT} --host {} {} {IMAGE} cat", docker.socket, run.join(" "));
     assert_eq!(docker.ground.run(&[], &["dash", "-c", &line]).ok(), "typed\n");
 
-    // The terminal's size reaches the container shortly after its start.
+    // The container learns the terminal's size shortly after its start.
     let script = "tty; while [ \"$(stty size)\" != \"24 80\" ]; do sleep 0.1; done; exit 7";
     let done = docker.terminal(&[&run[..], &["--tty", IMAGE, "sh", "-c", script]].concat());
     assert!(done.ends(7).stdout.contains("/dev/pts/0"), "{done}");
@@ -216,7 +217,7 @@ fn exec_into_a_container(docker: &Docker) {
         ("/etc/passwd", "permission denied"),
     ] {
         let done = docker.run(&["exec", "one", path]);
-        // This daemon writes the text on the stream of the program, and has one status for all.
+        // This daemon writes the text to the program's stream, and has one status for all failures.
         assert!(done.ends(126).stdout.contains(text), "{done}");
         assert!(done.stdout.contains("OCI runtime exec failed: "), "{done}");
     }
@@ -253,7 +254,7 @@ fn limits_can_be_read_back_and_changed(docker: &Docker) {
         Limit::Cpus("0"),
         Limit::Pids(50),
     ]);
-    // Each is changed alone, too: the rest stays.
+    // Each limit changes alone: the others stay.
     docker.ok(&[
         "update",
         "--memory=128m",
@@ -263,7 +264,7 @@ fn limits_can_be_read_back_and_changed(docker: &Docker) {
         "one",
     ]);
     docker.ok(&["update", "--cpu-shares=256", "one"]);
-    // This runc leaves the swap as it was in v2.
+    // With cgroup v2 this runc leaves the swap limit as it was.
     if docker.ground.runtime.name != "runc" || !cgroup_v2() {
         docker.ground.has(&[Limit::Swap(128 << 20, 128 << 20)]);
     }
@@ -275,7 +276,7 @@ fn limits_can_be_read_back_and_changed(docker: &Docker) {
         Limit::Cpus("0"),
         Limit::Pids(77),
     ]);
-    // What the kernel refuses leaves everything as it was; that of v2 would rather kill.
+    // A limit that the kernel refuses changes nothing; cgroup v2 would kill instead of refusing.
     if !cgroup_v2() {
         docker.ok(&["exec", "one", "sh", "-c", "head -c 40000000 /dev/zero > /dev/shm/held"]);
         let less = ["update", "--memory=8m", "--memory-swap=8m", "--pids-limit=66", "one"];
@@ -335,7 +336,7 @@ fn what_a_container_is_made_of(docker: &Docker) {
         cat /proc/sys/net/ipv4/ip_unprivileged_port_start";
     let wanted = "1 7\nsh: write error: No space left on device\n80\n";
     assert_eq!(docker.sh(&device, script).ok(), wanted);
-    // What is not given may not be opened, even where it can be made.
+    // A device that was not given cannot be opened, even if a node for it can be made.
     let done = docker.sh(&[], "mknod /mem c 1 1 && echo x > /mem");
     assert!(done.fails().contains("can't create /mem: Operation not permitted"), "{done}");
 
@@ -345,7 +346,7 @@ fn what_a_container_is_made_of(docker: &Docker) {
     privileged(docker);
 }
 
-/// Where systemd is, Docker has it make cgroups, and its containers have units with Docker's names.
+/// Under systemd, Docker lets systemd make the cgroups, and a container's unit has Docker's name.
 fn a_scope_by_dockers_name(docker: &Docker) {
     let driver = docker.ok(&["info", "--format", "{{.CgroupDriver}}"]);
     if !systemd() {
@@ -353,7 +354,7 @@ fn a_scope_by_dockers_name(docker: &Docker) {
         return tiny_ce_test::skip("needs systemd");
     }
     assert_eq!(driver, "systemd");
-    // Where it puts them by itself.
+    // In the slice that Docker itself chooses.
     docker.start("one", &["--cgroup-parent=system.slice"], "exec sleep 1000");
     let scope = format!("docker-{}.scope", docker.inspect("one", "{{.Id}}"));
     let pid = docker.inspect("one", "{{.State.Pid}}");
@@ -386,7 +387,7 @@ fn namespaces(docker: &Docker) {
     assert_ne!(docker.sh(&["--cgroupns=host"], script).ok(), "0\n");
 }
 
-/// All that the machine has; where that is not all there is, nobody can give it.
+/// All capabilities of the machine; if it lacks some, no runtime can give all.
 fn privileged(docker: &Docker) {
     let done = docker.sh(&["--privileged"], "grep CapEff /proc/self/status; mount -t tmpfs t /tmp");
     let own = std::fs::read_to_string("/proc/self/status").expect("/proc/self/status");
@@ -397,7 +398,7 @@ fn privileged(docker: &Docker) {
     if own.ends_with(&all) {
         assert!(done.ok().trim_end().ends_with("ffff"), "{done}");
     } else {
-        // Nobody can give what this machine does not have: a clear error, on every runtime.
+        // A clear error, on every runtime.
         assert!(done.ends(125).stderr.to_lowercase().contains("operation not permitted"), "{done}");
         assert!(done.stderr.contains("cap"), "{done}");
     }
@@ -430,7 +431,7 @@ fn pause_stop_kill_and_restart(docker: &Docker) {
     docker.becomes("one", ended, "exited 137 false");
     let done = docker.run(&["kill", "one"]);
     assert!(done.fails().contains("is not running"), "{done}");
-    // A program that does not listen to TERM is killed, also while it is paused.
+    // A program that ignores TERM is killed, also while it is paused.
     docker.start("deaf", &[], "exec sleep 1000");
     docker.ok(&["stop", "--time=1", "deaf"]);
     assert_eq!(docker.inspect("deaf", ended), "exited 137 false");
@@ -450,8 +451,8 @@ fn pause_stop_kill_and_restart(docker: &Docker) {
     docker.becomes("always", "{{.RestartCount}} {{.State.Status}}", "2 running");
 }
 
-/// A program that is killed for its memory is told of. It is not the first one: its end would race
-/// with the shim's notice of the kill, which is lost with the cgroup.
+/// An out-of-memory kill is reported. The killed program is not the container's first: otherwise
+/// its end would race with the shim's notice of the kill, which is lost with the cgroup.
 fn oom_killed(docker: &Docker) {
     let script = "sh -c 'x=$(head -c 90000000 /dev/zero | tr \\\\0 x)'; echo $?; sleep 1; exit 3";
     let run = ["run", "--name=greedy", "--memory=24m", "--memory-swap=24m", "--network=none"];
@@ -480,7 +481,7 @@ fn builds(docker: &Docker) {
     buildkit(docker, dir);
 }
 
-/// BuildKit cannot be told a runtime: it takes the one that is called runc.
+/// BuildKit has no option for the runtime: it uses the program that is named runc.
 fn buildkit(docker: &Docker, dir: &str) {
     let build = |steps: &str| {
         docker.ground.file("build/Dockerfile", &format!("FROM {IMAGE}\n{steps}\n"));
@@ -494,7 +495,7 @@ fn buildkit(docker: &Docker, dir: &str) {
     let done = build("RUN [\"nosuch\"]");
     let text = "exec: \"nosuch\": executable file not found in $PATH";
     assert!(done.fails().contains(text), "{done}");
-    // It shows what the runtime wrote, so which one that was.
+    // BuildKit shows the output of the runtime, which tells which one it was.
     assert_eq!(
         done.stderr.contains("tiny-ce: "),
         docker.ground.runtime.name == "tiny-ce",

@@ -1,9 +1,10 @@
-//! What an engine under test stands on: namespaces of its own (mount, network, pid) whose `/run` is
-//! empty, an image made offline of busybox and the probe, and the runtimes to compare.
+//! The ground of an engine under test: its own namespaces (mount, network, pid) with an empty
+//! `/run`, an image made offline of busybox and the probe, and the runtimes to compare.
 //!
-//! Where systemd is the first process, its sockets are in that `/run`, and pids are the machine's:
-//! systemd is told them. Knows no engine. At its end it looks for processes, mounts, cgroups, units
-//! and state that a runtime has left, which is a failure; what engines leave it takes away.
+//! Under systemd, systemd's sockets are in that `/run`, and the pid namespace is the machine's,
+//! because systemd is given pids. Knows no engine. At its end it looks for processes, mounts,
+//! cgroups, units and state that a runtime has left, which is a failure; it removes what engines
+//! leave.
 
 use crate::limits::Limit;
 use crate::units::{self, systemd};
@@ -17,43 +18,43 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tiny_ce_test::{Case, Done, Need, PATIENCE, Peer, Running, cgroup_v2, probe, run, tiny_ce};
 
-/// One that engines are told to use.
+/// A runtime for engines to use.
 pub struct Runtime {
-    /// As the engine's configuration calls it.
+    /// Its name in the engine's configuration.
     pub name: &'static str,
-    /// Its program.
+    /// The path of its program.
     pub path: PathBuf,
 }
 
 impl Runtime {
     /// The runtime under test, or the one to compare with: `"tiny-ce"`, `"runc"`.
     pub fn named(name: &'static str) -> Runtime {
-        // Of today, or where the engines' own machine brings its own.
+        // The current version, or in the engines' own machine the installed one.
         let runc = || Peer::Runc.path().unwrap_or_else(|| "/usr/sbin/runc".into());
         let path = if name == "tiny-ce" { tiny_ce() } else { runc() };
         Runtime { name, path }
     }
 }
 
-/// The image that [`Ground::image`] makes has this name.
+/// The name of the image that [`Ground::image`] makes.
 pub const IMAGE: &str = "localhost/busybox:1";
 
-/// Cgroups that engines make themselves, below the parent that they are told of.
+/// Cgroups that engines make for themselves, below the given parent.
 const PARENTS: [&str; 2] = ["conmon", "buildkit"];
 
-/// How long an engine's processes may take to be gone after its last command.
+/// How long an engine's processes may take to end after its last command.
 const DYING: Duration = Duration::from_secs(10);
 
-/// Somebody who is not root, known to the ground's `/etc`; with [`TENANT_IDS`] for containers.
+/// A user other than root, in the ground's `/etc`; [`TENANT_IDS`] are the ids for containers.
 pub const TENANT: &str = "54322";
 
-/// The first of the 65536 ids that are the tenant's, and after them Podman's `containers`.
+/// The first of the tenant's 65536 ids, which are followed by those of Podman's `containers`.
 pub const TENANT_IDS: u32 = 300_000;
 
 /// PID 1 of the ground, which lives as long as its standard input is open. `/run` is that of a
-/// machine that has just been started, `/etc` is the host's and may be changed; both vanish. tun(4)
-/// is everybody's, as on most machines.
-/// Who ignores SIGCHLD has its orphans reaped by the kernel.
+/// machine that has just been started, `/etc` is the host's and may be changed; both disappear with
+/// the ground. Every user may open tun(4), as on most machines. The kernel reaps the orphans of a
+/// process that ignores SIGCHLD.
 const KEEPER: &str = "
     set -e
     mkdir $3
@@ -87,7 +88,7 @@ const KEEPER: &str = "
     exec env --ignore-signal=CHLD cat > /dev/null
 ";
 
-/// Make the image's one layer: `image DIRECTORY PROBE`; its checksum is printed.
+/// Make the image's only layer: `image DIRECTORY PROBE`; print its checksum.
 const IMAGE_SCRIPT: &str = "
     set -e
     mkdir -p $1/parts $1/root/{bin,etc,root,tmp,proc,sys,dev,var,home}
@@ -102,20 +103,20 @@ const IMAGE_SCRIPT: &str = "
     sha256sum ../parts/layer.tar
 ";
 
-/// Namespaces of an engine's own. All that runs in them dies with this.
+/// The namespaces of an engine. Dropping them kills all their processes.
 pub struct Ground {
     case: Case,
-    /// What the engine is told to use.
+    /// The runtime that the engine must use.
     pub runtime: Runtime,
     keeper: Option<Running>,
     pid: u32,
     mounts: BTreeSet<String>,
-    /// What the engine leaves by itself: parts of lines in mountinfo, names of cgroups.
+    /// What the engine itself leaves: parts of lines in mountinfo, names of cgroups.
     pub leaves: RefCell<Vec<String>>,
 }
 
 impl Ground {
-    /// The ground for `runtime`; none, visibly skipped, if something that it needs is not there.
+    /// The ground for `runtime`; if a need is missing, print a skip and return `None`.
     pub fn new(runtime: &'static str, needs: &[Need]) -> Option<Ground> {
         let mut all = vec![Need::File("/bin/busybox")];
         all.extend(["unshare", "nsenter", "ip", "bash", "script"].map(Need::Program));
@@ -141,22 +142,22 @@ impl Ground {
         Some(Ground { case, runtime, keeper: Some(keeper), pid, mounts, leaves })
     }
 
-    /// A word that is in every name of this ground.
+    /// The word that every name of this ground contains.
     pub fn tag(&self) -> &str {
         self.case.tag()
     }
 
-    /// The parent cgroup to tell the engine of: a slice, where systemd makes cgroups.
+    /// The parent cgroup for the engine: a slice, where systemd makes cgroups.
     pub fn parent(&self) -> String {
         if systemd() { units::slice(self.tag()) } else { format!("/{}", self.tag()) }
     }
 
-    /// `name` in the ground's directory, which is the host's too.
+    /// The path of `name` in the ground's directory, which is the same on the host.
     pub fn path(&self, name: &str) -> PathBuf {
         self.case.dir().join(name)
     }
 
-    /// A file in the ground's directory.
+    /// Write a file in the ground's directory.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
@@ -164,24 +165,24 @@ impl Ground {
         path
     }
 
-    /// What `path` of the ground's own mounts is on the host: `/run/NAME` is not the host's.
+    /// The path on the host of `path` in the ground's own mounts: `/run/NAME` is not the host's.
     pub fn seen(&self, path: &str) -> PathBuf {
         Path::new("/proc").join(self.pid.to_string()).join("root").join(path.trim_matches('/'))
     }
 
-    /// A PATH on which the runtime is known by its name, and as "runc" too: so it is called by
-    /// those who cannot be told, and runc's own name is no way around it.
+    /// A PATH where both the runtime's name and "runc" lead to the runtime, so that callers without
+    /// an option for the runtime use it, and cannot reach runc itself.
     pub fn programs(&self) -> PathBuf {
         let bin = self.path("bin");
         fs::create_dir_all(&bin).expect("a directory");
         for name in ["runc", self.runtime.name] {
-            // On runc, the two are one.
+            // With runc the two names are the same.
             let _ = symlink(&self.runtime.path, bin.join(name));
         }
         format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()).into()
     }
 
-    /// A command in the ground, with few variables besides `env`.
+    /// A command in the ground, with few variables other than `env`.
     pub fn command(&self, env: &[(&str, &Path)], words: &[&str]) -> Command {
         let mut command = Command::new("nsenter");
         command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/bin");
@@ -202,14 +203,14 @@ impl Ground {
     #[track_caller]
     pub fn terminal(&self, env: &[(&str, &Path)], words: &[&str]) -> Done {
         let mut running = self.beside_terminal(env, words);
-        // Its end would be typed, as Control-D.
+        // The end of standard input would be typed, as Control-D.
         let stdin = running.stdin();
         let done = running.done();
         drop(stdin);
         done
     }
 
-    /// Start a [`Ground::command`] on a terminal of its own; what is written to it is typed.
+    /// Start a [`Ground::command`] on a terminal of its own; its input is typed.
     #[track_caller]
     pub fn beside_terminal(&self, env: &[(&str, &Path)], words: &[&str]) -> Running {
         let quoted: Vec<String> = words.iter().map(quote).collect();
@@ -223,8 +224,8 @@ impl Ground {
         Running::start(&mut self.command(env, words), self.case.dir())
     }
 
-    /// An image of busybox, with all its names in /bin, and the probe, as a docker-archive: Podman,
-    /// Buildah, Docker and containerd load it. Its name is [`IMAGE`].
+    /// An image with busybox, all its names in /bin, and the probe, as a docker-archive that
+    /// Podman, Buildah, Docker and containerd can load. Its name is [`IMAGE`].
     pub fn image(&self) -> PathBuf {
         let parts = self.path("image");
         let parts = parts.to_string_lossy();
@@ -241,7 +242,7 @@ impl Ground {
         self.archive(IMAGE, &config)
     }
 
-    /// The files of [`Ground::image`], which has been made, as another image.
+    /// The layer of [`Ground::image`], which has been called before, as another image.
     pub fn image_as(&self, name: &str, config: Value) -> PathBuf {
         let text = fs::read_to_string(self.path("image/parts/config.json")).expect("an image");
         let mut image: Value = serde_json::from_str(&text).expect("JSON");
@@ -262,8 +263,8 @@ impl Ground {
         image
     }
 
-    /// The v1 or v2 cgroup of the one container, whose engine was told of [`Ground::parent`], with
-    /// `id` in its name. `"unified"` is cgroup v2.
+    /// The v1 or v2 cgroup of the only container below [`Ground::parent`] with `id` in its name.
+    /// `"unified"` is cgroup v2.
     pub fn find_cgroup(&self, id: &str, controller: &str) -> Option<PathBuf> {
         let parent = self.parent();
         let is_container = |dir: &PathBuf| {
@@ -280,20 +281,21 @@ impl Ground {
         dirs.find(|dir| dir.starts_with(&mount))
     }
 
-    /// The name of the scope with this id in its name.
+    /// The name of the scope that contains this id.
     #[track_caller]
     pub fn scope(&self, id: &str) -> String {
         let dir = self.find_cgroup(id, "unified").expect("a scope");
         dir.file_name().expect("a name").to_str().expect("UTF-8").to_owned()
     }
 
-    /// That the one container has these limits, for the kernel and, if it is there, for systemd.
+    /// Check the limits of the only container, in the kernel's files and, under systemd, in its
+    /// properties.
     #[track_caller]
     pub fn has(&self, limits: &[Limit]) {
         self.of_has("", limits);
     }
 
-    /// The same, of the container with this id in its cgroup's name.
+    /// As `has`, for the container with this id in its cgroup's name.
     #[track_caller]
     pub fn of_has(&self, id: &str, limits: &[Limit]) {
         for limit in limits {
@@ -310,8 +312,8 @@ impl Ground {
         }
     }
 
-    /// That the container whose state is there was made by the runtime and by no other, which an
-    /// engine that did not heed its settings would have called.
+    /// Check that this runtime made the container with this state: an engine that ignored its
+    /// settings would have called another one.
     #[track_caller]
     pub fn made(&self, state: &Path) {
         assert!(state.is_dir(), "{}", state.display());
@@ -319,7 +321,7 @@ impl Ground {
         assert_eq!(ours, self.runtime.name == "tiny-ce", "{}", state.display());
     }
 
-    /// What is left that a runtime should have taken away, one line each.
+    /// List what a runtime should have removed, one line each.
     fn left(&self) -> Vec<String> {
         let until = Instant::now() + DYING;
         let own = || -> Vec<String> {
@@ -328,7 +330,7 @@ impl Ground {
             processes.chain(units).collect()
         };
         while !own().is_empty() && Instant::now() < until {
-            // Nobody here is their parent, so there is no end to wait for.
+            // This process is not their parent, so it cannot wait for them.
             std::thread::sleep(Duration::from_millis(20));
         }
         let mut left = own();
@@ -344,7 +346,7 @@ impl Ground {
         left
     }
 
-    /// The command lines of the processes here.
+    /// The command lines of the ground's processes.
     fn processes(&self) -> Vec<String> {
         if !systemd() {
             return processes(self.pid);
@@ -357,7 +359,7 @@ impl Ground {
             .collect()
     }
 
-    /// Remove the parent cgroups, which engines leave; what is below them is a container's.
+    /// Remove the parent cgroups, which engines leave; a cgroup below them is a container's.
     fn remove_parents(&self) {
         if systemd() {
             units::stop(self.tag(), &self.case.cgroups());
@@ -377,7 +379,7 @@ impl Drop for Ground {
     fn drop(&mut self) {
         let left = self.left();
         if let Some(mut keeper) = self.keeper.take() {
-            // PID 1 ends, and all that there is in its namespace.
+            // PID 1 ends, and so do all processes in its namespace.
             drop(keeper.stdin());
             keeper.exited();
         }
@@ -389,7 +391,7 @@ impl Drop for Ground {
     }
 }
 
-/// Wait for `find` to find something; daemons offer little else to wait for.
+/// Poll until `find` returns something; daemons offer little else to wait for.
 #[track_caller]
 pub fn until<T>(what: &str, find: impl Fn() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
@@ -402,19 +404,19 @@ pub fn until<T>(what: &str, find: impl Fn() -> Option<T>) -> T {
     }
 }
 
-/// A word of a shell's command line.
+/// Quote a word for a shell.
 fn quote(word: &&str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// Whether a file's name is that word, or begins with it or with Podman's prefix before it.
+/// Whether the file's name is this word, or begins with it, or with Podman's prefix before it.
 fn named(name: &std::ffi::OsStr, word: &str) -> bool {
     let name = name.to_string_lossy();
     name == word || name.strip_prefix("libpod-").is_some_and(|rest| rest.starts_with(word))
 }
 
-/// The lines of a process's mountinfo. Options of cgroup2 itself are the whole machine's, and this
-/// runc takes `nsdelegate` away from it: not a mount's matter.
+/// The lines of a process's mountinfo. The options of cgroup2 belong to the whole machine, and this
+/// runc removes `nsdelegate` from them: that is no change of a mount.
 fn mounts(pid: u32) -> std::io::Result<BTreeSet<String>> {
     let text = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
     let own = |line: &str| match line.find(" - cgroup2 ") {
@@ -434,14 +436,14 @@ fn processes(first: u32) -> Vec<String> {
     others.filter_map(command_line).collect()
 }
 
-/// A process's command line; none of a zombie.
+/// The command line of a process; empty for a zombie.
 fn command_line(pid: u32) -> Option<String> {
     let words = fs::read(format!("/proc/{pid}/cmdline")).ok().filter(|words| !words.is_empty())?;
     Some(format!("{pid} {}", String::from_utf8_lossy(&words).replace('\0', " ")))
 }
 
-/// Each of the functions is a test, once on tiny-ce and once on runc; `on(RUNTIME, FUNCTION)` of
-/// the module calls it.
+/// Make each function a test, once on tiny-ce and once on runc; the module's `on(RUNTIME,
+/// FUNCTION)` calls it.
 macro_rules! on_each_runtime {
     ($($(#[$about:meta])* $name:ident),* $(,)?) => {
         mod tiny_ce {

@@ -1,5 +1,5 @@
-//! Limits that an engine is asked for, and where they are to be found: in the files of cgroup v1 or
-//! v2, and in the properties of the scope where systemd made it.
+//! Limits that an engine sets, and where the kernel and systemd show them: in the files of cgroup
+//! v1 or v2, and in the properties of the scope if systemd made it.
 //!
 //! Knows the kernel's files, and how shares become a weight; must not know engines.
 
@@ -12,11 +12,11 @@ pub enum Limit {
     Memory(u64),
     /// Bytes of memory, and of memory and swap together.
     Swap(u64, u64),
-    /// Bytes of memory that are spared.
+    /// Bytes of memory that are protected from reclaim.
     Reservation(u64),
-    /// Microseconds of CPU time in each of the second ones.
+    /// Microseconds of CPU time (the first) in each period (the second).
     Quota(u64, u64),
-    /// CPU time relative to others, of 1024.
+    /// CPU time relative to others; the default is 1024.
     Shares(u64),
     /// CPUs by number.
     Cpus(&'static str),
@@ -25,7 +25,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// Controller (`"unified"` is v2), file, and what it says.
+    /// The controller (`"unified"` is v2), the file, and its content.
     pub fn files(&self, runtime: &str) -> Vec<(&'static str, &'static str, String)> {
         if cgroup_v2() {
             let (file, text) = match self {
@@ -57,7 +57,8 @@ impl Limit {
         }
     }
 
-    /// That the scope has it as a property, which it keeps when systemd next writes its own.
+    /// Check that the scope has the limit as a property, so that systemd keeps it when it next
+    /// writes limits.
     #[track_caller]
     pub fn is_property_of(&self, scope: &str, runtime: &str) {
         let (name, value) = match self {
@@ -81,8 +82,8 @@ impl Limit {
     }
 }
 
-/// The weight that shares are in v2: a line from 2..=262144 to 1..=10000 in this runc, and since
-/// 2025 everywhere a curve through 1024 and 100 besides.
+/// The v2 weight of shares: for this runc a line from 2..=262144 to 1..=10000; for runtimes since
+/// 2025 a curve that also goes through 1024 and 100.
 fn weight(shares: u64, runtime: &str) -> u64 {
     if runtime == "runc" {
         return 1 + (shares - 2) * 9999 / 262_142;

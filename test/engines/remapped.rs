@@ -1,4 +1,5 @@
-//! Docker with `--userns-remap`: each container is in a user namespace, whose root is nobody.
+//! Docker with `--userns-remap`: each container has a user namespace, whose root is the host's
+//! nobody.
 
 use crate::docker::{Docker, ground};
 use crate::ground::on_each_runtime;
@@ -6,7 +7,7 @@ use crate::limits::Limit;
 
 on_each_runtime!(containers_whose_root_is_nobody);
 
-/// Give the ground's `nobody` ids to hand on, in files that only the ground sees.
+/// Give the ground's `nobody` subordinate ids, in files that only the ground sees.
 const IDS: &str = "
     set -e
     echo nobody:100000:65536 > $1
@@ -32,7 +33,7 @@ fn containers_whose_root_is_nobody(docker: &Docker) {
     assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["0", "100000", "65536"]);
     let wanted = ["0", "0", "0", "written", "mount: permission denied (are you root?)", "80"];
     assert_eq!(lines[1..7], wanted, "{done}");
-    // Devices are the host's, bound: they belong to nobody here, and work all the same.
+    // The devices are the host's, bound: inside they belong to nobody, but they work.
     let script = "stat -c '%u %t %T' /dev/null; echo x > /dev/null && echo written";
     assert_eq!(docker.sh(&[], script).ok(), "65534 1 3\nwritten\n");
 

@@ -1,6 +1,7 @@
-//! Docker's services: containers that find each other, that are watched, and that are replaced.
+//! Docker's services: containers that find each other, that have health checks, and that are
+//! replaced.
 //!
-//! All of it in the ground's own network: addresses are its loopback's and its bridges'.
+//! All of this is in the ground's own network: addresses are those of its loopback and its bridges.
 
 use crate::docker::{Docker, on};
 use crate::ground::{IMAGE, on_each_runtime, until};
@@ -24,7 +25,7 @@ fn networks_ports_and_names(docker: &Docker) {
     assert_eq!(docker.ground.run(&[], &wget).ok(), "hello\n");
     let addresses = docker.sh(&[], "ip -o -4 addr").ok().to_owned();
     assert!(addresses.contains("127.0.0.1/8") && addresses.lines().count() == 1, "{addresses}");
-    // A running container enters and leaves a network.
+    // A running container can join and leave a network.
     docker.ok(&["network", "connect", "bridge", "server"]);
     assert_eq!(
         docker.ok(&["exec", "server", "sh", "-c", "ls -d /sys/class/net/eth* | wc -l"]),
@@ -53,7 +54,7 @@ fn a_swarm_service_of_two(docker: &Docker) {
     let serve = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www";
     let create =
         ["service", "create", "--quiet", "--detach", "--no-resolve-image", "--network=front"];
-    // Names lead to the tasks themselves: a virtual address would want the kernel's IPVS.
+    // A name resolves to the tasks' addresses: a virtual address would need the kernel's IPVS.
     let web = ["--endpoint-mode=dnsrr", "--name=web", "--replicas=2", "--limit-memory=32m"];
     docker.ok(&[&create[..], &web, &[IMAGE, "sh", "-c", serve]].concat());
     let running = || {
@@ -77,7 +78,7 @@ fn a_swarm_service_of_two(docker: &Docker) {
         states.starts_with("Complete").then_some(())
     });
     assert_eq!(docker.ok(&["service", "logs", "--raw", "client"]), "hello\n2");
-    // A replica that dies is replaced.
+    // A replica that ends is replaced.
     docker.ok(&["kill", &first[0]]);
     let second = until("a new replica runs", || running().filter(|ids| !ids.contains(&first[0])));
     assert!(second.contains(&first[1]), "{second:?}");

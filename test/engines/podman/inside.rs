@@ -1,4 +1,4 @@
-//! What a container finds: each option of `podman run` that ends in a field of config.json.
+//! What a container sees: each option of `podman run` that sets a field of config.json.
 
 use super::{Podman, on};
 use crate::ground::{TENANT_IDS, on_each_runtime};
@@ -50,14 +50,14 @@ fn volumes(podman: &Podman) {
     let volume = |options: &str| format!("--volume={}:/v:{options}", host.display());
     let found = podman.prints(&[&volume("ro")], "cat /v/file; touch /v/x 2>&1 || true");
     assert_eq!(found, "of the host\ntouch: /v/x: Read-only file system\n");
-    // No SELinux here: z changes nothing.
+    // Without SELinux z changes nothing.
     for options in ["rw", "z", "Z", "rslave", "nosuid,nodev,noexec"] {
         podman.prints(&[&volume(options)], "touch /v/x && rm /v/x");
     }
     let flags = "grep ' /v ' /proc/self/mounts | cut -d ' ' -f 4";
     let found = podman.prints(&[&volume("nosuid,nodev,noexec")], flags);
     assert!(found.contains("nosuid,nodev,noexec"), "{found}");
-    // A volume of Podman's has what the image has there, and keeps what is written.
+    // A named volume of Podman starts with the image's files, and keeps what is written.
     podman.prints(&["--volume=kept:/etc"], "echo kept > /etc/kept");
     assert_eq!(
         podman.prints(&["--volume=kept:/e"], "cat /e/kept; ls /e/passwd"),
@@ -99,7 +99,7 @@ fn capabilities_and_seccomp(podman: &Podman) {
     assert_eq!(podman.prints(&options, status), all("0000000000000400") + "NoNewPrivs:1Seccomp:2");
     let found = podman.prints(&["--security-opt=seccomp=unconfined", "--cap-drop=all"], status);
     assert_eq!(found, all("0000000000000000") + "NoNewPrivs:0Seccomp:0");
-    // A profile of the user's.
+    // A profile of the user.
     let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
         [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]}"#;
     let profile = podman.ground.file("profile.json", profile);
@@ -119,7 +119,7 @@ fn devices(podman: &Podman) {
     if !tiny_ce_test::met(&[Need::File("/dev/fuse")]) {
         return;
     }
-    // What is allowed is reading, of that one device, and not of others.
+    // Only reading is allowed, and only of that device.
     let script = "stat -c %t:%T /dev/wire; (true < /dev/wire) 2>&1 && echo read
         (true > /dev/wire) 2>&1 || true";
     let found = podman.prints(&["--device=/dev/fuse:/dev/wire:r"], script);
@@ -178,7 +178,7 @@ fn namespaces_of_the_host(podman: &Podman) {
 
 fn a_user_namespace(podman: &Podman) {
     let file = podman.ground.file("volume/file", "of the host\n");
-    // Nobody else may pass here: the source is opened by root.
+    // Only root can enter this directory, so root must open the source.
     let closed = fs::Permissions::from_mode(0o700);
     let host = file.with_file_name("");
     fs::set_permissions(&host, closed).expect("chmod");
@@ -192,7 +192,7 @@ fn a_user_namespace(podman: &Podman) {
     let found = podman.prints(&["--userns=auto:size=1024"], "cat /proc/self/uid_map");
     let words: Vec<&str> = found.split_whitespace().collect();
     assert_eq!(words, ["0", &(TENANT_IDS + 65536).to_string(), "1024"]);
-    // U gives the files to the container's root.
+    // The option U gives the files to the container's root.
     let volume = format!("--volume={}:/v:U", host.display());
     podman.prints(&["--uidmap=0:100000:1000", &volume], "echo inside > /v/file");
     assert_eq!(file.metadata().expect("a file").uid(), 100_000);
@@ -205,7 +205,7 @@ fn a_user_namespace(podman: &Podman) {
     assert!(done.ok().starts_with("/dev/pts/"), "{done}");
 }
 
-/// Podman's --init puts catatonit in as PID 1.
+/// Podman's --init runs catatonit as PID 1.
 fn an_init(podman: &Podman) {
     let script = "cat /proc/1/comm; (sleep 0.01 &); sleep 0.2; ps -o stat | grep -c Z";
     let done = podman.once(&["--init"], &["sh", "-c", script]);

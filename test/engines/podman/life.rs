@@ -1,4 +1,4 @@
-//! Commands: a container is run, looked at, spoken to, stopped.
+//! Commands: a container is run, inspected, used through its streams, stopped.
 
 use super::{Podman, on};
 use crate::ground::{IMAGE, on_each_runtime, until};
@@ -36,7 +36,7 @@ fn exit_statuses_and_texts(podman: &Podman) {
     for (path, words) in [("/etc/passwd", "permission denied"), ("/etc", "is a directory")] {
         let done = podman.once(&[], &[path]);
         let text = done.ends(126).stderr.to_lowercase();
-        // Of a directory, execve(2) says EACCES; runc looks for itself since 1.2.
+        // execve(2) of a directory fails with EACCES; runc checks by itself since 1.2.
         assert!(text.contains(words) || text.contains("permission denied"), "{done}");
     }
     podman.detached("web", &[], &["sleep", "600"]);
@@ -53,7 +53,7 @@ fn standard_streams(podman: &Podman) {
     let mut running = podman.beside(&podman.container(&["--rm", "-i"], &["cat"]));
     running.stdin().expect("a pipe").write_all(b"to and fro\n").expect("written");
     assert_eq!(running.done().ok(), "to and fro\n");
-    // A descriptor that is handed on.
+    // A descriptor that Podman passes on.
     podman.ground.file("handed", "handed on\n");
     let run = podman.container(&["--rm", "--preserve-fds=1"], &["cat", "/proc/self/fd/3"]);
     let line = format!("exec \"$@\" 3< '{}'", podman.ground.path("handed").display());
@@ -62,7 +62,7 @@ fn standard_streams(podman: &Podman) {
 }
 
 fn a_terminal(podman: &Podman) {
-    // Podman sends the size while the program is already running.
+    // Podman sets the size while the program is already running.
     let script = "until [ \"$(stty size)\" = \"24 80\" ]; do sleep 0.02; done 2> /dev/null
         exec /probe tty then exit 4";
     let words = ["sh", "-c", script];
@@ -75,7 +75,7 @@ fn a_terminal(podman: &Podman) {
     assert_eq!(podman.run(&["exec", "web", "tty"]).ends(1).stdout, "not a tty\n");
 }
 
-/// What a program finds whose terminal has 24 rows and 80 columns.
+/// Check what a program sees on a terminal of 24 rows and 80 columns.
 #[track_caller]
 fn is_a_terminal(done: &Done) {
     for number in 0..3 {
@@ -93,7 +93,7 @@ fn what_is_typed(podman: &Podman) {
     running.line("ready:");
     stdin.write_all(b"two words\n").expect("typed");
     assert_eq!(running.line("typed:"), "typed: two words");
-    // Control-C, which the container's terminal turns into SIGINT: Podman's is raw.
+    // Control-C: the container's terminal turns it into SIGINT, because Podman's is in raw mode.
     stdin.write_all(b"\x03").expect("typed");
     running.exited().ends(7);
 }
@@ -108,7 +108,7 @@ fn exec(podman: &Podman) {
     let options = ["--user=1000:5", "--workdir=/tmp", "--env=COLOUR=red"];
     let done = exec(&options, &["sh", "-c", "id -u; id -g; pwd; echo $COLOUR; hostname"]);
     assert_eq!(done.ok(), "1000\n5\n/tmp\nred\nweb\n");
-    // It is where the container is, and may do what the container may.
+    // The process is in the container's namespaces and confined like it.
     let init = |file: &str| exec(&[], &["sh", "-c", file]).ok().to_owned();
     let namespaces = |pid| init(&format!("for n in /proc/{pid}/ns/*; do readlink $n; done"));
     assert_eq!(namespaces("1"), namespaces("self"));
@@ -130,7 +130,7 @@ fn exec(podman: &Podman) {
 fn stop_and_kill(podman: &Podman) {
     let script = "trap 'exit 9' TERM; trap 'echo usr1: seen' USR1; echo ready: yes
         while :; do sleep 0.02; done";
-    // Both are there when their programs have set their traps.
+    // Wait until the programs have set their traps.
     let ready = |name, options: &[&str]| {
         let options = [&["--name", name], options].concat();
         let mut running = podman.beside(&podman.container(&options, &["sh", "-c", script]));
@@ -142,11 +142,11 @@ fn stop_and_kill(podman: &Podman) {
     polite.line("usr1:");
     podman.run(&["stop", "polite"]).ok();
     polite.exited().ends(9);
-    // PID 1 hears no TERM that it does not ask for: after the timeout comes KILL.
+    // The kernel drops a TERM that PID 1 does not handle: after the timeout comes KILL.
     podman.detached("deaf", &[], &["sleep", "600"]);
     podman.run(&["stop", "--time=1", "deaf"]).ok();
     assert_eq!(podman.inspect("deaf", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
-    // All of its processes go with it.
+    // All of its processes end with it.
     podman.detached("many", &[], &["sh", "-c", "sleep 600 & sleep 600 & wait"]);
     podman.run(&["kill", "many"]).ok();
     assert_eq!(podman.run(&["wait", "many"]).ok(), "137\n");
@@ -159,7 +159,7 @@ fn stop_and_kill(podman: &Podman) {
 
 fn pause_and_unpause(podman: &Podman) {
     podman.detached("web", &[], &["sleep", "600"]);
-    // On a hybrid machine there are two freezers.
+    // A machine with both versions of cgroups has two freezers.
     let frozen = || {
         let says = |controller, file, word| {
             let dir = podman.ground.find_cgroup("", controller);
@@ -188,7 +188,7 @@ fn restarts(podman: &Podman) {
     podman.run(&["stop", "--time=0", "web"]).ok();
     podman.run(&["start", "web"]).ok();
     podman.run(&["exec", "web", "true"]).ok();
-    // A policy: it fails twice more.
+    // With a restart policy: it fails twice more.
     podman.detached("weak", &["--restart=on-failure:2"], &["sh", "-c", "exit 3"]);
     let three = "until [ \"$(podman inspect -f '{{.RestartCount}} {{.State.Status}}' weak)\" = \
         '2 exited' ]; do sleep 0.1; done";
@@ -196,7 +196,7 @@ fn restarts(podman: &Podman) {
     assert_eq!(podman.inspect("weak", "{{.State.ExitCode}}"), "3");
 }
 
-/// Without systemd nothing runs it by the clock.
+/// Without systemd there is no timer, so the test runs the check.
 fn health(podman: &Podman) {
     let test = "--health-cmd=test -e /tmp/well";
     let options = [test, "--health-interval=disable", "--health-retries=1"];
@@ -241,7 +241,7 @@ fn create_init_start(podman: &Podman) {
     podman.ground.made(&podman.ground.seen(&state));
     let done = podman.run(&["start", "--attach", "web"]);
     assert_eq!(done.ends(6).stdout, "started\n");
-    // Initialized and never started, it can be removed.
+    // A container that is initialized and never started can be removed.
     let mut create = podman.container(&["--name=never"], &["true"]);
     create[0] = "create";
     podman.run(&create).ok();
@@ -251,19 +251,19 @@ fn create_init_start(podman: &Podman) {
     assert_eq!(info.ok().trim(), podman.ground.runtime.name);
 }
 
-/// Where systemd is, Podman has it make cgroups, and its containers have units with Podman's names.
+/// Under systemd, Podman lets systemd make the cgroups, and a container's unit has Podman's name.
 fn a_scope_by_podmans_name(podman: &Podman) {
     if !systemd() {
         return tiny_ce_test::skip("needs systemd");
     }
-    // Where it puts them by itself.
+    // In the slice that Podman itself chooses.
     let run = ["run", "--detach", "--name=web", "--network=none", "--memory=64m", IMAGE];
     podman.run(&[&run[..], &["sleep", "600"]].concat()).ok();
     let scope = format!("libpod-{}.scope", podman.inspect("web", "{{.Id}}"));
     let in_slice = format!("/machine.slice/{scope}");
     assert_eq!(units::cgroup_of(&podman.inspect("web", "{{.State.Pid}}")), in_slice);
     assert_eq!(units::show(&scope, "MemoryMax"), "67108864");
-    // It is systemd's to tell of it; when it is at an end, so is the unit.
+    // The scope is systemd's; when the container has ended, so has the unit.
     podman.run(&["exec", "web", "true"]).ok();
     podman.run(&["restart", "--time=0", "web"]).ok();
     assert_eq!(units::cgroup_of(&podman.inspect("web", "{{.State.Pid}}")), in_slice);
@@ -274,7 +274,8 @@ fn a_scope_by_podmans_name(podman: &Podman) {
     assert_eq!(units::show(&scope, "LoadState"), "not-found");
 }
 
-/// By CRIU, into Podman's storage and out of it, and into a file that another container is made of.
+/// By CRIU, into Podman's storage and out of it, and into a file from which another container is
+/// made.
 fn checkpoint_and_restore(podman: &Podman) {
     if !tiny_ce_test::met(&[Need::Program("criu"), Need::Criu]) {
         return;
@@ -299,7 +300,7 @@ fn checkpoint_and_restore(podman: &Podman) {
     assert!(until("it counts on", || counted("again")) > 20);
 }
 
-/// What the program sends to $NOTIFY_SOCKET reaches the service manager's.
+/// The program's message to $NOTIFY_SOCKET reaches that of the service manager.
 fn ready_is_told(podman: &Podman) {
     let path = podman.ground.path("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");

@@ -1,4 +1,4 @@
-//! Podman, as root and as somebody else: each command of a user's day, and what containers find.
+//! Podman, as root and as another user: the everyday commands, and what containers see.
 
 mod inside;
 mod life;
@@ -10,17 +10,17 @@ use crate::units::systemd;
 use std::path::{Path, PathBuf};
 use tiny_ce_test::{Done, Need, Running};
 
-/// Podman on a ground, with storage, sockets, locks, events and configuration of its own.
+/// Podman on a ground, with its own storage, sockets, locks, events and configuration.
 struct Podman {
     ground: Ground,
-    /// What its program is called by, and with which options.
+    /// The command that runs Podman, with its options.
     program: Vec<String>,
     env: Vec<(&'static str, PathBuf)>,
-    /// The option that names the parent cgroup, under whose name nothing may be left.
+    /// The option that names the parent cgroup, below which nothing may be left.
     parent: Option<String>,
 }
 
-/// Run `test` by root under the runtime; the containers are removed after it.
+/// Run `test` as root with the runtime, and then remove the containers.
 fn on(runtime: &'static str, test: fn(&Podman)) {
     let needs = ["podman", "conmon"].map(Need::Program);
     let Some(ground) = Ground::new(runtime, &needs) else { return };
@@ -43,7 +43,7 @@ impl Podman {
             ("CONTAINERS_STORAGE_CONF", ground.file("podman/storage.conf", &storage)),
             ("HOME", dir.clone()),
         ];
-        // Podman makes its storage a mount, so that what is mounted there is private.
+        // Podman makes its storage a mount, to keep mounts in it private.
         ground.leaves.borrow_mut().push(format!("{at}/root/overlay "));
         let parent = Some(format!("--cgroup-parent={}", ground.parent()));
         let podman = Podman { ground, program: vec!["podman".into()], env, parent };
@@ -76,7 +76,7 @@ impl Podman {
         self.ground.beside(&self.env(), &self.words(words))
     }
 
-    /// `podman WORDS…` on a terminal, to its end; lines end as in a file.
+    /// Run `podman WORDS…` on a terminal, to its end, with the line ends of a file.
     #[track_caller]
     fn terminal(&self, words: &[&str]) -> Done {
         let mut done = self.ground.terminal(&self.env(), &self.words(words));
@@ -96,20 +96,20 @@ impl Podman {
         self.run(&self.container(&[&["--rm"], options].concat(), words))
     }
 
-    /// `podman run --rm OPTIONS… IMAGE sh -c SCRIPT`, which must succeed: what it printed.
+    /// `podman run --rm OPTIONS… IMAGE sh -c SCRIPT`, which must succeed; return its output.
     #[track_caller]
     fn prints(&self, options: &[&str], script: &str) -> String {
         self.once(options, &["sh", "-c", script]).ok().to_owned()
     }
 
-    /// `podman run --detach --name NAME OPTIONS… IMAGE WORDS…`, which must work.
+    /// `podman run --detach --name NAME OPTIONS… IMAGE WORDS…`, which must succeed.
     #[track_caller]
     fn detached(&self, name: &str, options: &[&str], words: &[&str]) {
         self.run(&self.container(&[&["--detach", "--name", name], options].concat(), words)).ok();
     }
 
-    /// Remove all containers. Once more if Podman says so: what conmon starts at a container's end
-    /// may just be unmounting the same.
+    /// Remove all containers. Retry once if Podman fails: the process that conmon starts at a
+    /// container's end may be unmounting the same mounts.
     fn remove_all(&self) {
         let remove = ["rm", "--all", "--force", "--time=0"];
         if !self.run(&remove).status.success() {
@@ -117,20 +117,20 @@ impl Podman {
         }
     }
 
-    /// What `podman inspect --format FORMAT NAME` prints.
+    /// The output of `podman inspect --format FORMAT NAME`.
     #[track_caller]
     fn inspect(&self, name: &str, format: &str) -> String {
         self.run(&["inspect", "--format", format, name]).ok().trim().to_owned()
     }
 }
 
-/// containers.conf: `places` are lines of `[engine]`, `networks` one of `[network]`.
+/// Write containers.conf: `places` are lines of `[engine]`, `networks` is one of `[network]`.
 ///
-/// The limits are those that this machine lets any runtime set: Podman's own are above them
-/// wherever root has no CAP_SYS_RESOURCE.
+/// The limits are those that any runtime may set on this machine: Podman's defaults are higher than
+/// the limits of a root without CAP_SYS_RESOURCE.
 fn configuration(ground: &Ground, runtime: &Path, places: &str, networks: &str) -> PathBuf {
     let (name, path) = (ground.runtime.name, runtime.display());
-    // What Podman chooses by itself where systemd is.
+    // Podman's own choice under systemd.
     let manager = if systemd() { "systemd" } else { "cgroupfs" };
     let text = format!(
         r#"

@@ -1,5 +1,5 @@
-//! Podman for somebody who is not root: ids by newuidmap(1), storage and state below $HOME and
-//! $XDG_RUNTIME_DIR; cgroups by the user's own systemd, where there is one.
+//! Podman for a user who is not root: ids by newuidmap(1), storage and state below $HOME and
+//! $XDG_RUNTIME_DIR; cgroups by the user's own systemd, if there is one.
 
 use super::{Podman, configuration};
 use crate::ground::{Ground, IMAGE, TENANT, TENANT_IDS, on_each_runtime};
@@ -15,8 +15,8 @@ on_each_runtime!(
     limits_by_the_tenants_systemd,
 );
 
-/// Run `test` by the tenant under the runtime; the containers are removed after it, and the process
-/// that holds the tenant's namespaces is ended.
+/// Run `test` as the tenant with the runtime, then remove the containers and end the process that
+/// holds the tenant's namespaces.
 fn on(runtime: &'static str, test: fn(&Podman)) {
     if systemd() && !units::user("tenant", TENANT) {
         return;
@@ -28,14 +28,14 @@ fn on(runtime: &'static str, test: fn(&Podman)) {
     podman.remove_all();
     podman.run(&["system", "migrate"]).ok();
     let state = format!("/run/user/{TENANT}/{runtime}");
-    // Not there, if nothing has been run.
+    // The directory is missing if no container was run.
     let left = fs::read_dir(podman.ground.seen(&state)).map_or(0, Iterator::count);
     assert_eq!(left, 0, "state left in {state}");
 }
 
 impl Podman {
     fn of_tenant(ground: Ground) -> Podman {
-        // The tree may be where only root gets to.
+        // The tree may be in a directory that only root can enter.
         let runtime = ground.path(ground.runtime.name);
         if fs::hard_link(&ground.runtime.path, &runtime).is_err() {
             fs::copy(&ground.runtime.path, &runtime).expect("a copy of the runtime");
@@ -89,7 +89,7 @@ fn what_the_tenants_containers_find(podman: &Podman) {
     let found = podman.prints(&options, script);
     let expected = "of the host\nCapEff:\t0000000000000000\ntouch: /x: Read-only file system\n";
     assert_eq!(found, expected);
-    // The cgroups that the container is in are shown, though none is its own.
+    // The container sees the cgroups that it is in, though none is its own.
     let found = podman
         .prints(&[], "ls /sys/fs/cgroup | wc -l; touch /sys/fs/cgroup/*/x 2> /dev/null || echo ro");
     assert!(!found.starts_with("0\n") && found.ends_with("ro\n"), "{found}");
@@ -107,7 +107,7 @@ fn the_tenants_network(podman: &Podman) {
     assert!(done.ok().contains("tap0    inet 10.0.2.100/24"), "{done}");
 }
 
-/// Without it a user has no cgroup, so no limits and no `pause`.
+/// Without systemd a user has no cgroup, and so no limits and no `pause`.
 fn limits_by_the_tenants_systemd(podman: &Podman) {
     if !systemd() {
         return tiny_ce_test::skip("needs systemd");

@@ -10,7 +10,7 @@ fn a_pod(podman: &Podman) {
     let create = ["pod", "create", "--name=pod", "--network=none", "--hostname=podhost", parent];
     let infra = ["--share=ipc,net,uts,pid", "--infra-image", IMAGE];
     let done = podman.run(&[&create[..], &infra, &["--infra-command=sleep 600"]].concat());
-    // Of two hierarchies Podman does not remove the pod's cgroup.
+    // With cgroup v1 and v2 together, Podman does not remove the pod's cgroup.
     podman.ground.leaves.borrow_mut().push(done.ok().trim().to_owned());
     let in_pod = |how: &[&str], script: &str| {
         let run = ["run", "--pod=pod"];
@@ -24,7 +24,7 @@ fn a_pod(podman: &Podman) {
     let script = format!("hostname; cat /dev/shm/x; {namespaces}");
     let done = in_pod(&["--rm"], &script);
     assert_eq!(done.ok(), format!("podhost\nshared\n{}", exec.ok()));
-    // All of them are seen by all.
+    // Each of the containers sees all processes.
     let done = in_pod(&["--rm"], "ps -o args");
     assert!(done.ok().contains("sleep 600") && done.stdout.contains("sleep 601"), "{done}");
     for (verb, status) in [("pause", "Paused"), ("unpause", "Running"), ("stop", "Exited")] {
@@ -55,7 +55,7 @@ fn a_network(podman: &Podman) {
     if !["netavark", "aardvark-dns"].iter().all(|name| there(name)) {
         return tiny_ce_test::skip("needs netavark and aardvark-dns");
     }
-    // Podman makes the directory a mount, once for all.
+    // Podman makes this directory a mount, and keeps it.
     podman.ground.leaves.borrow_mut().push(" /netns /run/netns ".into());
     let run = |words: &[&str]| podman.run(words);
     run(&["network", "create", "--subnet=10.99.0.0/24", "net"]).ok();
