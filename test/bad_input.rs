@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tiny_ce::spec::{self, Allow, Embedded, Spec, check, json, load};
+use tiny_ce::spec::{self, Allow, Spec, check, json, load};
 use tiny_ce_test::{Need, Peer, command, met, tree};
 
 /// The messages that a user reads about one file.
@@ -309,24 +309,23 @@ fn every_property_is_read_and_written() {
 #[test]
 fn written_configs_read_back_the_same() {
     let volume = spec::text::volume("/srv:/srv:ro", Path::new("/")).expect("a volume");
-    let asked = Embedded {
-        memory_bytes: Some(1 << 20),
-        cpu_quota_us: Some(50_000),
-        pids: Some(5),
-        env: vec!["TERM=dumb".to_owned(), "A=b".to_owned()],
-        user: spec::User { uid: 1000, gid: 100, ..Default::default() },
-        volumes: vec![volume],
-        read_only: true,
-        ..Embedded::default()
-    };
-    let rootless = Embedded { rootless: Some((1000, 100)), ..Embedded::default() };
+    let mut asked = spec::embedded(None, false);
+    let process = asked.process.as_mut().expect("a process");
+    process.add_variables(vec!["TERM=dumb".to_owned(), "A=b".to_owned()]);
+    process.run_as(spec::User { uid: 1000, gid: 100, ..Default::default() });
+    let resources = asked.linux.as_mut().and_then(|it| it.resources.as_mut()).expect("resources");
+    resources.memory = json::read(br#"{"limit": 1048576}"#).expect("memory");
+    resources.cpu = json::read(br#"{"quota": 50000, "period": 100000}"#).expect("cpu");
+    resources.pids = json::read(br#"{"limit": 5}"#).expect("pids");
+    asked.mounts.push(volume);
+    asked.root.as_mut().expect("a root").readonly = true;
     let specs = [
         spec::default(false),
         spec::default(true),
         spec::rootless(1000, 100, true),
-        spec::embedded(&asked),
-        spec::embedded(&rootless),
-        spec::embedded(&Embedded::default()),
+        asked,
+        spec::embedded(Some((1000, 100)), false),
+        spec::embedded(None, false),
     ];
     for spec in specs {
         let text = spec::to_json(&spec).expect("JSON");

@@ -51,7 +51,7 @@ command! {
 
 fn write(it: SpecCommand, globals: &Globals) -> Result<u8> {
     let AfterDashes(command) = &it.command;
-    let unbundled = it.embedded || it.container.given().is_some() || !command.is_empty();
+    let unbundled = it.embedded || it.container.asked(command).is_some();
     let (uid, gid) = (sys::user::effective_uid(), sys::user::effective_gid());
     let spec = match (unbundled, it.rootless) {
         (true, rootless) => it.container.spec(command, false, rootless || globals.rootless()?)?.0,

@@ -1,20 +1,20 @@
 //! The options of a container without a bundle: `run`, and what `spec` and `explain` show of it.
 //!
-//! Types words and says which options they came with; what they mean in config.json is
-//! `spec::embedded`'s.
+//! Types words, lays them over the defaults of `spec::embedded`, and says which option a field of
+//! config.json came with: a row has the option and its field, `spec` what it changes.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::environment::{Variable, variables};
 use super::read_document;
-use super::table::options;
+use super::table::{Opt, Options, options};
 use super::value::{Directory, Number, Switch, Value};
 use crate::container::Users;
 use crate::origin::Origins;
-use crate::spec::embedded::{Embedded, embedded};
+use crate::spec::embedded::embedded;
 use crate::spec::text::{self, Who};
-use crate::spec::{Mount, Spec};
+use crate::spec::{Cpu, Linux, Memory, Mount, Pids, Process, Spec};
 use crate::{Error, Result, log, sys};
 
 /// A size in bytes, or -1 for no limit.
@@ -79,24 +79,25 @@ options! {
     /// What a container without a bundle is made of.
     pub struct EmbeddedOptions {
         /// Root file system; default: the host's /, seen through an overlay whose changes vanish.
-        "--rootfs DIRECTORY" rootfs: Option<Directory>,
+        "--rootfs DIRECTORY" rootfs: Option<Directory> => "root.path",
         /// Most memory, such as 512m or 1.5g; more is an OOM kill. 0 or -1: no limit.
-        "-m, --memory SIZE" memory: Option<Bytes>,
+        "-m, --memory SIZE" memory: Option<Bytes> => "linux.resources.memory",
         /// Most CPU time, in CPUs, such as 1.5; 0: no limit.
-        "--cpus NUMBER" cpus: Option<Cpus>,
+        "--cpus NUMBER" cpus: Option<Cpus> => "linux.resources.cpu",
         /// Most tasks; 0 or -1: no limit.
-        "--pids NUMBER" | "--pids-limit" pids: Option<Number<-1, 4_194_304>>,
+        "--pids NUMBER" | "--pids-limit" pids: Option<Number<-1, 4_194_304>>
+            => "linux.resources.pids",
         /// Host name; default: tiny-ce.
-        "-h, --hostname NAME" hostname: Option<String>,
+        "-h, --hostname NAME" hostname: Option<String> => "hostname",
         /// Variable of the environment; without a value: the caller's, if it has one.
-        "-e, --env NAME[=VALUE]" env: Vec<Variable>,
+        "-e, --env NAME[=VALUE]" env: Vec<Variable> => "process.env",
         /// Variables of a file, as --env has them, one a line; # begins a comment.
-        "--env-file FILE" env_file: Vec<PathBuf>,
+        "--env-file FILE" env_file: Vec<PathBuf> => "process.env",
         /// Working directory; default: /.
-        "-w, --cwd DIRECTORY" | "--workdir" cwd: Option<String>,
+        "-w, --cwd DIRECTORY" | "--workdir" cwd: Option<String> => "process.cwd",
         /// User, and perhaps group, by number or by a name of the container's /etc/passwd and
         /// /etc/group; default: 0. Without a group, the user's own there, or 0.
-        "-u, --user USER[:GROUP]" user: Option<User>,
+        "-u, --user USER[:GROUP]" user: Option<User> => "process.user",
         /// Make a file or directory of the host visible in the container.
         "-v, --volume SOURCE:TARGET[:ro]" volume: Vec<Volume>,
         /// Mount the root file system read-only.
@@ -110,24 +111,10 @@ options! {
 }
 
 impl EmbeddedOptions {
-    /// The first option that was given, as typed.
-    pub fn given(&self) -> Option<&'static str> {
-        let rows = [
-            ("--rootfs", self.rootfs.is_some()),
-            ("--memory", self.memory.is_some()),
-            ("--cpus", self.cpus.is_some()),
-            ("--pids", self.pids.is_some()),
-            ("--hostname", self.hostname.is_some()),
-            ("--env", !self.env.is_empty()),
-            ("--env-file", !self.env_file.is_empty()),
-            ("--cwd", self.cwd.is_some()),
-            ("--user", self.user.is_some()),
-            ("--volume", !self.volume.is_empty()),
-            ("--read-only", self.read_only),
-            ("--tty", self.tty.0.is_some()),
-            ("--seccomp", self.seccomp.is_some()),
-        ];
-        rows.iter().find(|(_, given)| *given).map(|(name, _)| *name)
+    /// The first word about a container without a bundle, as typed.
+    pub fn asked(&self, command: &[OsString]) -> Option<&'static str> {
+        let command = (!command.is_empty()).then_some("a command behind --");
+        self.given().next().map(Opt::name).or(command)
     }
 
     /// The config.json that these options and the command mean; `terminal`, if they do not say
@@ -142,75 +129,74 @@ impl EmbeddedOptions {
         terminal: bool,
         rootless: bool,
     ) -> Result<(Spec, Origins)> {
+        let caller = (sys::user::effective_uid(), sys::user::effective_gid());
+        let mut spec = embedded(rootless.then_some(caller), cgroup2());
+        let mut origins = self.origins("config.json", "");
         let here =
             std::env::current_dir().map_err(|e| Error::io("working directory", "getcwd", &e))?;
-        let rootfs = match &self.rootfs {
-            Some(Directory(path)) => utf8("--rootfs", here.join(path).into())?,
-            None => "/".to_owned(),
-        };
+        let root = spec.root.get_or_insert_default();
+        if let Some(Directory(path)) = &self.rootfs {
+            root.path = utf8("--rootfs", here.join(path).into())?;
+        }
+        root.readonly = self.read_only;
         let volumes = self.volume.iter().map(|word| mount(&word.0, &here));
         let volumes: Vec<Mount> = volumes.collect::<Result<_>>()?;
-        let default = Embedded::default();
-        let user = match &self.user {
-            None => default.user,
-            Some(User(user, group)) => Users::to_be(Path::new(&rootfs), &volumes)
-                .find(user, group.as_ref())
-                .map_err(|e| e.within("--user"))?,
+        let found = |User(user, group): &User| {
+            let users = Users::to_be(Path::new(&root.path), &volumes);
+            users.find(user, group.as_ref()).map_err(|e| e.within("--user"))
         };
-        let spec = embedded(&Embedded {
-            args: command
-                .iter()
-                .map(|word| utf8("command", word.clone()))
-                .collect::<Result<_>>()?,
-            terminal: self.tty.0.unwrap_or(terminal),
-            memory_bytes: self.memory.map(|it| it.0),
-            cpu_quota_us: self.cpus.map(|it| it.0),
-            // As with Docker and Podman; config.json has a number of its own for it.
-            pids: self.pids.map(|it| if it.0 == 0 { -1 } else { it.0 }),
-            hostname: self.hostname.clone().filter(|it| !it.is_empty()).unwrap_or(default.hostname),
-            env: variables(&self.env_file, &self.env)?,
-            cwd: self.cwd.clone().filter(|it| !it.is_empty()).unwrap_or(default.cwd),
-            user,
-            rootfs,
-            volumes,
-            read_only: self.read_only,
-            seccomp: match self.seccomp.as_deref() {
-                None => default.seccomp,
-                Some(path) if path == Path::new("unconfined") => None,
-                Some(path) => Some(read_document(path)?.0),
-            },
-            rootless: rootless.then(|| (sys::user::effective_uid(), sys::user::effective_gid())),
-            cgroup2: cgroup2(),
-        });
-        let origins = self.origins(&spec);
+        let user = self.user.as_ref().map(found).transpose()?;
+        for (index, Volume(word)) in (spec.mounts.len()..).zip(&self.volume) {
+            origins.add(format!("mounts[{index}]"), format!("--volume {word:?}"));
+        }
+        spec.mounts.extend(volumes);
+        if let Some(name) = self.hostname.as_ref().filter(|it| !it.is_empty()) {
+            spec.hostname = Some(name.clone());
+        }
+        let process = spec.process.get_or_insert_default();
+        process.terminal = self.tty.0.unwrap_or(terminal);
+        user.into_iter().for_each(|user| process.run_as(user));
+        self.process(process, command)?;
+        origins.add("process.args", "the command");
+        origins.add("config.json: process.args", "the command");
+        let linux = spec.linux.get_or_insert_default();
+        self.limits(linux);
+        if let Some(path) = &self.seccomp {
+            let filter = path != Path::new("unconfined");
+            linux.seccomp = filter.then(|| read_document(path)).transpose()?.map(|it| it.0);
+            origins.add("linux.seccomp.", format!("--seccomp {path:?}: "));
+            origins.add("config.json: linux.seccomp.", format!("--seccomp {path:?}: "));
+        }
         Ok((spec, origins))
     }
 
-    /// Which option each field of that config.json came from.
-    fn origins(&self, spec: &Spec) -> Origins {
-        let mut origins = Origins::default();
-        let seccomp = self.seccomp.as_ref().map(|file| format!("--seccomp {file:?}: "));
-        for (field, option) in [
-            ("hostname", self.hostname.is_some().then_some("--hostname")),
-            ("root.path", self.rootfs.is_some().then_some("--rootfs")),
-            ("process.args", Some("the command")),
-            ("process.cwd", self.cwd.is_some().then_some("--cwd")),
-            ("process.env", Some("--env")),
-            ("process.user", self.user.is_some().then_some("--user")),
-            ("linux.resources.memory", self.memory.is_some().then_some("--memory")),
-            ("linux.resources.cpu", self.cpus.is_some().then_some("--cpus")),
-            ("linux.resources.pids", self.pids.is_some().then_some("--pids")),
-            ("linux.seccomp.", seccomp.as_deref()),
-        ] {
-            let Some(option) = option else { continue };
-            origins.add(field, option);
-            origins.add(format!("config.json: {field}"), option);
+    fn process(&self, process: &mut Process, command: &[OsString]) -> Result<()> {
+        if !command.is_empty() {
+            let word = |word: &OsString| utf8("command", word.clone());
+            process.args = command.iter().map(word).collect::<Result<_>>()?;
         }
-        let first = spec.mounts.len() - self.volume.len();
-        for (index, Volume(word)) in self.volume.iter().enumerate() {
-            origins.add(format!("mounts[{}]", first + index), format!("--volume {word:?}"));
+        if let Some(cwd) = self.cwd.as_ref().filter(|it| !it.is_empty()) {
+            process.cwd.clone_from(cwd);
         }
-        origins
+        process.add_variables(variables(&self.env_file, &self.env)?);
+        Ok(())
+    }
+
+    fn limits(&self, linux: &mut Linux) {
+        if let Some(Bytes(limit)) = self.memory {
+            let memory = Memory { limit: Some(limit), ..Memory::default() };
+            linux.resources.get_or_insert_default().memory = Some(memory);
+        }
+        if let Some(Cpus(quota)) = self.cpus {
+            let period = Some(text::CPU_PERIOD_US);
+            let cpu = Cpu { quota: Some(quota), period, ..Cpu::default() };
+            linux.resources.get_or_insert_default().cpu = Some(cpu);
+        }
+        if let Some(Number(limit)) = self.pids {
+            // As with Docker and Podman; config.json has a number of its own for it.
+            let limit = Some(if limit == 0 { -1 } else { limit });
+            linux.resources.get_or_insert_default().pids = Some(Pids { limit });
+        }
     }
 }
 
@@ -233,4 +219,43 @@ pub fn utf8(what: &str, word: OsString) -> Result<String> {
         Error::new(format!("{what} {:?}: not UTF-8, which config.json is", PathBuf::from(word)))
     };
     word.into_string().map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::parse::parse;
+
+    fn spec(line: &str, rootless: bool) -> Spec {
+        let (read, result) = parse(line.split(' ').map(OsString::from));
+        assert_eq!(result, Ok(()), "{line}");
+        let options = EmbeddedOptions::take(&read.input).expect(line);
+        options.spec(&[], false, rootless).expect(line).0
+    }
+
+    #[test]
+    fn without_options_there_are_the_defaults() {
+        for rootless in [false, true] {
+            let caller = (sys::user::effective_uid(), sys::user::effective_gid());
+            let defaults = embedded(rootless.then_some(caller), cgroup2());
+            assert_eq!(spec("run", rootless), defaults);
+            let said = |default: &str, opt: &str| {
+                let doc = EmbeddedOptions::ROWS.iter().find(|row| row.name() == opt);
+                let doc = doc.map_or("", |row| row.doc);
+                assert!(doc.contains(&format!("default: {default}.")), "{opt}: {doc}");
+            };
+            said(&defaults.hostname.expect("a name"), "--hostname");
+            said(&defaults.process.expect("a process").cwd, "--cwd");
+        }
+    }
+
+    #[test]
+    fn limits_are_there_if_asked_for() {
+        let limits = |line: &str, rootless| spec(line, rootless).linux.expect("linux").resources;
+        assert_eq!(limits("run", true), None);
+        let pids = limits("run --pids 9", true).expect("resources");
+        assert_eq!((pids.pids, pids.memory), (Some(Pids { limit: Some(9) }), None));
+        let default = limits("run", false).expect("resources");
+        assert_eq!(default.devices.len(), 1, "no device but the default ones");
+    }
 }

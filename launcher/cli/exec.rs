@@ -10,11 +10,10 @@ use super::activation;
 use super::embedded::{User, utf8};
 use super::environment::{Variable, variables};
 use super::life::{NEVER_ALONE, status};
-use super::table::command;
+use super::table::{Opt, Options, command};
 use super::value::{CommandLine, DescriptorCount, Id, Number, Switch, Value};
 use super::{Globals, read_document};
 use crate::container::{self, ExecOptions, Users};
-use crate::origin::Origins;
 use crate::spec::names;
 use crate::spec::text::Who;
 use crate::spec::{Capabilities, Process};
@@ -93,24 +92,25 @@ super::table::options! {
         /// With a terminal.
         "-t, --tty" tty: bool,
         /// Working directory in the container.
-        "-w, --cwd DIRECTORY" | "--workdir" cwd: Option<String>,
+        "-w, --cwd DIRECTORY" | "--workdir" cwd: Option<String> => "process.cwd",
         /// Another variable of the environment; without a value: the caller's, if it has one.
-        "-e, --env NAME[=VALUE]" env: Vec<Variable>,
+        "-e, --env NAME[=VALUE]" env: Vec<Variable> => "process.env",
         /// Variables of a file, as --env has them, one a line; # begins a comment.
-        "--env-file FILE" env_file: Vec<PathBuf>,
+        "--env-file FILE" env_file: Vec<PathBuf> => "process.env",
         /// User, and perhaps group, by number or by a name of the container's /etc/passwd and
         /// /etc/group. A name has its own groups, a number those of the container's process.
-        "-u, --user USER[:GROUP]" user: Option<User>,
+        "-u, --user USER[:GROUP]" user: Option<User> => "process.user",
         /// Another supplementary group.
-        "-g, --additional-gids GID" gids: Vec<Number<0, 4_294_967_294>>,
+        "-g, --additional-gids GID" gids: Vec<Number<0, 4_294_967_294>>
+            => "process.user.additionalGids",
         /// Another capability: bounding, effective and permitted; ambient if it is inheritable.
-        "-c, --cap CAPABILITY" cap: Vec<Capability>,
+        "-c, --cap CAPABILITY" cap: Vec<Capability> => "process.capabilities",
         /// With no_new_privs, even if the container is without.
-        "--no-new-privs" no_new_privs: bool,
+        "--no-new-privs" no_new_privs: bool => "process.noNewPrivileges",
         /// SELinux label.
-        "--process-label LABEL" label: Option<String>,
+        "--process-label LABEL" label: Option<String> => "process.selinuxLabel",
         /// AppArmor profile.
-        "--apparmor PROFILE" apparmor: Option<String>,
+        "--apparmor PROFILE" apparmor: Option<String> => "process.apparmorProfile",
     }
 }
 
@@ -143,7 +143,9 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
             .map(|(file, _)| Process { terminal: file.terminal || changes.tty, ..file }),
         None => changes.applied(own.cloned(), &command, users),
     };
-    let origins = changes.origins();
+    let mut origins = changes.origins("process", "process.");
+    origins.add("process.args", "the command");
+    origins.add("process: args", "the command");
     let done = container::exec(&globals.state_root()?, &it.id.0, process, &options);
     done.map(status).map_err(|e| origins.apply(e))
 }
@@ -151,7 +153,8 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
 /// What stands beside --process counts nothing, as with the peers: the file is the whole process.
 fn warn_of_what_the_file_says(changes: &Changes, command: &[OsString]) {
     let command = (!command.is_empty()).then_some("the command");
-    let idle: Vec<&str> = changes.given().chain(command).collect();
+    let said = changes.given().filter(|opt| !opt.field.is_empty()).map(Opt::name);
+    let idle: Vec<&str> = said.chain(command).collect();
     if !idle.is_empty() {
         let idle = idle.join(", ");
         log::warning(&format!("exec: no effect beside --process, whose file has it all: {idle}"));
@@ -159,43 +162,6 @@ fn warn_of_what_the_file_says(changes: &Changes, command: &[OsString]) {
 }
 
 impl Changes {
-    /// The options that were given, as typed, and that a file says something about.
-    fn given(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let rows = [
-            ("--cwd", self.cwd.is_some()),
-            ("--env", !self.env.is_empty()),
-            ("--env-file", !self.env_file.is_empty()),
-            ("--user", self.user.is_some()),
-            ("--additional-gids", !self.gids.is_empty()),
-            ("--cap", !self.cap.is_empty()),
-            ("--no-new-privs", self.no_new_privs),
-            ("--process-label", self.label.is_some()),
-            ("--apparmor", self.apparmor.is_some()),
-        ];
-        rows.into_iter().filter(|(_, given)| *given).map(|(name, _)| name)
-    }
-
-    /// Which fields of a process are these options'.
-    fn origins(&self) -> Origins {
-        let mut origins = Origins::default();
-        for (field, option, given) in [
-            ("args", "the command", true),
-            ("cwd", "--cwd", self.cwd.is_some()),
-            ("env", "--env", !self.env.is_empty()),
-            ("user", "--user", self.user.is_some()),
-            ("user.additionalGids", "--additional-gids", !self.gids.is_empty()),
-            ("capabilities", "--cap", !self.cap.is_empty()),
-            ("selinuxLabel", "--process-label", self.label.is_some()),
-            ("apparmorProfile", "--apparmor", self.apparmor.is_some()),
-        ] {
-            if given {
-                origins.add(format!("process.{field}"), option);
-                origins.add(format!("process: {field}"), option);
-            }
-        }
-        origins
-    }
-
     /// The container's own process, or a bare one, with these changes.
     fn applied(
         &self,

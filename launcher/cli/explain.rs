@@ -87,8 +87,7 @@ fn explain(it: Explain, globals: &Globals) -> Result<u8> {
         let source = unbundled(it.embedded, command, false, globals)?;
         return would(globals, source, it.network, Then::Run);
     };
-    let extra = it.embedded.given().or((!command.is_empty()).then_some("a command behind --"));
-    if let Some(extra) = extra {
+    if let Some(extra) = it.embedded.asked(command) {
         return Err(Error::new(format!("explain: {extra} is for a container without a bundle")));
     }
     let name = target.to_str().filter(|name| id::check(name).is_ok());

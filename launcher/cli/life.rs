@@ -314,7 +314,7 @@ fn choose(
     (named, terminal): (bool, bool),
     globals: &Globals,
 ) -> Result<Source> {
-    let extra = embedded.given().or((!command.is_empty()).then_some("a command behind --"));
+    let extra = embedded.asked(command);
     let asked = match (&create.bundle, &create.config) {
         (Some(_), _) => Some("--bundle"),
         (None, Some(_)) => Some("--config"),

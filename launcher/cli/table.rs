@@ -10,6 +10,7 @@ use super::Globals;
 use super::parse::Input;
 use super::value::{Completes, Place, PlaceKind, Slot};
 use crate::Result;
+use crate::origin::Origins;
 
 /// One command.
 pub struct Command {
@@ -61,13 +62,20 @@ pub struct Opt {
     pub repeatable: bool,
     /// Other long names, with their dashes, that other tools have for it.
     pub aliases: &'static [&'static str],
+    /// The field of config.json that it sets; empty if there is none.
+    pub field: &'static str,
 }
 
 impl Opt {
+    /// The long name, with its dashes.
+    pub fn name(&self) -> &'static str {
+        let name = self.spec.find("--").map_or("", |at| &self.spec[at..]);
+        name.split([' ', '[']).next().unwrap_or(name)
+    }
+
     /// The long name, without dashes.
     pub fn long(&self) -> &'static str {
-        let name = self.spec.split_once("--").map_or("", |(_, name)| name);
-        name.split([' ', '[']).next().unwrap_or(name)
+        self.name().trim_start_matches('-')
     }
 
     /// Whether this is its long name, or another one; without dashes.
@@ -141,6 +149,20 @@ pub trait Options: Sized {
     const ROWS: &'static [Opt];
     /// Type the words that were given for them.
     fn take(input: &Input) -> Result<Self>;
+    /// The rows of those that say anything.
+    fn given(&self) -> impl Iterator<Item = &'static Opt>;
+
+    /// Which fields of config.json these options set, or of `document`, which has what is below
+    /// `top` in config.json.
+    fn origins(&self, document: &str, top: &str) -> Origins {
+        let mut origins = Origins::default();
+        for opt in self.given().filter(|opt| !opt.field.is_empty()) {
+            origins.add(opt.field, opt.name());
+            let below = opt.field.strip_prefix(top).unwrap_or(opt.field);
+            origins.add(format!("{document}: {below}"), opt.name());
+        }
+        origins
+    }
 }
 
 /// The row of an option whose value goes into a `T`.
@@ -148,8 +170,9 @@ pub const fn opt<T: Slot>(
     spec: &'static str,
     doc: &'static str,
     aliases: &'static [&'static str],
+    field: &'static str,
 ) -> Opt {
-    Opt { spec, doc, value: T::VALUE, repeatable: T::REPEATABLE, aliases }
+    Opt { spec, doc, value: T::VALUE, repeatable: T::REPEATABLE, aliases, field }
 }
 
 /// The row of a positional argument whose words go into a `T`.
@@ -157,10 +180,13 @@ pub const fn arg<T: Place>(spec: &'static str, doc: &'static str) -> Arg {
     Arg { spec, doc, kind: T::KIND, completes: T::COMPLETES }
 }
 
-/// Rows of options → a struct with a typed field for each.
+/// Rows of options → a struct with a typed field for each; behind `=>`, the field of config.json.
 macro_rules! options {
     ($(#[doc = $about:literal])* pub struct $name:ident {
-        $($(#[doc = $doc:literal])* $spec:literal $(| $alias:literal)* $field:ident: $type:ty,)*
+        $(
+            $(#[doc = $doc:literal])*
+            $spec:literal $(| $alias:literal)* $field:ident: $type:ty $(=> $sets:literal)?,
+        )*
     }) => {
         $(#[doc = $about])*
         #[derive(Debug)]
@@ -172,11 +198,17 @@ macro_rules! options {
                     $spec,
                     concat!($($doc, "\n",)* $("Also called ", $alias, ".\n"),*),
                     &[$($alias),*],
+                    concat!($($sets)?),
                 )
             ),*];
 
             fn take(input: &$crate::cli::parse::Input) -> $crate::Result<Self> {
                 Ok($name { $($field: input.option($spec)?),* })
+            }
+
+            fn given(&self) -> impl Iterator<Item = &'static $crate::cli::table::Opt> {
+                let given = [$($crate::cli::value::Slot::is_given(&self.$field)),*];
+                Self::ROWS.iter().zip(given).filter(|(_, given)| *given).map(|(row, _)| row)
             }
         }
     };
@@ -214,6 +246,7 @@ macro_rules! command {
                             $ospec,
                             concat!($($odoc, "\n"),*),
                             &[],
+                            "",
                         )
                     ),*] },)?
                     $($($crate::cli::table::Group {

@@ -45,11 +45,17 @@ pub trait Slot: Sized {
     const REPEATABLE: bool;
     /// The occurrences, in order; a switch without a value is `None`.
     fn fold(given: &[Option<&OsStr>]) -> Result<Self>;
+    /// Whether the option says anything.
+    fn is_given(&self) -> bool;
 }
 
 impl Slot for bool {
     const VALUE: Option<Completes> = None;
     const REPEATABLE: bool = false;
+
+    fn is_given(&self) -> bool {
+        *self
+    }
 
     fn fold(given: &[Option<&OsStr>]) -> Result<Self> {
         match given.last() {
@@ -76,6 +82,10 @@ impl Slot for Switch {
     const VALUE: Option<Completes> = None;
     const REPEATABLE: bool = false;
 
+    fn is_given(&self) -> bool {
+        self.0.is_some()
+    }
+
     fn fold(given: &[Option<&OsStr>]) -> Result<Self> {
         let on = bool::fold(given)?;
         Ok(Switch((!given.is_empty()).then_some(on)))
@@ -86,6 +96,10 @@ impl<T: Value> Slot for Option<T> {
     const VALUE: Option<Completes> = Some(T::COMPLETES);
     const REPEATABLE: bool = false;
 
+    fn is_given(&self) -> bool {
+        self.is_some()
+    }
+
     fn fold(given: &[Option<&OsStr>]) -> Result<Self> {
         let word = given.last().copied().flatten();
         word.filter(|word| !(T::EMPTY_IS_ABSENT && word.is_empty())).map(T::parse).transpose()
@@ -95,6 +109,10 @@ impl<T: Value> Slot for Option<T> {
 impl<T: Value> Slot for Vec<T> {
     const VALUE: Option<Completes> = Some(T::COMPLETES);
     const REPEATABLE: bool = true;
+
+    fn is_given(&self) -> bool {
+        !self.is_empty()
+    }
 
     fn fold(given: &[Option<&OsStr>]) -> Result<Self> {
         given.iter().copied().flatten().map(T::parse).collect()

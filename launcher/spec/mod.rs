@@ -27,7 +27,7 @@ pub mod types;
 
 pub use check::{Allow, Findings, check};
 pub use default::{default, rootless, to_json};
-pub use embedded::{Embedded, embedded};
+pub use embedded::embedded;
 pub use filter::*;
 pub use linux::*;
 pub use load::load;
