@@ -57,7 +57,7 @@ impl Containerd {
         let path = ground.programs();
         let script = format!("echo $$ > {dir}/pid; exec containerd --config {}", config.display());
         let env = [("PATH", path.as_path())];
-        let daemon = Some(ground.beside(&env, &["dash", "-c", &script]));
+        let daemon = Some(ground.beside(&env, &["sh", "-c", &script]));
         until("containerd listens", || Path::new(&socket).exists().then_some(()));
         let containerd = Containerd { ground, daemon, socket };
         containerd.ctr(&["version"]).ok();
@@ -81,7 +81,7 @@ impl Containerd {
             self.ctr(&["container", "delete", id]).ok();
         }
         let kill = format!("kill -TERM $(cat {})", self.ground.path("containerd/pid").display());
-        self.ground.run(&[], &["dash", "-c", &kill]).ok();
+        self.ground.run(&[], &["sh", "-c", &kill]).ok();
         self.daemon.take().expect("the daemon").exited().ok();
     }
 

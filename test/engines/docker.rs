@@ -86,7 +86,7 @@ impl Docker {
         }
         // The pid in the daemon's file is one of the ground's pid namespace.
         let kill = format!("kill -TERM $(cat {})", self.ground.path("docker/pid").display());
-        self.ground.run(&[], &["dash", "-c", &kill]).ok();
+        self.ground.run(&[], &["sh", "-c", &kill]).ok();
         self.daemon.take().expect("the daemon").exited().ok();
     }
 
@@ -188,7 +188,7 @@ fn standard_streams_and_terminals(docker: &Docker) {
     let run = ["run", "--rm", "--network=none", "--interactive"];
     let line =
         format!("echo typed | {CLIENT} --host {} {} {IMAGE} cat", docker.socket, run.join(" "));
-    assert_eq!(docker.ground.run(&[], &["dash", "-c", &line]).ok(), "typed\n");
+    assert_eq!(docker.ground.run(&[], &["sh", "-c", &line]).ok(), "typed\n");
 
     // The container learns the terminal's size shortly after its start.
     let script = "tty; while [ \"$(stty size)\" != \"24 80\" ]; do sleep 0.1; done; exit 7";
@@ -380,7 +380,7 @@ fn namespaces(docker: &Docker) {
     assert_eq!(joined[..3], other[..3]);
     assert_ne!(joined[3], other[3]);
     let done = docker.sh(&["--pid=host", "--uts=host"], "cat /proc/1/comm; hostname");
-    let host = docker.ground.run(&[], &["dash", "-c", "cat /proc/1/comm; hostname"]);
+    let host = docker.ground.run(&[], &["sh", "-c", "cat /proc/1/comm; hostname"]);
     assert_eq!(done.ok(), host.ok());
     let script = "grep -c -v ':/$' /proc/self/cgroup";
     assert_eq!(docker.sh(&["--cgroupns=private"], script).ends(1).stdout, "0\n");

@@ -17,7 +17,7 @@ const IDS: &str = "
 fn on(runtime: &'static str, test: fn(&Docker)) {
     let Some(ground) = ground(runtime) else { return };
     let ids = ground.path("ids");
-    ground.run(&[], &["dash", "-c", IDS, "ids", ids.to_str().expect("UTF-8")]).ok();
+    ground.run(&[], &["sh", "-c", IDS, "ids", ids.to_str().expect("UTF-8")]).ok();
     ground.leaves.borrow_mut().extend([" /etc/subuid ", " /etc/subgid "].map(str::to_owned));
     let docker = Docker::new(ground, &["--userns-remap=nobody:nogroup"]);
     test(&docker);
