@@ -36,7 +36,7 @@ fn create(case: &Case, bundle: &Bundle, id: &str) -> Command {
 
 /// The one line that `point` must cause: `tiny-ce: cannot VERB "ID": FIELD: CALL(2): ERRNO (…)`.
 #[track_caller]
-fn blamed(done: &Done, verb: &str, id: &str, plan: &Finished, point: &Point) {
+fn names_the_step(done: &Done, verb: &str, id: &str, plan: &Finished, point: &Point) {
     let Point { step, errno, .. } = *point;
     let wanted = format!(
         "tiny-ce: cannot {verb} {id:?}: {}: {}(2): {} (",
@@ -44,16 +44,16 @@ fn blamed(done: &Done, verb: &str, id: &str, plan: &Finished, point: &Point) {
         point.call,
         syscalls::Errno::new(errno).name().expect("a name"),
     );
-    let told = done.fails().lines().filter(|line| !line.starts_with("tiny-ce: warning: "));
-    let told: Vec<&str> = told.filter(|line| !line.starts_with("  ")).collect();
-    assert!(told[0].starts_with(&wanted), "step {}: expected {wanted}…\n{done}", step + 1);
+    let lines = done.fails().lines().filter(|line| !line.starts_with("tiny-ce: warning: "));
+    let lines: Vec<&str> = lines.filter(|line| !line.starts_with("  ")).collect();
+    assert!(lines[0].starts_with(&wanted), "step {}: expected {wanted}…\n{done}", step + 1);
     assert_eq!(done.code(), 1, "{done}");
-    assert_eq!(told.len(), 1, "step {}: one line, and its details\n{done}", step + 1);
+    assert_eq!(lines.len(), 1, "step {}: one line, and its details\n{done}", step + 1);
 }
 
 /// Nothing is left of a container whose creation failed.
 #[track_caller]
-fn gone(case: &Case, id: &str) {
+fn is_gone(case: &Case, id: &str) {
     let state = case.state().join(id);
     assert!(state.symlink_metadata().is_err(), "{}", state.display());
     let cgroups = case.cgroups();
@@ -121,7 +121,7 @@ impl Listed {
     }
 
     /// Without the steps of these kinds, which another test fails.
-    fn but(mut self, known: &HashSet<Kind>) -> Listed {
+    fn without(mut self, known: &HashSet<Kind>) -> Listed {
         let (before, after) = (std::mem::take(&mut self.before), std::mem::take(&mut self.after));
         self.before = before.into_iter().filter(|p| !known.contains(&self.kind(p))).collect();
         self.after = after.into_iter().filter(|p| !known.contains(&self.kind(p))).collect();
@@ -150,11 +150,11 @@ fn fail_create(case: &Case, bundle: &Bundle, plan: &Finished, point: &Point) {
     if point.step == points::commit(plan) {
         // After the commit the launcher may have ended already, so nothing reports the failure.
         case.tiny_ce(["delete", "--force", &id]).ok();
-        return gone(case, &id);
+        return is_gone(case, &id);
     }
     assert_eq!(faulted.hit, Some(point.number), "step {}", point.step + 1);
-    blamed(&faulted.done, "create", &id, plan, point);
-    gone(case, &id);
+    names_the_step(&faulted.done, "create", &id, plan, point);
+    is_gone(case, &id);
 }
 
 fn fail_start(case: &Case, bundle: &Bundle, plan: &Finished, point: &Point) {
@@ -168,11 +168,11 @@ fn fail_start(case: &Case, bundle: &Bundle, plan: &Finished, point: &Point) {
         // `start` is not connected yet, so it learns only that init has ended.
         faulted.done.fails();
     } else {
-        blamed(&faulted.done, "start", &id, plan, point);
+        names_the_step(&faulted.done, "start", &id, plan, point);
     }
     assert_eq!(container.status(), "stopped");
     container.delete();
-    gone(case, &id);
+    is_gone(case, &id);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn every_kind_of_mount() {
 fn destinations_through_links() {
     let Some(case) = Case::root(&[]) else { return };
     let known = Listed::of(&case, standard).kinds();
-    let new = Listed::of(&case, placed).but(&known);
+    let new = Listed::of(&case, placed).without(&known);
     assert!(new.before.len() > 50, "{}", new.before.len());
     new.fail(&case, placed);
 }
@@ -206,7 +206,7 @@ fn destinations_through_links() {
 fn every_field_of_the_process() {
     let Some(case) = Case::root(&[]) else { return };
     let known = Listed::of(&case, standard).kinds();
-    let new = Listed::of(&case, process).but(&known);
+    let new = Listed::of(&case, process).without(&known);
     assert!(new.before.len() > 20 && !new.after.is_empty(), "{:?}", new.after);
     new.fail(&case, process);
 }
@@ -216,7 +216,7 @@ fn every_field_of_the_process() {
 fn the_least_config() {
     let Some(case) = Case::root(&[]) else { return };
     let known = Listed::of(&case, standard).kinds();
-    let new = Listed::of(&case, least).but(&known);
+    let new = Listed::of(&case, least).without(&known);
     assert!(!new.before.is_empty());
     new.fail(&case, least);
 }
@@ -245,8 +245,8 @@ fn a_terminal() {
         let fault = Fault::Errno(point.errno);
         let faulted = case.fault(Whose::Plan, fault, point.ordinal, &run(&case, bundle, &id));
         assert_eq!(faulted.hit, Some(point.number), "step {}", point.step + 1);
-        blamed(&faulted.done, "run", &id, &plan, point);
-        gone(&case, &id);
+        names_the_step(&faulted.done, "run", &id, &plan, point);
+        is_gone(&case, &id);
     });
 }
 

@@ -188,7 +188,7 @@ fn exec() {
         let exec = case.command(["exec", &id, "/probe", "exit", "0"]);
         let faulted = case.fault(whose, fault, point, &exec);
         let what = format!("exec, {death:?} {point}");
-        alone(case, &id, &what);
+        only_init_is_left(case, &id, &what);
         recovers(case, bundle, &id, &what);
         faulted.hit.is_some()
     });
@@ -196,7 +196,7 @@ fn exec() {
 
 /// The container runs, and after a while only its first process is left in it.
 #[track_caller]
-fn alone(case: &Case, id: &str, what: &str) {
+fn only_init_is_left(case: &Case, id: &str, what: &str) {
     let until = Instant::now() + PATIENCE;
     loop {
         let pids = case.tiny_ce(["ps", "--format", "json", id]);

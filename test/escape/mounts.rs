@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tiny_ce_test::{Bundle, Case, Fault, Running, Whose, full, probe, sweep};
 
-use crate::victim::{Victim, closed_or_right, refused};
+use crate::victim::{Victim, fails_cleanly_or_succeeds, refused};
 
 fn tmpfs(bundle: &mut Bundle, destination: &str) {
     let mount = json!({"destination": destination, "type": "tmpfs", "source": "tmpfs"});
@@ -52,7 +52,7 @@ fn nothing_is_mounted_over_proc_through_a_link() {
         tmpfs(&mut bundle, &format!("/{link}"));
         bundle.probe("mounts");
         let done = case.run(&bundle);
-        closed_or_right(&done);
+        fails_cleanly_or_succeeds(&done);
         let over = |line: &&str| line.contains(" /proc") && line.contains(" - tmpfs ");
         // Masks are tmpfs mounts too, but read-only.
         let over = |line: &&str| over(line) && line.contains(" rw,");
@@ -79,7 +79,7 @@ fn a_target_below_a_link_stays_inside() {
         tmpfs(&mut bundle, "/link/made/here");
         bundle.bind(victim.path("file").to_str().expect("UTF-8"), "/link/name", &["bind", "ro"]);
         bundle.probe("write /link/made/here/x y");
-        closed_or_right(&case.run(&bundle));
+        fails_cleanly_or_succeeds(&case.run(&bundle));
         victim.is_unharmed(to);
     }
 }
@@ -111,7 +111,7 @@ fn an_attacker_who_renames_gains_nothing() {
     // A slow machine continues until there were at least ten attempts.
     while Instant::now() < until || made + refusals < 10 {
         let done = case.run(&bundle);
-        closed_or_right(&done);
+        fails_cleanly_or_succeeds(&done);
         match done.status.success() {
             true => made += 1,
             false => refusals += 1,
@@ -152,7 +152,7 @@ fn exchanged_at_each_call(whose: Whose, name: &str) {
         let fault = Fault::Rename(real.clone(), link.clone());
         let faulted = case.fault(whose, fault, point, &run);
         // If the program ran, its exit status does not matter.
-        closed_or_right(&faulted.done);
+        fails_cleanly_or_succeeds(&faulted.done);
         victim.is_unharmed(&format!("{point}: {}", faulted.done));
         let host = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
         assert!(!host.contains(case.tag()), "{point}: {host}");

@@ -76,7 +76,7 @@ pub fn refused(done: &Done, why: &str) {
 
 /// The command failed with a message, or succeeded.
 #[track_caller]
-pub fn closed_or_right(done: &Done) {
+pub fn fails_cleanly_or_succeeds(done: &Done) {
     if !done.status.success() {
         refused(done, "");
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tiny_ce::container::{self, Options, Source};
 use tiny_ce_test::{Bundle, Case, cgroup_v2, full, run, sweep};
 
-use crate::verdict::{closed_or_right, make, one_line, recovers};
+use crate::verdict::{fails_cleanly_or_succeeds, make, one_line, recovers};
 
 fn pausing(case: &Case) -> Bundle {
     let mut bundle = case.bundle();
@@ -40,8 +40,8 @@ fn deletes_at_any_moment_of_a_create() {
             let status = child.wait().expect("an end");
             assert!(status.code().is_some_and(|code| code < 2), "turn {turn}: {status}");
         }
-        let there = case.state().join(&id).exists();
-        if there {
+        let exists = case.state().join(&id).exists();
+        if exists {
             let state = case.tiny_ce(["state", &id]);
             assert!(state.ok().contains("\"created\""), "turn {turn}: {state}");
         } else {
@@ -103,8 +103,8 @@ fn too_low_limits_are_reported_by_their_field() {
         let mut bundle = case.bundle();
         bundle.set("/linux/resources/memory/limit", kib << 10).probe("exit 0");
         let done = case.run(&bundle);
-        let told = done.stderr.contains("linux.resources.memory.limit");
-        assert!(done.status.success() || told, "{kib} KiB: {done}");
+        let reported = done.stderr.contains("linux.resources.memory.limit");
+        assert!(done.status.success() || reported, "{kib} KiB: {done}");
         assert_eq!(case.leftovers(), Vec::<String>::new(), "{kib} KiB: {done}");
     }
 }
@@ -173,7 +173,7 @@ fn run_ends_after_two_signals_and_a_kill() {
         // follow.
         running.signal(signal);
         let killed = run(&mut case.command(["kill", &id, "KILL"]), case.dir());
-        closed_or_right(&killed);
+        fails_cleanly_or_succeeds(&killed);
         let done = running.done();
         assert!(done.code() >= 128, "{done}");
         case.tiny_ce(["delete", "--force", &id]).ok();

@@ -2,7 +2,7 @@
 
 use tiny_ce_test::{Bundle, Case, Done, Need, tiny_ce};
 
-use crate::verdict::{closed_or_right, one_line};
+use crate::verdict::{fails_cleanly_or_succeeds, one_line};
 
 /// Run a shell script in a mount namespace of its own, with $T, $STATE, $BUNDLE and $ID; then
 /// `delete --force` there, which must leave nothing in the state root.
@@ -31,55 +31,46 @@ const MOUNT: &str = "mount -t tmpfs -o";
 const CREATE: &str = "$T create --bundle $BUNDLE $ID";
 
 #[track_caller]
-fn told(done: &Done, errno: &str) {
+fn reports(done: &Done, errno: &str) {
     one_line(done);
     assert!(done.stderr.contains("/state"), "the path: {done}");
     assert!(done.stderr.contains(errno), "{errno}: {done}");
 }
 
-#[test]
-fn a_full_file_system_is_reported_by_its_path() {
+/// `create` with a small tmpfs as the state root, mounted with each of these options.
+#[track_caller]
+fn create_on_small_tmpfs(options: impl Iterator<Item = String>) {
     let Some(case) = Case::root(UNSHARE) else { return };
     let bundle = case.bundle();
     let (mut refusals, mut made) = (0, 0);
-    for size in (4..=64).step_by(4) {
-        let script = format!("{MOUNT} size={size}k tmpfs $STATE\n{CREATE}");
+    for option in options {
+        let script = format!("{MOUNT} {option} tmpfs $STATE\n{CREATE}");
         let done = apart(&case, &bundle, &script);
-        match done.status.success() {
-            true => made += 1,
-            false => refusals += 1,
-        }
-        if !done.status.success() {
-            told(&done, "ENOSPC");
+        if done.status.success() {
+            made += 1;
+        } else {
+            refusals += 1;
+            reports(&done, "ENOSPC");
         }
     }
     assert!(refusals > 2 && made > 2, "{refusals} refused, {made} made");
 }
 
 #[test]
+fn a_full_file_system_is_reported_by_its_path() {
+    create_on_small_tmpfs((4..=64).step_by(4).map(|size| format!("size={size}k")));
+}
+
+#[test]
 fn a_lack_of_inodes_is_reported_by_its_path() {
-    let Some(case) = Case::root(UNSHARE) else { return };
-    let bundle = case.bundle();
-    let (mut refusals, mut made) = (0, 0);
-    for inodes in 1..=12 {
-        let script = format!("{MOUNT} nr_inodes={inodes} tmpfs $STATE\n{CREATE}");
-        let done = apart(&case, &bundle, &script);
-        match done.status.success() {
-            true => made += 1,
-            false => refusals += 1,
-        }
-        if !done.status.success() {
-            told(&done, "ENOSPC");
-        }
-    }
-    assert!(refusals > 2 && made > 2, "{refusals} refused, {made} made");
+    create_on_small_tmpfs((1..=12).map(|inodes| format!("nr_inodes={inodes}")));
 }
 
 #[test]
 fn a_read_only_root_is_reported() {
     let Some(case) = Case::root(UNSHARE) else { return };
     let done = apart(&case, &case.bundle(), &format!("{MOUNT} ro tmpfs $STATE\n{CREATE}"));
-    told(&done, "EROFS");
+    reports(&done, "EROFS");
 }
 
 /// tiny-ce executes nothing from the state root, so it may be mounted noexec.
@@ -98,9 +89,9 @@ fn a_root_that_is_a_file_is_reported() {
     let bundle = case.bundle();
     let path = bundle.path().to_str().expect("UTF-8").to_owned();
     std::fs::write(case.state(), "").expect("a file");
-    told(&case.tiny_ce(["create", "--bundle", &path, "x"]), "ENOTDIR");
+    reports(&case.tiny_ce(["create", "--bundle", &path, "x"]), "ENOTDIR");
     for words in [&["state", "x"][..], &["list"], &["delete", "--force", "x"]] {
-        told(&case.tiny_ce(words), "ENOTDIR");
+        reports(&case.tiny_ce(words), "ENOTDIR");
     }
     std::fs::remove_file(case.state()).expect("a file");
 }
@@ -115,7 +106,7 @@ fn a_root_that_vanishes_fails_the_create() {
     bundle.push("/hooks/createRuntime", serde_json::json!({"path": "/bin/rm", "args": args}));
     for verb in ["create", "run"] {
         let path = bundle.path().to_str().expect("UTF-8").to_owned();
-        told(&case.tiny_ce([verb, "--bundle", &path, &case.id()]), "ENOENT");
+        reports(&case.tiny_ce([verb, "--bundle", &path, &case.id()]), "ENOENT");
         assert_eq!(case.leftovers(), Vec::<String>::new());
     }
 }
@@ -126,6 +117,6 @@ fn tight_limits_are_reported_or_suffice() {
     let Some(case) = Case::root(UNSHARE) else { return };
     for script in ["ulimit -n 16", "ulimit -v 16384"] {
         let done = apart(&case, &case.bundle(), &format!("({script}; {CREATE})"));
-        closed_or_right(&done);
+        fails_cleanly_or_succeeds(&done);
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tiny_ce_test::{Bundle, Case, Done, Need, cgroup_v2, probe, tiny_ce};
 
-use crate::verdict::closed_or_right;
+use crate::verdict::fails_cleanly_or_succeeds;
 
 /// Numbers of limits, as in <asm/resource.h>.
 const NOFILE: u32 = 7;
@@ -35,8 +35,8 @@ fn after(case: &Case, bundle: &Bundle, commands: &str) -> Done {
 }
 
 #[track_caller]
-fn ran_or_told(case: &Case, done: &Done) {
-    closed_or_right(done);
+fn ran_or_reported(case: &Case, done: &Done) {
+    fails_cleanly_or_succeeds(done);
     if done.status.success() {
         assert!(done.stdout.contains("ran\n"), "{done}");
     }
@@ -53,7 +53,7 @@ fn few_descriptors() {
     let mut refusals = 0;
     for limit in (4..=32).chain([64]) {
         let done = after(&case, &bundle, &format!("limit {NOFILE} {limit}"));
-        ran_or_told(&case, &done);
+        ran_or_reported(&case, &done);
         if !done.status.success() {
             refusals += 1;
             assert!(done.stderr.contains("EMFILE"), "{limit}: {done}");
@@ -67,7 +67,7 @@ fn little_memory() {
     let Some(case) = Case::root(&[]) else { return };
     let bundle = bundle(&case);
     for mib in [16, 14, 12] {
-        ran_or_told(&case, &after(&case, &bundle, &format!("limit {AS} {}", mib << 20)));
+        ran_or_reported(&case, &after(&case, &bundle, &format!("limit {AS} {}", mib << 20)));
     }
 }
 
@@ -118,7 +118,7 @@ fn few_tasks() {
             case.id()
         );
         let done = case.program(["sh", "-c", &line]);
-        closed_or_right(&done);
+        fails_cleanly_or_succeeds(&done);
         match done.status.success() {
             true => ran += 1,
             false => refusals += 1,

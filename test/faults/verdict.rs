@@ -20,13 +20,13 @@ pub fn make(case: &Case, verb: &[&str], bundle: &Bundle, id: &str) -> Command {
 /// The command failed by exit status, with one error line; warnings may precede it, details follow.
 #[track_caller]
 pub fn one_line(done: &Done) {
-    let told = done.fails();
-    let lines: Vec<&str> = told
+    let text = done.fails();
+    let lines: Vec<&str> = text
         .lines()
         .filter(|line| !line.starts_with("  ") && !line.starts_with("tiny-ce: warning: "))
         .collect();
     assert!(lines.len() == 1 && lines[0].starts_with("tiny-ce: "), "one line\n{done}");
-    assert!(!told.contains("panicked"), "{done}");
+    assert!(!text.contains("panicked"), "{done}");
 }
 
 /// Run a command with a fault; it must not hang.
@@ -56,7 +56,7 @@ pub fn status(case: &Case, id: &str) -> String {
 
 /// The command failed with one line, or succeeded.
 #[track_caller]
-pub fn closed_or_right(done: &Done) {
+pub fn fails_cleanly_or_succeeds(done: &Done) {
     if !done.status.success() {
         one_line(done);
     }

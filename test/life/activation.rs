@@ -23,13 +23,13 @@ impl Receiver {
         Receiver { path, socket }
     }
 
-    fn told(&self) -> String {
+    fn received(&self) -> String {
         let mut bytes = [0; 8192];
         let got = self.socket.recv(&mut bytes).expect("a message");
         String::from_utf8_lossy(&bytes[..got]).into_owned()
     }
 
-    fn told_nothing(&self) {
+    fn received_nothing(&self) {
         self.socket.set_nonblocking(true).expect("fcntl");
         let got = self.socket.recv(&mut [0; 64]).map_err(|e| e.kind());
         assert_eq!(got, Err(ErrorKind::WouldBlock));
@@ -155,7 +155,7 @@ fn start_waits_for_readiness_and_passes_it_on() {
         case.dir(),
     );
     create.exited().ok();
-    receiver.told_nothing();
+    receiver.received_nothing();
     let mut start = Running::start(&mut receiver.command(&case, &["start", &id]), case.dir());
     create.line("hello");
     assert!(create.line("env: NOTIFY_SOCKET=").ends_with("/run/notify/notify.sock"));
@@ -164,14 +164,14 @@ fn start_waits_for_readiness_and_passes_it_on() {
     let state = case.tiny_ce(["state", &id]);
     assert!(state.ok().contains("\"running\""), "{state}");
     case.tiny_ce(["kill", &id, "USR1"]).ok();
-    assert_eq!(receiver.told(), "STATUS=soon\n");
+    assert_eq!(receiver.received(), "STATUS=soon\n");
     let state: serde_json::Value = serde_json::from_str(state.ok()).expect("JSON");
-    assert_eq!(receiver.told(), format!("READY=1\nMAINPID={}\n", state["pid"]));
+    assert_eq!(receiver.received(), format!("READY=1\nMAINPID={}\n", state["pid"]));
     // This read has no room for the descriptor of the barrier, so the kernel closes it, which
     // answers the barrier.
-    assert_eq!(receiver.told(), "BARRIER=1");
+    assert_eq!(receiver.received(), "BARRIER=1");
     start.exited().ok();
-    receiver.told_nothing();
+    receiver.received_nothing();
     case.tiny_ce(["delete", "--force", &id]).ok();
 }
 
@@ -184,16 +184,16 @@ fn a_detached_run_waits_too_and_an_early_end_ends_the_wait() {
     let id = case.id();
     let words = ["run", "--detach", "--bundle", path(&bundle), &id];
     let mut detached = Running::start(&mut receiver.command(&case, &words), case.dir());
-    assert!(receiver.told().starts_with("READY=1\nMAINPID="));
-    assert_eq!(receiver.told(), "BARRIER=1");
+    assert!(receiver.received().starts_with("READY=1\nMAINPID="));
+    assert_eq!(receiver.received(), "BARRIER=1");
     detached.exited().ok();
     case.tiny_ce(["delete", "--force", &id]).ok();
     bundle.probe("notify STATUS=broken then exit 3");
     let id = case.id();
     let words = ["run", "--detach", "--bundle", path(&bundle), &id];
     run(&mut receiver.command(&case, &words), case.dir()).ok();
-    assert_eq!(receiver.told(), "STATUS=broken\n");
-    receiver.told_nothing();
+    assert_eq!(receiver.received(), "STATUS=broken\n");
+    receiver.received_nothing();
     case.tiny_ce(["delete", &id]).ok();
 }
 
@@ -212,9 +212,9 @@ fn run_passes_on_every_notification_to_the_end() {
     let done = run(&mut receiver.command(&case, &words), case.dir());
     assert_eq!(done.ends(4).values("notify"), ["ok"; 7], "{done}");
     for wanted in ["READY=1\n", "WATCHDOG=1\n", "RELOADING=1\n", "BARRIER=1", "STOPPING=1\n"] {
-        assert_eq!(receiver.told(), wanted);
+        assert_eq!(receiver.received(), wanted);
     }
-    receiver.told_nothing();
+    receiver.received_nothing();
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn each_others_namespaces(podman: &Podman) {
 
 /// netavark's bridge in the ground's own network namespace, names by aardvark-dns.
 fn a_network(podman: &Podman) {
-    if !["netavark", "aardvark-dns"].iter().all(|name| there(name)) {
+    if !["netavark", "aardvark-dns"].iter().all(|name| is_installed(name)) {
         return tiny_ce_test::skip("needs netavark and aardvark-dns");
     }
     // Podman makes this directory a mount, and keeps it.
@@ -78,6 +78,6 @@ fn a_network(podman: &Podman) {
     run(&["network", "rm", "net"]).ok();
 }
 
-fn there(name: &str) -> bool {
+fn is_installed(name: &str) -> bool {
     std::path::Path::new("/usr/lib/podman").join(name).exists()
 }
