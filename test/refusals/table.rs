@@ -12,10 +12,11 @@ const HEADING: &str = "## What is refused\n";
 const PAGE: &str = "docs/parity.md";
 
 const INTRODUCTION: &str = "
-Each rule by which something is refused, with the smallest input that breaks it: a change of the
-default config.json, or a command line. [test/refusals.rs](../test/refusals.rs) runs each input
-under tiny-ce, runc and crun of today, on a machine with cgroup v1, and writes these
-tables from what it sees. A rule without an input fails it, and so does one that both others run.
+Each rule by which tiny-ce refuses an input, with the smallest input that breaks the rule: a
+change of the default config.json, or a command line. [test/refusals.rs](../test/refusals.rs) runs
+each input under tiny-ce and the newest runc and crun, on a machine with cgroup v1, and writes
+these tables from the results. The test fails if a rule has no input, or if both others run an
+input that is not marked as an attack.
 ";
 
 /// Check that the page ends with the current table; `BLESS` writes it.
