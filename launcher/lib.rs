@@ -17,6 +17,7 @@
 //!
 //! docs/library/main.rs is a whole program that makes, starts and deletes a container.
 
+mod answers;
 pub mod cgroup;
 #[doc(hidden)]
 pub mod cli;
@@ -28,6 +29,7 @@ pub mod doctor;
 pub mod errno;
 pub mod error;
 pub mod features;
+mod foreground;
 pub mod hints;
 pub mod hooks;
 pub mod host;
@@ -35,6 +37,7 @@ pub mod log;
 pub mod network;
 pub mod origin;
 pub mod plan;
+mod program;
 pub mod resctrl;
 pub mod rfc3339;
 pub mod seccomp;

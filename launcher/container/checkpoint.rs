@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use super::delete;
-use super::images::{self, CriuOptions, DESCRIPTORS, Images};
-use super::outside::{self, Seen};
 use crate::compile::criu as plan;
 use crate::conversation;
+use crate::criu::external::{self, Seen};
+use crate::criu::images::{self, CriuOptions, DESCRIPTORS, Images};
 use crate::criu::messages::{Features, Options, PageServer, Request, kind};
 use crate::criu::{self, Criu, Program, Start};
 use crate::error::{Error, Result};
@@ -177,8 +177,8 @@ fn leave_out(
 ) -> Result<()> {
     let seen = Seen::of(pid)?;
     let descriptors = seen.descriptors(pid);
-    opts.external = outside::joined(spec, record, pid)?;
-    opts.external.extend(seen.mounts(&outside::places(spec)));
+    opts.external = external::joined(spec, record, pid)?;
+    opts.external.extend(seen.mounts(&external::places(spec)));
     let files = descriptors.iter().filter(|name| name.starts_with("file["));
     opts.external.extend(files.cloned());
     opts.external.dedup();

@@ -4,20 +4,22 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use super::console::{self, Console};
-use super::foreground::Signals;
 use super::launch;
 use super::nodev;
 use super::prepare::{self, filter, preserved};
 use super::start::Going;
-use super::users::Users;
-use super::{end, program, scope, vectors};
+use super::{exit, scope};
 use crate::cgroup::{self, Cgroup, Version};
 use crate::compile::activation::{self, Listen};
 use crate::compile::exec as plan;
 use crate::conversation::{self, Answers, End, Init, channel, join};
 use crate::error::{Error, Result};
+use crate::foreground::Signals;
+use crate::foreground::console::{self, Console};
 use crate::plan::{Finished, Preload};
+use crate::program;
+use crate::program::users::Users;
+use crate::program::vectors;
 use crate::spec::{Process, Spec, id};
 use crate::state::{self, Directory, Identity, Record, Status};
 use crate::sys;
@@ -201,7 +203,7 @@ impl Joining<'_> {
     fn ended(&self, joined: &Joined) -> Error {
         // Its child may have been killed, or the channel closed, before it was: nobody waits then.
         let exit = conversation::kill(&joined.child);
-        end::unexpected(&self.record, exit, "init ended before it became the program")
+        exit::unexpected(&self.record, exit, "init ended before it became the program")
     }
 
     fn going<'a>(&'a self, plan: &'a Finished, pid: i32) -> Going<'a> {

@@ -9,18 +9,18 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::console;
-use super::notify::{self, Notify};
 use super::prepare::{Options, Prepared};
 use super::scope::{self, Wanted};
-use super::vectors;
 use crate::compile::mounts::asks_for_ids;
 use crate::compile::{namespace, namespaces};
 use crate::conversation::{self, Answers, End, Init, channel};
 use crate::error::{Error, Result};
+use crate::foreground::console;
+use crate::foreground::notify::{self, Notify};
 use crate::hooks::{self, Place, Scene};
 use crate::host::Host;
 use crate::plan::{Finished, Preload};
+use crate::program::vectors;
 use crate::spec::{Mount, NamespaceKind, Spec};
 use crate::state::{self, Boot, Directory, Identity, Record, Status};
 use crate::sys::process::{self, Child, Clone};
@@ -172,7 +172,7 @@ fn commit(
     };
     net_devices(&prepared.spec, undo.pid()).map_err(|e| reason(undo, e))?;
     let process = prepared.spec.process.as_ref();
-    super::program::check(process, undo.pid()).map_err(|e| reason(undo, e))?;
+    crate::program::check(process, undo.pid()).map_err(|e| reason(undo, e))?;
     let identity = Identity::of(undo.pid()).ok_or_else(|| {
         reason(undo, Error::new(format!("/proc/{}/stat: cannot be read", undo.pid())))
     })?;
@@ -243,11 +243,15 @@ fn start(undo: &mut Undo<'_>, prepared: &Prepared, program: &OwnedFd) -> Result<
             Preload::Process | Preload::Stdio | Preload::Program | Preload::Service => {
                 return Err(Error::new("a container's plan joins no process"));
             }
-            Preload::Tree { mount } => super::trees::make(spec, *mount, &undo.record, program)?,
-            Preload::Node { device } => super::trees::node(spec, *device, undo.directory.path())?,
+            Preload::Tree { mount } => {
+                crate::answers::detached::make(spec, *mount, &undo.record, program)?
+            }
+            Preload::Node { device } => {
+                crate::answers::detached::node(spec, *device, undo.directory.path())?
+            }
         });
     }
-    let passwd = vectors::passwd_to_be(prepared, Path::new(&record.rootfs));
+    let passwd = vectors::passwd_to_be(spec, &prepared.host);
     let (argv, envp) = vectors::vectors(spec.process.as_ref(), &passwd)?;
     let request = Clone {
         flags: u64::from(namespaces::clone_flags(spec).0),
@@ -308,7 +312,7 @@ impl Undo<'_> {
     /// Why init is gone without a word. Nobody waits for one that only seems to be.
     fn ended(&self, what: &str) -> Error {
         let exit = self.child.as_ref().and_then(conversation::kill);
-        super::end::unexpected(&self.record, exit, what)
+        super::exit::unexpected(&self.record, exit, what)
     }
 }
 
@@ -364,7 +368,7 @@ impl Answers for Setup<'_> {
     /// uid_map and gid_map of the new user namespace, user_namespaces(7).
     fn maps(&mut self, pid: i32) -> Result<()> {
         let Some(linux) = &self.spec.linux else { return Ok(()) };
-        super::maps::write(pid, &linux.uid_mappings, &linux.gid_mappings)
+        crate::answers::maps::write(pid, &linux.uid_mappings, &linux.gid_mappings)
     }
 
     /// The tmpfs mounts that want it come in their order.
@@ -373,7 +377,8 @@ impl Answers for Setup<'_> {
         let mut asking = mounts.filter(|(_, mount)| mount.options.copy_up);
         let (index, mount) = asking.nth(self.copied).ok_or_else(conversation::out_of_turn)?;
         self.copied += 1;
-        super::copy_up::copy_up(directory, tmpfs, pid).map_err(|e| e.within(mount.origin(index)))
+        crate::answers::copy_up::copy_up(directory, tmpfs, pid)
+            .map_err(|e| e.within(mount.origin(index)))
     }
 
     /// So do the mounts whose ids are mapped after they were made.
@@ -382,7 +387,7 @@ impl Answers for Setup<'_> {
         let mut asking = self.spec.mounts.iter().enumerate().filter(asks);
         let (index, _) = asking.nth(self.mapped).ok_or_else(conversation::out_of_turn)?;
         self.mapped += 1;
-        super::trees::map(self.spec, index, mount, self.program)
+        crate::answers::detached::map(self.spec, index, mount, self.program)
     }
 
     fn terminal(&mut self, master: OwnedFd) -> Result<()> {
@@ -392,7 +397,7 @@ impl Answers for Setup<'_> {
 
     fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<()> {
         let state = self.record.state_as(Status::Creating, pid, String::new());
-        super::listener::hand_over(self.spec, &state, pid, listener)
+        crate::answers::listener::hand_over(self.spec, &state, pid, listener)
     }
 }
 

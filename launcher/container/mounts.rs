@@ -6,7 +6,9 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use super::{copy_up, nodev, trees};
+use super::nodev;
+use crate::answers::copy_up;
+use crate::answers::detached;
 use crate::cgroup;
 use crate::compile::activation::Preserved;
 use crate::compile::live::{self, Request};
@@ -159,7 +161,9 @@ impl Container {
         let mut opened: Vec<OwnedFd> = Vec::new();
         for preload in &plan.preloads {
             opened.push(match preload {
-                Preload::Tree { mount } => trees::make(&self.spec, *mount, &self.record, &program)?,
+                Preload::Tree { mount } => {
+                    detached::make(&self.spec, *mount, &self.record, &program)?
+                }
                 _ => self.joined.process.try_clone().map_err(failed("fcntl"))?,
             });
         }
@@ -204,7 +208,7 @@ impl Answers for Mounting<'_> {
 
     fn map_ids(&mut self, mount: &OwnedFd) -> Result<()> {
         let program = conversation::program(&self.container.directory)?;
-        trees::map(&self.container.spec, self.index, mount, &program)
+        detached::map(&self.container.spec, self.index, mount, &program)
     }
 }
 

@@ -8,17 +8,19 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use super::console::{self, Console};
-use super::foreground::Signals;
-use super::images::{self, CriuOptions, DESCRIPTORS, Images};
 use super::launch::{self, Undo};
 use super::prepare::{Options, Prepared, Source, prepare};
-use super::{RunOptions, notify, outside, run, scope};
+use super::{RunOptions, run, scope};
 use crate::compile::{Then, criu as plan};
 use crate::conversation::{self, adopt};
+use crate::criu::external;
+use crate::criu::images::{self, CriuOptions, DESCRIPTORS, Images};
 use crate::criu::messages::{self, CgroupRoot, InheritFd, JoinNamespace, Notify, Request, kind};
 use crate::criu::{self, Criu, Program, Start};
 use crate::error::{Error, Result};
+use crate::foreground::Signals;
+use crate::foreground::console::{self, Console};
+use crate::foreground::notify;
 use crate::hooks::{self, Place, Scene};
 use crate::plan::Finished;
 use crate::spec::{NamespaceKind, id};
@@ -166,7 +168,7 @@ impl Restoring<'_, '_> {
     /// Namespaces to join that CRIU takes by descriptor.
     fn given_namespaces(&self) -> Vec<(NamespaceKind, String)> {
         let all = self.prepared.spec.linux.iter().flat_map(|linux| &linux.namespaces);
-        let given = all.filter(|namespace| outside::namespace_key(namespace.kind).is_some());
+        let given = all.filter(|namespace| external::namespace_key(namespace.kind).is_some());
         given.filter_map(|it| Some((it.kind, it.path.clone()?))).collect()
     }
 
@@ -221,7 +223,7 @@ impl Restoring<'_, '_> {
     ) -> Result<messages::Options> {
         let (spec, restore) = (&self.prepared.spec, self.restore);
         for (index, (kind, _)) in namespaces.iter().enumerate() {
-            let key = outside::namespace_key(*kind).unwrap_or_default().to_owned();
+            let key = external::namespace_key(*kind).unwrap_or_default().to_owned();
             inherit_fd.push(InheritFd { key, fd: plan::SERVICE as i32 + 1 + index as i32 });
         }
         let record = &self.undo.record;
@@ -233,7 +235,7 @@ impl Restoring<'_, '_> {
             rst_sibling: Some(true),
             evasive_devices: Some(true),
             inherit_fd,
-            external: outside::sources(spec, bundle, rootfs, state),
+            external: external::sources(spec, bundle, rootfs, state),
             join_ns: self.joined_namespaces()?,
             ..asked(restore, self.images.options(&restore.criu, LOG, annotation))
         })

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use super::console::{self, Console};
-use super::foreground::Signals;
 use super::launch::{self, Ready};
 use super::prepare::{Options, Source, prepare};
 use super::start::Going;
-use super::{delete, end, start};
+use super::{delete, exit, start};
 use crate::cgroup::OomCount;
 use crate::compile::Then;
 use crate::conversation;
 use crate::error::Result;
+use crate::foreground::Signals;
+use crate::foreground::console::{self, Console};
 use crate::log;
 use crate::spec::id;
 use crate::state::Record;
@@ -96,7 +96,7 @@ pub fn ended(
     keep: bool,
 ) -> Result<i32> {
     let id = &record.id;
-    if let Some(text) = end::oom(record, Some(exit), oom) {
+    if let Some(text) = exit::oom(record, Some(exit), oom) {
         log::warning(&format!("container {id:?}: a process was killed by {text}"));
     }
     if !keep {

@@ -172,7 +172,7 @@ pub fn start_in(
     request: &Clone<'_>,
 ) -> Result<(Child, UnixStream)> {
     let failed = |(call, e): (&'static str, std::io::Error)| {
-        super::vectors::failed(Some(process), "exec", call, &e)
+        crate::program::vectors::failed(Some(process), "exec", call, &e)
     };
     let (scope, refused) = match (conversation::start(request), &record.scope) {
         (Err(("clone3", e)), Some(scope)) if e.kind() == std::io::ErrorKind::PermissionDenied => {

@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use super::notify::{self, Notify};
-use super::{delete, end, prepare, vectors};
+use super::{delete, exit, prepare};
 use crate::compile::identity::{self, Identity};
 use crate::conversation::{self, Answers, End, Init};
 use crate::error::{Error, Result};
+use crate::foreground::notify::{self, Notify};
 use crate::hooks::{self, Confined, Place, Scene};
 use crate::plan::Finished;
+use crate::program::vectors;
 use crate::spec::{Spec, id};
 use crate::state::{self, Directory, Record, Status};
 use crate::sys;
@@ -101,7 +102,7 @@ impl Going<'_> {
             }
             End::Ready | End::Silent => {
                 let what = "init ended before it became the program";
-                Err(end::unexpected(self.record, None, what))
+                Err(exit::unexpected(self.record, None, what))
             }
         }
     }
@@ -117,7 +118,7 @@ impl Going<'_> {
             exit => {
                 let what = "the program could not be executed, and linux.seccomp let init not say \
                             why";
-                Err(end::unexpected(self.record, exit, what)
+                Err(exit::unexpected(self.record, exit, what)
                     .hint("allow execve, write and exit_group in linux.seccomp.syscalls"))
             }
         }
@@ -161,7 +162,7 @@ impl Going<'_> {
         // The state is the container's, whichever of its processes this is.
         let init = self.record.init.map_or(pid, |(init, ..)| init.pid);
         let state = self.record.state_as(self.status, init, String::new());
-        super::listener::hand_over(self.spec, &state, pid, fd)
+        crate::answers::listener::hand_over(self.spec, &state, pid, fd)
     }
 }
 

@@ -1,8 +1,10 @@
 //! CRIU as a process: `criu swrk`, one request, its notifications, one response.
 //!
-//! Knows the conversation and what is to be said when it fails. Must not know what a container is:
-//! what is asked for, and what notifications mean, is the caller's.
+//! Knows the conversation, the images, and what of a container is the host's. Must not know when
+//! CRIU is asked, or what follows from its notifications: that is the caller's.
 
+pub mod external;
+pub mod images;
 pub mod log;
 pub mod messages;
 

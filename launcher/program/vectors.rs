@@ -6,10 +6,10 @@
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
-use super::prepare::Prepared;
 use crate::error::{Error, Result};
+use crate::host::Host;
 use crate::plan::c_string;
-use crate::spec::{Mount, Process};
+use crate::spec::{Mount, Process, Spec};
 use crate::sys::file;
 
 /// A file below a root, both as they are seen from here; none, if the program will see none.
@@ -28,14 +28,13 @@ pub fn file_of(pid: i32, file: &str) -> Seen {
 }
 
 /// The /etc/passwd of a container whose mounts are yet to be made.
-pub fn passwd_to_be(prepared: &Prepared, rootfs: &Path) -> Seen {
-    let host = &prepared.host;
-    let mounts = prepared.spec.mounts.iter().enumerate().map(|(index, mount)| {
+pub fn passwd_to_be(spec: &Spec, host: &Host) -> Seen {
+    let mounts = spec.mounts.iter().enumerate().map(|(index, mount)| {
         let place = host.destination(index).unwrap_or(&mount.destination);
         (place, mount, host.source(index).map(|source| source.path.as_str()))
     });
-    let masked = prepared.spec.linux.as_ref().map_or(&[][..], |linux| &linux.masked_paths);
-    file_to_be(PASSWD, rootfs, mounts, masked)
+    let masked = spec.linux.as_ref().map_or(&[][..], |linux| &linux.masked_paths);
+    file_to_be(PASSWD, Path::new(&host.rootfs), mounts, masked)
 }
 
 /// A file, by its absolute path, of a container whose mounts are yet to be made, each with the

@@ -118,7 +118,7 @@ fn user_namespace(uids: &[IdMapping], gids: &[IdMapping], program: &OwnedFd) -> 
     };
     let (child, channel) =
         conversation::start(&request).map_err(|(call, e)| Error::io("idmap", call, &e))?;
-    let namespace = super::maps::write(child.pid, uids, gids)
+    let namespace = crate::answers::maps::write(child.pid, uids, gids)
         .and_then(|()| File::open(format!("/proc/{}/ns/user", child.pid)).map_err(failed("open")));
     drop(channel);
     process::wait(&child.pidfd, false).map_err(failed("waitid"))?;

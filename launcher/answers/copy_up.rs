@@ -11,7 +11,7 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::maps;
+use crate::answers::maps;
 use crate::errno::ErrnoName;
 use crate::error::{Error, Result};
 use crate::spec::IdMapping;

@@ -1,10 +1,13 @@
 //! Whether the program is there and may be executed: looked up in the container as init sees it, so
 //! that `create` fails with the words that engines expect (podman and dockerd match on them).
 
+mod interpreter;
+pub mod users;
+pub mod vectors;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use super::interpreter;
 use crate::compile::identity::candidates;
 use crate::errno::ErrnoName;
 use crate::error::{Error, Result};

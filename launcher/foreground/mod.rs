@@ -1,12 +1,15 @@
 //! Waiting in the foreground: signals are forwarded, orphans reaped, a terminal copied.
 
+pub mod console;
+pub mod notify;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::console::Console;
-use super::notify::Notify;
 use crate::cgroup::OomCount;
 use crate::error::{Error, Result};
+use crate::foreground::console::Console;
+use crate::foreground::notify::Notify;
 use crate::sys::process::{self, Child, Exit};
 use crate::sys::signal::{self, Interest};
 

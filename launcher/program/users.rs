@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use super::vectors::{self, Seen};
 use crate::error::{Error, Result};
+use crate::program::vectors::{self, Seen};
 use crate::spec::text::Who;
 use crate::spec::{Mount, User, is_id};
 

@@ -1,0 +1,25 @@
+//! `create`: a container whose program waits for `start`.
+
+use std::path::Path;
+
+use super::launch;
+use super::prepare::{Options, Source, prepare};
+use crate::compile::Then;
+use crate::error::Result;
+use crate::foreground::console;
+use crate::spec::id;
+
+/// Make a container whose program waits for [`super::start`].
+///
+/// # Errors
+/// The id is taken or malformed, the configuration is wrong, or a step failed; nothing is left.
+pub fn create(root: &Path, id: &str, source: Source, options: &Options) -> Result<()> {
+    make(root, id, source, options).map_err(|e| e.within(format!("cannot create {id:?}")))
+}
+
+fn make(root: &Path, id: &str, source: Source, options: &Options) -> Result<()> {
+    id::check(id)?;
+    let prepared = prepare(id, &root.join(id), source, options, Then::AwaitStart)?;
+    console::check(prepared.terminal(), true, options.console_socket.as_deref())?;
+    launch::launch(root, id, prepared, options).map(drop)
+}

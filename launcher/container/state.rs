@@ -1,0 +1,34 @@
+//! `state` and `explain`: what a container is, and the plan that it was made from.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::plan::Finished;
+use crate::spec::id;
+use crate::state::{self, Directory, Record, State};
+
+/// The state of a container, as runtime-spec runtime.md has it.
+///
+/// # Errors
+/// There is no such container, or what is remembered of it is damaged.
+pub fn state(root: &Path, id: &str) -> Result<State> {
+    let read = || {
+        id::check(id)?;
+        let directory = Directory::open(root, id)?;
+        Record::load(&directory)?.state(&directory)
+    };
+    read().map_err(|e: crate::Error| e.within(format!("cannot tell the state of {id:?}")))
+}
+
+/// The plan that a container was made from.
+///
+/// # Errors
+/// There is no such container, or its plan is damaged.
+pub fn plan(root: &Path, id: &str) -> Result<Finished> {
+    let read = || {
+        id::check(id)?;
+        let directory = Directory::open(root, id)?;
+        state::plan(&directory)
+    };
+    read().map_err(|e: crate::Error| e.within(format!("cannot explain {id:?}")))
+}
