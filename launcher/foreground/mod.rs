@@ -1,4 +1,7 @@
-//! Waiting in the foreground: signals are forwarded, orphans reaped, a terminal copied.
+//! Waiting in the foreground: signals are forwarded, orphans reaped, a terminal copied, and
+//! notifications passed on.
+//!
+//! Must not know how the container was started.
 
 pub mod console;
 pub mod notify;

@@ -1,5 +1,6 @@
-//! Whether the program is there and may be executed: looked up in the container as init sees it, so
-//! that `create` fails with the words that engines expect (podman and dockerd match on them).
+//! A container's program: whether it is there, what it is started with, and as which user.
+//!
+//! Reads the container's own files, as init sees them. Must not know how its mounts are made.
 
 mod interpreter;
 pub mod users;
@@ -14,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::spec::Process;
 use crate::sys::file;
 
-/// Look `process.args[0]` up below the root of process `pid`.
+/// Look `process.args[0]` up below the root of process `pid`, so that `create` fails with the words
+/// that engines expect (podman and dockerd match on them).
 pub fn check(process: Option<&Process>, pid: i32) -> Result<()> {
     let Some(process) = process else { return Ok(()) };
     let Some(name) = process.args.first() else { return Ok(()) };
