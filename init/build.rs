@@ -1,5 +1,5 @@
-//! How the freestanding program is linked. The library, which the launcher shares, is an ordinary
-//! one: none of this concerns it.
+//! Link init as a freestanding program. The launcher links the library of this crate in the
+//! ordinary way, so these arguments are set for the program only.
 
 fn main() {
     println!("cargo::rerun-if-changed=link.ld");

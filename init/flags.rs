@@ -6,7 +6,7 @@ use core::fmt;
 
 use crate::wire::{Field, Reader, Sink, structure};
 
-/// Print the names of the bits in `value`, then what has no name.
+/// Print the names of the bits in `value`, then the bits without a name.
 fn names(value: u64, table: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut left = value;
     let mut between = "";
@@ -281,7 +281,7 @@ impl<'p> Field<'p> for Device {
     }
 }
 
-/// Values of which exactly one holds, by name.
+/// An enum of the kernel's numbers, by name.
 macro_rules! choices {
     ($($(#[$doc:meta])* pub enum $name:ident {
         $($(#[$vdoc:meta])* $variant:ident = $value:expr,)*
@@ -330,13 +330,14 @@ choices! {
     pub enum Prctl {
         /// The signal that comes when the parent dies.
         PR_SET_PDEATHSIG = 1,
-        /// Whether others may look into this process: not while it changes worlds (CVE-2016-9962).
+        /// Whether other processes may trace this one: not while it joins namespaces
+        /// (CVE-2016-9962).
         PR_SET_DUMPABLE = 4,
         /// Keep permitted capabilities over setuid.
         PR_SET_KEEPCAPS = 8,
-        /// Drop one from the bounding set.
+        /// Drop a capability from the bounding set.
         PR_CAPBSET_DROP = 24,
-        /// No privileges by execve any more.
+        /// execve(2) gives no privileges from now on.
         PR_SET_NO_NEW_PRIVS = 38,
     }
 
@@ -376,7 +377,7 @@ choices! {
         RLIMIT_AS = 9,
         /// File locks; of no effect.
         RLIMIT_LOCKS = 10,
-        /// Signals that wait.
+        /// Queued signals.
         RLIMIT_SIGPENDING = 11,
         /// Bytes of the user's message queues.
         RLIMIT_MSGQUEUE = 12,
@@ -388,7 +389,7 @@ choices! {
         RLIMIT_RTTIME = 15,
     }
 
-    /// What init says at points of its plan: the number in its 8 bytes, with the errno 0.
+    /// Reports of init at points of its plan: the number in its 8 bytes, with the errno 0.
     pub enum Report {
         /// The rootfs is complete and not yet pivoted to: hooks may run.
         HOOKS = 0x8000_0001,
@@ -400,13 +401,13 @@ choices! {
         TERMINAL = 0x8000_0004,
         /// Comes with the listener of the system call filter.
         LISTENER = 0x8000_0005,
-        /// The user namespace's maps are to be written.
+        /// The launcher must write the user namespace's maps.
         MAPS = 0x8000_0006,
-        /// Comes with the directory whose files are to be copied.
+        /// Comes with the directory from which the launcher copies files.
         COPY_FROM = 0x8000_000c,
-        /// Comes with a tmpfs into which they are to be copied.
+        /// Comes with the tmpfs into which the launcher copies them.
         COPY_UP = 0x8000_0009,
-        /// Comes with a detached mount whose ids are to be mapped.
+        /// Comes with a detached mount whose ids the launcher maps.
         MAP_IDS = 0x8000_000a,
         /// Comes with a directory, as it is seen from the mount namespace of CRIU.
         DIRECTORY = 0x8000_000b,
@@ -414,7 +415,7 @@ choices! {
         EXECUTE = 0x8000_0008,
     }
 
-    /// What is looked for in a file's type.
+    /// The file type that a check expects.
     pub enum Kind {
         /// Character device.
         S_IFCHR = 0o020_000,

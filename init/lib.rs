@@ -1,12 +1,12 @@
-//! The instruction set of tiny-ce: what a plan is made of, and the machine that runs one.
+//! The instruction set of tiny-ce: the operations of a plan, and the machine that runs a plan.
 //!
 //! A *plan* is a flat list of *steps*, each one system call. The launcher encodes it, init decodes
-//! and runs it, `explain` decodes and prints the very same bytes. Four principles:
+//! and runs it, and `explain` decodes and prints the same bytes. Four principles:
 //!
 //! 1. One operation, one row (`ops`): name, system call, fields, arguments.
 //! 2. One step, one system call: `(index, errno)` is a complete diagnosis.
 //! 3. No decisions here: control flow is next, skip by a descriptor's presence, or stop.
-//! 4. No heap, no strings of our own, no configuration: everything is in the plan.
+//! 4. No heap, no strings of its own, no configuration: init takes everything from the plan.
 //!
 //! [`wire`]: how fields travel. [`flags`]: the kernel's flag words by name. [`ops`]: the table.
 //! [`step`]: a step, and the plan around it. [`machine`]: the one place that makes system calls.

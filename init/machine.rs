@@ -1,6 +1,7 @@
-//! The machine: slots for descriptors, room to scribble on, and the one system call instruction.
+//! The machine: slots for descriptors, scratch memory, and the one system call instruction.
 //!
-//! Runs one step at a time and says how it went. Knows no order and no purpose.
+//! Runs one step at a time and returns its outcome. Knows neither the order of the steps nor their
+//! purpose.
 #![expect(unsafe_code, reason = "this is init's system-call file")]
 
 use core::ffi::CStr;
@@ -10,7 +11,8 @@ use crate::ops::{Op, Then};
 use crate::step::{Guard, Step};
 use crate::wire::Slot;
 
-/// What init has: where its descriptors are, and what it was started with.
+/// The state of init: its descriptors, its scratch memory, and the argv and envp that it was
+/// started with.
 #[repr(C, align(8))]
 pub struct Machine {
     scratch: [u8; Machine::SCRATCH],
@@ -20,29 +22,30 @@ pub struct Machine {
     envp: usize,
 }
 
-/// How a step went.
+/// The outcome of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// On to the next.
+    /// The call succeeded.
     Done,
-    /// Not taken: its guard said so.
+    /// The guard did not hold, so no call was made.
     Skipped,
-    /// The kernel said no, and that is as good.
+    /// The call failed with an errno that the step tolerates.
     Tolerated(i32),
-    /// The kernel said no.
+    /// The call failed with an errno that the step does not tolerate.
     Failed(i32),
-    /// A child goes on with the plan; this is its pid.
+    /// This process forked a child, which continues the plan; the number is the child's pid.
     Forked(u32),
-    /// The kernel said yes, and yet it is not as asked.
+    /// The call succeeded, but the check of its result did not hold.
     Unverified,
 }
 
-/// Instead of an index: a child goes on with the plan, and the errno is its pid.
+/// Stands in place of a step's index when a child continues the plan: the errno is then the pid.
 pub const FORKED: u32 = 0x8000_0007;
 
-/// How often a resolution that raced with a rename is tried (openat2(2), EAGAIN).
+/// How often openat2(2) is called again after EAGAIN: its resolution raced with a rename or a
+/// mount.
 const RACES: usize = 128;
-/// The longest message of the kernel's that is passed on, in bytes.
+/// The longest message of the kernel that init passes on, in bytes.
 const WORDS: usize = 512;
 const EINTR: i32 = 4;
 const EAGAIN: i32 = 11;
@@ -50,10 +53,12 @@ const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
 
 impl Machine {
-    /// Room to scribble on, in bytes: for the longest working directory that is let through.
+    /// Size of the scratch memory, in bytes: it holds the longest working directory that init
+    /// accepts.
     pub const SCRATCH: usize = 3584;
 
-    /// No descriptors; argv and envp still to be told. All zero, so that it costs no file space.
+    /// A machine before [`Machine::begin`]. All bytes are zero, so that it lies in .bss and takes
+    /// no space in the file.
     pub const fn new() -> Self {
         Machine {
             scratch: [0; Self::SCRATCH],
@@ -64,7 +69,8 @@ impl Machine {
         }
     }
 
-    /// Begin: the channel is descriptor 3, what the launcher preloaded follows it.
+    /// Fill the first slots: the channel is descriptor 3, and the descriptors that the launcher
+    /// preloaded follow it.
     pub fn begin(&mut self, argv: usize, envp: usize, preloaded: usize) {
         self.argv = argv;
         self.envp = envp;
@@ -116,7 +122,7 @@ impl Machine {
         Outcome::Done
     }
 
-    /// A closed descriptor is no descriptor: guards must not see it.
+    /// Empty the slot of a descriptor that was closed, so that guards treat it as absent.
     fn closed(&mut self, op: &Op<'_>) {
         if let Op::Close { fd } = op {
             self.keep(*fd, -1);
@@ -127,7 +133,7 @@ impl Machine {
         let (number, args) = op.call(self);
         for _ in 0..RACES {
             match raw(number, args) {
-                // The descriptor is gone all the same: close(2).
+                // Linux closes the descriptor even if close(2) returns EINTR.
                 Err(EINTR) if matches!(op, Op::Close { .. }) => return Ok(0),
                 Err(EINTR) => {}
                 Err(EAGAIN) if matches!(op, Op::Openat2 { .. }) => {}
@@ -137,9 +143,10 @@ impl Machine {
         Err(EAGAIN)
     }
 
-    /// What the kernel itself says about the failure of `op`, without the final newline.
+    /// The kernel's own message about the failure of `op`, without the final newline.
     ///
-    /// Each read(2) gives one message; warnings come before the error, which is the last.
+    /// Each read(2) of an fs context returns one message; warnings come first, the error comes
+    /// last.
     pub fn words(&mut self, op: &Op<'_>) -> &[u8] {
         let Some(slot) = op.words() else { return &[] };
         let args = [self.fd(slot) as usize, self.scratch.as_mut_ptr() as usize, WORDS, 0, 0, 0];
@@ -150,7 +157,8 @@ impl Machine {
         self.bytes(length).strip_suffix(b"\n").unwrap_or(self.bytes(length))
     }
 
-    /// Tell `channel` that step `index` ended the plan with `errno`, and what the kernel says.
+    /// Report to `channel` that step `index` ended the plan with `errno`, with the kernel's
+    /// message.
     pub fn fail(&mut self, channel: Slot, index: u32, errno: i32, op: Option<&Op<'_>>) {
         let mut message = [0; 8 + WORDS];
         let mut length = 8;
@@ -167,7 +175,7 @@ impl Machine {
         let _ = raw(sc::nr::WRITE, args);
     }
 
-    /// The first bytes of what the kernel wrote.
+    /// The first `length` bytes of the scratch memory.
     pub(crate) fn bytes(&self, length: usize) -> &[u8] {
         self.scratch.get(..length).unwrap_or(&[])
     }
@@ -196,7 +204,7 @@ impl Machine {
         u64::from_ne_bytes(self.array(at))
     }
 
-    /// The three sets as capget(2) writes them: low words, then high words.
+    /// The three sets as capget(2) writes them: the low word of each, then the high word of each.
     pub(crate) fn caps(&self) -> Caps {
         let set = |i: usize| {
             let low = u64::from(self.u32_at(i * 4));
@@ -205,7 +213,7 @@ impl Machine {
         Caps { effective: set(0), permitted: set(1), inheritable: set(2) }
     }
 
-    /// Leave these words in the area, and tell where.
+    /// Copy `words` into the area and return its address.
     fn area(&mut self, words: &[u64]) -> usize {
         for (to, word) in self.area.iter_mut().zip(words) {
             *to = *word;
@@ -220,22 +228,25 @@ impl Default for Machine {
     }
 }
 
-/// Read exactly the plan that `Slot::CHANNEL` brings into fresh memory.
+/// Read one plan from `Slot::CHANNEL` into fresh memory, and no byte after it.
 ///
-/// `None` if there is no plan, or not a whole one.
+/// `None` if the channel holds no plan, or only a part of one.
 pub fn receive() -> Option<&'static [u8]> {
     const CHANNEL: usize = 3;
     let mut head = [0u8; crate::step::Header::SIZE];
     read_all(CHANNEL, head.as_mut_ptr() as usize, head.len())?;
     let header = crate::step::Header::decode(&mut crate::wire::Reader::new(&head)).ok()?;
     let length = header.length as usize;
-    // Where the kernel is told nothing, it maps near the stack, and page tables down to there cost
-    // up to three pages. A page of them covers 2 MiB, and init's own has room.
+    // Without an address mmap(2) maps near the stack, which takes up to three new pages of page
+    // tables. One page of page tables covers 2 MiB, and the one that covers init's code has free
+    // entries.
     let near = (receive as *const () as usize & !0x1f_ffff) + 0x1_0000;
-    // PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_POPULATE: one fault for all of it.
+    // PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_POPULATE: one page fault for the whole
+    // plan.
     let args = [near, length, 3, 0x8022, usize::MAX, 0];
     let at = raw(sc::nr::MMAP, args).ok()?;
-    // SAFETY: the kernel just gave us `length` bytes at `at`, zeroed, and nobody else knows them.
+    // SAFETY: the kernel has just mapped `length` zeroed bytes at `at`, and no other reference to
+    // them exists.
     let plan = unsafe { core::slice::from_raw_parts_mut(at as *mut u8, length) };
     for (to, byte) in plan.iter_mut().zip(head) {
         *to = byte;
@@ -259,11 +270,11 @@ fn read_all(fd: usize, mut at: usize, mut left: usize) -> Option<()> {
     Some(())
 }
 
-/// End the process, also one whose system call filter knows no exit_group.
+/// End the process, even if its system call filter does not allow exit_group(2).
 pub fn exit(status: i32) -> ! {
     let _ = raw(sc::nr::EXIT_GROUP, [status as usize, 0, 0, 0, 0, 0]);
-    // SAFETY: an instruction that is none. The kernel ends the process, the first of a pid
-    // namespace too: `force_sig` passes over nobody.
+    // SAFETY: the instruction is undefined, so the kernel kills the process with SIGILL.
+    // `force_sig` kills the first process of a pid namespace too.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         core::arch::asm!("ud2", options(noreturn));
@@ -275,12 +286,13 @@ pub fn exit(status: i32) -> ! {
     }
 }
 
-/// The handler of a signal: as a shell tells who ended by one.
+/// The handler of signals: exit with 128 + signal, as a shell reports a process that a signal
+/// killed.
 extern "C" fn end(signal: i32) -> ! {
     exit(128 + signal)
 }
 
-/// The system call, and its result as the kernel means it.
+/// Make the system call; a result from -4095 to -1 is an errno.
 fn raw(number: usize, args: [usize; 6]) -> Result<usize, i32> {
     let [a, b, c, d, e, f] = args;
     // SAFETY: the arguments come from `Op::call`, which makes each pointer from a value that lives
@@ -370,7 +382,7 @@ impl Arg for Caps {
     }
 }
 
-/// A place in the scratch page, for the kernel to write to.
+/// An offset in the scratch memory, to which the kernel writes.
 pub(crate) struct Scratch(pub usize);
 
 impl Arg for Scratch {
@@ -379,7 +391,7 @@ impl Arg for Scratch {
     }
 }
 
-/// A constant, by address.
+/// The address of a constant.
 pub(crate) struct At(pub &'static u64);
 
 impl Arg for At {
@@ -388,8 +400,8 @@ impl Arg for At {
     }
 }
 
-/// The kernel's struct sigaction: handler, flags, restorer, mask. It wants a restorer, which nobody
-/// who does not return comes to.
+/// The kernel's struct sigaction: handler, flags, restorer, mask. x86 requires a restorer; the
+/// handler never returns, so the restorer never runs.
 pub(crate) struct End;
 
 impl Arg for End {
@@ -401,9 +413,9 @@ impl Arg for End {
 }
 
 /// struct sock_fprog.
-pub(crate) struct Filter<'a>(pub &'a [u8]);
+pub(crate) struct SockFprog<'a>(pub &'a [u8]);
 
-impl Arg for Filter<'_> {
+impl Arg for SockFprog<'_> {
     fn arg(&self, m: &mut Machine) -> usize {
         m.area(&[(self.0.len() / 8) as u64, self.0.as_ptr() as usize as u64])
     }
@@ -445,7 +457,7 @@ impl Arg for Send {
     }
 }
 
-/// The number before a slot's.
+/// The number of a slot's descriptor, less one.
 pub(crate) struct Below(pub Slot);
 
 impl Arg for Below {
@@ -454,7 +466,7 @@ impl Arg for Below {
     }
 }
 
-/// The number after a slot's.
+/// The number of a slot's descriptor, plus one.
 pub(crate) struct Above(pub Slot);
 
 impl Arg for Above {
@@ -482,9 +494,9 @@ impl Arg for Envp {
 }
 
 impl Machine {
-    /// Init's whole life after its plan has come: run it, and tell who listens how it ended.
+    /// Run the plan to its end, and report to the launcher how it ended.
     ///
-    /// Returns only if the plan ended without becoming another program.
+    /// Returns only if no execve(2) of the plan succeeded.
     pub fn life(&mut self, plan: crate::step::Plan<'_>) {
         let mut channel = Slot::CHANNEL;
         let mut last = u32::MAX;
@@ -500,7 +512,7 @@ impl Machine {
                 Outcome::Tolerated(errno) => {
                     if let Op::Execve { .. } = step.op {
                         last = index as u32;
-                        // Of several candidates, one that is refused is the better answer.
+                        // Of several candidates, EACCES says more than ENOENT, as in execvp(3).
                         refused = if errno == EACCES { EACCES } else { refused };
                     }
                 }
@@ -512,7 +524,8 @@ impl Machine {
                 Outcome::Unverified => return self.fail(channel, index as u32, 0, None),
             }
         }
-        // Every candidate for the program was tolerated in not being one.
+        // execve(2) failed for every candidate path of the program, each time with a tolerated
+        // errno.
         self.fail(channel, last, refused, None);
     }
 }

@@ -10,7 +10,7 @@ use core::arch::{asm, naked_asm};
 use tiny_ce_init::machine::{self, Machine};
 use tiny_ce_init::step::Plan;
 
-/// In .bss: pages that are not touched cost nothing.
+/// The machine lies in .bss: the kernel allocates its pages when they are first touched.
 static mut MACHINE: Machine = Machine::new();
 
 /// The kernel enters here, with argc, argv and envp on the stack.
@@ -27,7 +27,7 @@ extern "C" fn main(stack: *const usize) -> ! {
     // SAFETY: the kernel puts argc there, then argc pointers and a NULL, then the environment.
     let (argv, envp) = unsafe { (stack.add(1), stack.add(2 + *stack)) };
     if let Some(plan) = machine::receive().and_then(|bytes| Plan::new(bytes).ok()) {
-        // SAFETY: there is one thread, and this is the only reference ever made to it.
+        // SAFETY: init has one thread, and no other reference to MACHINE is ever made.
         let machine = unsafe { &mut *core::ptr::addr_of_mut!(MACHINE) };
         machine.begin(argv as usize, envp as usize, plan.preloaded());
         machine.life(plan);
@@ -50,13 +50,14 @@ unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     }
     #[cfg(not(target_arch = "x86_64"))]
     for i in 0..n {
-        // SAFETY: as above; volatile, or the compiler would make a call to memcpy of the loop.
+        // SAFETY: as above. The write is volatile, or the compiler would turn this loop into a call
+        // of memcpy itself.
         unsafe { to.add(i).write_volatile(*from.add(i)) }
     }
     to
 }
 
-/// memmove(3): backwards where the places overlap that way.
+/// memmove(3): copies backwards where `to` begins inside the bytes at `from`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, n: usize) -> *mut u8 {
     if (to as usize).wrapping_sub(from as usize) >= n {
@@ -99,7 +100,7 @@ unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
     0
 }
 
-/// bcmp(3), as some versions of LLVM prefer.
+/// bcmp(3), which some versions of LLVM call instead of memcmp(3).
 #[unsafe(no_mangle)]
 unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, n: usize) -> i32 {
     // SAFETY: the same promise.

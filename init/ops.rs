@@ -9,13 +9,13 @@ use core::fmt;
 
 use crate::flags::*;
 use crate::machine::{
-    Above, Arg, Argv, At, Below, End, Envp, Filter, Machine, Message, Scratch, Send,
+    Above, Arg, Argv, At, Below, End, Envp, Machine, Message, Scratch, Send, SockFprog,
 };
 use crate::wire::{Field, Malformed, Reader, Sink, Slot};
 
 /// A row of the table, for the reference and the tests.
 pub struct Row {
-    /// What it is for.
+    /// What the operation is for.
     pub doc: &'static str,
     /// Its name.
     pub name: &'static str,
@@ -25,7 +25,7 @@ pub struct Row {
     pub fields: &'static [(&'static str, &'static str)],
 }
 
-/// [`Field::show`] without the type: how a field of any row prints.
+/// [`Field::show`] as an object-safe trait, so that the fields of a row fit in one array.
 trait Show {
     fn show_field(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
@@ -40,9 +40,9 @@ impl<'p, T: Field<'p>> Show for T {
 pub(crate) enum Then {
     /// Nothing.
     Nothing,
-    /// It is a descriptor: keep it there.
+    /// The result is a descriptor: put it into this slot.
     Keep(Slot),
-    /// It means something only if the kernel did what was asked.
+    /// Whether the result passed the row's check.
     Check(bool),
 }
 
@@ -79,7 +79,7 @@ macro_rules! ops {
                 })* }
             }
 
-            /// Read back what `encode` wrote.
+            /// Decode what `encode` wrote.
             pub fn decode(from: &mut Reader<$p>) -> Result<Self, Malformed> {
                 let code = u8::decode(from);
                 let op = $(if code == Code::$name as u8 {
@@ -115,7 +115,7 @@ macro_rules! ops {
                 })* }
             }
 
-            /// The descriptor on which the kernel leaves its own words about a failure.
+            /// The fs context from which the kernel's message about a failure can be read.
             pub fn words(&self) -> Option<Slot> {
                 match self {
                     $($(Op::$name { $words, .. } => Some(*$words),)?)*
@@ -123,7 +123,7 @@ macro_rules! ops {
                 }
             }
 
-            /// The slot that a success fills.
+            /// The slot that the call fills if it succeeds.
             pub fn into_slot(&self) -> Option<Slot> {
                 match self {
                     $($(Op::$name { $into, .. } => Some(*$into),)?)*
@@ -164,7 +164,7 @@ macro_rules! ops {
     };
 }
 
-/// A check against the fields of the row it stands in.
+/// A check of the result against the fields of its row.
 macro_rules! check {
     ($name:ident { $($field:ident),* }, $m:ident, $got:ident => $body:expr) => {
         |$m, $got, op| {
@@ -373,10 +373,10 @@ ops! { 'p;
     Personality = PERSONALITY { persona: u32 } (persona);
     /// Install a system call filter.
     Seccomp = SECCOMP { flags: FilterFlags, program: &'p [u8] }
-        (1usize, flags, Filter(program)) says "operation=SECCOMP_SET_MODE_FILTER";
+        (1usize, flags, SockFprog(program)) says "operation=SECCOMP_SET_MODE_FILTER";
     /// Install a system call filter whose notifications somebody listens to.
     SeccompNotify = SECCOMP { into: Slot, flags: FilterFlags, program: &'p [u8] }
-        (1usize, flags, Filter(program)) -> into says "operation=SECCOMP_SET_MODE_FILTER";
+        (1usize, flags, SockFprog(program)) -> into says "operation=SECCOMP_SET_MODE_FILTER";
 
     // ---- the conversation
     /// Go on as a child, of the launcher and not of this process, which tells the pid and ends.

@@ -1,25 +1,25 @@
-//! A step: an operation, the errnos it may end with, and the descriptor it depends on. And the plan
-//! around the steps.
+//! A step: an operation, the errnos that it tolerates, and the descriptor that its guard tests. And
+//! the plan, which is a header and steps.
 //!
 //! Layout of a plan: `MAGIC` (8 bytes, derived from the table: launcher and init are one build),
-//! length of all of it (u32), number of steps (u32), steps. Nothing may follow. A plan cut anywhere
-//! is not a plan.
+//! length of the whole plan (u32), number of preloaded descriptors (u32), steps. No byte may follow
+//! the last step. A prefix of a plan is not a plan.
 
 use core::fmt;
 
 use crate::ops::{Op, ROWS};
 use crate::wire::{Field, Malformed, Reader, Sink, Slot};
 
-/// Errnos with which a step is done all the same.
+/// Errnos that a step tolerates: the plan continues as if the call had succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Unless(u16);
 
 impl Unless {
-    /// Any error is one.
+    /// No errno is tolerated.
     pub const NOTHING: Unless = Unless(0);
-    /// It exists already.
+    /// File exists.
     pub const EEXIST: Unless = Unless(1);
-    /// It does not exist.
+    /// No such file or directory.
     pub const ENOENT: Unless = Unless(2);
     /// Not a directory.
     pub const ENOTDIR: Unless = Unless(4);
@@ -27,15 +27,15 @@ impl Unless {
     pub const EACCES: Unless = Unless(8);
     /// Operation not permitted.
     pub const EPERM: Unless = Unless(16);
-    /// Not known to the kernel.
+    /// Invalid argument: the kernel does not know a flag or a value.
     pub const EINVAL: Unless = Unless(32);
-    /// Not in this kernel.
+    /// The kernel does not have the system call.
     pub const ENOSYS: Unless = Unless(64);
-    /// Too many symbolic links, or one where none may be.
+    /// Too many symbolic links, or a symbolic link where the call allows none.
     pub const ELOOP: Unless = Unless(128);
     /// Read-only file system.
     pub const EROFS: Unless = Unless(256);
-    /// Nothing that this file system has.
+    /// The file system does not support the operation.
     pub const EOPNOTSUPP: Unless = Unless(512);
 
     /// Every bit that has a name.
@@ -54,7 +54,7 @@ impl Unless {
         (Self::EOPNOTSUPP, 95, "EOPNOTSUPP"),
     ];
 
-    /// Both.
+    /// The errnos of both.
     pub const fn or(self, other: Unless) -> Unless {
         Unless(self.0 | other.0)
     }
@@ -65,25 +65,26 @@ impl Unless {
     }
 }
 
-/// Whether a step is taken at all.
+/// The condition under which a step runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
-    /// It is.
+    /// The step always runs.
     Always,
-    /// Only if an earlier step filled this slot.
+    /// The step runs only if an earlier step filled this slot.
     Present(Slot),
-    /// Only if an earlier step that might have filled this slot was tolerated in failing.
+    /// The step runs only if this slot is empty: the step that would have filled it failed with a
+    /// tolerated errno.
     Absent(Slot),
 }
 
 /// One step of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step<'p> {
-    /// Whether it is taken.
+    /// The condition under which the step runs.
     pub guard: Guard,
-    /// What may go wrong.
+    /// The errnos that the step tolerates.
     pub unless: Unless,
-    /// What it does.
+    /// The operation.
     pub op: Op<'p>,
 }
 
@@ -105,7 +106,7 @@ impl<'p> Step<'p> {
         self.op.encode(out);
     }
 
-    /// Read back what `encode` wrote.
+    /// Decode what `encode` wrote.
     pub fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
         let guard = match u8::decode(from) {
             0 => Guard::Always,
@@ -148,7 +149,8 @@ impl fmt::Display for Step<'_> {
     }
 }
 
-/// The first bytes of every plan: a digest of the table, so that another build's plan is refused.
+/// The first bytes of every plan: a digest of the table, so that init refuses the plan of another
+/// build.
 pub const MAGIC: [u8; 8] = digest().to_le_bytes();
 
 /// FNV-1a over every row.
@@ -176,10 +178,10 @@ const fn digest() -> u64 {
     hash
 }
 
-/// What stands before the first step.
+/// The header of a plan, before the first step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// Of the whole plan, header included, in bytes.
+    /// Length of the whole plan, header included, in bytes.
     pub length: u32,
     /// How many descriptors the launcher preloaded, into the slots from 1 on.
     pub preloaded: u32,
@@ -188,17 +190,17 @@ pub struct Header {
 impl Header {
     /// Size on the wire, in bytes.
     pub const SIZE: usize = 16;
-    /// A plan is not longer than this, in bytes.
+    /// The greatest length of a plan, in bytes.
     pub const LONGEST: u32 = 16 << 20;
 
-    /// Write it.
+    /// Encode the header.
     pub fn encode(&self, out: &mut dyn Sink) {
         out.put(&MAGIC);
         self.length.encode(out);
         self.preloaded.encode(out);
     }
 
-    /// Read it; refuses another build's.
+    /// Decode the header; refuses the header of another build.
     pub fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let ours = from.take(MAGIC.len()) == MAGIC;
         let header = Header { length: u32::decode(from), preloaded: u32::decode(from) };
@@ -210,7 +212,7 @@ impl Header {
     }
 }
 
-/// The steps of a whole plan, after every one of them has been seen to decode.
+/// The steps of a plan that was checked as a whole: each step decodes.
 #[derive(Clone)]
 pub struct Plan<'p> {
     header: Header,
@@ -218,7 +220,7 @@ pub struct Plan<'p> {
 }
 
 impl<'p> Plan<'p> {
-    /// Check all of `bytes` before anything is run: no prefix of a plan is a plan.
+    /// Check all of `bytes` before any step runs: a prefix of a plan is not a plan.
     pub fn new(bytes: &'p [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let header = Header::decode(&mut reader)?;

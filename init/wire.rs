@@ -1,4 +1,4 @@
-//! How the fields of a step travel, and how they read in `explain`.
+//! How the fields of a step are encoded, and how `explain` prints them.
 //!
 //! Little-endian, no padding, no allocation: strings and byte strings are borrowed from the plan.
 //! Knows nothing about operations. Every decode checks its bounds; nothing here can panic.
@@ -10,16 +10,16 @@ use core::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Where encoded bytes go.
+/// The destination of encoded bytes.
 pub trait Sink {
     /// Append.
     fn put(&mut self, bytes: &[u8]);
 }
 
-/// What is left to decode, and whether all of it was well-formed so far.
+/// The bytes left to decode, and whether all bytes before them were well-formed.
 ///
-/// Whatever is malformed decodes to zeros, and is remembered: asked once a step, and not once a
-/// field, that costs a program that has to be small much less.
+/// A malformed field decodes to a default value and sets a flag. `whole` tests the flag once a
+/// step: a test for each field would make init larger.
 #[derive(Clone, Copy)]
 pub struct Reader<'p> {
     bytes: &'p [u8],
@@ -32,7 +32,7 @@ impl<'p> Reader<'p> {
         Reader { bytes, malformed: false }
     }
 
-    /// The next `n` bytes; none if there are fewer.
+    /// The next `n` bytes; an empty slice if fewer are left.
     pub fn take(&mut self, n: usize) -> &'p [u8] {
         let (head, tail) = self.bytes.split_at_checked(n).unwrap_or_else(|| {
             self.malformed = true;
@@ -47,7 +47,7 @@ impl<'p> Reader<'p> {
         self.bytes.len()
     }
 
-    /// A value is out of its range: give this one instead.
+    /// Mark the bytes as malformed, since a value is out of its range, and return `instead`.
     pub fn refuse<T>(&mut self, instead: T) -> T {
         self.malformed = true;
         instead
@@ -63,7 +63,7 @@ impl<'p> Reader<'p> {
 pub trait Field<'p>: Sized {
     /// Append to `out`.
     fn encode(&self, out: &mut dyn Sink);
-    /// Read back what `encode` wrote; something else if it did not, which [`Reader::whole`] tells.
+    /// Decode what `encode` wrote. Other bytes give any value, and [`Reader::whole`] then fails.
     fn decode(from: &mut Reader<'p>) -> Self;
     /// Print as strace would.
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
@@ -87,19 +87,19 @@ macro_rules! integer {
 }
 integer!(u8, u16, u32, u64, i32);
 
-/// A place for a descriptor, 0 to 63; which number it has is known only to the machine.
+/// The name of a descriptor in a plan, 0 to 63. Only the machine knows the descriptor's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u8);
 
 impl Slot {
-    /// How many there are.
+    /// How many slots there are.
     pub const COUNT: usize = 64;
     /// Instead of a descriptor: paths are relative to the working directory (`AT_FDCWD`).
     pub const CWD: Slot = Slot(255);
     /// The channel to the launcher; filled before the first step.
     pub const CHANNEL: Slot = Slot(0);
 
-    /// The slot of that number, if there is one.
+    /// The slot with this number, if it is below [`Slot::COUNT`].
     pub const fn new(number: u8) -> Option<Slot> {
         if (number as usize) < Self::COUNT { Some(Slot(number)) } else { None }
     }
@@ -177,7 +177,7 @@ fn quote(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(if bytes.len() > LONGEST { "\"..." } else { "\"" })
 }
 
-/// A structure of the kernel's, field by field, laid out as C does.
+/// A structure of the kernel, encoded field by field, with the layout of C.
 macro_rules! structure {
     ($($(#[$doc:meta])* pub struct $name:ident {
         $($(#[$fdoc:meta])* $field:ident: $type:ty,)*

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use super::table::command;
 use super::value::{ListFormat, Number, Value};
 use super::{Globals, print};
-use crate::network::{self, Request, Subnet};
+use crate::network::{self, NewNetwork, Subnet};
 use crate::{Error, Result};
 
 impl Value for Subnet {
@@ -59,7 +59,7 @@ command! {
                     "network create: --subnet is missing; add one such as --subnet 10.0.0.0/24",
                 ));
             };
-            let request = Request { name: it.name.0, subnet, mtu: it.mtu.map(|mtu| mtu.0 as u32) };
+            let request = NewNetwork { name: it.name.0, subnet, mtu: it.mtu.map(|mtu| mtu.0 as u32) };
             let made = network::create(&globals.state_root()?, &request)?;
             print(&format!("{}\n", made.name))
         };

@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::messages::{self, Link};
-use super::names::{self, Request};
-use super::namespace::{self, Identity, Namespace};
+use super::names::{self, AttachRequest};
+use super::namespace::{self, Namespace, NamespaceId};
 use super::netlink::{Answer, Conversation, Failure};
 use super::store::{self, Lease, Lock, Record, Store};
 use super::subnet::Subnet;
@@ -53,7 +53,7 @@ pub struct Attachment {
     /// Path of the network namespace, for `linux.namespaces`.
     pub netns: PathBuf,
     /// Which namespace that path stands for, so that no other is ever unmounted.
-    pub identity: Identity,
+    pub identity: NamespaceId,
     /// The boot in which it was made; inode numbers are used again after the next.
     pub boot_id: String,
 }
@@ -67,7 +67,7 @@ pub struct Attachment {
 /// No such network, a half-made one; the address is not in the subnet, special, or in use (names
 /// the holder); no address is left; `/var/run/netns/CONTAINER` is taken; a call was refused.
 pub fn attach(root: &Path, request: &str, container: &str, alive: Alive) -> Result<Attachment> {
-    let request = Request::parse(request)?;
+    let request = AttachRequest::parse(request)?;
     names::check_container(container)?;
     let store = Store::of(root);
     // Mistyped names fail before anything is made; the word that counts is said under the lock.
@@ -147,7 +147,7 @@ fn take(
     store: &Store,
     lock: &Lock,
     record: &Record,
-    request: &Request,
+    request: &AttachRequest,
     container: &str,
     namespace: &Namespace,
 ) -> Result<Attachment> {

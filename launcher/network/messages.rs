@@ -22,7 +22,7 @@ use netlink_packet_route::route::{
 };
 
 use super::names::Mark;
-use super::netlink::{Body, Request};
+use super::netlink::{Body, NetlinkRequest};
 use super::subnet::Subnet;
 
 /// An interface, as RTM_NEWLINK describes it.
@@ -152,7 +152,7 @@ impl Route {
 /// A bridge that is up, with the name and the address of `mark`; EEXIST if the name is taken.
 ///
 /// The MAC address being given, it does not change with the ports that come and go.
-pub fn new_bridge(mark: &Mark, mtu: Option<u32>) -> Request {
+pub fn new_bridge(mark: &Mark, mtu: Option<u32>) -> NetlinkRequest {
     let mut link = link(&mark.ifname);
     up(&mut link);
     link.attributes.extend(mtu.map(LinkAttribute::Mtu));
@@ -171,7 +171,7 @@ pub fn new_veth(
     inside: &str,
     mac: [u8; 6],
     mtu: Option<u32>,
-) -> Request {
+) -> NetlinkRequest {
     let mut peer = link(inside);
     peer.attributes.extend(mtu.map(LinkAttribute::Mtu));
     peer.attributes.push(LinkAttribute::Address(mac.to_vec()));
@@ -189,55 +189,70 @@ pub fn new_veth(
 }
 
 /// Give the interface of `mark` its alias: rtnetlink takes none on creation.
-pub fn set_alias(mark: &Mark) -> Request {
+pub fn set_alias(mark: &Mark) -> NetlinkRequest {
     let mut link = link(&mark.ifname);
     link.attributes.push(LinkAttribute::IfAlias(mark.alias.clone()));
-    Request { name: "RTM_SETLINK", kind: libc::RTM_SETLINK, flags: 0, body: Body::Link(link) }
+    NetlinkRequest {
+        name: "RTM_SETLINK",
+        kind: libc::RTM_SETLINK,
+        flags: 0,
+        body: Body::Link(link),
+    }
 }
 
 /// Bring up an interface.
-pub fn set_up(index: u32) -> Request {
+pub fn set_up(index: u32) -> NetlinkRequest {
     let mut link = LinkMessage::default();
     link.header.index = index;
     up(&mut link);
-    Request { name: "RTM_SETLINK", kind: libc::RTM_SETLINK, flags: 0, body: Body::Link(link) }
+    NetlinkRequest {
+        name: "RTM_SETLINK",
+        kind: libc::RTM_SETLINK,
+        flags: 0,
+        body: Body::Link(link),
+    }
 }
 
 /// Give an interface its largest packet, in bytes.
-pub fn set_mtu(index: u32, mtu: u32) -> Request {
+pub fn set_mtu(index: u32, mtu: u32) -> NetlinkRequest {
     change(index, LinkAttribute::Mtu(mtu))
 }
 
 /// Give an interface its MAC address.
-pub fn set_mac(index: u32, mac: [u8; 6]) -> Request {
+pub fn set_mac(index: u32, mac: [u8; 6]) -> NetlinkRequest {
     change(index, LinkAttribute::Address(mac.to_vec()))
 }
 
 /// Make an interface a port of the bridge `master`.
-pub fn set_master(index: u32, master: u32) -> Request {
+pub fn set_master(index: u32, master: u32) -> NetlinkRequest {
     change(index, LinkAttribute::Controller(master))
 }
 
-fn change(index: u32, attribute: LinkAttribute) -> Request {
+fn change(index: u32, attribute: LinkAttribute) -> NetlinkRequest {
     let mut link = LinkMessage::default();
     link.header.index = index;
     link.attributes.push(attribute);
-    Request { name: "RTM_SETLINK", kind: libc::RTM_SETLINK, flags: 0, body: Body::Link(link) }
+    NetlinkRequest {
+        name: "RTM_SETLINK",
+        kind: libc::RTM_SETLINK,
+        flags: 0,
+        body: Body::Link(link),
+    }
 }
 
 /// Say who has `address` on the link of an interface, for good: no packet changes it.
-pub fn new_neighbour(index: u32, address: IpAddr, mac: &[u8]) -> Request {
+pub fn new_neighbour(index: u32, address: IpAddr, mac: &[u8]) -> NetlinkRequest {
     let mut message = neighbour(index, address);
     message.header.state = NeighbourState::Permanent;
     message.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.to_vec()));
     let (flags, body) = (NLM_F_CREATE | NLM_F_REPLACE, Body::Neighbour(message));
-    Request { name: "RTM_NEWNEIGH", kind: libc::RTM_NEWNEIGH, flags, body }
+    NetlinkRequest { name: "RTM_NEWNEIGH", kind: libc::RTM_NEWNEIGH, flags, body }
 }
 
 /// Forget who has `address`; ENOENT if nobody is known to.
-pub fn delete_neighbour(index: u32, address: IpAddr) -> Request {
+pub fn delete_neighbour(index: u32, address: IpAddr) -> NetlinkRequest {
     let body = Body::Neighbour(neighbour(index, address));
-    Request { name: "RTM_DELNEIGH", kind: libc::RTM_DELNEIGH, flags: 0, body }
+    NetlinkRequest { name: "RTM_DELNEIGH", kind: libc::RTM_DELNEIGH, flags: 0, body }
 }
 
 fn neighbour(index: u32, address: IpAddr) -> NeighbourMessage {
@@ -253,35 +268,45 @@ fn neighbour(index: u32, address: IpAddr) -> NeighbourMessage {
 }
 
 /// Move an interface to the namespace `netns`, under the name `name` (which may be `eth%d`).
-pub fn move_link(index: u32, netns: RawFd, name: &str) -> Request {
+pub fn move_link(index: u32, netns: RawFd, name: &str) -> NetlinkRequest {
     let mut link = link(name);
     link.header.index = index;
     link.attributes.push(LinkAttribute::NetNsFd(netns));
-    Request { name: "RTM_SETLINK", kind: libc::RTM_SETLINK, flags: 0, body: Body::Link(link) }
+    NetlinkRequest {
+        name: "RTM_SETLINK",
+        kind: libc::RTM_SETLINK,
+        flags: 0,
+        body: Body::Link(link),
+    }
 }
 
 /// Ask for one interface by name; ENODEV if there is none.
-pub fn get_link(name: &str) -> Request {
+pub fn get_link(name: &str) -> NetlinkRequest {
     let body = Body::Link(link(name));
-    Request { name: "RTM_GETLINK", kind: libc::RTM_GETLINK, flags: 0, body }
+    NetlinkRequest { name: "RTM_GETLINK", kind: libc::RTM_GETLINK, flags: 0, body }
 }
 
 /// Ask for all interfaces; for a dump.
-pub fn get_links() -> Request {
+pub fn get_links() -> NetlinkRequest {
     let body = Body::Link(LinkMessage::default());
-    Request { name: "RTM_GETLINK", kind: libc::RTM_GETLINK, flags: 0, body }
+    NetlinkRequest { name: "RTM_GETLINK", kind: libc::RTM_GETLINK, flags: 0, body }
 }
 
 /// Delete an interface; of a veth pair both ends go.
-pub fn delete_link(index: u32) -> Request {
+pub fn delete_link(index: u32) -> NetlinkRequest {
     let mut link = LinkMessage::default();
     link.header.index = index;
-    Request { name: "RTM_DELLINK", kind: libc::RTM_DELLINK, flags: 0, body: Body::Link(link) }
+    NetlinkRequest {
+        name: "RTM_DELLINK",
+        kind: libc::RTM_DELLINK,
+        flags: 0,
+        body: Body::Link(link),
+    }
 }
 
 /// Add an address of `subnet` to an interface. IPv6 without duplicate address detection: the
 /// address is ours to give, and would be unusable for a second.
-pub fn new_address(index: u32, address: IpAddr, subnet: &Subnet) -> Request {
+pub fn new_address(index: u32, address: IpAddr, subnet: &Subnet) -> NetlinkRequest {
     let mut flags = 0;
     let mut broadcast = None;
     match address {
@@ -295,7 +320,7 @@ pub fn new_address(index: u32, address: IpAddr, subnet: &Subnet) -> Request {
 }
 
 /// Add an address with everything that it had elsewhere.
-pub fn add_address(address: &Address) -> Request {
+pub fn add_address(address: &Address) -> NetlinkRequest {
     let mut message = AddressMessage::default();
     message.header.family = family(address.local);
     message.header.prefix_len = address.prefix;
@@ -316,17 +341,22 @@ pub fn add_address(address: &Address) -> Request {
         attributes.push(AddressAttribute::RoutePriority(priority));
     }
     let flags = NLM_F_CREATE | NLM_F_EXCL;
-    Request { name: "RTM_NEWADDR", kind: libc::RTM_NEWADDR, flags, body: Body::Address(message) }
+    NetlinkRequest {
+        name: "RTM_NEWADDR",
+        kind: libc::RTM_NEWADDR,
+        flags,
+        body: Body::Address(message),
+    }
 }
 
 /// Ask for all addresses of both families; for a dump.
-pub fn get_addresses() -> Request {
+pub fn get_addresses() -> NetlinkRequest {
     let body = Body::Address(AddressMessage::default());
-    Request { name: "RTM_GETADDR", kind: libc::RTM_GETADDR, flags: 0, body }
+    NetlinkRequest { name: "RTM_GETADDR", kind: libc::RTM_GETADDR, flags: 0, body }
 }
 
 /// Everything that no other route takes goes to `gateway` through the interface.
-pub fn new_default_route(index: u32, gateway: IpAddr) -> Request {
+pub fn new_default_route(index: u32, gateway: IpAddr) -> NetlinkRequest {
     let mut message = RouteMessage::default();
     message.header = RouteHeader {
         address_family: family(gateway),
@@ -339,18 +369,23 @@ pub fn new_default_route(index: u32, gateway: IpAddr) -> Request {
     message.attributes.push(RouteAttribute::Gateway(gateway.into()));
     message.attributes.push(RouteAttribute::Oif(index));
     let flags = NLM_F_CREATE | NLM_F_EXCL;
-    Request { name: "RTM_NEWROUTE", kind: libc::RTM_NEWROUTE, flags, body: Body::Route(message) }
+    NetlinkRequest {
+        name: "RTM_NEWROUTE",
+        kind: libc::RTM_NEWROUTE,
+        flags,
+        body: Body::Route(message),
+    }
 }
 
 /// Ask for all routes of both families, in all tables; for a dump.
-pub fn get_routes() -> Request {
+pub fn get_routes() -> NetlinkRequest {
     let body = Body::Route(RouteMessage::default());
-    Request { name: "RTM_GETROUTE", kind: libc::RTM_GETROUTE, flags: 0, body }
+    NetlinkRequest { name: "RTM_GETROUTE", kind: libc::RTM_GETROUTE, flags: 0, body }
 }
 
-fn new_link(link: LinkMessage) -> Request {
+fn new_link(link: LinkMessage) -> NetlinkRequest {
     let flags = NLM_F_CREATE | NLM_F_EXCL;
-    Request { name: "RTM_NEWLINK", kind: libc::RTM_NEWLINK, flags, body: Body::Link(link) }
+    NetlinkRequest { name: "RTM_NEWLINK", kind: libc::RTM_NEWLINK, flags, body: Body::Link(link) }
 }
 
 fn link(name: &str) -> LinkMessage {

@@ -27,8 +27,8 @@ use serde::Serialize;
 pub use attach::{Alive, Attachment, attach, detach, detach_container};
 pub use attempt::attempt;
 pub use device::{loopback_up, move_device};
-pub use names::{Request as AttachRequest, check_name};
-pub use namespace::Identity;
+pub use names::{AttachRequest, check_name};
+pub use namespace::NamespaceId;
 pub(crate) use namespace::elsewhere;
 pub use stats::{InterfaceStats, interface_stats};
 pub use store::Stage;
@@ -40,7 +40,7 @@ use store::{Record, Store};
 
 /// What `network create` is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct NewNetwork {
     /// Name; see [`check_name`].
     pub name: String,
     /// Subnet; its first host address becomes the bridge's.
@@ -83,8 +83,8 @@ pub struct Member {
 /// # Errors
 /// The name is malformed or taken; the subnet overlaps another network's, or an address or a route
 /// of the host (named in the text); an interface has the bridge's name; a call was refused.
-pub fn create(root: &Path, request: &Request) -> Result<Network> {
-    let Request { name, subnet, mtu } = request;
+pub fn create(root: &Path, request: &NewNetwork) -> Result<Network> {
+    let NewNetwork { name, subnet, mtu } = request;
     check_name(name)?;
     let place = format!("network \"{name}\"");
     let mut host = Conversation::open().map_err(|failure| failure.at(&place))?;

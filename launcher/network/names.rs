@@ -45,14 +45,14 @@ pub fn check_name(name: &str) -> Result<()> {
 
 /// What `--network` takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct AttachRequest {
     /// The network's name.
     pub network: String,
     /// The address that was asked for; otherwise the lowest free one is taken.
     pub address: Option<IpAddr>,
 }
 
-impl Request {
+impl AttachRequest {
     /// `NAME` or `NAME:ADDRESS`; an IPv6 address needs no brackets, as names have no colon.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ impl Request {
                     .hint("write --network NAME or --network NAME:ADDRESS, as in web:10.0.0.7")
             })?),
         };
-        Ok(Request { network: network.to_owned(), address })
+        Ok(AttachRequest { network: network.to_owned(), address })
     }
 }
 
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn requests() {
-        let parse = |text| Request::parse(text).map(|r| (r.network, r.address));
+        let parse = |text| AttachRequest::parse(text).map(|r| (r.network, r.address));
         assert_eq!(parse("web"), Ok(("web".into(), None)));
         assert_eq!(parse("web:10.0.0.7"), Ok(("web".into(), "10.0.0.7".parse().ok())));
         assert_eq!(parse("web:fd00::7"), Ok(("web".into(), "fd00::7".parse().ok())));

@@ -23,7 +23,7 @@ const DIRECTORY: &str = "/var/run/netns";
 
 /// Which namespace it is, for as long as it lives: device and inode of its file in nsfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub struct NamespaceId {
     device: u64,
     inode: u64,
 }
@@ -33,7 +33,7 @@ pub struct Namespace {
     /// Keeps it alive.
     pub file: OwnedFd,
     /// Which one it is.
-    pub identity: Identity,
+    pub identity: NamespaceId,
     /// A conversation with the kernel inside.
     pub inside: Conversation,
 }
@@ -52,10 +52,10 @@ pub fn create() -> Result<Namespace> {
 }
 
 /// The namespace that a name stands for, if it is `identity`.
-pub fn open(path: &Path, identity: Identity) -> Option<File> {
+pub fn open(path: &Path, identity: NamespaceId) -> Option<File> {
     let file = File::open(path).ok()?;
     let found = file.metadata().ok()?;
-    (Identity { device: found.dev(), inode: found.ino() } == identity).then_some(file)
+    (NamespaceId { device: found.dev(), inode: found.ino() } == identity).then_some(file)
 }
 
 /// A conversation with the kernel inside `netns`; `place` says whose it is.
@@ -123,13 +123,13 @@ pub fn publish(namespace: &Namespace, path: &Path) -> Result<()> {
 
 /// Take the name away again: only if it stands for the namespace `identity`, or for none yet.
 /// An `identity` that is not known counts as the right one.
-pub fn withdraw(path: &Path, identity: Option<Identity>) -> Result<()> {
+pub fn withdraw(path: &Path, identity: Option<NamespaceId>) -> Result<()> {
     let metadata = match path.symlink_metadata() {
         Ok(metadata) => metadata,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(Error::io(path.display(), "lstat", &e)),
     };
-    let found = Identity { device: metadata.dev(), inode: metadata.ino() };
+    let found = NamespaceId { device: metadata.dev(), inode: metadata.ino() };
     let parent = path.parent().and_then(|dir| dir.symlink_metadata().ok());
     // A kill between the two calls of `publish` leaves the empty file, on the directory's device.
     let placeholder = metadata.is_file()
@@ -173,9 +173,9 @@ fn share_directory() -> Result<File> {
     Ok(directory)
 }
 
-fn identity_of(file: &File, path: &str) -> Result<Identity> {
+fn identity_of(file: &File, path: &str) -> Result<NamespaceId> {
     let metadata = file.metadata().map_err(|e| Error::io(path, "fstat", &e))?;
-    Ok(Identity { device: metadata.dev(), inode: metadata.ino() })
+    Ok(NamespaceId { device: metadata.dev(), inode: metadata.ino() })
 }
 
 fn taken(path: &Path) -> Error {

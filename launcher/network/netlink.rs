@@ -46,7 +46,7 @@ pub enum Body {
 
 /// One request.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct NetlinkRequest {
     /// The message's name in rtnetlink(7), for errors.
     pub name: &'static str,
     /// The message's number.
@@ -57,7 +57,7 @@ pub struct Request {
     pub body: Body,
 }
 
-impl NetlinkSerializable for &Request {
+impl NetlinkSerializable for &NetlinkRequest {
     fn message_type(&self) -> u16 {
         self.kind
     }
@@ -147,7 +147,7 @@ impl Conversation {
     ///
     /// The kernel runs them in order and does not stop at one that fails: the first failure is
     /// returned. The replies are payloads, without their netlink headers.
-    pub fn send(&mut self, requests: &[Request]) -> Answer<Vec<Vec<u8>>> {
+    pub fn send(&mut self, requests: &[NetlinkRequest]) -> Answer<Vec<Vec<u8>>> {
         let first = self.sequence + 1;
         let mut datagram = Vec::new();
         for request in requests {
@@ -168,7 +168,7 @@ impl Conversation {
     }
 
     /// A request for a list. Asked again if the list changed while it was being read.
-    pub fn dump(&mut self, mut request: Request) -> Answer<Vec<Vec<u8>>> {
+    pub fn dump(&mut self, mut request: NetlinkRequest) -> Answer<Vec<Vec<u8>>> {
         request.flags |= NLM_F_DUMP;
         let requests = [request];
         let interrupted =
@@ -183,7 +183,7 @@ impl Conversation {
         result
     }
 
-    fn receive(&mut self, first: u32, asked: &[Request]) -> Answer<Vec<Vec<u8>>> {
+    fn receive(&mut self, first: u32, asked: &[NetlinkRequest]) -> Answer<Vec<Vec<u8>>> {
         let mut replies = Vec::new();
         let mut failure = None;
         let mut outstanding = asked.len();
@@ -236,7 +236,7 @@ enum Piece {
     End(Answer<()>),
 }
 
-fn answer(message: &NetlinkBuffer<&[u8]>, request: &Request) -> Piece {
+fn answer(message: &NetlinkBuffer<&[u8]>, request: &NetlinkRequest) -> Piece {
     let payload = message.payload();
     let kind = message.message_type();
     if kind != NLMSG_ERROR && kind != NLMSG_DONE {
@@ -275,9 +275,9 @@ fn sentence(attributes: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn request() -> Request {
+    fn request() -> NetlinkRequest {
         let body = Body::Link(LinkMessage::default());
-        Request { name: "RTM_NEWLINK", kind: 16, flags: 0, body }
+        NetlinkRequest { name: "RTM_NEWLINK", kind: 16, flags: 0, body }
     }
 
     /// An NLMSG_ERROR with `code`, the request's header, and one attribute of type 1.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use tiny_ce::network::{self, Attachment, Network, Request, Subnet};
+use tiny_ce::network::{self, Attachment, Network, NewNetwork, Subnet};
 use tiny_ce_test::{Need, full, met, probe, slowness};
 
 /// The state root, in each test's own `/run`.
@@ -176,8 +176,8 @@ pub fn run(words: &[&str]) -> String {
 }
 
 /// A request to create a network.
-pub fn request(name: &str, subnet: &str) -> Request {
-    Request { name: name.into(), subnet: Subnet::parse(subnet).expect("a subnet"), mtu: None }
+pub fn request(name: &str, subnet: &str) -> NewNetwork {
+    NewNetwork { name: name.into(), subnet: Subnet::parse(subnet).expect("a subnet"), mtu: None }
 }
 
 /// Create a network.

@@ -279,7 +279,7 @@ fn ipv6_subnets_with_a_route_on_the_host_are_refused() {
 #[test]
 fn the_mtu_is_that_of_all_interfaces() {
     isolated(IP, |ground| {
-        let asked = network::Request { mtu: Some(1400), ..request("web", "10.0.0.0/24") };
+        let asked = network::NewNetwork { mtu: Some(1400), ..request("web", "10.0.0.0/24") };
         network::create(ground.root(), &asked).expect("a network");
         assert_eq!(only().mtu, Some(1400));
         let (a, b) = (attach("web", "a"), attach("web", "b"));
