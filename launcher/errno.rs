@@ -1,7 +1,8 @@
-//! The errnos of Linux: each by its name, and in the words that strerror(3) and strace(1) have.
+//! The errnos of Linux: the name of each, and the message of glibc's strerror(3), which strace(1)
+//! prints.
 //!
-//! A table of our own: the C library that this is built with may have other words (musl), and an
-//! error has to read the same everywhere. Knows names and words only.
+//! We have our own table, since musl's strerror(3) has other messages and an error must read the
+//! same in each build. Knows names and messages only.
 
 use std::fmt;
 
@@ -145,7 +146,7 @@ errnos! {
     EHWPOISON "Memory page has hardware error";
 }
 
-/// include/linux/errno.h: for the kernel alone, and yet some of its calls answer it.
+/// include/linux/errno.h: meant for the kernel's own use, but some system calls return it.
 const ENOTSUPP: (i32, &str, &str) = (524, "ENOTSUPP", "Operation is not supported by the kernel");
 
 /// An errno by name, then in words: `EPERM (Operation not permitted)`.
@@ -167,7 +168,7 @@ impl fmt::Display for ErrnoName {
 mod tests {
     use super::*;
 
-    /// glibc is what strace(1) and everybody's perror(3) have.
+    /// The messages are glibc's, which strace(1) and perror(3) print on most systems.
     #[cfg(target_env = "gnu")]
     #[test]
     fn words_are_those_of_the_c_library() {

@@ -1,7 +1,7 @@
-//! `features`: what this runtime recognises, as the specification's features.md has it.
+//! `features`: what this runtime recognises, in the format of the specification's features.md.
 //!
-//! Made of the tables that the rest works by, so that it cannot say more or less than is there.
-//! Independent of this machine, but for the seccomp flags that its kernel takes.
+//! The lists come from the tables that the other modules use, so that they cannot differ from them.
+//! Only the seccomp flags depend on the machine: they are those that its kernel accepts.
 
 use std::collections::BTreeMap;
 
@@ -16,26 +16,26 @@ use crate::spec::{
 use crate::state::OCI_VERSION;
 use crate::sys;
 
-/// The oldest version of the specification that is understood.
+/// The oldest version of the specification that we accept.
 const OLDEST: &str = "1.0.0";
 
 /// The kinds of hooks, in the order in which they run.
 const HOOKS: [&str; 6] =
     ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
-/// Annotations of a config.json that change what is done, so that a caller who hands on somebody
-/// else's should look at them; one that ends with a dot stands for all that begin so.
+/// Annotations of a config.json that change our behaviour, so a caller should check them before it
+/// passes on an untrusted config.json. An entry that ends with a dot is a prefix.
 const UNSAFE_ANNOTATIONS: &[&str] =
     &[crate::criu::ANNOTATION, crate::systemd::properties::ANNOTATION];
 
-/// What only the command line knows.
+/// Facts that only the command line knows.
 #[derive(Debug, Clone, Copy)]
 pub struct Offered {
     /// Cgroups can be made by systemd.
     pub systemd: bool,
     /// Containers can be checkpointed and restored.
     pub checkpoint: bool,
-    /// The revision that this was built from.
+    /// The revision of the source that was built.
     pub commit: &'static str,
 }
 
@@ -112,7 +112,7 @@ struct MountExtensions {
     idmap: Enabled,
 }
 
-/// What there is.
+/// All features.
 pub fn features(offered: Offered) -> Features {
     let yes = || Enabled { enabled: true };
     let annotations = [

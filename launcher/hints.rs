@@ -1,7 +1,7 @@
-//! What to do about a failed system call: the table `(call, errno, about) → sentence`.
+//! The table of hints for failed system calls: `(call, errno, about) → sentence`.
 //!
-//! Knows sentences only, and prints itself as docs/errors.md. A hint that needs a value of the
-//! user's is attached where the value is (`Error::hint`).
+//! Knows sentences only; docs/errors.md is printed from it. A hint with a value of the user is
+//! attached where the value is known (`Error::hint`).
 
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ pub struct Hint {
     pub calls: &'static [&'static str],
     /// The kernel's number.
     pub errno: i32,
-    /// What must stand in the field, path or step that failed; empty: anything.
+    /// Text that the field, path or step that failed must contain; empty: any.
     pub about: &'static str,
     /// What to do.
     pub text: &'static str,
@@ -147,7 +147,7 @@ pub fn find(call: &str, errno: i32, about: &str) -> Option<&'static str> {
     HINTS.iter().find(fits).map(|row| row.text)
 }
 
-/// The hint for a call that succeeded, and whose answer was another than it has to be.
+/// The hint for a call that succeeded with a result that a check refused.
 pub fn of_answer(call: &str) -> Option<&'static str> {
     (call == "fstatfs").then_some(
         "another file system is mounted there, or none: /proc has to be procfs and is not covered, \
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(find("nosuch", libc::EROFS, ""), Some("the file system is read-only"));
     }
 
-    /// A row that another one always covers would be of no use.
+    /// No row may be hidden by an earlier row that always matches first.
     #[test]
     fn every_row_can_match() {
         for row in HINTS {

@@ -2,9 +2,9 @@
 //!
 //! [`spec`] reads and checks a config.json, [`compile`] makes the [`plan`], and [`container`] has
 //! the verbs: `create`, `start`, `exec`, `delete` and the others. The command line is one user of
-//! all that. Every failure is an [`Error`].
+//! these modules. Every failure is an [`Error`].
 //!
-//! What a config.json may not say is told all at once, each mistake at its place:
+//! All mistakes of a config.json are reported at once, each with its place:
 //!
 //! ```
 //! use tiny_ce::spec::{self, Spec};

@@ -1,7 +1,7 @@
-//! What is told to people and to engines: standard error, and the file that `--log` names.
+//! Log lines for people and for engines: to standard error, and to the file of `--log`.
 //!
-//! Knows the two shapes of a line that callers parse (logrus's text and JSON). Must not know what
-//! went wrong: that is `Error`'s. A library that never calls [`open`] logs nothing.
+//! Knows the two formats of a line that callers parse (logrus's text and JSON). Must not know kinds
+//! of failures, which `Error` describes. A library that never calls [`open`] logs nothing.
 //!
 //! containerd takes the last line whose level is `error`; Podman parses the whole file as one JSON
 //! object. So a JSON log gets one object per failure and nothing else, unless `--debug` asks for
@@ -16,7 +16,7 @@ use std::time::SystemTime;
 
 use crate::{Error, Result, rfc3339};
 
-/// How a line is written.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `time="2026-08-19T10:00:00Z" level=error msg="…"`.
@@ -25,14 +25,14 @@ pub enum Format {
     Json,
 }
 
-/// How much is told.
+/// Which messages are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// What ends a command.
+    /// Failures that end a command.
     Error,
-    /// What is odd, too.
+    /// Warnings, too.
     Warning,
-    /// What is done, too.
+    /// Debug messages, too.
     Debug,
 }
 
@@ -55,12 +55,12 @@ impl Level {
     }
 }
 
-/// Where lines go, besides standard error.
+/// The destination of lines, besides standard error.
 enum Sink {
     File(File),
-    /// systemd's journal, in its own protocol, under this name.
+    /// systemd's journal, in its native protocol, with this identifier.
     Journal(UnixDatagram, String),
-    /// syslogd, under this name.
+    /// syslogd, with this identifier.
     Syslog(UnixDatagram, String),
 }
 
@@ -76,9 +76,9 @@ struct Log {
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Append to `path` from now on, made with mode 0644 if it is missing; without a path, what would
-/// go there goes to standard error. As crun has it, `journald:NAME` and `syslog:NAME` are no files,
-/// and `file:PATH` is one. The first call decides for the life of the process.
+/// Append log lines to `path` from now on; a missing file is made with mode 0644. Without a path,
+/// the lines go to standard error. As in crun, `journald:NAME` and `syslog:NAME` name a log
+/// service, and `file:PATH` names a file. Only the first call of a process has an effect.
 pub fn open(path: Option<&Path>, format: Format, level: Level) -> Result<()> {
     let sink = path.map(sink).transpose()?;
     LOG.get_or_init(|| Log { sink, format, level, held: Mutex::default() });
@@ -104,7 +104,7 @@ fn sink(path: &Path) -> Result<Sink> {
             .append(true)
             .create(true)
             .mode(0o644)
-            // A FIFO without a reader must not hold the command up.
+            // Opening a FIFO without a reader must not block the command.
             .custom_flags(libc::O_NOCTTY | libc::O_NONBLOCK)
             .open(path)
             .map_err(|e| Error::io(format_args!("--log {path:?}"), "open", &e))
@@ -112,7 +112,7 @@ fn sink(path: &Path) -> Result<Sink> {
     open(word.strip_prefix("file:").map_or(path, Path::new)).map(Sink::File)
 }
 
-/// Tell the failure that ends this command.
+/// Log the failure that ends this command.
 ///
 /// Standard error gets the error with its details, unless a JSON log without a file is what
 /// standard error carries; the log gets all of it on one line.
@@ -131,7 +131,8 @@ pub fn error(error: &Error) {
     }
 }
 
-/// Tell of something that does not stop this command, once.
+/// Log a warning. A JSON log keeps it for the object of the failure, unless `--debug` asks for
+/// more.
 pub fn warning(text: &str) {
     let Some(log) = LOG.get().filter(|log| log.level >= Level::Warning) else { return };
     match (&log.sink, log.format) {
@@ -145,7 +146,7 @@ pub fn warning(text: &str) {
     }
 }
 
-/// Tell what is being done, if `--debug` asked for it; the words are made only then.
+/// Log a debug message, which is formatted only if `--debug` asks for it.
 pub fn debug(text: impl FnOnce() -> String) {
     match LOG.get() {
         Some(log) if log.level == Level::Debug => match (&log.sink, log.format) {
@@ -161,7 +162,7 @@ impl Log {
     fn write(&self, level: Level, message: &str) {
         let line = || line(self.format, level.word(), message, SystemTime::now());
         let priority = level.priority();
-        // A log that is full or gone takes nothing away from what standard error says.
+        // A failed write to the log is ignored, since standard error has the message too.
         let _ = match &self.sink {
             Some(Sink::File(file)) => (&*file).write_all(line().as_bytes()),
             Some(Sink::Journal(socket, name)) => {
@@ -183,7 +184,7 @@ impl Log {
     }
 }
 
-/// As one write, and without a panic when nobody listens.
+/// Write the line with one write(2); a closed standard error is ignored, not a panic.
 fn to_stderr(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
@@ -198,7 +199,7 @@ fn joined(text: &str) -> String {
 }
 
 fn line(format: Format, level: &str, message: &str, now: SystemTime) -> String {
-    // Whole seconds, as logrus has them.
+    // Whole seconds, as logrus writes them.
     let now = rfc3339::format(now);
     let time = match now.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),

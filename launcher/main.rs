@@ -1,4 +1,4 @@
-//! The program: `cli` with this process's words and exit status.
+//! The program: calls `cli` with this process's arguments, and exits with its status.
 
 use std::process::ExitCode;
 

@@ -1,27 +1,27 @@
-//! Which option a field came from: an error about a configuration that nobody has seen names what
-//! was typed.
+//! Map fields of config.json to the options that set them. `run` and `exec` make a configuration
+//! that the user has not seen, so an error must name the option.
 //!
-//! Knows how errors spell fields; not which options there are.
+//! Knows how errors spell fields. Must not know the options.
 
 use crate::error::Error;
 
-/// Fields, each with the option that it came from.
+/// Fields, each with the option that set it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins(Vec<(String, String)>);
 
 impl Origins {
-    /// `field` and all below it came from `option`. Behind a field that ends with a full stop, the
-    /// names of what is below it stay.
+    /// `field` and all below it came from `option`. If `field` ends with a full stop, the error
+    /// keeps the names of the fields below it.
     pub fn add(&mut self, field: impl Into<String>, option: impl Into<String>) {
         self.0.push((field.into(), option.into()));
     }
 
-    /// The error, with options for the fields that it names.
+    /// The error, with options in place of the fields that it names.
     pub fn apply(&self, error: Error) -> Error {
         if self.0.is_empty() { error } else { error.map(|text| self.name(text)) }
     }
 
-    /// The text, with options for the fields at the beginning of its parts.
+    /// The text, with options in place of the fields at the beginning of its parts.
     pub fn name(&self, text: &str) -> String {
         let (mut named, mut rest) = (String::with_capacity(text.len()), text);
         loop {

@@ -1,4 +1,5 @@
-//! A plan in the making: the bytes that init will decode, and for each step the field behind it.
+//! Build a plan: the bytes that init will decode, and for each step the field of config.json behind
+//! it.
 //!
 //! Knows slots, origins and preloaded descriptors. Makes no system call; decides nothing.
 
@@ -12,12 +13,12 @@ use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 use crate::errno::ErrnoName;
 use crate::error::{Error, Result};
 
-/// What the launcher opens and init finds in a slot before its first step.
+/// A descriptor that the launcher opens, and that init has in a slot before its first step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Preload {
     /// The listening socket of `start`.
     StartSocket,
-    /// A namespace to join, verified to be of this kind.
+    /// A namespace to join, whose kind the launcher verified.
     Namespace {
         /// Where it is.
         path: String,
@@ -35,19 +36,19 @@ pub enum Preload {
         /// Index in `linux.devices`.
         device: usize,
     },
-    /// A pidfd of the container's init: its namespaces are joined at once (Linux 5.8).
+    /// A pidfd of the container's init: one setns(2) joins all its namespaces (Linux 5.8).
     Process,
     /// A cgroup v1 hierarchy's `tasks` file, into which a process writes itself.
     CgroupTasks,
-    /// A hook's standard input, or what becomes its standard output and standard error.
+    /// A hook's standard input, or the descriptor for its standard output and standard error.
     Stdio,
-    /// A program that is executed by descriptor: a hook's, or CRIU's.
+    /// A program that init executes by descriptor: a hook's, or CRIU.
     Program,
-    /// CRIU's end of the conversation with it.
+    /// CRIU's end of the socket pair between CRIU and the launcher.
     Service,
 }
 
-/// Bytes, origins, preloads: everything that `launch` and `explain` need.
+/// The bytes, the origins and the preloads of a plan under construction.
 #[derive(Default)]
 pub struct Plan {
     bytes: Bytes,
@@ -75,9 +76,9 @@ impl Plan {
         plan
     }
 
-    /// From here on, steps stand for this field of config.json.
+    /// Set the origin of the following steps: a field of config.json.
     pub fn origin(&mut self, text: impl Into<String>) {
-        // One line, in errors and in the file.
+        // The origin must be one line, in errors and in the file.
         let text = text.into().replace('\n', "\\n");
         if self.origins.last().is_none_or(|(_, last)| *last != text) {
             self.origins.push((self.steps, text));
@@ -89,18 +90,18 @@ impl Plan {
         self.push(Step { guard: Guard::Always, unless: Unless::NOTHING, op });
     }
 
-    /// Add a step that may end with these errnos.
+    /// Add a step that tolerates these errnos.
     pub fn step_unless(&mut self, unless: Unless, op: Op<'_>) {
         self.push(Step { guard: Guard::Always, unless, op });
     }
 
-    /// Add a step as it is.
+    /// Add a step with a guard of its own.
     pub fn push(&mut self, step: Step<'_>) {
         step.encode(&mut self.bytes);
         self.steps += 1;
     }
 
-    /// A slot that no descriptor is in. Preloads come first, in the order in which they are asked.
+    /// A free slot. Preloads take the first slots, in the order in which they are requested.
     pub fn slot(&mut self) -> Result<Slot> {
         let number = self.busy.trailing_ones() as u8;
         let slot = Slot::new(number)
@@ -122,19 +123,19 @@ impl Plan {
         self.free(slot);
     }
 
-    /// Close it if it is there.
+    /// Close the descriptor in a slot, if the slot is filled.
     pub fn close_present(&mut self, slot: Slot) {
         let guard = Guard::Present(slot);
         self.push(Step { guard, unless: Unless::NOTHING, op: Op::Close { fd: slot } });
         self.free(slot);
     }
 
-    /// The slot's descriptor is closed, or was never opened.
+    /// Make a slot free, whose descriptor is closed or was never opened.
     pub fn free(&mut self, slot: Slot) {
         self.busy &= !(1 << slot.number());
     }
 
-    /// What has to be opened before launch, for the slots from 1 on.
+    /// The descriptors to open before launch, for the slots from 1 on.
     pub fn preloads(&self) -> &[Preload] {
         &self.preloads
     }
@@ -144,12 +145,12 @@ impl Plan {
         self.steps
     }
 
-    /// Whether there are none.
+    /// Whether the plan has no step.
     pub fn is_empty(&self) -> bool {
         self.steps == 0
     }
 
-    /// Put the header in front: the plan is whole.
+    /// Prepend the header, which completes the plan.
     pub fn finish(mut self) -> Finished {
         let length = self.bytes.0.len() as u32;
         let mut head = Bytes::default();
@@ -159,19 +160,19 @@ impl Plan {
     }
 }
 
-/// A whole plan.
+/// A complete plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     /// As init decodes it.
     pub bytes: Vec<u8>,
     origins: Vec<(u32, String)>,
-    /// What has to be opened before launch.
+    /// The descriptors to open before launch.
     pub preloads: Vec<Preload>,
 }
 
 impl Finished {
-    /// As it is kept with the container: the plan's bytes, then a line for each origin, and one
-    /// for the end, where there is no step.
+    /// The content of the file `plan` in the state: the plan's bytes, then a line for the origin of
+    /// each step, and one for the end of the plan.
     pub fn to_file(&self) -> Vec<u8> {
         let mut file = self.bytes.clone();
         for (first, text) in &self.origins {
@@ -181,7 +182,7 @@ impl Finished {
         file
     }
 
-    /// Read back what `to_file` wrote; `None` if it is not that.
+    /// Decode what `to_file` wrote; `None` if the bytes are malformed.
     pub fn from_file(file: &[u8]) -> Option<Finished> {
         let length = u32::from_le_bytes(file.get(8..12)?.try_into().ok()?) as usize;
         let bytes = file.get(..length)?.to_vec();
@@ -217,7 +218,8 @@ impl Finished {
         at.checked_sub(1).and_then(|at| self.origins.get(at)).map_or("", |(_, text)| text)
     }
 
-    /// A step in words; with the file system that it is about, if fsopen(2) told which.
+    /// A step as text, with the type of its file system, if an earlier fsopen(2) of the plan names
+    /// it.
     fn about(&self, index: u32, step: &Step<'_>) -> String {
         let before = self.steps().take(index as usize);
         let opened = before.filter_map(|step| match step.op {
@@ -258,7 +260,7 @@ impl Finished {
     }
 }
 
-/// One line a step, grouped under the fields behind them.
+/// One line for each step, below the field that the step comes from.
 impl fmt::Display for Finished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut origins = self.origins.iter().peekable();

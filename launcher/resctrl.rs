@@ -1,8 +1,8 @@
 //! Intel RDT: a container's class of service in the resctrl file system (the kernel's
 //! filesystems/resctrl.rst), and its share of cache and of memory bandwidth.
 //!
-//! Knows directories and their files. Must not know what a schema says: the kernel does, and its
-//! own words about a wrong one are told. What is made is remembered before it is made.
+//! Knows directories and their files. Must not know the syntax of a schema: the kernel checks it,
+//! and its message goes into the error. A directory is recorded in the state before it is made.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,14 +25,14 @@ const GROUPS: &str = "/proc/self/cpu_resctrl_groups";
 pub struct Class {
     /// Directory of the class.
     directory: PathBuf,
-    /// Whether the class is ours to remove.
+    /// Whether we made the class, and so remove it.
     made: bool,
-    /// Directory of the container's own monitoring group, which is ours to remove.
+    /// Directory of the container's own monitoring group, which we remove.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     monitoring: Option<PathBuf>,
 }
 
-/// Lines for the file `schemata`, each with the field that it is from.
+/// Lines for the file `schemata`, each with the field of config.json that holds it.
 pub type Lines<'a> = Vec<(String, &'a str)>;
 
 /// The lines of a configuration, in the order in which they are written.
@@ -47,7 +47,7 @@ pub fn lines(rdt: &IntelRdt) -> Lines<'_> {
 }
 
 impl Class {
-    /// Where the class of a container is or will be; makes nothing.
+    /// The class of a container, which may not exist yet; makes nothing.
     ///
     /// # Errors
     /// This machine has no resctrl, or the class has to exist, and does not.
@@ -76,9 +76,10 @@ impl Class {
         Ok(Class { directory, made: !there, monitoring })
     }
 
-    /// Make what is not there, and give the class its shares.
+    /// Make the missing directories, and write the class's shares.
     ///
-    /// A class that exists is somebody else's, too: it must have the shares that are asked for.
+    /// A class that already exists has other users: its shares are not changed, and must equal the
+    /// requested ones.
     pub fn create(&mut self, rdt: &IntelRdt) -> Result<()> {
         if self.made {
             match fs::create_dir(&self.directory) {
@@ -98,7 +99,7 @@ impl Class {
         }
     }
 
-    /// Put a process into the class, and with it all that it will make.
+    /// Move a process into the class; its later children inherit the class.
     pub fn add(&self, pid: i32) -> Result<()> {
         let groups = [Some(&self.directory), self.monitoring.as_ref()];
         groups.into_iter().flatten().try_for_each(|group| {
@@ -108,7 +109,7 @@ impl Class {
         })
     }
 
-    /// Take away what was made; a class that others are in stays.
+    /// Remove the directories that we made; a class with other tasks stays.
     pub fn remove(&self) -> Result<()> {
         let ours = self.made || self.monitoring.is_some();
         if ours && !self.directory.exists() {
@@ -125,7 +126,8 @@ impl Class {
         gone(fs::remove_dir(&self.directory)).map_err(|e| self.failed("rmdir", &e))
     }
 
-    /// It is not found: removed, gone with the last mount of resctrl, or only not visible here.
+    /// The directory is missing: it was removed, it vanished with the last mount of resctrl, or
+    /// resctrl is not visible in this mount namespace.
     fn gone_or_hidden(&self) -> Result<()> {
         let read = |file: &str| fs::read_to_string(file).map_err(|e| Error::io(file, "read", &e));
         if mounted(&read("/proc/self/mountinfo")?).is_some() {
@@ -145,7 +147,7 @@ impl Class {
         }
     }
 
-    /// What the class has now.
+    /// The present shares of the class.
     pub fn snapshot(&self) -> Result<String> {
         let path = self.directory.join(SCHEMATA);
         fs::read_to_string(&path).map_err(|e| {
@@ -158,7 +160,7 @@ impl Class {
         lines.iter().try_for_each(|(field, line)| self.set(field, line))
     }
 
-    /// The shares as [`Class::snapshot`] had them.
+    /// Write back the shares that [`Class::snapshot`] returned.
     pub fn restore(&self, before: &str) -> Result<()> {
         before.lines().try_for_each(|line| self.set(FIELD, line.trim()))
     }
@@ -286,7 +288,7 @@ fn counters(directory: &Path) -> BTreeMap<String, Value> {
     all.into_iter().map(|(key, list)| (key, Value::Array(list))).collect()
 }
 
-/// One write(2): the kernel takes whole lines.
+/// One write(2), since the kernel accepts whole lines only.
 fn write(path: &Path, line: &str) -> io::Result<()> {
     fs::File::options().write(true).open(path)?.write_all(format!("{line}\n").as_bytes())
 }
@@ -319,7 +321,7 @@ mod tests {
         assert_eq!(mounted("24 1 0:22 / /sys rw - sysfs sysfs rw\n"), None);
     }
 
-    /// A directory that looks like resctrl, as far as its files go.
+    /// A directory with the files of resctrl.
     struct Mount(PathBuf);
 
     impl Mount {
@@ -387,7 +389,7 @@ mod tests {
         assert!(!mount.0.join("web").exists());
         let default = Class::below(&mount.0, &rdt(Some("/"), None), "web").expect("the default");
         assert_eq!((default.directory.as_path(), default.made), (mount.0.as_path(), false));
-        // What the kernel refuses is named with its field.
+        // An error of the kernel names the field.
         let wanted = rdt(Some("tin"), Some("L3:0=f"));
         let mut class = Class::below(&mount.0, &wanted, "web").expect("to be made");
         let error = class.create(&wanted).expect_err("no schemata file").to_string();

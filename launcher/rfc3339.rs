@@ -1,4 +1,4 @@
-//! Times as RFC 3339 has them, in UTC: what the log and the state are written with.
+//! Times in the format of RFC 3339, in UTC, for the log and the state.
 //!
 //! Knows the calendar only; never reads a clock.
 

@@ -1,6 +1,6 @@
-//! What the environment says about sockets: `LISTEN_FDS` and `NOTIFY_SOCKET`.
+//! Read the variables of socket activation: `LISTEN_FDS` and `NOTIFY_SOCKET`.
 //!
-//! Only reads variables; what follows from them is `compile::activation`'s and `container`'s.
+//! Only reads variables; `compile::activation` and `container` act on them.
 
 use std::env;
 use std::path::PathBuf;
@@ -11,7 +11,8 @@ use crate::{Error, Result};
 /// More descriptors than any process can have.
 const MOST: u32 = 1_048_576;
 
-/// The sockets that this process was given, sd_listen_fds(3): none, if they are another's.
+/// The number of sockets passed to this process, sd_listen_fds(3); 0 if LISTEN_PID is another
+/// process.
 pub fn listen() -> Result<Listen> {
     let variable = |name| env::var(name).ok();
     let own = variable("LISTEN_PID").is_some_and(|pid| pid == std::process::id().to_string());
@@ -25,7 +26,7 @@ pub fn listen() -> Result<Listen> {
     }
 }
 
-/// Where the service manager wants to be told, sd_notify(3).
+/// The socket of the service manager for notifications, sd_notify(3).
 pub fn notify_socket() -> Option<PathBuf> {
     env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()).map(PathBuf::from)
 }

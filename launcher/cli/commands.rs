@@ -1,4 +1,4 @@
-//! The table of commands: which there are, and in which order the help lists them.
+//! The table of commands, in the order of the help.
 //!
 //! A new command is one row here; its own row is in its file.
 
@@ -55,7 +55,7 @@ pub const FAMILIES: &[(&str, &str)] = &[
     ("network", "Networks: bridges that containers are attached to, each with a subnet."),
 ];
 
-/// What other tools call it, and what it is called here.
+/// Names of other tools' commands, each with our name.
 pub const ELSEWHERE: &[(&str, &str)] = &[
     ("mounts rm", "mounts remove"),
     ("mounts delete", "mounts remove"),
@@ -85,7 +85,7 @@ pub fn find(name: &str) -> Option<&'static Command> {
     all().find(|command| command.name == name || command.aliases.contains(&name))
 }
 
-/// Whether it makes containers or looks after them, rather than print, check or explain.
+/// Whether the command makes or manages containers, and does not only print, check or explain.
 pub fn is_for_containers(command: &Command) -> bool {
     let headings = COMMANDS.iter().filter(|(it, _)| matches!(*it, "Containers" | "Networks"));
     headings.flat_map(|(_, commands)| *commands).any(|it| it.name == command.name)

@@ -77,7 +77,7 @@ fn write(it: SpecCommand, globals: &Globals) -> Result<u8> {
         },
     )?;
     made.write_all(text.as_bytes()).map_err(|e| {
-        // Half a file would be in the way of the next try.
+        // A partial file is removed, since the next call would refuse to overwrite it.
         let _ = std::fs::remove_file(&path);
         Error::io(&place, "write", &e)
     })?;
@@ -116,7 +116,7 @@ fn validate(it: Validate, _: &Globals) -> Result<u8> {
         Some(Err(violations)) => findings.violations.extend(violations),
         None => {}
     }
-    // Of no effect, and so perhaps mistyped: the container runs all the same.
+    // Unknown fields have no effect and may be typing errors, so they are warnings.
     findings.warnings.extend(json::unknown::<Spec>(&source));
     for warning in &findings.warnings {
         log::warning(&format!("{}: {}", path.display(), crate::spec::load::line(warning)));

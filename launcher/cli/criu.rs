@@ -1,6 +1,6 @@
 //! `checkpoint` and `restore`. Names and options are runc's, and crun's where runc has none.
 //!
-//! Types words; what CRIU is asked for is `container`'s.
+//! Parses the options. `container` makes the requests to CRIU.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -162,7 +162,7 @@ command! {
 
 fn checkpoint(it: CheckpointCommand, globals: &Globals) -> Result<u8> {
     if it.pre_dump && it.leave_running {
-        // It does so in any case.
+        // CRIU does so without the option too.
         log::debug(|| "--pre-dump leaves the container running".to_owned());
     }
     if it.status_fd.is_some() && !it.common.lazy_pages {

@@ -1,6 +1,6 @@
-//! Options that Docker and Podman have for `run` and that are not ours: what to do instead.
+//! Options of Docker's and Podman's `run` that we do not have, each with what to do instead.
 //!
-//! Sentences only. An option of theirs that has its meaning here is a row of its command.
+//! Holds sentences only. An option of theirs that we have too is a row of its command.
 
 /// What to do instead of this option, dashes included.
 pub fn option(name: &str) -> Option<String> {

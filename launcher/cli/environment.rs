@@ -1,6 +1,7 @@
-//! Variables as a command line gives them: in words, by name alone, or in a file.
+//! Environment variables of a command line: `NAME=VALUE`, a name alone, or a file of them.
 //!
-//! Reads the caller's own variables where only a name is given. Must not know what they are for.
+//! A name alone takes its value from the caller's environment. Must not know what the variables are
+//! for.
 
 use std::env;
 use std::ffi::OsStr;
@@ -32,7 +33,7 @@ impl Value for Variable {
     }
 }
 
-/// All variables: those of the files first, so that a word on the command line has the last say.
+/// All variables: those of the files come first, so that a word of the command line overrides them.
 pub fn variables(files: &[PathBuf], words: &[Variable]) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for file in files {

@@ -1,7 +1,7 @@
 //! `exec`: one more process in a running container.
 //!
-//! Types words and lays them over the container's own process, as runc does; how a process gets
-//! into a container is `container`'s.
+//! Parses the options and overrides the container's own process with them, as runc does. Must not
+//! know how a process joins a container, which `container` does.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -138,7 +138,7 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
         return Err(Error::new(format!("exec: COMMAND or --process is missing; usage: {usage}")));
     }
     let process = |own: Option<&Process>, users: &Users| match &file {
-        // conmon gives --tty beside a file that has it too.
+        // conmon passes --tty together with a file that also has it.
         Some(path) => read_document::<Process>(path)
             .map(|(file, _)| Process { terminal: file.terminal || changes.tty, ..file }),
         None => changes.applied(own.cloned(), &command, users),
@@ -150,7 +150,8 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
     done.map(status).map_err(|e| origins.apply(e))
 }
 
-/// What stands beside --process counts nothing, as with the peers: the file is the whole process.
+/// With --process the other options have no effect, as in runc and crun: the file is the whole
+/// process.
 fn warn_of_what_the_file_says(changes: &Changes, command: &[OsString]) {
     let command = (!command.is_empty()).then_some("the command");
     let said = changes.given().filter(|opt| !opt.field.is_empty()).map(Opt::name);
@@ -174,7 +175,7 @@ impl Changes {
         let word = |word: &OsString| utf8("command", word.clone());
         process.args = command.iter().map(word).collect::<Result<_>>()?;
         process.terminal = self.tty;
-        // As with runc, an empty word is none.
+        // An empty value counts as not given, as in runc.
         process.cwd = self.cwd.clone().filter(|it| !it.is_empty()).unwrap_or(process.cwd);
         process.no_new_privileges |= self.no_new_privs;
         process.selinux_label = self.label.clone().or(process.selinux_label);
@@ -206,7 +207,8 @@ impl Changes {
         Ok(process)
     }
 
-    /// Not inheritable (CVE-2022-29162), and ambient only if it is inheritable already.
+    /// Added capabilities are not inheritable (CVE-2022-29162), and ambient only if they are
+    /// already inheritable.
     fn add_capabilities(&self, sets: &mut Capabilities) {
         for Capability(name) in &self.cap {
             if names::capability(name).is_none() {

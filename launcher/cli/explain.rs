@@ -1,6 +1,6 @@
-//! `explain`: what would be done, or was, without doing it.
+//! `explain`: print the plan of a container that exists, or that `create` or `run` would make.
 //!
-//! Chooses what is meant and prints; the plan is `compile`'s, and says itself how it reads.
+//! Chooses the plan and prints it. `compile` makes the plan, and the plan formats its steps.
 
 use std::path::PathBuf;
 
@@ -58,7 +58,7 @@ command! {
     }
 }
 
-/// A line an operation, and below it what it is for.
+/// One line for each operation, and its description below.
 fn operations() -> String {
     let row = |row: &tiny_ce_init::Row| {
         let field = |(name, kind): &(&str, &str)| {
@@ -77,7 +77,7 @@ fn operations() -> String {
     tiny_ce_init::ROWS.iter().map(row).collect()
 }
 
-/// What a container that does not exist yet is called in the text.
+/// The id that the text uses for a container that does not exist yet.
 const NAME: &str = "CONTAINER";
 
 fn explain(it: Explain, globals: &Globals) -> Result<u8> {

@@ -1,4 +1,4 @@
-//! Options that every command has, and what follows from them.
+//! The options that every command has.
 //!
 //! Knows where the state is kept and whether the caller counts as rootless. Must not know any
 //! command.

@@ -1,4 +1,4 @@
-//! `help`, and how it and `man` take the name of a command.
+//! `help`, and the argument of `help` and `man`: the name of a command.
 
 use std::ffi::OsString;
 
@@ -7,7 +7,7 @@ use super::value::{Completes, Place, PlaceKind};
 use super::{Globals, commands, print, render};
 use crate::Result;
 
-/// The name of a command, which may have two words; none: all of them.
+/// The name of a command, which may have two words; empty: all commands.
 #[derive(Debug, Clone)]
 pub struct CommandName(String);
 
@@ -36,7 +36,7 @@ command! {
     }
 }
 
-/// What a name of [`CommandName`] stands for.
+/// A command, or a group of commands.
 pub enum Named {
     /// A command.
     Command(&'static Command),
@@ -44,7 +44,7 @@ pub enum Named {
     Family(&'static str),
 }
 
-/// Look it up; `None` if no name was given.
+/// Look up the name; `None` if no name was given.
 pub fn named(CommandName(name): &CommandName) -> Result<Option<Named>> {
     match (commands::find(name), commands::family(name)) {
         (Some(command), _) => Ok(Some(Named::Command(command))),

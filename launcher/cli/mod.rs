@@ -1,8 +1,7 @@
 //! The command line: from argv to an exit status.
 //!
 //! `commands` is the table; the parser, and everything that a user sees of it (`render`), are made
-//! out of it. A command's own file types its words and calls the library: nothing here decides what
-//! a container is.
+//! out of it. A command's own file converts its words to types and calls the library.
 
 mod activation;
 mod commands;
@@ -61,7 +60,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
     let globals = Globals::take(&line.input)?;
-    // What only prints opens nothing.
+    // Commands that only print do not open the log.
     if parsed.is_ok() && (globals.help || globals.version) {
         return print(&match (globals.help, line.command, line.family) {
             (false, _, _) => version(program),
@@ -106,7 +105,7 @@ fn version(program: &OsStr) -> String {
     format!("{name} version {VERSION}\ncommit: {COMMIT}\nspec: {}\n", spec::default::VERSION)
 }
 
-/// Write to standard output. A reader that has gone away (`| head`) is no mistake.
+/// Write to standard output. A reader that has closed the pipe (`| head`) is not an error.
 pub fn print(text: &str) -> Result<u8> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -1,6 +1,6 @@
 //! `network create`, `network list`, `network rm`: networks that containers can join.
 //!
-//! Types words and prints; the networks are `network`'s.
+//! Parses the options and prints; module `network` makes the networks.
 
 use std::ffi::OsStr;
 
@@ -16,8 +16,8 @@ impl Value for Subnet {
     }
 }
 
-/// Below this the kernel takes IPv6 away from an interface, and gives it back with parameters that
-/// are not ours; no link of Linux takes more.
+/// The range of the MTU. Below 1280 the kernel removes IPv6 from an interface, and adds it again
+/// with default parameters instead of ours; above 65535 no link of Linux accepts it.
 type Mtu = Number<1280, 65_535>;
 
 /// The name of a network.
@@ -59,7 +59,8 @@ command! {
                     "network create: --subnet is missing; add one such as --subnet 10.0.0.0/24",
                 ));
             };
-            let request = NewNetwork { name: it.name.0, subnet, mtu: it.mtu.map(|mtu| mtu.0 as u32) };
+            let mtu = it.mtu.map(|mtu| mtu.0 as u32);
+            let request = NewNetwork { name: it.name.0, subnet, mtu };
             let made = network::create(&globals.state_root()?, &request)?;
             print(&format!("{}\n", made.name))
         };
@@ -101,7 +102,7 @@ command! {
         }
         run = |it, globals: &Globals| {
             let root = globals.state_root()?;
-            // What cannot be seen is not taken for gone: its addresses stay its own.
+            // A container whose state cannot be read counts as alive, so it keeps its address.
             let gone = |e: std::io::Error| e.kind() == std::io::ErrorKind::NotFound;
             let alive = |id: &str| !root.join(id).symlink_metadata().is_err_and(gone);
             network::remove(&root, &it.name.0, &alive).map(|()| 0)

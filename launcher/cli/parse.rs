@@ -1,4 +1,4 @@
-//! The words of a command line → which command, and what was given for each of its rows.
+//! Parse the words of a command line: find the command, and the words of each of its rows.
 //!
 //! Knows the grammar (runc's, which is Go's: `--opt value`, `--opt=value`, `-opt value`, options
 //! between arguments, `--`), not what any option means. Makes no system call.
@@ -13,14 +13,14 @@ use super::value::{Place, PlaceKind, Slot};
 use super::{Globals, commands, elsewhere};
 use crate::{Error, Result, log};
 
-/// What was given on a command line, not typed yet.
+/// The words of a command line, not converted to types yet.
 #[derive(Default)]
 pub struct Input {
     options: Vec<(&'static Opt, Option<OsString>)>,
     places: Vec<(&'static str, Vec<OsString>)>,
 }
 
-/// A command line, as far as it could be read.
+/// A command line, as far as it was parsed.
 #[derive(Default)]
 pub struct Line {
     /// The command, if one was named.
@@ -35,8 +35,7 @@ pub struct Line {
 
 /// Read a command line without the program's own name.
 ///
-/// What could be read before a mistake is returned beside the mistake: the log that it is to be
-/// written to is named there.
+/// After a mistake, the part before it is returned too, since it may name the log for the error.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> (Line, Result<()>) {
     let mut line = Line::default();
     let mut parser = Parser::from_args(args);
@@ -73,7 +72,8 @@ impl Line {
                 Some(Word::Short(letter)) => {
                     let opt = self.letter(letter).ok_or_else(|| self.unknown_letter(letter))?;
                     let value = match opt.value.map(|_| parser.value()) {
-                        // Docker's and Podman's -h is a host name; at the end it can be none.
+                        // Docker's and Podman's -h takes a host name; as the last word it has none,
+                        // and means help.
                         Some(Err(_)) if letter == 'h' => {
                             self.input.ask_for_help();
                             return Ok(());
@@ -151,7 +151,7 @@ impl Line {
         }
     }
 
-    /// Where among the arguments the one of this kind is, if the command has one.
+    /// The position of the argument of this kind, if the command has one.
     fn tail_at(&self, kind: PlaceKind) -> Option<usize> {
         self.command?.args.iter().position(|arg| arg.kind == kind)
     }
@@ -161,7 +161,7 @@ impl Line {
         own.or_else(|| Globals::ROWS.iter().find(|opt| wanted(opt)))
     }
 
-    /// The version is asked for before a command only: behind one, other tools have volumes at -v.
+    /// -v means the version only before a command: after it, other tools use -v for volumes.
     fn letter(&self, letter: char) -> Option<&'static Opt> {
         let found = self.find(|opt| opt.short() == Some(letter));
         found.filter(|opt| self.command.is_none() || opt.long() != "version")
@@ -279,7 +279,7 @@ impl Input {
     }
 }
 
-/// Podman looks for these very words to find out what `restore` can do.
+/// Podman searches the error text for these words to find out which options `restore` has.
 fn requires(opt: &Opt, name: &str) -> Error {
     Error::new(format!("--{name} requires an argument: {}", opt.placeholder()))
 }

@@ -4,7 +4,7 @@
 //! completions and docs/commands.md. Knows shapes only: no command, and no value's meaning.
 //!
 //! A row's key is what the help prints: `"-f, --force"`, `"--root DIRECTORY"`, `"[SIGNAL]"`. The
-//! type of its field says the rest: whether a value is taken, which, and how often.
+//! type of its field determines whether the option takes a value, which values, and how often.
 
 use super::Globals;
 use super::parse::Input;

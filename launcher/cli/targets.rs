@@ -1,6 +1,6 @@
-//! Which containers a command is about: one by its id, or with `--regex` all whose ids match.
+//! The containers of a command: one by its id, or with `--regex` all whose ids match.
 //!
-//! Knows how several outcomes become one; not what is done to a container.
+//! Merges the outcomes for several containers into one. Must not know the command.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -22,8 +22,8 @@ impl Value for Target {
 }
 
 impl Target {
-    /// Do it to the container, or to each that matches. With `may_be_none`, it is no error if none
-    /// does.
+    /// Call a function for the container, or for each container that matches. With `may_be_none`,
+    /// no match is not an error.
     pub fn each(
         &self,
         root: &Path,

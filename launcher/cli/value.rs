@@ -1,7 +1,7 @@
 //! Words of a command line → values: numbers in a range, sizes, durations, paths, ids.
 //!
-//! Each type says what it accepts in the words of its own error. Knows no option and no command;
-//! makes no system call.
+//! The error of each type says what the type accepts. Knows no option and no command; makes no
+//! system call.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::spec::id;
 use crate::{Error, Result};
 
-/// What a shell offers when a value is to be completed.
+/// The candidates that a shell offers to complete a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completes {
     /// Nothing.
@@ -31,13 +31,14 @@ pub enum Completes {
 pub trait Value: Sized {
     /// What a shell offers for it.
     const COMPLETES: Completes = Completes::Nothing;
-    /// Whether an option with an empty word is as good as none: `--pid-file ""`, as Go's flags are.
+    /// Whether an option with an empty value counts as not given: `--pid-file ""`, as with Go's
+    /// flags.
     const EMPTY_IS_ABSENT: bool = false;
     /// Read the word; the error quotes it and says what would be right.
     fn parse(word: &OsStr) -> Result<Self>;
 }
 
-/// What the occurrences of one option come to.
+/// The value that the occurrences of one option make.
 pub trait Slot: Sized {
     /// What a shell offers as a value; `None` if no value is taken.
     const VALUE: Option<Completes>;
@@ -61,7 +62,7 @@ impl Slot for bool {
         match given.last() {
             None => Ok(false),
             Some(None) => Ok(true),
-            // As Go's flags have it: engines write `--rootless=true`.
+            // Go's flags accept this, and engines write `--rootless=true`.
             Some(Some(word)) => match word.to_str() {
                 Some("true" | "1") => Ok(true),
                 Some("false" | "0") => Ok(false),
@@ -71,7 +72,7 @@ impl Slot for bool {
     }
 }
 
-/// A switch that can be turned off as well: `--tty=false`.
+/// A switch that can also be turned off: `--tty=false`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Switch(
     /// None: not given.
@@ -128,15 +129,16 @@ pub enum PlaceKind {
     Optional,
     /// One or more.
     Several,
-    /// From its first word that is no option to the end, which are no options any more.
+    /// From the first word that is not an option to the end of the line; the words after it are not
+    /// options.
     Command,
     /// Everything behind the arguments before it, options too.
     Verbatim,
-    /// What stands behind `--`.
+    /// The words after `--`.
     Dashes,
 }
 
-/// What the words of one positional argument come to.
+/// The value that the words of one positional argument make.
 pub trait Place: Sized {
     /// How many words.
     const KIND: PlaceKind;
@@ -249,7 +251,7 @@ pub fn one_of(words: &[&str]) -> String {
     }
 }
 
-/// The error of a word that is not what it should be.
+/// The error for a word of the wrong form.
 pub fn expected(word: &OsStr, wanted: &str) -> Error {
     Error::new(format!("{:?}: expected {wanted}", word.to_string_lossy()))
 }

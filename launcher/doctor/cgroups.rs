@@ -1,4 +1,4 @@
-//! Cgroups: version, controllers, delegation, freezer; and systemd, who may own them.
+//! Cgroups: version, controllers, delegation, freezer; and systemd, which may manage them.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::cgroup::{Hierarchies, Mode, Version, probe};
 use crate::sys::cgroupfs::writable;
 use crate::systemd::Systemd;
 
-/// What limits of config.json need, by the names of v2.
+/// The controllers that the limits of config.json need, by their names in v2.
 const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 
 pub fn all(caller: &Caller) -> Vec<Finding> {
@@ -62,7 +62,7 @@ fn controllers(hierarchies: &Hierarchies) -> Finding {
     }
 }
 
-/// Whether this caller can make cgroups where they would be made.
+/// Whether the caller can make cgroups in the place where a container's cgroup would be.
 fn place(hierarchies: &Hierarchies) -> Finding {
     const WHAT: &str = "delegation";
     let own = |it: &crate::cgroup::Hierarchy| {
@@ -86,7 +86,7 @@ fn place(hierarchies: &Hierarchies) -> Finding {
     )
 }
 
-/// In v2 a cgroup can use the controllers that those above it hand on.
+/// In v2 a cgroup has the controllers that all its ancestors enable in cgroup.subtree_control.
 fn delegated(hierarchies: &Hierarchies) -> String {
     let own = hierarchies.v2().filter(|_| hierarchies.mode() == Mode::V2);
     let list = own

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// The oldest kernel on which containers run: mount_setattr(2).
 const OLDEST: (u32, u32) = (5, 12);
 
-/// What newer kernels have, and what is done without.
+/// Features of newer kernels, each with the fallback on older ones.
 const NEWER: [((u32, u32), &str); 4] = [
     ((5, 14), "cgroup.kill (without it, processes are killed one by one)"),
     ((5, 19), "id-mapped mounts of overlays"),
@@ -76,7 +76,7 @@ pub fn procfs() -> Finding {
     }
 }
 
-/// The option that hides processes of others, proc(5).
+/// The mount option of procfs that hides processes of other users, proc(5).
 fn hidden(mountinfo: &str) -> Option<&str> {
     let line = mountinfo.lines().rfind(|line| line.split(' ').nth(4) == Some("/proc"))?;
     let options = line.rsplit(' ').next()?.split(',');
@@ -86,7 +86,7 @@ fn hidden(mountinfo: &str) -> Option<&str> {
     })
 }
 
-/// System calls that everything is built on, each with arguments that it refuses.
+/// System calls that every container needs, each with arguments that the kernel refuses.
 const CALLS: [(&str, i64, [i64; 5]); 9] = [
     ("clone3", libc::SYS_clone3, [0, 0, 0, 0, 0]),
     ("openat2", libc::SYS_openat2, [-1, 0, 0, 0, 0]),
@@ -99,12 +99,12 @@ const CALLS: [(&str, i64, [i64; 5]); 9] = [
     ("close_range", libc::SYS_close_range, [1, 0, 0, 0, 0]),
 ];
 
-/// A sandbox around us may forbid calls that the kernel has.
+/// A seccomp filter around us may forbid calls that the kernel has.
 pub fn system_calls(caller: &Caller) -> Finding {
     const WHAT: &str = "system calls";
     let refused = CALLS.iter().filter(|(_, number, args)| {
         let errno = probe::errno_of(*number, *args);
-        // To callers without rights, some say so before they look at their arguments.
+        // Some calls check the caller's privileges before their arguments, and return EPERM.
         errno == libc::ENOSYS || errno == libc::EPERM && caller.mounts()
     });
     let refused: Vec<&str> = refused.map(|(name, ..)| *name).collect();
@@ -116,7 +116,7 @@ pub fn system_calls(caller: &Caller) -> Finding {
     }
 }
 
-/// Each kind is tried, in a child that ends at once.
+/// Try each kind of namespace, in a child that ends at once.
 pub fn namespaces(caller: &Caller) -> Vec<Finding> {
     let mut all = Vec::new();
     let mut good = Vec::new();
@@ -157,7 +157,7 @@ fn refused(kind: NamespaceKind, caller: &Caller, e: &io::Error) -> Finding {
     if needed { finding.vital() } else { finding }
 }
 
-/// What stands in the way, as far as the kernel lets it be seen.
+/// How to permit this kind of namespace, as far as /proc shows what forbids it.
 fn remedy(kind: NamespaceKind, errno: i32) -> String {
     let file = match kind {
         NamespaceKind::Network => "net",
@@ -195,7 +195,7 @@ pub fn seccomp() -> Finding {
     }
 }
 
-/// Security modules: what a label in config.json needs.
+/// The security modules that a label in config.json needs.
 pub fn modules() -> Finding {
     const WHAT: &str = "security modules";
     let apparmor = text("/sys/module/apparmor/parameters/enabled").as_deref() == Some("Y");
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(hidden(&line("rw")), None);
         assert_eq!(hidden(&line("rw,hidepid=off")), None);
         assert_eq!(hidden(&line("rw,gid=5,hidepid=invisible")), Some("hidepid=invisible"));
-        // The last mount is the one that is seen.
+        // The last mount on a path covers the earlier ones.
         assert_eq!(hidden(&(line("rw,hidepid=2") + &line("rw"))), None);
     }
 }

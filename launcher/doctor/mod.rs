@@ -1,7 +1,7 @@
 //! `doctor`: what this machine offers to containers and what it lacks, with what to do about it.
 //!
-//! Each finding is one line that stands by itself. Looks and asks, and leaves everything as it is;
-//! knows nothing of any container.
+//! Each finding is one line that makes sense alone. Changes nothing on the machine. Must not know
+//! containers.
 
 mod cgroups;
 pub(crate) mod kernel;
@@ -15,20 +15,20 @@ use serde::Serialize;
 
 use crate::Error;
 
-/// How it stands with one thing.
+/// The state of one feature of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// It is there.
+    /// The machine has it.
     Ok,
-    /// It is there in part, or something about it should be known.
+    /// The machine has a part of it, or the user should know something about it.
     Warn,
-    /// It is not there; what needs it fails.
+    /// The machine lacks it; a container that needs it fails.
     Missing,
 }
 
 impl Verdict {
-    /// As it is printed.
+    /// The word that is printed.
     pub fn word(self) -> &'static str {
         match self {
             Verdict::Ok => "ok",
@@ -38,12 +38,12 @@ impl Verdict {
     }
 }
 
-/// One thing that was looked at.
+/// One feature that was examined.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// How it stands.
+    /// Its state.
     pub verdict: Verdict,
-    /// What was looked at.
+    /// The feature.
     pub what: &'static str,
     /// What was found.
     pub detail: String,
@@ -81,8 +81,8 @@ impl Finding {
     }
 }
 
-/// Everything, in the order in which a container needs it. `state` is where containers are kept, or
-/// why nobody knows where.
+/// All findings, in the order in which a container needs the features. `state` is the state root,
+/// or the reason why it is unknown.
 pub fn examine(state: Result<&Path, &Error>) -> Vec<Finding> {
     let caller = user::Caller::find();
     let mut all = vec![

@@ -20,7 +20,7 @@ pub fn all(caller: &Caller) -> Vec<Finding> {
     all
 }
 
-/// Where on PATH an executable file of this name is.
+/// The executable file with this name on PATH.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| {
@@ -45,7 +45,7 @@ fn tun() -> Finding {
     }
 }
 
-/// Bridges and pairs of interfaces, of which networks are made: tried where nobody sees it.
+/// Bridges and veth pairs, of which networks are made: tried in a network namespace of its own.
 fn networks() -> Finding {
     const WHAT: &str = "networks";
     match network::attempt() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Finding, text};
 use crate::{Error, sys};
 
-/// Who asks.
+/// The caller.
 pub struct Caller {
     /// Effective user id.
     pub uid: u32,
@@ -24,7 +24,7 @@ impl Caller {
         self.administers && !self.nested
     }
 
-    /// As it is.
+    /// The caller of this process.
     pub fn find() -> Caller {
         let uid = sys::user::effective_uid();
         let passwd = text("/etc/passwd").unwrap_or_default();
@@ -64,7 +64,7 @@ pub fn rights(caller: &Caller) -> Finding {
     }
 }
 
-/// Where containers are kept: the directory, or the nearest above it that exists.
+/// The state root, or its nearest ancestor that exists.
 pub fn state_directory(state: Result<&Path, &Error>) -> Finding {
     const WHAT: &str = "state directory";
     let state = match state {
@@ -136,7 +136,7 @@ fn ranges(text: &str, caller: &Caller) -> u64 {
     own.sum()
 }
 
-/// A program on PATH that root's rights were given to.
+/// A program on PATH that is setuid root or has file capabilities.
 fn mapper(name: &str) -> Option<PathBuf> {
     let path = super::programs::find(name)?;
     let file = path.metadata().ok()?;

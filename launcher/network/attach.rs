@@ -1,7 +1,7 @@
-//! A container joins a network, and leaves it.
+//! Attach a container to a network, and detach it.
 //!
-//! Order is everything here: the lease is on disk before the first thing is made, and is removed
-//! after the last thing is gone. So whatever a kill leaves behind can be found by the lease.
+//! The lease is written before anything is made for it, and removed after everything made for it is
+//! gone. So the lease leads to whatever a killed launcher leaves behind.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -24,13 +24,13 @@ use crate::error::{Error, Result};
 /// The interface's name inside every container.
 const INSIDE: &str = "eth0";
 
-/// How often a port is looked at, a millisecond apart.
+/// How often the state of a port is read, a millisecond apart.
 const CARRIER_TRIES: usize = 100;
 
 /// Whether the container of this id still has its state directory.
 pub type Alive<'a> = &'a dyn Fn(&str) -> bool;
 
-/// What a container has of its network; kept in its state, and in the lease.
+/// A container's attachment to a network; kept in the container's state, and in the lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attachment {
@@ -42,7 +42,7 @@ pub struct Attachment {
     pub address: IpAddr,
     /// The network's subnet.
     pub subnet: Subnet,
-    /// Where the default route leads: the bridge's address.
+    /// The gateway of the default route: the bridge's address.
     pub gateway: IpAddr,
     /// The bridge on the host.
     pub bridge: String,
@@ -52,16 +52,18 @@ pub struct Attachment {
     pub interface: String,
     /// Path of the network namespace, for `linux.namespaces`.
     pub netns: PathBuf,
-    /// Which namespace that path stands for, so that no other is ever unmounted.
+    /// The identity of the namespace at that path, so that another namespace is never unmounted.
     pub identity: NamespaceId,
-    /// The boot in which it was made; inode numbers are used again after the next.
+    /// The boot id under which the namespace was made: after a reboot, another namespace can have
+    /// its inode number.
     pub boot_id: String,
 }
 
 /// Give `container` a network namespace that is attached to a network.
 ///
-/// `request` is `NAME` or `NAME:ADDRESS`. The state directory of `container` must exist before:
-/// leases of containers for which `alive` says no are taken back. On failure nothing is left.
+/// `request` is `NAME` or `NAME:ADDRESS`. The state directory of `container` must exist before: the
+/// leases of containers for which `alive` returns false are released. A failure leaves nothing
+/// behind.
 ///
 /// # Errors
 /// No such network, a half-made one; the address is not in the subnet, special, or in use (names
@@ -70,7 +72,8 @@ pub fn attach(root: &Path, request: &str, container: &str, alive: Alive) -> Resu
     let request = AttachRequest::parse(request)?;
     names::check_container(container)?;
     let store = Store::of(root);
-    // Mistyped names fail before anything is made; the word that counts is said under the lock.
+    // A mistyped name fails here, before anything is made; the check under the lock below is the
+    // one that counts.
     store.usable(&request.network)?;
     let namespace = namespace::create()?;
     let place = format!("network \"{}\"", request.network);
@@ -78,7 +81,7 @@ pub fn attach(root: &Path, request: &str, container: &str, alive: Alive) -> Resu
 
     let lock = store.lock()?.ok_or_else(|| store::missing(&request.network))?;
     let record = store.usable(&request.network)?;
-    // Of all networks: this very container may have had another one in an earlier life.
+    // Leases of all networks: a container of the same id may have been attached to another network.
     for network in store.networks()? {
         reclaim(&store, &mut host, &network, |id| id != container && alive(id))?;
     }
@@ -97,10 +100,10 @@ pub fn attach(root: &Path, request: &str, container: &str, alive: Alive) -> Resu
     }
 }
 
-/// Take everything away that [`attach`] made. Parts that are gone already are no error.
+/// Undo everything that [`attach`] made. Parts that are already gone are not an error.
 ///
 /// # Errors
-/// A call was refused; then the lease stays, so that it can be tried again.
+/// A call was refused; the lease then stays, so that the caller can try again.
 pub fn detach(root: &Path, attachment: &Attachment) -> Result<()> {
     let store = Store::of(root);
     let place = format!("network \"{}\"", attachment.network);
@@ -108,8 +111,9 @@ pub fn detach(root: &Path, attachment: &Attachment) -> Result<()> {
     undo(&store, &mut host, attachment)
 }
 
-/// As [`detach`], for a container whose state does not tell: after a kill while it was created, or
-/// with a damaged state. Looks into every network; costs one openat(2) if there is none.
+/// Do the same as [`detach`] for a container whose state does not name its attachment, because
+/// `create` was killed or the state is damaged. Reads the leases of every network; costs one
+/// openat(2) if there is no network.
 pub fn detach_container(root: &Path, container: &str) -> Result<()> {
     let store = Store::of(root);
     let mut host = None;
@@ -127,7 +131,7 @@ pub fn detach_container(root: &Path, container: &str) -> Result<()> {
     Ok(())
 }
 
-/// Take back the leases of `network` whose containers `keep` does not know.
+/// Release the leases of `network` for whose containers `keep` returns false.
 pub(super) fn reclaim(
     store: &Store,
     host: &mut Conversation,
@@ -142,7 +146,7 @@ pub(super) fn reclaim(
     Ok(())
 }
 
-/// Choose an address and record the lease: from here on, everything can be found again.
+/// Choose an address and record the lease, through which everything made later can be found.
 fn take(
     store: &Store,
     lock: &Lock,
@@ -184,7 +188,7 @@ fn take(
     Ok(attachment)
 }
 
-/// An address that was asked for, if it can be had.
+/// The address that the user asked for, if it is free and a container may have it.
 fn asked_for(address: IpAddr, record: &Record, leases: &[Lease]) -> Result<IpAddr> {
     let wrong = |why: &str| Error::new(format!("network \"{}\": {address} {why}", record.name));
     if let Some(why) = record.subnet.refusal(address) {
@@ -215,7 +219,7 @@ fn connect(
     let outside = format!("{place}: interface {}", port.ifname);
     host.send(&[veth, messages::set_alias(&port), neighbour])
         .map_err(|failure| failure.at(&outside))?;
-    // Before the container's end is up, and so before a frame passes.
+    // This is done before the container's end is up, and so before the first frame passes.
     sysctls::settle(&outside, Interface::Port(&port.ifname))?;
 
     let place = format!("{place}: container \"{}\"", attachment.container);
@@ -242,8 +246,8 @@ fn connect(
     await_carrier(host, &port.ifname).map_err(|failure| failure.at(&outside))
 }
 
-/// Wait until the kernel has noticed that both ends of a pair are up, which it does in a workqueue:
-/// before, the bridge forwards nothing, and the container's first packet would be lost.
+/// Wait until the kernel has noticed, in a workqueue, that both ends of the pair are up. Until then
+/// the bridge forwards nothing, and the container's first packet would be lost.
 fn await_carrier(host: &mut Conversation, port: &str) -> Answer<()> {
     for _ in 0..CARRIER_TRIES {
         match interface::find(host, port)? {
@@ -253,11 +257,12 @@ fn await_carrier(host: &mut Conversation, port: &str) -> Answer<()> {
             _ => break,
         }
     }
-    // Later than this it comes up by itself: packets are lost until then, and nothing else.
+    // The port still comes up after this wait; only the packets sent before that are lost.
     Ok(())
 }
 
-/// Undo what a lease stands for; a damaged one is undone by what its name tells.
+/// Undo what was made for a lease; if its file is damaged, its name still has the address and the
+/// container's id.
 fn withdraw(store: &Store, host: &mut Conversation, network: &str, lease: &Lease) -> Result<()> {
     match store.details::<Attachment>(network, lease) {
         Some(attachment) => undo(store, host, &attachment),
@@ -272,17 +277,18 @@ fn withdraw(store: &Store, host: &mut Conversation, network: &str, lease: &Lease
 fn undo(store: &Store, host: &mut Conversation, attachment: &Attachment) -> Result<()> {
     let Attachment { network, container, address, .. } = attachment;
     let lease = Lease { address: *address, container: container.clone() };
-    // After a reboot, nothing of what was made is there: only, perhaps, the like of others.
+    // After a reboot nothing that was made exists; a namespace with the same inode number would be
+    // another container's.
     if boot_id()? == attachment.boot_id {
-        // The port goes by its own message: deleting the namespace would take it along, but only
-        // when its last process is gone, and not at once.
+        // The port is deleted by its own message: the kernel deletes it with the namespace too, but
+        // only after the last process in the namespace has ended.
         remove_port(store, host, network, &lease)?;
         namespace::withdraw(&attachment.netns, Some(attachment.identity))?;
     }
     store.release(network, &lease)
 }
 
-/// The port, and what the bridge knows of who is behind it.
+/// Delete the port, and the bridge's neighbour entry for the container's address.
 fn remove_port(store: &Store, host: &mut Conversation, network: &str, lease: &Lease) -> Result<()> {
     let port = store.port(network, &lease.container);
     let place = format!("interface {}", port.ifname);
@@ -297,7 +303,8 @@ fn remove_port(store: &Store, host: &mut Conversation, network: &str, lease: &Le
         return Ok(());
     }
     match host.send(&[messages::delete_neighbour(link.index, lease.address)]) {
-        // Never made, or gone with a bridge that was down or deleted meanwhile.
+        // ENOENT: the entry was never made, or a bridge that was set down has dropped it. ENODEV:
+        // the bridge was deleted meanwhile.
         Err(failure) if ![libc::ENOENT, libc::ENODEV].contains(&failure.errno) => {
             Err(failure.at(&place))
         }

@@ -1,6 +1,6 @@
-//! Whether this kernel has what networks are made of, found out by making one.
+//! Find out whether this kernel has bridges and veth pairs, by making them.
 //!
-//! In a network namespace of its own, which vanishes with all that is in it.
+//! They are made in a new network namespace, which the kernel deletes with everything in it.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -9,7 +9,7 @@ use super::sysctls::{self, Interface};
 use super::{interface, messages, namespace};
 use crate::error::Result;
 
-/// Make a bridge and a pair of interfaces where nobody sees them.
+/// Make a bridge and a veth pair in a network namespace that nothing else uses.
 ///
 /// # Errors
 /// The kernel has no bridges or no veth, or the caller may not make them or give them parameters.

@@ -1,6 +1,7 @@
-//! A network's bridge on the host, and what on the host stands in its way.
+//! A network's bridge on the host, and the host's addresses, routes and interfaces that conflict
+//! with it.
 //!
-//! Knows the host's interfaces, addresses and routes. Leaves alone whatever does not bear our mark.
+//! Knows the host's interfaces, addresses and routes. Changes no interface without our mark.
 
 use super::interface;
 use super::messages::{self, Address, Link, Route};
@@ -12,7 +13,7 @@ use super::sysctls::{self, Interface};
 use crate::error::{Error, Result};
 use crate::log;
 
-/// Refuse a subnet of which any address belongs to somebody already.
+/// Refuse a subnet that overlaps another network's, an address of the host or a route of the host.
 pub fn check_overlap(
     store: &Store,
     host: &mut Conversation,
@@ -44,7 +45,8 @@ pub fn check_overlap(
     }
     let routes = host.dump(messages::get_routes()).map_err(at)?;
     for route in routes.iter().filter_map(|r| Route::read(r)) {
-        // The others (local, broadcast, multicast, ...) come with addresses, or are for everybody.
+        // Routes of other types (local, broadcast, multicast, ...) come with an address, or hold
+        // for every host.
         let leads = [
             libc::RTN_UNICAST,
             libc::RTN_BLACKHOLE,
@@ -63,7 +65,8 @@ pub fn check_overlap(
         if destination.prefix() >= subnet.prefix() {
             return Err(taken(route));
         }
-        // The kernel prefers the longer prefix: what was asked for by name works, at a price.
+        // The kernel prefers the longer prefix, so the subnet works, but the host loses this part
+        // of its route.
         log::warning(&format!(
             "{place}: subnet {subnet} is part of {route}: the host no longer reaches that part"
         ));
@@ -71,13 +74,15 @@ pub fn check_overlap(
     Ok(())
 }
 
-/// Refuse a bridge name that somebody has. `create` alone asks: to anybody else it may be ours.
+/// Refuse a bridge name that an interface already has. Only `create` calls this: for other commands
+/// the interface may be the network's own bridge.
 pub fn check_name_free(store: &Store, host: &mut Conversation, network: &str) -> Result<()> {
     let mark = store.bridge(network);
     let found = interface::find(host, &mark.ifname);
     match found.map_err(|failure| failure.at(format!("network \"{network}\"")))? {
         None => Ok(()),
-        // Ours, but without a record: the state root was cleared by hand. `ensure` makes it anew.
+        // The bridge has our mark but no record, since the state root was cleared by hand. `ensure`
+        // makes the bridge anew.
         Some(link) if link.is(&mark) => Ok(()),
         Some(link) => Err(foreign(network, &link)),
     }
@@ -126,14 +131,14 @@ fn make(mark: &Mark, host: &mut Conversation, record: &Record, place: &str) -> R
     let replies = host.send(&ask).map_err(at)?;
     let link = replies.first().and_then(|reply| Link::read(reply));
     let link = link.ok_or_else(|| Error::new(format!("{place}: RTM_GETLINK: no reply")))?;
-    // Before it has a port, and so before anybody is heard on it.
+    // This is done before the bridge has a port, and so before it receives a frame.
     sysctls::settle(place, Interface::NewBridge(&mark.ifname, gateway.is_ipv6()))?;
     let address = messages::new_address(link.index, gateway, &record.subnet);
     host.send(&[address]).map_err(|failure| failure.at(format!("{place}: address {gateway}")))?;
     Ok(link)
 }
 
-/// Give a bridge back what makes it the network's: parameters, MAC address, MTU, up, the address.
+/// Restore a bridge's parameters, MAC address, MTU and address, and bring it up.
 fn mend(
     mark: &Mark,
     host: &mut Conversation,
@@ -167,8 +172,8 @@ fn mend(
     Ok(Link { mac: mark.mac.to_vec(), ..link })
 }
 
-/// The network's containers are on its bridge, and the host knows them: a bridge that was made anew
-/// has no ports, and one that was down has forgotten its neighbours.
+/// Make the network's containers ports of the bridge and neighbours of the host again: a new bridge
+/// has no ports, and a bridge that was down has lost its neighbour entries.
 fn mend_ports(
     store: &Store,
     host: &mut Conversation,
@@ -201,7 +206,7 @@ fn mend_ports(
     Ok(())
 }
 
-/// Delete the network's bridge, if it is there and ours.
+/// Delete the network's bridge, if it exists and has our mark.
 pub fn remove(store: &Store, host: &mut Conversation, network: &str) -> Result<()> {
     let mark = store.bridge(network);
     let place = format!("network \"{network}\": bridge {}", mark.ifname);

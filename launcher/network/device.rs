@@ -1,5 +1,5 @@
-//! Interfaces of a container that is on no network of ours: its loopback, and the host's devices
-//! that move in (`linux.netDevices`, runtime-spec config-linux.md).
+//! Interfaces of a container besides those of its network: its loopback, and the host's devices
+//! that are moved into it (`linux.netDevices`, runtime-spec config-linux.md).
 //!
 //! Knows one device and one namespace; not where in config.json they are named.
 
@@ -12,7 +12,7 @@ use super::namespace;
 use super::netlink::{Answer, Conversation, Failure};
 use crate::error::{Error, Result};
 
-/// How often a name that was free is looked for, where others take names too.
+/// How often a free name is chosen again, if another process takes the chosen name first.
 const TRIES: usize = 16;
 
 /// Bring up the loopback interface of the namespace `netns`; `place` names it in errors.
@@ -28,8 +28,9 @@ pub fn loopback_up(place: &str, netns: BorrowedFd<'_>) -> Result<()> {
 /// Move the host's interface `device` into the namespace `netns`, and bring it up there.
 ///
 /// It keeps its permanent addresses of global scope. `name` is its name inside, or a template such
-/// as `eth%d`; `None` keeps the host's. Returns the name that it has inside. Nothing moves it back:
-/// when the namespace ends, the kernel returns hardware to the host and deletes what is virtual.
+/// as `eth%d`; `None` keeps the host's. Returns the name that it has inside. We do not move it
+/// back: when the namespace ends, the kernel returns a hardware device to the host and deletes a
+/// virtual one.
 ///
 /// # Errors
 /// `place` (a field of config.json) with: no such interface; the name is taken inside; the
@@ -61,8 +62,8 @@ pub fn move_device(
 
 /// Move the interface; returns the name that it got.
 ///
-/// A template is filled in here: the kernel would do it twice, first when it moves the interface
-/// and then when it sets the name that was asked for, and so give the second name that is free.
+/// We fill in a template ourselves: the kernel would do it twice, when it moves the interface and
+/// when it sets its name, and so choose the second free name.
 fn arrive(
     place: &str,
     host: &mut Conversation,
@@ -91,9 +92,10 @@ fn arrive(
         .hint("give another name, or a template such as eth%d"))
 }
 
-/// Of all addresses of an interface, those that an administrator gave it, of global scope.
+/// The addresses of an interface that are permanent and of global scope, which an administrator
+/// gave it.
 fn permanent_addresses(host: &mut Conversation, index: u32) -> Answer<Vec<Address>> {
-    /// What duplicate address detection found out on the host does not hold in another namespace.
+    /// The result of duplicate address detection on the host does not hold in another namespace.
     const OF_THE_MOMENT: u32 =
         libc::IFA_F_PERMANENT | libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED;
     let all = host.dump(messages::get_addresses())?;

@@ -1,12 +1,12 @@
-//! The few things that are done to any interface: find, list, delete.
+//! Find, list and delete interfaces.
 //!
-//! Knows one namespace, that of the conversation, and no meaning of any name.
+//! Knows the one namespace of the conversation. Must not know what an interface is for.
 
 use super::messages::{self, Link};
 use super::netlink::{Answer, Conversation};
 use crate::error::Result;
 
-/// An interface by name, if there is one.
+/// The interface with this name, if it exists.
 pub fn find(host: &mut Conversation, name: &str) -> Answer<Option<Link>> {
     match host.send(&[messages::get_link(name)]) {
         Ok(replies) => Ok(replies.first().and_then(|reply| Link::read(reply))),
@@ -15,7 +15,7 @@ pub fn find(host: &mut Conversation, name: &str) -> Answer<Option<Link>> {
     }
 }
 
-/// Delete an interface; that somebody was faster is no error.
+/// Delete an interface; if another process has already deleted it, that is not an error.
 pub fn delete(host: &mut Conversation, index: u32, place: &str) -> Result<()> {
     match host.send(&[messages::delete_link(index)]) {
         Err(failure) if failure.errno != libc::ENODEV => Err(failure.at(place)),

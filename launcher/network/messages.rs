@@ -1,7 +1,7 @@
 //! The rtnetlink messages that are used here: how each is built, and what is read of a reply.
 //!
-//! Pure: bytes in, values out. Only those attributes are looked at that somebody needs, so that a
-//! kernel which is newer than the message tables changes nothing.
+//! Pure: bytes in, values out. Only the attributes that a caller needs are decoded, so attributes
+//! of newer kernels are ignored.
 
 use std::net::IpAddr;
 use std::os::fd::RawFd;
@@ -40,12 +40,12 @@ pub struct Link {
     pub alias: String,
     /// Largest packet, in bytes.
     pub mtu: u32,
-    /// Index of the bridge that it is a port of, 0 if of none.
+    /// Index of the bridge that the interface is a port of; 0 if it is not a port.
     pub master: u32,
 }
 
 impl Link {
-    /// Whether this interface was made by us for what `mark` stands for.
+    /// Whether we made this interface with this mark.
     pub fn is(&self, mark: &Mark) -> bool {
         self.alias == mark.alias || self.alias.is_empty() && self.mac == mark.mac
     }
@@ -81,7 +81,7 @@ pub struct Address {
     pub scope: u8,
     /// The address itself.
     pub local: IpAddr,
-    /// The other end's, where it differs.
+    /// The peer's address, where it differs.
     pub peer: Option<IpAddr>,
     /// Broadcast address.
     pub broadcast: Option<IpAddr>,
@@ -122,7 +122,7 @@ const IFA_RT_PRIORITY: u16 = 9;
 /// A route of the host, as RTM_NEWROUTE describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Where it leads; `None` for a default route.
+    /// The destination; `None` for a default route.
     pub destination: Option<Subnet>,
     /// `RTN_*`.
     pub kind: u8,
@@ -151,7 +151,7 @@ impl Route {
 
 /// A bridge that is up, with the name and the address of `mark`; EEXIST if the name is taken.
 ///
-/// The MAC address being given, it does not change with the ports that come and go.
+/// A bridge with an explicit MAC address keeps it when ports come and go.
 pub fn new_bridge(mark: &Mark, mtu: Option<u32>) -> NetlinkRequest {
     let mut link = link(&mark.ifname);
     up(&mut link);
@@ -161,9 +161,9 @@ pub fn new_bridge(mark: &Mark, mtu: Option<u32>) -> NetlinkRequest {
     new_link(link)
 }
 
-/// A veth pair: one end here, up, a port of the bridge `master`, known by `mark`; the other in the
-/// namespace `netns`, with the name `inside` and the MAC address `mac`. That one cannot be up yet:
-/// veth refuses to open (ENOTCONN) before both ends know each other.
+/// A veth pair: one end here, up, a port of the bridge `master`, with the mark `mark`; the other
+/// end in the namespace `netns`, with the name `inside` and the MAC address `mac`. The message
+/// cannot bring up the other end: veth refuses to open (ENOTCONN) before both ends are connected.
 pub fn new_veth(
     mark: &Mark,
     master: u32,
@@ -240,7 +240,8 @@ fn change(index: u32, attribute: LinkAttribute) -> NetlinkRequest {
     }
 }
 
-/// Say who has `address` on the link of an interface, for good: no packet changes it.
+/// Add a permanent neighbour entry: `address` has the MAC address `mac` on this link, and no packet
+/// changes the entry.
 pub fn new_neighbour(index: u32, address: IpAddr, mac: &[u8]) -> NetlinkRequest {
     let mut message = neighbour(index, address);
     message.header.state = NeighbourState::Permanent;
@@ -249,7 +250,7 @@ pub fn new_neighbour(index: u32, address: IpAddr, mac: &[u8]) -> NetlinkRequest 
     NetlinkRequest { name: "RTM_NEWNEIGH", kind: libc::RTM_NEWNEIGH, flags, body }
 }
 
-/// Forget who has `address`; ENOENT if nobody is known to.
+/// Delete the neighbour entry of `address`; ENOENT if there is none.
 pub fn delete_neighbour(index: u32, address: IpAddr) -> NetlinkRequest {
     let body = Body::Neighbour(neighbour(index, address));
     NetlinkRequest { name: "RTM_DELNEIGH", kind: libc::RTM_DELNEIGH, flags: 0, body }
@@ -292,7 +293,7 @@ pub fn get_links() -> NetlinkRequest {
     NetlinkRequest { name: "RTM_GETLINK", kind: libc::RTM_GETLINK, flags: 0, body }
 }
 
-/// Delete an interface; of a veth pair both ends go.
+/// Delete an interface; the kernel deletes the other end of a veth pair with it.
 pub fn delete_link(index: u32) -> NetlinkRequest {
     let mut link = LinkMessage::default();
     link.header.index = index;
@@ -304,8 +305,8 @@ pub fn delete_link(index: u32) -> NetlinkRequest {
     }
 }
 
-/// Add an address of `subnet` to an interface. IPv6 without duplicate address detection: the
-/// address is ours to give, and would be unusable for a second.
+/// Add an address of `subnet` to an interface. IPv6 without duplicate address detection: we assign
+/// each address once, and detection would delay its use by a second.
 pub fn new_address(index: u32, address: IpAddr, subnet: &Subnet) -> NetlinkRequest {
     let mut flags = 0;
     let mut broadcast = None;
@@ -319,7 +320,7 @@ pub fn new_address(index: u32, address: IpAddr, subnet: &Subnet) -> NetlinkReque
     add_address(&Address { index, prefix, flags, scope, local, peer, broadcast, priority })
 }
 
-/// Add an address with everything that it had elsewhere.
+/// Add an address with all properties that it had in its former namespace.
 pub fn add_address(address: &Address) -> NetlinkRequest {
     let mut message = AddressMessage::default();
     message.header.family = family(address.local);
@@ -355,7 +356,7 @@ pub fn get_addresses() -> NetlinkRequest {
     NetlinkRequest { name: "RTM_GETADDR", kind: libc::RTM_GETADDR, flags: 0, body }
 }
 
-/// Everything that no other route takes goes to `gateway` through the interface.
+/// A default route to `gateway` through the interface.
 pub fn new_default_route(index: u32, gateway: IpAddr) -> NetlinkRequest {
     let mut message = RouteMessage::default();
     message.header = RouteHeader {

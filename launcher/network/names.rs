@@ -89,13 +89,13 @@ pub fn check_container(id: &str) -> Result<()> {
     Ok(())
 }
 
-/// How something of ours on the host is called, and how it is known to be ours.
+/// The name of an interface that we make on the host, and the mark by which we recognise it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// The interface's name, at most [`IFNAME_MAX`] bytes.
     pub ifname: String,
-    /// Its MAC address. Set in the same message that makes the interface, hence there from the
-    /// first moment, which the alias is not: rtnetlink ignores IFLA_IFALIAS on creation.
+    /// Its MAC address. The message that makes the interface sets it, so a kill cannot separate the
+    /// two. The alias needs a second message: rtnetlink ignores IFLA_IFALIAS on creation.
     pub mac: [u8; 6],
     /// Its alias, for people (`ip link`) and for a MAC address that was changed later.
     pub alias: String,
@@ -126,7 +126,7 @@ impl Mark {
     }
 }
 
-/// The first name that a template such as `eth%d` stands for and that is not taken.
+/// The first free name that a template such as `eth%d` stands for.
 ///
 /// # Errors
 /// The template is malformed, or everything that it stands for is taken or too long.

@@ -1,8 +1,8 @@
 //! Network namespaces: a new one, a conversation inside one, and the names below
 //! `/var/run/netns` that `ip netns` shows (ip-netns(8)).
 //!
-//! Never moves the calling thread: what must happen in another namespace happens in a thread that
-//! ends at once. Knows nothing of networks or containers.
+//! The calling thread never changes its namespace: work in another namespace runs in a thread of
+//! its own, which then ends. Knows nothing of networks or containers.
 
 use std::ffi::CString;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -21,24 +21,25 @@ use crate::sys::{file, namespace, netns};
 /// Where iproute2 keeps its named namespaces (NETNS_RUN_DIR).
 const DIRECTORY: &str = "/var/run/netns";
 
-/// Which namespace it is, for as long as it lives: device and inode of its file in nsfs.
+/// Identifies a namespace for as long as it lives: device and inode of its file in nsfs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceId {
     device: u64,
     inode: u64,
 }
 
-/// A network namespace that nobody but its holder knows of yet.
+/// A network namespace that has no name yet.
 pub struct Namespace {
-    /// Keeps it alive.
+    /// Keeps the namespace alive.
     pub file: OwnedFd,
-    /// Which one it is.
+    /// The namespace's identity.
     pub identity: NamespaceId,
-    /// A conversation with the kernel inside.
+    /// A conversation with rtnetlink inside the namespace.
     pub inside: Conversation,
 }
 
-/// Make a namespace. If nothing is done with it, it is gone once the value is dropped.
+/// Make a namespace. The kernel deletes it when the value is dropped, unless it was published or a
+/// process joined it.
 pub fn create() -> Result<Namespace> {
     let place = "new network namespace";
     elsewhere(place, || {
@@ -78,7 +79,7 @@ pub fn within<T: Send>(
     })
 }
 
-/// Run `work` in a thread of its own, whose namespaces are its own business.
+/// Run `work` in a new thread, which may change its own namespaces.
 pub fn elsewhere<T: Send>(place: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
@@ -121,8 +122,8 @@ pub fn publish(namespace: &Namespace, path: &Path) -> Result<()> {
         .map_err(|e| Error::io(path.display(), "mount", &e))
 }
 
-/// Take the name away again: only if it stands for the namespace `identity`, or for none yet.
-/// An `identity` that is not known counts as the right one.
+/// Remove the name, if its file is the namespace `identity` or has no namespace mounted on it yet.
+/// Without an `identity` any namespace is removed.
 pub fn withdraw(path: &Path, identity: Option<NamespaceId>) -> Result<()> {
     let metadata = match path.symlink_metadata() {
         Ok(metadata) => metadata,
@@ -141,7 +142,8 @@ pub fn withdraw(path: &Path, identity: Option<NamespaceId>) -> Result<()> {
         }
         match netns::unmount(&c_path(path)?) {
             Ok(()) => {}
-            // Not mounted, hence not ours; or somebody else is taking it away just now.
+            // Nothing is mounted there, so the file is not ours; or another process is removing the
+            // name now.
             Err(e) if matches!(e.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => {
                 return Ok(());
             }

@@ -1,4 +1,4 @@
-//! One conversation with rtnetlink: requests out, replies and the kernel's own words back.
+//! One conversation with rtnetlink: send requests, receive replies and the kernel's error messages.
 //!
 //! Knows framing, acknowledgements and extended acknowledgements (NETLINK_EXT_ACK, Linux 4.12);
 //! not what a message means. Requests are typed; replies are handed on as bytes, because a reply
@@ -22,10 +22,10 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use crate::errno::ErrnoName;
 use crate::error::Error;
 
-/// The kernel fills at most this much of a buffer with one part of a dump (netlink_dump).
+/// The kernel puts at most this many bytes of a dump into one datagram (netlink_dump).
 const PART_BYTES: usize = 32 << 10;
 
-/// How often a dump is asked for again, if what it lists changed meanwhile.
+/// How often a dump is requested again, if the listed objects changed during the dump.
 const DUMP_TRIES: usize = 16;
 
 /// NLMSGERR_ATTR_MSG of linux/netlink.h: the sentence in an extended acknowledgement.
@@ -81,7 +81,7 @@ impl NetlinkSerializable for &NetlinkRequest {
     }
 }
 
-/// The kernel's answer, or a failure that has no place yet.
+/// The kernel's answer, or a failure whose place in the configuration the caller adds.
 pub type Answer<T> = Result<T, Failure>;
 
 /// A request that the kernel refused, or that did not reach it.
@@ -91,7 +91,7 @@ pub struct Failure {
     pub request: &'static str,
     /// The kernel's number, positive.
     pub errno: i32,
-    /// The kernel's own sentence, if it had one.
+    /// The kernel's own message, if it sent one.
     pub words: Option<String>,
 }
 
@@ -111,7 +111,7 @@ impl Failure {
     }
 
     fn io(request: &'static str, error: &std::io::Error) -> Self {
-        // Whatever has no number did not come from the kernel: a message cut short.
+        // A failure without an errno does not come from the kernel: the message was cut short.
         Failure { request, errno: error.raw_os_error().unwrap_or(libc::EBADMSG), words: None }
     }
 
@@ -121,7 +121,8 @@ impl Failure {
     }
 }
 
-/// A socket into the network namespace in which it was opened, wherever its user moves on to.
+/// A socket of the network namespace in which it was opened; it stays there when the thread changes
+/// its namespace.
 pub struct Conversation {
     socket: Socket,
     sequence: u32,
@@ -137,7 +138,8 @@ impl Conversation {
     /// Open it in the calling thread's network namespace.
     pub fn open() -> Answer<Self> {
         let socket = Socket::new(NETLINK_ROUTE).map_err(|e| Failure::io("socket(2)", &e))?;
-        // Without these an error would be a number only, followed by the whole request.
+        // Without these options an error would be an errno and the whole request, without a
+        // message.
         socket.set_ext_ack(true).map_err(|e| Failure::io("setsockopt(2)", &e))?;
         socket.set_cap_ack(true).map_err(|e| Failure::io("setsockopt(2)", &e))?;
         Ok(Conversation { socket, sequence: 0 })
@@ -202,7 +204,8 @@ impl Conversation {
                 let message = NetlinkBuffer::new_checked(rest).map_err(|_| Failure::garbled())?;
                 let length = (message.length() as usize).next_multiple_of(4).min(rest.len());
                 let at = message.sequence_number().wrapping_sub(first) as usize;
-                // Anything else is a late answer to a conversation that was given up.
+                // A message with another sequence number is a late answer to a request that was
+                // given up.
                 if let Some(request) = asked.get(at) {
                     match answer(&message, request) {
                         Piece::Part(payload) => replies.push(payload),
@@ -230,7 +233,7 @@ impl Conversation {
     }
 }
 
-/// What one message of the kernel's says about the request it belongs to.
+/// The part of an answer that one message of the kernel holds.
 enum Piece {
     Part(Vec<u8>),
     End(Answer<()>),
@@ -262,7 +265,7 @@ fn answer(message: &NetlinkBuffer<&[u8]>, request: &NetlinkRequest) -> Piece {
     Piece::End(Err(Failure { request: request.name, errno: -code, words }))
 }
 
-/// The sentence among the attributes of an extended acknowledgement.
+/// The message among the attributes of an extended acknowledgement.
 fn sentence(attributes: &[u8]) -> Option<String> {
     let mut attributes = NlasIterator::new(attributes).filter_map(Result::ok);
     let message = attributes.find(|nla| nla.kind() == NLMSGERR_ATTR_MSG)?;

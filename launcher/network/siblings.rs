@@ -1,8 +1,8 @@
-//! Containers of one network know each other's MAC addresses without asking: nobody can answer for
-//! another one.
+//! Permanent neighbour entries for the containers of one network, so that no container can answer
+//! for the address of another.
 //!
-//! A MAC address follows from the address, so what is known stays right when the address goes to
-//! the next container. Knows leases and namespaces; must not know how either is made.
+//! A MAC address is derived from the IP address, so an entry stays right when the address goes to
+//! another container. Knows leases and namespaces; must not know how either is made.
 
 use std::os::fd::AsFd;
 
@@ -14,13 +14,16 @@ use super::store::Store;
 use super::{interface, namespace};
 use crate::error::Result;
 
-/// The kernel keeps an answer for each request of a datagram, and has room for some 250.
+/// The kernel queues an answer for each request of a datagram; about 250 fit into the socket's
+/// receive buffer.
 const REQUESTS: usize = 64;
 
-/// Tell the container of `attachment` of all others on its network, and them of it.
+/// Add the neighbour entries of all other containers of the network to the container of
+/// `attachment`, and its entry to theirs.
 ///
 /// `inside` speaks to its namespace, where its interface has the index `index`. A container that is
-/// just being made or taken away is passed over: it asks and answers as on any link.
+/// being made or deleted at the same time is skipped: ARP or neighbour discovery resolves its
+/// address.
 ///
 /// # Errors
 /// The leases cannot be read, or a call was refused in the container's own namespace.
@@ -48,7 +51,7 @@ pub fn introduce(
         if let Some(namespace) = namespace::open(&other.netns, other.identity)
             && let Ok(mut inside) = namespace::enter(&place, namespace.as_fd())
         {
-            // Its end may not be there yet, or not any more.
+            // The other container's interface may not exist yet, or may already be deleted.
             let _ = tell(&mut inside, &other.interface, attachment);
         }
     }

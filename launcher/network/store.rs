@@ -1,4 +1,5 @@
-//! What is known of networks across processes: files below `ROOT/.network/`, and their lock.
+//! The records of networks, which all processes share: files below `ROOT/.network/`, and their
+//! lock.
 //!
 //! ```text
 //! .network/                     flock(2)ed by whoever changes anything below
@@ -6,8 +7,9 @@
 //! .network/NAME/leases/ADDRESS@ID    one per container; written before anything is made for it
 //! ```
 //!
-//! Files appear by rename(2), so that no reader and no kill ever sees half of one. Container ids
-//! never start with a dot: the directory is in nobody's way. Talks to no kernel but for files.
+//! Files appear by rename(2), so that no reader sees half a file, also after a kill. Container ids
+//! never start with a dot, so the directory cannot be a container's. Touches files only, and no
+//! interface.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
@@ -24,7 +26,7 @@ use super::subnet::Subnet;
 use crate::error::{Error, Result};
 use crate::sys::file;
 
-/// How far a network's making or removing has come.
+/// The stage of a network, from `create` to `rm`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
@@ -32,7 +34,7 @@ pub enum Stage {
     Creating,
     /// Usable.
     Ready,
-    /// On its way out; the bridge may exist.
+    /// Being removed; the bridge may exist.
     Removing,
     /// Its record is missing or cannot be read.
     Damaged,
@@ -68,7 +70,7 @@ pub struct Store {
     root: Vec<u8>,
 }
 
-/// Held by whoever changes something; other processes wait.
+/// The lock that a process holds while it changes anything; other processes wait.
 pub struct Lock {
     /// Locked for as long as it is open.
     _directory: File,
@@ -77,7 +79,7 @@ pub struct Lock {
 impl Store {
     /// Of the state root `root`. Touches nothing.
     pub fn of(root: &Path) -> Self {
-        // So that two spellings of one root know each other's interfaces.
+        // The path is canonical, so that two spellings of one root give the same marks.
         let canonical = fs::canonicalize(root).unwrap_or_else(|_| root.to_owned());
         let directory = canonical.join(".network");
         Store { directory, root: canonical.as_os_str().as_bytes().to_vec() }
@@ -102,7 +104,8 @@ impl Store {
                 Err(e) => return Err(self.io("open", &e)),
             };
             file::lock(&directory, true).map_err(|e| self.io("flock", &e))?;
-            // Whoever had the lock may have removed the last network, and the directory with it.
+            // The last holder of the lock may have removed the last network, and the directory with
+            // it.
             let held = directory.metadata().map_err(|e| self.io("fstat", &e))?;
             match fs::symlink_metadata(&self.directory) {
                 Ok(now) if (now.dev(), now.ino()) == (held.dev(), held.ino()) => {
@@ -124,7 +127,7 @@ impl Store {
                 .mode(0o700)
                 .create(&self.directory)
                 .map_err(|e| self.io("mkdir", &e))?;
-            // Only now that the root exists for sure is its canonical path known for sure.
+            // The root exists only from here on, so its canonical path is determined again.
             if let Some(root) = self.directory.parent() {
                 *self = Store::of(root);
             }
@@ -188,7 +191,7 @@ impl Store {
         }
     }
 
-    /// Who holds which address of `network`, sorted by address.
+    /// The leases of `network`, sorted by address.
     pub fn leases(&self, network: &str) -> Result<Vec<Lease>> {
         let names = self.entries(&self.of_network(network).join("leases"))?;
         let mut leases: Vec<Lease> = names.iter().filter_map(|name| Lease::parse(name)).collect();

@@ -21,7 +21,8 @@ pub struct Subnet {
 }
 
 impl Subnet {
-    /// What `--subnet` takes: room for a gateway and at least one container, unicast, not loopback.
+    /// Parse the value of `--subnet`: addresses for a gateway and at least one container, unicast,
+    /// not loopback.
     ///
     /// # Errors
     /// One line that names the text and says what would be right.
@@ -90,13 +91,13 @@ impl Subnet {
         }
     }
 
-    /// Whether it is wider than any block of private addresses (10.0.0.0/8, fc00::/7): a route to
-    /// it is for everything that has no other, such as 0.0.0.0/1 of a VPN or 2000::/3.
+    /// Whether the subnet is wider than any block of private addresses (10.0.0.0/8, fc00::/7). A
+    /// route to such a subnet acts as a default route, such as 0.0.0.0/1 of a VPN or 2000::/3.
     pub fn is_for_everything(&self) -> bool {
         self.prefix < if self.base.is_ipv4() { 8 } else { 7 }
     }
 
-    /// Why a container cannot have `address`, if it cannot; who holds it is not known here.
+    /// Why no container can have `address`; `None` if one can. Leases are not checked here.
     pub fn refusal(&self, address: IpAddr) -> Option<String> {
         if !self.contains(address) {
             return Some(format!("is not in the subnet {self}"));
@@ -113,7 +114,7 @@ impl Subnet {
         Some(format!("is the {special} address of {self}"))
     }
 
-    /// The lowest address that a container can have and nobody in `used` has.
+    /// The lowest address that a container can have and that is not in `used`.
     pub fn allocate(&self, used: &BTreeSet<IpAddr>) -> Option<IpAddr> {
         let first = bits(self.gateway()) + 1;
         let last = bits(self.base) | !self.mask() & full(self.base);

@@ -1,4 +1,4 @@
-//! What an interface that we make believes of what its link says: parameters of the kernel.
+//! Kernel parameters that limit which messages from the link an interface of ours accepts.
 //!
 //! Knows `/proc/sys/net` of the calling thread's network namespace, and a list of values for each
 //! of the three interfaces of a network; docs/network.md has the reason for each value. Never looks
@@ -25,7 +25,7 @@ const fn v6(name: &'static str, value: &'static str) -> Setting {
     Setting { family: "ipv6", name, value }
 }
 
-/// What no interface of ours believes or does for others. Set at each attaching.
+/// Parameters of every interface of ours, set each time a container is attached.
 const BELIEFS: [Setting; 19] = [
     // The class of CVE-2020-10749 and CVE-2020-13401: a default route through a neighbour.
     v6("accept_ra", "0"),
@@ -34,7 +34,8 @@ const BELIEFS: [Setting; 19] = [
     v6("accept_source_route", "-1"),
     v6("seg6_enabled", "0"),
     v6("rpl_seg_enabled", "0"),
-    // A neighbour that claims an address during its detection would take it away.
+    // During duplicate address detection a neighbour could claim the address, and the kernel would
+    // then not use it.
     v6("accept_dad", "0"),
     v6("accept_untracked_na", "0"),
     v6("drop_unsolicited_na", "1"),
@@ -93,7 +94,8 @@ pub fn settle(place: &str, interface: Interface<'_>) -> Result<()> {
         set(place, name, setting)?;
     }
     match interface {
-        // Nobody has an IPv6 address there: the host shall not be reached by its link-local one.
+        // The network has no IPv6, and containers must not reach the host by its link-local
+        // address.
         Interface::NewBridge(name, false) if v6_too => set(place, name, &v6("disable_ipv6", "1"))?,
         // The host's default may be to have none.
         Interface::NewBridge(name, true)
@@ -112,7 +114,8 @@ pub fn settle(place: &str, interface: Interface<'_>) -> Result<()> {
     }
 }
 
-/// Whether the kernel has IPv6 for the interface. What cannot be seen is not taken for absent.
+/// Whether the kernel has IPv6 for the interface. Fails if /proc may hide the answer: a hidden
+/// directory does not count as absent.
 fn has_ipv6(place: &str, interface: &str) -> Result<bool> {
     let seen = |family| Path::new(&directory(family, interface)).exists();
     // Whichever network namespace that shows: IPv6 is in the kernel, or is not.
@@ -145,7 +148,7 @@ fn set(place: &str, interface: &str, setting: &Setting) -> Result<()> {
     match fs::read_to_string(&path) {
         Ok(now) if now.trim_ascii() == setting.value => return Ok(()),
         Ok(_) => {}
-        // A parameter that is newer than this kernel.
+        // This kernel is older than the parameter.
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(at("read", &e)),
     }

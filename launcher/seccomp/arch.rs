@@ -1,4 +1,5 @@
-//! Architectures as seccomp(2) sees them: which belong to one machine, and how each numbers calls.
+//! The architectures of seccomp(2): which of them one machine runs, and how each numbers its system
+//! calls.
 //!
 //! Knows SCMP_ARCH_* names, AUDIT_ARCH_* values and ranges of numbers; not which system call has
 //! which number (names.rs), nor what a profile says about it.
@@ -23,8 +24,8 @@ pub enum Arch {
     Arm,
 }
 
-/// SCMP_ARCH_* words of the specification that no machine we run on can report, so that what a
-/// profile says about them can never matter.
+/// SCMP_ARCH_* words of the specification that no machine we run on can report, so a profile's
+/// rules for them have no effect.
 const ELSEWHERE: [&str; 18] = [
     "SCMP_ARCH_MIPS",
     "SCMP_ARCH_MIPS64",
@@ -47,7 +48,7 @@ const ELSEWHERE: [&str; 18] = [
 ];
 
 impl Arch {
-    /// All of them; the position is the column in the table of names.
+    /// All architectures; the position of each is its column in the table of names.
     pub const ALL: [Arch; 5] = [Arch::X86_64, Arch::X86, Arch::X32, Arch::Aarch64, Arch::Arm];
 
     /// What this program was built for.
@@ -78,7 +79,7 @@ impl Arch {
         }
     }
 
-    /// What people call it.
+    /// The common name.
     pub fn name(self) -> &'static str {
         match self {
             Arch::X86_64 => "x86_64",
@@ -100,7 +101,7 @@ impl Arch {
     }
 
     /// Whether arguments are compared with all their 64 bits. On the others only the low 32 are
-    /// looked at, as libseccomp does.
+    /// compared, as by libseccomp.
     pub fn is_wide(self) -> bool {
         matches!(self, Arch::X86_64 | Arch::Aarch64)
     }
@@ -114,7 +115,7 @@ impl Arch {
         }
     }
 
-    /// What is added to a number of the table to get `seccomp_data.nr`.
+    /// The offset from a number of the table to `seccomp_data.nr`.
     pub fn base(self) -> u32 {
         if self == Arch::X32 { X32_BIT } else { 0 }
     }

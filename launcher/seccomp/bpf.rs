@@ -1,8 +1,8 @@
-//! Classic BPF: decisions become the program that the kernel runs at every system call.
+//! Compile decisions to the classic BPF program that the kernel runs at every system call.
 //!
-//! Knows instructions, struct seccomp_data and the limits of jumps; not what a profile is.
-//! A program is written backwards: whatever a jump leads to is there already, and how far away it
-//! is is known. Numbers are found by binary search.
+//! Knows instructions, struct seccomp_data and the limits of jumps; not what a profile is. The
+//! program is written backwards, so the target of a jump exists before the jump, and its distance
+//! is known. The program finds a number by binary search.
 
 use super::ranges::{Id, Range};
 use super::rules::{Case, Condition, Decision, Verdict};
@@ -16,7 +16,7 @@ pub struct Instruction {
     pub code: u16,
     /// How many instructions to skip if the condition holds.
     pub jt: u8,
-    /// And if it does not.
+    /// How many instructions to skip if the condition does not hold.
     pub jf: u8,
     /// Constant, offset or distance.
     pub k: u32,
@@ -88,7 +88,7 @@ pub fn assemble(
     program.code
 }
 
-/// Where a jump leads.
+/// The target of a jump.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Target {
     /// A verdict; the instruction that returns it may be anywhere.
@@ -100,9 +100,9 @@ enum Target {
 struct Backwards<'a> {
     /// The last instruction first.
     code: Vec<Instruction>,
-    /// The latest place where a verdict is returned.
+    /// For each verdict, the instruction nearest to the beginning that returns it.
     returns: Vec<(Verdict, usize)>,
-    /// Where a decision by argument begins, once it is written.
+    /// For each decision by argument, its first instruction, once it is written.
     blocks: Vec<Option<usize>>,
     decisions: &'a [Decision],
     default: Verdict,
@@ -118,7 +118,7 @@ impl Backwards<'_> {
     fn search(&mut self, ranges: &[Range]) -> Target {
         match ranges {
             [only] => self.decision(only.decision),
-            // One number in the midst of a range.
+            // A single number between two parts of one range.
             [before, single, after]
                 if before.decision == after.decision && single.start + 1 == after.start =>
             {
@@ -167,7 +167,7 @@ impl Backwards<'_> {
         use SeccompOperator::{Eq, Ge, Gt, Le, Lt, MaskedEq, Ne};
         let word = argument(condition.argument);
         let (value, mask) = (condition.value as u32, condition.mask as u32);
-        // Without the negation: what to jump on, and where it leads.
+        // BPF has no negated comparison, so a negation exchanges the two targets.
         let (jump, yes, no) = match condition.operator {
             Eq | MaskedEq => (JUMP_EQ, holds, fails),
             Ne => (JUMP_EQ, fails, holds),
@@ -187,7 +187,7 @@ impl Backwards<'_> {
         let low = self.word(word, mask, (jump, value), yes, no);
         match jump {
             JUMP_EQ => self.word(word + HIGH, high_mask, (JUMP_EQ, high), low, no),
-            // Nothing is below a high word of 0: unequal means greater.
+            // No high word is less than 0, so a high word that is not equal to 0 is greater.
             _ if high == 0 => self.word(word + HIGH, high_mask, (JUMP_EQ, 0), low, yes),
             _ => {
                 let equal = self.branch(JUMP_EQ, high, low, no);
@@ -225,7 +225,8 @@ impl Backwards<'_> {
         if yes == no {
             return yes;
         }
-        // Making the second target reachable may put an instruction in between.
+        // Making the second target reachable may insert an instruction, which moves the first one
+        // further away.
         let yes = self.reach(yes, 1);
         let no = self.reach(no, 0);
         let here = self.code.len();
@@ -233,7 +234,7 @@ impl Backwards<'_> {
     }
 
     /// The place to jump to from an instruction that follows after at most `more` others: a jump
-    /// has 8 bits. Too far away, an instruction is written here that leads there.
+    /// has 8 bits. If the target is further away, an unconditional jump to it is written here.
     fn reach(&mut self, target: Target, more: usize) -> usize {
         let here = self.code.len() + more;
         let near = |at: usize| here - at - 1 <= usize::from(u8::MAX);
@@ -262,7 +263,8 @@ impl Backwards<'_> {
         at
     }
 
-    /// The same target as the latest instruction, so that another can be put before it.
+    /// Make `target` the latest instruction, so that the instruction written next falls through to
+    /// it.
     fn fall_into(&mut self, target: Target) -> usize {
         let last = self.code.len().wrapping_sub(1);
         match target {

@@ -1,6 +1,6 @@
-//! A filter in words, for `tiny-ce explain --seccomp`.
+//! Print a filter as text, for `tiny-ce explain --seccomp`.
 //!
-//! Prints the tables that the program was made from; knows nothing that is not in them.
+//! Prints the tables from which the program was made, and nothing else.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -45,7 +45,7 @@ fn write(out: &mut String, tables: &Tables) -> fmt::Result {
     writeln!(out, "any other architecture: {}", Words(verdict::KILL_THREAD))
 }
 
-/// The calls that rules are about, by name, as far as they get anything but the default.
+/// The calls with rules, by name, unless their verdict is the default.
 fn calls<'a>(
     arch: Arch,
     newest: Option<u32>,

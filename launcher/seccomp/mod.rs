@@ -1,8 +1,9 @@
 //! `linux.seccomp`: a profile of system call names becomes a BPF program for seccomp(2).
 //!
-//! Pure: no system call, nothing about this machine but the architecture it was built for. What the
-//! kernel can do is found out when the program is loaded. Rules combine as with libseccomp and
-//! runc: rules.rs says how; what is not named by any rule gets the default, or ENOSYS (below).
+//! Pure: no system call, nothing about this machine but the architecture it was built for. Whether
+//! the kernel supports a flag or an action shows when init loads the program. Rules combine as with
+//! libseccomp and runc: rules.rs says how. A call that no rule names gets the default, or ENOSYS
+//! (below).
 
 pub mod arch;
 pub mod bpf;
@@ -33,9 +34,9 @@ mod verdict {
     pub const TRACE: u32 = 0x7ff0_0000;
     pub const LOG: u32 = 0x7ffc_0000;
     pub const ALLOW: u32 = 0x7fff_0000;
-    /// The part that is the action.
+    /// The bits of the action.
     pub const ACTION: u32 = 0xffff_0000;
-    /// The part that is an errno, or a message to the tracer.
+    /// The bits of the data: an errno, or a message to the tracer.
     pub const DATA: u32 = 0x0000_ffff;
 }
 
@@ -43,13 +44,14 @@ mod verdict {
 mod flag {
     /// Set the filter for all threads. Linux 3.17.
     pub const TSYNC: u32 = 1 << 0;
-    /// Log what is not allowed. Linux 4.14.
+    /// Log every action but ALLOW. Linux 4.14.
     pub const LOG: u32 = 1 << 1;
     /// Leave speculative store bypass alone. Linux 4.17.
     pub const SPEC_ALLOW: u32 = 1 << 2;
     /// Return a descriptor that gets the notifications. Linux 5.0.
     pub const NEW_LISTENER: u32 = 1 << 3;
-    /// A notified call that was received waits for its answer, fatal signals apart. Linux 5.19.
+    /// Once the listener has received a call, only fatal signals interrupt the caller's wait for
+    /// the answer. Linux 5.19.
     pub const WAIT_KILLABLE_RECV: u32 = 1 << 5;
 }
 
@@ -59,21 +61,21 @@ const MISSING: Verdict = verdict::ERRNO | libc::ENOSYS as u32;
 /// The kernel's limit for a program: BPF_MAXINSNS, linux/bpf_common.h.
 const MAX_INSTRUCTIONS: usize = 4096;
 
-/// What seccomp(2) is called with, and what to say about it.
+/// The program and the flags for seccomp(2), and the warnings about the profile.
 #[derive(Debug)]
 pub struct Filter {
     /// The program, for SECCOMP_SET_MODE_FILTER.
     pub program: Vec<Instruction>,
     /// SECCOMP_FILTER_FLAG_*; with NEW_LISTENER exactly if `notify`.
     pub flags: u32,
-    /// Whether calls are referred to a listener: seccomp(2) returns a descriptor.
+    /// Whether the filter notifies a listener of calls: seccomp(2) then returns its descriptor.
     pub notify: bool,
-    /// What the profile asks for in vain; each is a sentence for the log.
+    /// Parts of the profile that have no effect; each is a sentence for the log.
     pub warnings: Vec<String>,
     tables: Tables,
 }
 
-/// What the program was made from.
+/// The tables from which the program was made.
 #[derive(Debug)]
 struct Tables {
     /// Architectures, the native one first, with the newest number that the profile names.
@@ -100,7 +102,7 @@ impl Filter {
 
 /// Compile `linux.seccomp` for the machine this program was built for.
 ///
-/// All that is wrong with the profile is returned at once.
+/// Returns all mistakes of the profile at once.
 pub fn compile(seccomp: &Seccomp) -> Result<Filter, Vec<Violation>> {
     compile_for(seccomp, Arch::HOST)
 }
@@ -140,9 +142,9 @@ pub fn compile_for(seccomp: &Seccomp, native: Arch) -> Result<Filter, Vec<Violat
 
 /// Decisions for calls that no rule is about.
 ///
-/// A program that finds a new system call missing (ENOSYS) uses an older one; told that it is
-/// forbidden (EPERM), it gives up. So what is newer than everything a profile names is missing,
-/// unless the profile lets unnamed calls pass. TRACE counts as passing: the tracer decides.
+/// A program falls back to an older system call after ENOSYS, and gives up after EPERM. So a call
+/// that is newer than every call in the profile gets ENOSYS, unless the profile's default lets
+/// calls pass. TRACE counts as passing, since the tracer decides.
 fn otherwise(action: SeccompAction, default: Verdict, decisions: &mut Vec<Decision>) -> Otherwise {
     use SeccompAction::{Allow, Log, Trace};
     let missing = match action {
@@ -164,8 +166,8 @@ fn sections(named: &[Named], otherwise: Otherwise) -> Vec<bpf::Section> {
     .collect()
 }
 
-/// A filter is in force when the container's program is executed: if it surely forbids that, no
-/// container can start.
+/// The filter applies to the execve(2) of the container's program: a profile that always forbids
+/// execve is refused, since no container could start.
 fn cannot_start(
     native: Arch,
     sections: &[bpf::Section],
@@ -205,16 +207,16 @@ pub fn flag_bit(flag: SeccompFlag) -> u32 {
     }
 }
 
-/// The flags that were asked for; without `flags`, SPEC_ALLOW as with runc.
+/// The profile's flags; without `flags`, SPEC_ALLOW as in runc.
 ///
-/// TSYNC is fulfilled without the kernel's help: init has one thread when it loads the filter.
+/// TSYNC is not passed to the kernel: init has one thread when it loads the filter.
 fn flags(seccomp: &Seccomp, notify: bool, warnings: &mut Vec<String>) -> u32 {
     let mut flags = if notify { flag::NEW_LISTENER } else { 0 };
     let Some(asked) = &seccomp.flags else { return flags | flag::SPEC_ALLOW };
     for word in asked {
         flags |= match word {
             SeccompFlag::Tsync => 0,
-            // The kernel takes it together with NEW_LISTENER only.
+            // The kernel accepts WAIT_KILLABLE_RECV only together with NEW_LISTENER.
             SeccompFlag::WaitKillableRecv if !notify => {
                 let word = word.word();
                 warnings.push(format!(

@@ -1,7 +1,7 @@
-//! System calls by name: one table for all architectures, made by the compiler.
+//! System calls by name: one table for all architectures, computed at compile time.
 //!
-//! Knows names and numbers, from the tables of crate `syscalls` and what those lack; not what a
-//! filter is. A name is looked up with one hash and one comparison. The table is plain bytes
+//! Knows names and numbers: the tables of crate `syscalls`, and the calls that they lack. Must not
+//! know filters. A name is looked up with one hash and one comparison. The table is plain bytes
 //! without pointers, so that it needs no relocation and touches few pages.
 
 use super::arch::Arch;
@@ -32,7 +32,7 @@ const ARM_PRIVATE: [(&str, u16); 6] = [
 /// Calls of 32-bit x86 that exist only within socketcall(2) and ipc(2).
 const MULTIPLEXED: [&str; 5] = ["accept", "send", "recv", "semop", "semtimedop"];
 
-/// What one name means everywhere.
+/// The numbers of one name on all architectures.
 #[derive(Clone, Copy)]
 pub struct Numbers(&'static [u16; COLUMNS]);
 
@@ -105,7 +105,7 @@ const fn first<T: Copy, const FROM: usize, const TO: usize>(from: &[T; FROM]) ->
 struct Table {
     text: [u8; 16384],
     used: usize,
-    /// Where the text of entry `n` ends is `ends[n + 1]`.
+    /// The text of entry `n` ends at `ends[n + 1]`.
     ends: [u16; BUCKETS],
     numbers: [[u16; COLUMNS]; BUCKETS],
     count: usize,
@@ -212,7 +212,7 @@ const fn build() -> Table {
     each!(x86, |name, number| table.set(Arch::X86, name, number));
     each!(arm, |name, number| table.set(Arch::Arm, name, number));
     each!(aarch64, |name, number| match number {
-        // The crate has the name of the entry point here, fstatat.
+        // Here the crate has the name of the kernel's entry point, fstatat.
         79 => table.set(Arch::Aarch64, "newfstatat", number),
         // The 64-bit time variants exist on 32-bit architectures only.
         403..=423 => {}

@@ -1,4 +1,4 @@
-//! The profile as it was written: checked, names resolved, one decision per number.
+//! Check a profile, resolve its names, and decide about each number.
 //!
 //! Knows the fields of `linux.seccomp` and which of them contradict each other; not how rules on
 //! one call combine (rules.rs), nor what the program looks like.
@@ -16,19 +16,19 @@ const MAX_ERRNO: u32 = 4095;
 /// Arguments of a system call.
 const ARGUMENTS: u32 = 6;
 
-/// What a profile means.
+/// A profile after its check.
 pub struct Profile {
     /// Architectures to filter, the native one first.
     pub archs: Vec<Arch>,
-    /// Verdict about what no rule is about.
+    /// Verdict on calls without a rule.
     pub default: Verdict,
-    /// What is wrong.
+    /// The mistakes found.
     pub violations: Vec<Violation>,
-    /// What has no effect.
+    /// Parts of the profile that have no effect.
     pub warnings: Vec<String>,
     /// All cases, in the order of the rules.
     cases: Vec<Case>,
-    /// Which case is about which number, ascending, per member of `archs`.
+    /// The cases of each number, by ascending number, for each member of `archs`.
     entries: Vec<Vec<(u32, u32)>>,
     /// The highest number named, per member of `archs`.
     newest: Vec<Option<u32>>,
@@ -90,7 +90,8 @@ impl Profile {
         }
     }
 
-    /// The kernel never reports such a call here, so that a filter for it would be dead code.
+    /// The kernel never reports a call of such an architecture here, so its filter would be dead
+    /// code.
     fn not_here(&mut self, word: &str, native: Arch) {
         let native = native.name();
         self.warnings.push(format!(
@@ -146,7 +147,8 @@ impl Profile {
             (None, None) => base,
             (Some(_), None) => base | libc::EPERM as u32,
             (Some(limit), Some(errno)) if errno <= limit => base | errno,
-            // libseccomp cuts what a tracer is told, and the kernel has no more room for it.
+            // libseccomp cuts the message to the tracer to 16 bits, which is all that the kernel
+            // passes on.
             (Some(limit), Some(datum)) if action == Trace => {
                 let text = format!("{datum} is more than {limit}; the rest is ignored");
                 self.warnings.push(format!("linux.seccomp.{place}{field}: {text}"));
@@ -173,8 +175,8 @@ impl Profile {
             self.warnings.push(text);
         }
         let first = self.cases.len() as u32;
-        // What a rule says that repeats the default is left out, as in runc: it is no exception
-        // to the rules without conditions either.
+        // A rule whose action is the default is left out, as in runc; so it makes no exception to a
+        // rule without conditions either.
         if verdict != self.default {
             self.add_cases(at, &rule.args, verdict, &place);
         }
@@ -194,8 +196,8 @@ impl Profile {
         }
     }
 
-    /// One case with all conditions; if two are about one argument, as runc always did, one case
-    /// for each condition.
+    /// One case with all conditions. If two conditions test the same argument, one case for each
+    /// condition, as in runc.
     fn add_cases(&mut self, rule: usize, args: &[SeccompArg], verdict: Verdict, place: &str) {
         let mut conditions = Vec::with_capacity(args.len());
         let mut twice = false;
@@ -218,7 +220,7 @@ impl Profile {
         }
     }
 
-    /// Note what `cases` say about the call with these numbers.
+    /// Record `cases` for the call with these numbers.
     fn named(&mut self, name: &str, numbers: names::Numbers, cases: std::ops::Range<u32>) {
         for (column, arch) in self.archs.iter().enumerate() {
             let entries = &mut self.entries[column];
@@ -261,7 +263,7 @@ impl Profile {
     }
 }
 
-/// The position of a decision in the list, where it is put if it is not there yet.
+/// The position of a decision in the list, to which it is appended if it is not there yet.
 pub fn intern(decisions: &mut Vec<Decision>, decision: Decision) -> Id {
     let known = decisions.iter().position(|known| *known == decision);
     let at = known.unwrap_or_else(|| {

@@ -1,23 +1,23 @@
 //! All numbers that a kernel can report under one AUDIT_ARCH, in ranges with the same decision.
 //!
-//! Knows which numbers no rule is about and what they get: the default verdict, ENOSYS if they are
-//! newer than the profile, or death if they belong to an ABI that was not asked for.
+//! Decides about numbers without a rule: the default verdict, ENOSYS if a number is newer than the
+//! profile, or KILL if it belongs to an ABI that the profile does not list.
 
 use super::arch::{Arch, X32_BIT};
 
 /// Position of a decision in the filter's list.
 pub type Id = u16;
 
-/// From `start` up to the next range: one decision.
+/// One decision for the numbers from `start` up to the next range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     /// First number.
     pub start: u32,
-    /// What holds for it and the following ones.
+    /// The decision for this number and the following ones.
     pub decision: Id,
 }
 
-/// Decisions for numbers that no rule is about.
+/// Decisions for numbers without a rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Otherwise {
     /// The profile's default.
@@ -29,10 +29,10 @@ pub struct Otherwise {
     pub foreign: Id,
 }
 
-/// What a profile says about the calls of one architecture.
+/// A profile's decisions about the calls of one architecture.
 #[derive(Debug)]
 pub struct Named {
-    /// Whose calls.
+    /// The architecture.
     pub arch: Arch,
     /// Decisions by number, ascending.
     pub decisions: Vec<(u32, Id)>,
@@ -59,7 +59,7 @@ pub fn ranges(native: &Named, x32: Option<&Named>, otherwise: Otherwise) -> Vec<
     overlay(&ground.0, named)
 }
 
-/// Ranges in the making: ascending, neighbours differ.
+/// Ranges under construction: ascending, and neighbours have different decisions.
 struct Ground(Vec<Range>);
 
 impl Ground {
@@ -78,7 +78,7 @@ impl Ground {
     }
 }
 
-/// What holds for numbers without a rule.
+/// The decision for numbers without a rule.
 fn ground(named: &Named, otherwise: Otherwise) -> Ground {
     let base = named.arch.base();
     let mut ground = Ground(Vec::new());

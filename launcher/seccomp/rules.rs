@@ -9,7 +9,7 @@ use super::MAX_INSTRUCTIONS;
 use super::arch::Arch;
 use crate::spec::SeccompOperator;
 
-/// What seccomp(2) does with a call: SECCOMP_RET_* with its data.
+/// The action of seccomp(2) on a call: SECCOMP_RET_* with its data.
 pub type Verdict = u32;
 
 /// A comparison of one argument.
@@ -19,9 +19,9 @@ pub struct Condition {
     pub argument: u8,
     /// How the argument is compared with `value`.
     pub operator: SeccompOperator,
-    /// Bits of the argument that are looked at; all of them unless the operator is MASKED_EQ.
+    /// The bits of the argument that are compared; all bits unless the operator is MASKED_EQ.
     pub mask: u64,
-    /// What they are compared with; no bits outside of `mask`.
+    /// The value that they are compared with; it has no bits outside of `mask`.
     pub value: u64,
     /// Whether all 64 bits count, or the low 32.
     pub wide: bool,
@@ -44,16 +44,16 @@ impl Condition {
 pub struct Case {
     /// In the order of the arguments, each at most once; empty: always.
     pub conditions: Vec<Condition>,
-    /// What is answered then.
+    /// The verdict if the conditions hold.
     pub verdict: Verdict,
     /// Position in `linux.seccomp.syscalls`.
     pub rule: usize,
 }
 
-/// What is answered to one system call.
+/// The decision about one system call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Always the same.
+    /// The same verdict for all arguments.
     Always(Verdict),
     /// The first case that holds, else the default verdict. Never empty, each with conditions.
     ByArgument(Vec<Case>),
@@ -83,8 +83,8 @@ pub fn decide<'a>(arch: Arch, cases: impl Iterator<Item = &'a Case>) -> Result<D
         if let Some(other) = against {
             return Err(Conflict { first: other.rule, second: case.rule });
         }
-        // Beyond the limit the program is too long already, and comparing each with each would
-        // take long, too.
+        // Above this limit the program is too long anyway, and comparing all pairs would take too
+        // long.
         let repeats = kept.iter().any(|other| other.conditions == conditions);
         if !repeats && kept.len() < MAX_INSTRUCTIONS {
             kept.push(Case { conditions, ..*case });

@@ -1,9 +1,9 @@
 //! A connection to a D-Bus, or to systemd itself: calls, their answers, and signals.
 //!
-//! A client of our own and not a library's, for one reason beside its size: those that are
-//! synchronous tell the bus our user id, and the bus then refuses root of a user namespace, whom it
-//! sees as somebody else. Here, as in libsystemd, the socket's own credentials are all it is told.
-//! Knows the protocol. Must not know what systemd's methods are.
+//! We have our own client for its size, and because the synchronous libraries send our user id to
+//! the bus: the bus then refuses root of a user namespace, whose id outside is another. This
+//! client, like libsystemd, sends no id, so the bus takes the socket's credentials. Knows the
+//! protocol. Must not know what systemd's methods are.
 
 use std::env;
 use std::io::{self, Read, Write};
@@ -17,21 +17,21 @@ use super::wire::{self, Message, Method, Value};
 use crate::error::{Error, Result};
 use crate::sys;
 
-/// How long the other side may take to answer, or to do a job.
+/// The timeout for an answer, and for a job of systemd.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where a service manager is reached.
+/// The socket of a service manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// The socket.
     pub path: PathBuf,
-    /// It is systemd's own: nobody between, who would want to be greeted.
+    /// The socket is systemd's own: there is no bus daemon, and so no call of Hello.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub direct: bool,
 }
 
 impl Address {
-    /// The system's, which a machine without D-Bus has too: systemd listens itself.
+    /// The system manager's private socket, which exists on a machine without D-Bus too.
     fn of_system() -> Vec<Address> {
         let bus =
             env::var_os("DBUS_SYSTEM_BUS_ADDRESS").and_then(|text| parse(&text.to_string_lossy()));
@@ -41,7 +41,7 @@ impl Address {
         ]
     }
 
-    /// The user's own: what the session says, or where it always is.
+    /// The user manager's sockets: from the environment of the session, or at the usual place.
     fn of_user() -> Vec<Address> {
         let mut all = Vec::new();
         let session = env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
@@ -50,7 +50,8 @@ impl Address {
         }
         let runtime = match env::var_os("XDG_RUNTIME_DIR").filter(|text| !text.is_empty()) {
             Some(directory) => PathBuf::from(directory),
-            // Root of a user namespace has another number outside, which nobody tells.
+            // Root of a user namespace has another user id outside, which this process does not
+            // know.
             None if sys::user::in_user_namespace() => return all,
             None => PathBuf::from(format!("/run/user/{}", sys::user::effective_uid())),
         };
@@ -89,11 +90,11 @@ fn parse(list: &str) -> Option<PathBuf> {
     String::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
-/// What came of a call.
+/// The outcome of a call.
 pub enum Answer {
-    /// It was done.
+    /// The call succeeded.
     Done(Message),
-    /// It was refused: the name of the error, and its words.
+    /// The call was refused: the name of the error, and its message.
     Refused(String, String),
 }
 
@@ -102,12 +103,12 @@ pub struct Bus {
     stream: UnixStream,
     path: PathBuf,
     serial: u32,
-    /// Signals that came while an answer was waited for.
+    /// Signals that arrived during the wait for an answer.
     signals: Vec<Message>,
 }
 
 impl Bus {
-    /// Connect and, on a bus, introduce ourselves.
+    /// Connect and authenticate; on a bus, call Hello.
     pub fn connect(address: &Address) -> Result<Bus> {
         let path = &address.path;
         let failed = |call| move |e: io::Error| Error::io(path.display(), call, &e);
@@ -125,11 +126,12 @@ impl Bus {
         Ok(bus)
     }
 
-    /// EXTERNAL without an identity: it is the one that the socket has.
+    /// Authenticate by EXTERNAL without an identity: the server takes the socket's credentials.
     ///
-    /// All in one, as libsystemd has it: systemd waits for more to come if it reads BEGIN together
-    /// with the first call (bus_socket_start_running of src/libsystemd/sd-bus/bus-socket.c looks at
-    /// nothing that it has read already), and once it has said OK, it has read BEGIN.
+    /// All lines are sent at once, as by libsystemd, and the first call only after OK: if systemd
+    /// reads BEGIN together with the first call, it waits for more bytes (bus_socket_start_running
+    /// of src/libsystemd/sd-bus/bus-socket.c ignores bytes that it has already read). When it has
+    /// answered OK, it has read BEGIN.
     fn authenticate(&mut self) -> Result<()> {
         self.send(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
         let mut line = self.line()?;
@@ -185,7 +187,8 @@ impl Bus {
         }
     }
 
-    /// Have signals sent here that a rule matches. Not wanted where nobody is between.
+    /// Subscribe to the signals that a rule matches. Without a bus daemon there is nothing to
+    /// subscribe to.
     pub fn watch(&mut self, rule: &str) -> Result<()> {
         self.ask("AddMatch", &[Value::text(rule)])
     }
@@ -209,7 +212,7 @@ impl Bus {
         }
     }
 
-    /// Wait for the signal of this name that `wanted` makes something of.
+    /// Wait for a signal of this name for which `wanted` returns a value.
     pub fn wait<T>(&mut self, member: &str, wanted: impl Fn(&Message) -> Option<T>) -> Result<T> {
         let end = Instant::now() + PATIENCE;
         let mut early = std::mem::take(&mut self.signals).into_iter();
@@ -240,7 +243,7 @@ impl Bus {
         wire::message(&head, &rest).ok_or_else(|| self.broken(unreadable))
     }
 
-    /// Where it leads to.
+    /// The path of the socket.
     pub fn path(&self) -> &Path {
         &self.path
     }

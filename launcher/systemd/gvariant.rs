@@ -1,4 +1,4 @@
-//! Values as text: what an annotation `org.systemd.property.NAME` holds.
+//! Parse the text of an annotation `org.systemd.property.NAME` into a D-Bus value.
 //!
 //! GLib's "GVariant Text Format", without dictionaries and maybe types, which no property has.
 //! Pure. Must not know properties.
@@ -21,7 +21,7 @@ const WORDS: &[(&str, &str)] = &[
     ("signature", "g"),
 ];
 
-/// Read a value; what is wrong, in words.
+/// Parse a value; the error is a message.
 pub fn parse(text: &str) -> Result<Value, String> {
     let mut parser = Parser { rest: text, depth: 0 };
     let value = parser.value(None)?;
@@ -36,7 +36,7 @@ struct Parser<'t> {
     depth: usize,
 }
 
-/// How deep values nest; those of systemd reach 3.
+/// How deep values may nest; systemd's properties nest 3 deep at most.
 const DEEPEST: usize = 16;
 
 impl Parser<'_> {

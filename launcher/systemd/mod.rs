@@ -1,8 +1,8 @@
 //! Scopes: units of systemd that hold a container's cgroup, made, changed and stopped over D-Bus.
 //!
-//! `unit` knows names, `properties` what a limit is called, `bus` and `wire` the protocol. Touched
-//! only by containers that were made with the systemd driver, and by "doctor". Must not know about
-//! the container's state directory, or write to cgroupfs.
+//! `unit` knows names, `properties` the property of each limit, `bus` and `wire` the protocol.
+//! Touched only by containers that were made with the systemd driver, and by "doctor". Must not
+//! know about the container's state directory, or write to cgroupfs.
 
 mod bus;
 mod gvariant;
@@ -20,25 +20,25 @@ use wire::{Message, Method, Value};
 
 use crate::error::{Error, Result};
 
-/// A container's scope. Kept in the state; an old one is enough to find and remove it.
+/// A container's scope. It is kept in the state, from which the unit can be found and removed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Scope {
     /// Name of the unit.
     pub unit: String,
     /// The slice that it is in.
     pub slice: String,
-    /// Its description, which tells it from a unit of another container by the same name.
+    /// Its description, which distinguishes it from another container's unit with the same name.
     pub description: String,
-    /// Which manager has it.
+    /// The manager of the unit.
     pub manager: Address,
 }
 
-/// Whose a unit is.
+/// The owner of a unit's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// There is none of that name.
+    /// No unit has the name.
     Nobody,
-    /// It is that scope.
+    /// The unit is this scope.
     Ours,
     /// Another unit has the name.
     Another,
@@ -51,7 +51,7 @@ const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 
-/// A connection to the system's manager or to the user's.
+/// A connection to the system manager or to a user manager.
 pub struct Systemd {
     bus: Bus,
     address: Address,
@@ -59,10 +59,10 @@ pub struct Systemd {
 }
 
 impl Systemd {
-    /// The system's manager, or with `user` that of the user who calls.
+    /// Connect to the system manager, or with `user` to the manager of the calling user.
     ///
     /// # Errors
-    /// None can be reached: what to do about it.
+    /// The manager cannot be reached; the error says what to do.
     pub fn connect(user: bool) -> Result<Systemd> {
         let mut first: Option<Error> = None;
         for address in Address::of(user) {
@@ -114,13 +114,13 @@ impl Systemd {
         &self.address
     }
 
-    /// Its own cgroup, below which its units are: empty for the root.
+    /// The manager's own cgroup, below which its units are; empty for the root cgroup.
     pub fn cgroup(&mut self) -> Result<String> {
         let path = self.property(PATH, INTERFACE, "ControlGroup")?;
         Ok(path.trim_end_matches('/').to_owned())
     }
 
-    /// Make the scope around a process, and wait until it is there.
+    /// Make the scope with a process in it, and wait until the job is done.
     pub fn start(&mut self, scope: &Scope, pid: i32, wanted: &[Property]) -> Result<()> {
         self.watch_jobs()?;
         let arguments = [
@@ -138,7 +138,8 @@ impl Systemd {
         self.wait(scope, "start", &job)
     }
 
-    /// Have it told here when jobs end; systemd itself tells everybody who is connected to it.
+    /// Subscribe to the signals about the end of jobs; on its private socket systemd sends them to
+    /// every client.
     fn watch_jobs(&mut self) -> Result<()> {
         if self.address.direct {
             return Ok(());
@@ -147,7 +148,7 @@ impl Systemd {
         self.bus.watch(&format!("type='signal',{of}"))
     }
 
-    /// What is left of a scope that failed, or of an earlier one of this container.
+    /// Remove a failed scope, or an earlier scope of this container.
     fn make_way(&mut self, scope: &Scope) -> Result<()> {
         if self.owner(scope)? == Owner::Ours {
             return self.stop(scope);
@@ -155,7 +156,7 @@ impl Systemd {
         self.ask("ResetFailedUnit", &[Value::text(&scope.unit)]).map(drop)
     }
 
-    /// Whose the unit of this name is.
+    /// The owner of the unit with this name.
     pub fn owner(&mut self, scope: &Scope) -> Result<Owner> {
         let path = match self.ask("GetUnit", &[Value::text(&scope.unit)])? {
             Answer::Done(message) => text(&message),
@@ -165,12 +166,12 @@ impl Systemd {
         Ok(match self.property(&path, UNIT, "Description") {
             Ok(description) if description == scope.description => Owner::Ours,
             Ok(_) => Owner::Another,
-            // It has gone meanwhile.
+            // The unit was unloaded meanwhile.
             Err(_) => Owner::Nobody,
         })
     }
 
-    /// Stop the scope, which has no process any more, and let it be forgotten.
+    /// Stop the scope, which has no process left, and reset it, so that systemd unloads it.
     pub fn stop(&mut self, scope: &Scope) -> Result<()> {
         self.watch_jobs()?;
         let arguments = [Value::text(&scope.unit), Value::text("replace")];
@@ -223,7 +224,7 @@ impl Systemd {
         }
     }
 
-    /// The answer, if it is none that refuses.
+    /// The answer; a refusal becomes an error.
     fn done(&self, scope: &Scope, call: &str, answer: Answer) -> Result<Message> {
         let (name, text) = match answer {
             Answer::Done(message) => return Ok(message),
@@ -287,7 +288,7 @@ fn list(properties: &[Property]) -> Value {
 }
 
 impl Scope {
-    /// The scope of a container: `state` is its state directory, which nobody else's can be.
+    /// The scope of a container: `state` is its state directory, which no other container has.
     pub fn new(names: &Names, state: &std::path::Path, manager: &Systemd) -> Scope {
         Scope {
             unit: names.unit.clone(),
@@ -297,7 +298,7 @@ impl Scope {
         }
     }
 
-    /// Everything that the scope is made with. What is `wanted` comes last, and so wins.
+    /// All properties of the new scope. Those of `wanted` come last, and so override the others.
     fn properties(&self, pid: i32, wanted: &[Property]) -> Vec<Property> {
         let yes = |name: &str| (name.to_owned(), Value::Bool(true));
         let text = |name: &str, text: &str| (name.to_owned(), Value::text(text));
@@ -308,7 +309,8 @@ impl Scope {
             ("PIDs".to_owned(), pids),
             yes("Delegate"),
             ("DefaultDependencies".to_owned(), Value::Bool(false)),
-            // A launcher that is killed leaves none behind that has failed.
+            // systemd unloads a failed scope too, so a launcher that is killed leaves no unit
+            // behind.
             text("CollectMode", "inactive-or-failed"),
             yes("CPUAccounting"),
             yes("IOAccounting"),

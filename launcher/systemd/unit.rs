@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use crate::error::{Error, Result};
 
-/// What a container's scope is called, and the slice it is in.
+/// The names of a container's scope and of its slice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     /// `machine.slice`.
@@ -19,7 +19,7 @@ pub struct Names {
 const LONGEST: usize = 255;
 
 /// Read `linux.cgroupsPath` as runc has it for systemd: `slice:prefix:name`, each of which may be
-/// empty. None at all is the default slice and a name made of the id.
+/// empty. Without a path, the default slice and a name made of the id.
 pub fn names(cgroups_path: Option<&str>, id: &str, user: bool) -> Result<Names> {
     let wrong = |text: String| Error::new(format!("linux.cgroupsPath: {text}"));
     let given = cgroups_path.unwrap_or("");
@@ -77,7 +77,7 @@ fn valid(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '.' | '\\' | '-' | '@')
 }
 
-/// As systemd-escape(1) writes what a unit's name cannot have: `+` is `\x2b`.
+/// Escape the characters that a unit's name cannot have, as systemd-escape(1): `+` becomes `\x2b`.
 fn escaped(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for c in name.chars() {
@@ -103,7 +103,8 @@ impl Names {
                 path.push_str(&format!("/{}.slice", &name[..end]));
             }
         }
-        // As systemd escapes what would look like one of the kernel's files: cg_escape().
+        // systemd's cg_escape() puts an underscore before a name that could be one of the kernel's
+        // files.
         let unit = &self.unit;
         let kernels = unit.starts_with(['_', '.'])
             || CONTROLLERS

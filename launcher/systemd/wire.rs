@@ -1,10 +1,10 @@
 //! D-Bus messages as bytes (the D-Bus specification, "Message Protocol"), little-endian.
 //!
-//! Knows types, alignment and headers. Must not know sockets, or what anything means.
+//! Knows types, alignment and headers. Must not know sockets, or the meaning of a message.
 
 use std::fmt;
 
-/// A value of any type that is written here.
+/// A value of one of the types that we send.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// `y`
@@ -50,7 +50,7 @@ impl Value {
         Value::Array("y".into(), bytes.iter().map(|b| Value::Byte(*b)).collect())
     }
 
-    /// Its type, as a signature has it.
+    /// The type of the value, as in a signature.
     pub fn signature(&self) -> String {
         match self {
             Value::Byte(_) => "y".into(),
@@ -164,14 +164,14 @@ fn align(out: &mut Vec<u8>, to: usize) {
 
 /// The kind of a message: a call.
 const CALL: u8 = 1;
-/// An answer.
+/// The kind of a message: a method return.
 pub const RETURN: u8 = 2;
-/// A refusal.
+/// The kind of a message: an error.
 pub const ERROR: u8 = 3;
-/// An announcement.
+/// The kind of a message: a signal.
 pub const SIGNAL: u8 = 4;
 
-/// Which method of which object is called.
+/// The method and the object of a call.
 #[derive(Debug, Clone, Copy)]
 pub struct Method<'a> {
     /// Name of the service on the bus.
@@ -210,12 +210,12 @@ pub fn call(serial: u32, method: &Method<'_>, arguments: &[Value]) -> Vec<u8> {
     out
 }
 
-/// A message that has come in.
+/// A message that was received.
 #[derive(Debug, Default)]
 pub struct Message {
-    /// [`RETURN`], [`ERROR`], [`SIGNAL`], or what is not for us.
+    /// [`RETURN`], [`ERROR`], [`SIGNAL`], or a kind that we ignore.
     pub kind: u8,
-    /// Which of our calls it answers.
+    /// The serial of the call that it answers.
     pub reply_to: u32,
     /// Name of a signal.
     pub member: String,
@@ -229,7 +229,7 @@ pub struct Message {
 
 /// Bytes of the fixed part of a header, and of what follows it: the fields, padded, and the body.
 ///
-/// None if it is not the head of a message that this can read.
+/// `None` if the header is malformed or big-endian, or the message is too long.
 pub fn rest_of(head: &[u8; 16]) -> Option<usize> {
     /// The longest message that the specification allows.
     const LARGEST: usize = 128 << 20;
@@ -268,13 +268,13 @@ pub fn message(head: &[u8; 16], rest: &[u8]) -> Option<Message> {
 }
 
 impl Message {
-    /// Its arguments, to be read in turn.
+    /// A reader of the arguments.
     pub fn arguments(&self) -> Reader<'_> {
         Reader { bytes: &self.body, at: 0 }
     }
 }
 
-/// Reads values in turn; none at the end, or where a value is not what it should be.
+/// Reads one value after another; `None` at the end, or if the next value has another type.
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -362,7 +362,7 @@ mod tests {
         ];
         assert_eq!(out, wanted.concat());
         assert_eq!(property.signature(), "(sv)");
-        // The elements' alignment is kept by an empty array too, and is not part of its length.
+        // An empty array has the padding of its elements too, which its length does not include.
         let mut out = Vec::new();
         Value::Array("(sv)".into(), Vec::new()).write(&mut out);
         assert_eq!(out, [0; 8]);
