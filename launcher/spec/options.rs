@@ -376,6 +376,9 @@ impl MountOptions {
 
 impl<W: Into<String>> Extend<W> for MountOptions {
     fn extend<I: IntoIterator<Item = W>>(&mut self, words: I) {
+        let words = words.into_iter();
+        // At once: what a vector outgrows is not given back by the launcher's allocator.
+        self.words.reserve_exact(words.size_hint().0);
         for word in words {
             let word = word.into();
             let effect = meaning(&word);
