@@ -436,4 +436,20 @@ mod tests {
             assert!(hierarchy.own.starts_with('/'));
         }
     }
+
+    #[test]
+    fn no_mountinfo_breaks_it() {
+        tiny_ce_test::fuzz("mountinfo", &["test/fuzz/mountinfo"], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            place(&mut mounted(&text), "0::/a\n1:cpu:/b\n");
+        });
+    }
+
+    #[test]
+    fn no_membership_breaks_it() {
+        tiny_ce_test::fuzz("membership", &["test/fuzz/membership"], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            place(&mut hybrid().all, &text);
+        });
+    }
 }

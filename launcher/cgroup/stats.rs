@@ -362,4 +362,12 @@ mod tests {
              \"network_interfaces\":null}"
         );
     }
+
+    #[test]
+    fn no_counters_break_it() {
+        tiny_ce_test::fuzz("counters", &["test/fuzz/counters"], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let _ = (list(&text), pairs(&text).count(), parse_psi(&text));
+        });
+    }
 }

@@ -410,3 +410,14 @@ fn a_failure_is_told_in_full_by_the_plan() {
                     step 1 of 1: chdir(path=\"/no/such\")";
     assert_eq!(error, expected);
 }
+
+#[test]
+fn no_report_breaks_it() {
+    tiny_ce_test::fuzz("channel", &["test/fuzz/channel"], |bytes| {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        // More than fits would wait for a reader.
+        std::io::Write::write_all(&mut theirs, &bytes[..bytes.len().min(2048)]).unwrap();
+        drop(theirs);
+        while !matches!(listen(&ours), Ok(Said::Closed) | Err(_)) {}
+    });
+}

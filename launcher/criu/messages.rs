@@ -257,4 +257,11 @@ mod tests {
         };
         assert_eq!(Options::decode(&opts.encode_to_vec()[..]), Ok(opts));
     }
+
+    #[test]
+    fn no_response_breaks_it() {
+        tiny_ce_test::fuzz("criu", &["test/fuzz/criu"], |bytes| {
+            let _ = Response::decode(bytes);
+        });
+    }
 }

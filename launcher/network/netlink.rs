@@ -276,6 +276,7 @@ fn sentence(attributes: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::messages::{Address, Link, Route};
     use super::*;
 
     fn request() -> NetlinkRequest {
@@ -336,5 +337,14 @@ mod tests {
                 let _ = answer(&message, &request());
             }
         }
+    }
+
+    #[test]
+    fn no_answer_breaks_it() {
+        tiny_ce_test::fuzz("netlink", &["test/fuzz/netlink"], |bytes| {
+            let Ok(message) = NetlinkBuffer::new_checked(bytes) else { return };
+            let Piece::Part(payload) = answer(&message, &request()) else { return };
+            let _ = (Link::read(&payload), Address::read(&payload), Route::read(&payload));
+        });
     }
 }

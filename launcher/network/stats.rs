@@ -100,4 +100,11 @@ mod tests {
         let error = interface_stats(i32::MAX).unwrap_err().to_string();
         assert!(error.starts_with("/proc/2147483647/net/dev: read(2): ENOENT"), "{error}");
     }
+
+    #[test]
+    fn no_counters_break_it() {
+        tiny_ce_test::fuzz("counters", &["test/fuzz/counters"], |bytes| {
+            String::from_utf8_lossy(bytes).lines().for_each(|line| drop(parse(line)));
+        });
+    }
 }

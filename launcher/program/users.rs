@@ -130,4 +130,15 @@ mod tests {
         }
         assert_eq!(found(name("me"), Some(name("nogroup"))), None);
     }
+
+    #[test]
+    fn no_passwd_breaks_it() {
+        tiny_ce_test::fuzz("passwd", &["test/fuzz/passwd"], |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            for user in [Who::Id(33), Who::Name("web".to_owned())] {
+                let _ = find(&user, None, &text, &text);
+                let _ = find(&user, Some(&Who::Name("users".to_owned())), &text, &text);
+            }
+        });
+    }
 }

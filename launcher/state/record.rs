@@ -280,3 +280,17 @@ fn owner(directory: &Directory) -> String {
     });
     name.unwrap_or(uid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_state_breaks_it() {
+        tiny_ce_test::fuzz("record", &["test/fuzz/record"], |bytes| {
+            let Ok(record) = serde_json::from_slice::<Record>(bytes) else { return };
+            let state = record.state_as(record.without_init(), 0, String::new());
+            assert_eq!(state.id, record.id);
+        });
+    }
+}

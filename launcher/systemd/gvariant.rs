@@ -247,4 +247,11 @@ mod tests {
             assert!(parse(text).is_err(), "{text}: {:?}", parse(text));
         }
     }
+
+    #[test]
+    fn no_annotation_breaks_it() {
+        tiny_ce_test::fuzz("gvariant", &["test/fuzz/gvariant"], |bytes| {
+            let _ = parse(&String::from_utf8_lossy(bytes)).map(|value| value.to_string());
+        });
+    }
 }

@@ -387,4 +387,18 @@ mod tests {
         }
         assert_eq!(rest_of(&[0xff; 16]), None);
     }
+
+    #[test]
+    fn no_answer_breaks_it() {
+        tiny_ce_test::fuzz("dbus", &["test/fuzz/dbus"], |bytes| {
+            if bytes.len() < 16 {
+                return;
+            }
+            let (head, rest) = split(bytes);
+            let most = rest_of(&head).unwrap_or(0);
+            let Some(message) = message(&head, &rest[..most.min(rest.len())]) else { return };
+            let _ = message.arguments().text();
+            let _ = message.arguments().text_in_variant();
+        });
+    }
 }

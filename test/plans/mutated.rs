@@ -4,8 +4,9 @@
 use serde_json::{Value, json};
 
 use super::given::{CASES, Given};
+use tiny_ce::plan::Finished;
 use tiny_ce::spec::{Allow, Spec, check, json};
-use tiny_ce_test::{full, tree};
+use tiny_ce_test::{Dice, full, fuzz, tree};
 
 /// One change in so many is made, unless all of them are asked for.
 const STRIDE: usize = 31;
@@ -75,6 +76,34 @@ fn digest(config: &Value, what: &str) -> bool {
     assert_eq!(again.to_string(), plan.to_string(), "{what}");
     assert!(plan.steps().count() > 5, "{what}: {plan}");
     true
+}
+
+/// From the bytes of a config.json to a plan, and from the bytes of a plan that was damaged to its
+/// steps.
+#[test]
+fn no_bytes_break_the_compiler() {
+    let mut dice = Dice::new(1);
+    let mut compiled = 0;
+    fuzz("config", &["test/plans", "test/bad-input"], |bytes| {
+        let _ = json::unknown::<Spec>(bytes);
+        let Ok(spec) = json::read::<Spec>(bytes) else { return };
+        if !check(&spec, Allow::default()).violations.is_empty() {
+            return;
+        }
+        if let Some(seccomp) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) {
+            let _ = tiny_ce::seccomp::compile(seccomp);
+        }
+        let Ok(plan) = Given::of(spec, 40).compile() else { return };
+        compiled += 1;
+        let mut file = plan.to_file();
+        assert_eq!(Finished::from_file(&file).map(|it| it.bytes), Some(plan.bytes));
+        for _ in 0..8 {
+            let at = dice.throw(file.len());
+            file[at] = dice.throw(256) as u8;
+            let _ = Finished::from_file(&file).map(|it| it.to_string());
+        }
+    });
+    assert!(compiled > 10, "{compiled} compiled");
 }
 
 #[test]
