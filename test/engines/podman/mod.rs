@@ -20,9 +20,12 @@ struct Podman {
     parent: Option<String>,
 }
 
+/// Podman starts no container without it, whatever the network is.
+const NETAVARK: Need = Need::File("/usr/lib/podman/netavark");
+
 /// Run `test` as root with the runtime, and then remove the containers.
 fn on(runtime: &'static str, test: fn(&Podman)) {
-    let needs = ["podman", "conmon"].map(Need::Program);
+    let needs = [Need::Program("podman"), Need::Program("conmon"), NETAVARK];
     let Some(ground) = Ground::new(runtime, &needs) else { return };
     let podman = Podman::new(ground);
     test(&podman);

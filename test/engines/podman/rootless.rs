@@ -21,8 +21,10 @@ fn on(runtime: &'static str, test: fn(&Podman)) {
     if systemd() && !units::user("tenant", TENANT) {
         return;
     }
-    let needs = ["podman", "conmon", "newuidmap", "setpriv"].map(Need::Program);
-    let Some(ground) = Ground::new(runtime, &needs) else { return };
+    let needs = ["podman", "conmon", "newuidmap", "newgidmap", "setpriv"].map(Need::Program);
+    let Some(ground) = Ground::new(runtime, &[&needs[..], &[super::NETAVARK]].concat()) else {
+        return;
+    };
     let podman = Podman::of_tenant(ground);
     test(&podman);
     podman.remove_all();

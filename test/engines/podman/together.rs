@@ -1,7 +1,8 @@
 //! Containers that share: pods, each other's namespaces, networks.
 
-use super::{Podman, on};
+use super::{NETAVARK, Podman, on};
 use crate::ground::{IMAGE, on_each_runtime};
+use tiny_ce_test::Need;
 
 on_each_runtime!(a_pod, each_others_namespaces, a_network);
 
@@ -52,8 +53,9 @@ fn each_others_namespaces(podman: &Podman) {
 
 /// netavark's bridge in the ground's own network namespace, names by aardvark-dns.
 fn a_network(podman: &Podman) {
-    if !["netavark", "aardvark-dns"].iter().all(|name| is_installed(name)) {
-        return tiny_ce_test::skip("needs netavark and aardvark-dns");
+    let needs = [NETAVARK, Need::File("/usr/lib/podman/aardvark-dns")];
+    if !tiny_ce_test::met(&needs) {
+        return;
     }
     // Podman makes this directory a mount, and keeps it.
     podman.ground.leaves.borrow_mut().push(" /netns /run/netns ".into());
@@ -76,8 +78,4 @@ fn a_network(podman: &Podman) {
     assert!(done.ok().contains("eth1"), "{done}");
     run(&["rm", "--force", "--time=0", "server"]).ok();
     run(&["network", "rm", "net"]).ok();
-}
-
-fn is_installed(name: &str) -> bool {
-    std::path::Path::new("/usr/lib/podman").join(name).exists()
 }
