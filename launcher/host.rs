@@ -4,6 +4,7 @@
 //! has one record, and no record changes once it is made.
 
 mod mounts;
+pub mod namespaces;
 pub mod view;
 
 pub use mounts::{mounted, sources};
@@ -366,7 +367,7 @@ fn namespaces(spec: &Spec, to_make: &[ToMake]) -> Result<Vec<NamespaceFacts>> {
         if to_make.iter().any(|it| it.path == *path) {
             return Ok(true);
         }
-        let file = sys::namespace::open(path, namespace.kind)
+        let file = namespaces::open(path, namespace.kind)
             .map_err(|e| e.within(format!("linux.namespaces[{index}]")))?;
         not_the_hosts(linux, namespace.kind, &file)?;
         Ok(sys::namespace::owned_by_us(&file))

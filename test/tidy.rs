@@ -2,6 +2,7 @@
 //!
 //! Reads the sources as text. What the compiler and clippy check is theirs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use tiny_ce_test::tree;
 
@@ -230,6 +231,126 @@ fn no_path_of_one_machine() {
         }
     }
     none("no path of one machine", &broken);
+}
+
+/// What each top-level module of the launcher may not import: the table of ARCHITECTURE.md.
+const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
+    ("spec", &["host", "sys", "compile", "plan", "container", "cgroup", "cli"]),
+    ("host", &["compile", "container", "plan", "cli"]),
+    ("compile", &["sys", "container", "cgroup", "log", "cli"]),
+    ("plan", &["compile", "spec", "host", "container", "cli"]),
+    ("container", &["cli", "doctor", "features"]),
+    ("conversation", &["container", "criu", "hooks", "cli"]),
+    ("state", &["container", "compile", "host", "conversation", "cli"]),
+    ("cgroup", &["container", "compile", "host", "cli"]),
+    ("criu", &["container", "cli"]),
+    ("systemd", &["container", "compile", "host", "cli"]),
+    ("network", &["container", "compile", "spec", "cli"]),
+    ("seccomp", &["sys", "container", "compile", "host", "cli"]),
+    ("hooks", &["container", "cli"]),
+    ("errno", &["*"]),
+    ("error", &["container", "compile", "spec", "host", "sys", "cli"]),
+    ("hints", &["container", "compile", "spec", "host", "sys", "cli", "error"]),
+    ("sys", &["*"]),
+];
+
+/// Arrows that the table forbids and that are still there: this list only shrinks.
+const STILL_THERE: &[(&str, &str)] = &[("host", "compile")];
+
+/// The top-level modules that a file of the launcher names; its tests may name any.
+fn imports(text: &str) -> BTreeSet<String> {
+    let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let code = product.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let code = code.collect::<Vec<_>>().join("\n");
+    let word = |text: &str| -> String {
+        text.trim_start().chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()
+    };
+    let mut found = BTreeSet::new();
+    for after in code.split("crate::").skip(1) {
+        let Some(list) = after.strip_prefix('{') else {
+            found.insert(word(after));
+            continue;
+        };
+        let (mut depth, mut start) = (0, 0);
+        for (at, c) in list.char_indices() {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            if (c == ',' && depth == 0) || depth < 0 {
+                found.insert(word(&list[start..at]));
+                start = at + 1;
+            }
+            if depth < 0 {
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// Which top-level module imports which, and a file that does.
+fn arrows() -> BTreeMap<(String, String), String> {
+    let mut all = BTreeMap::new();
+    let is_test = |path: &str| path.ends_with("_test.rs") || path.ends_with("/tests.rs");
+    for file in sources(&[".rs"]) {
+        let Some(path) = file.path.strip_prefix("launcher/") else { continue };
+        let from = path.split(['/', '.']).next().unwrap_or_default();
+        if is_test(path) || ["lib", "main"].contains(&from) {
+            continue;
+        }
+        // A name of its own, of the crate's root, is no module.
+        for to in imports(&file.text).into_iter().filter(|to| !to.is_empty() && to != from) {
+            all.entry((from.to_owned(), to)).or_insert_with(|| file.path.clone());
+        }
+    }
+    all
+}
+
+#[test]
+fn modules_know_what_they_may() {
+    let arrows = arrows();
+    let forbidden = |from: &str, to: &str| {
+        let row = MUST_NOT_KNOW.iter().find(|(module, _)| *module == from);
+        row.is_some_and(|(_, not)| not.contains(&to) || not.contains(&"*"))
+    };
+    let left = |from: &str, to: &str| STILL_THERE.contains(&(from, to));
+    let mut broken: Vec<String> = arrows
+        .iter()
+        .filter(|((from, to), _)| forbidden(from, to) && !left(from, to))
+        .map(|((from, to), path)| format!("{path}: {from} must not know {to}"))
+        .collect();
+    for (from, to) in STILL_THERE {
+        if !arrows.contains_key(&((*from).to_owned(), (*to).to_owned())) {
+            broken.push(format!("{from} -> {to} is gone: take it out of STILL_THERE"));
+        }
+    }
+    none("a module imports what it may know", &broken);
+}
+
+/// Whatever order modules are read in, each is understood before what stands on it.
+#[test]
+fn modules_have_no_circles() {
+    let arrows = arrows();
+    let mut left: BTreeSet<&str> =
+        arrows.keys().flat_map(|(from, to)| [from.as_str(), to.as_str()]).collect();
+    // Whatever stands on nothing that is left goes; what stays is in a circle, or stands on one.
+    loop {
+        let stands = |module: &str| {
+            arrows.keys().any(|(from, to)| {
+                let known = STILL_THERE.contains(&(from, to));
+                from == module && left.contains(to.as_str()) && !known
+            })
+        };
+        let free: Vec<&str> = left.iter().copied().filter(|module| !stands(module)).collect();
+        if free.is_empty() {
+            break;
+        }
+        left.retain(|module| !free.contains(module));
+    }
+    let circle: Vec<String> = arrows
+        .iter()
+        .filter(|((from, to), _)| left.contains(from.as_str()) && left.contains(to.as_str()))
+        .map(|((from, to), path)| format!("{path}: {from} -> {to}"))
+        .collect();
+    none("no circle of modules", &circle);
 }
 
 /// Links from one document to another lead somewhere.

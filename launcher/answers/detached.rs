@@ -7,7 +7,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::compile::devices::Node;
-use crate::compile::namespaces;
 use crate::conversation;
 use crate::error::{Error, Result};
 use crate::network::elsewhere;
@@ -108,7 +107,7 @@ fn namespace(spec: &Spec, mount: &Mount, program: &OwnedFd) -> Result<File> {
 fn user_namespace(uids: &[IdMapping], gids: &[IdMapping], program: &OwnedFd) -> Result<File> {
     let failed = |call: &'static str| move |e: std::io::Error| Error::io("idmap", call, &e);
     let request = Clone {
-        flags: u64::from(namespaces::flag(NamespaceKind::User).0),
+        flags: u64::from(NamespaceKind::User.flag().0),
         cgroup: None,
         program: program.as_fd(),
         argv: &[c"tiny-ce".to_owned()],

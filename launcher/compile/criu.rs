@@ -56,7 +56,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     let tasks = tasks.collect::<Result<Vec<Slot>>>()?;
     let mut given = vec![service];
     for (kind, path) in request.restore.iter().flat_map(|restore| restore.namespaces) {
-        let kind = super::namespaces::flag(*kind).0;
+        let kind = kind.flag().0;
         given.push(plan.preload(Preload::Namespace { path: path.clone(), kind })?);
     }
     given.push(program);

@@ -117,7 +117,7 @@ fn join(
     affinity(plan, "final", cpus.and_then(|cpus| cpus.last.as_deref()));
     plan.origin("linux.namespaces");
     let kinds = request.namespaces.iter();
-    let kind = kinds.fold(CloneFlags(0), |all, kind| all | namespaces::flag(*kind));
+    let kind = kinds.fold(CloneFlags(0), |all, kind| all | kind.flag());
     // In one call, which asks for all rights at once, those of the host included.
     if kind != CloneFlags(0) {
         plan.step(Op::Setns { fd: container, kind });

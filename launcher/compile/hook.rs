@@ -106,7 +106,7 @@ fn oom_score(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
 
 /// Be in the container's namespaces, and root of its user namespace.
 fn enter(plan: &mut Plan, process: Slot, kinds: &[NamespaceKind]) {
-    let kind = kinds.iter().fold(CloneFlags(0), |all, kind| all | namespaces::flag(*kind));
+    let kind = kinds.iter().fold(CloneFlags(0), |all, kind| all | kind.flag());
     // Before the first namespace that others are in is joined (CVE-2016-9962).
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     // All at once: the kernel checks each by what this process may do now (Linux 5.8).

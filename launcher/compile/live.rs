@@ -100,7 +100,7 @@ fn enter(plan: &mut Plan, request: &Request<'_>, process: Slot) -> Result<Slot> 
     if !kinds.contains(&NamespaceKind::Mount) {
         return Err(Error::new("the container has no mount namespace of its own"));
     }
-    let kind = kinds.iter().fold(CloneFlags(0), |all, kind| all | namespaces::flag(*kind));
+    let kind = kinds.iter().fold(CloneFlags(0), |all, kind| all | kind.flag());
     // Before the first namespace that others are in is joined (CVE-2016-9962).
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     // All at once: the kernel checks each by what this process may do now (Linux 5.8).

@@ -12,20 +12,6 @@ use crate::host::Host;
 use crate::plan::{Plan, Preload};
 use crate::spec::{IdMapping, Linux, NamespaceKind, Spec};
 
-/// CLONE_NEW* of a kind.
-pub fn flag(kind: NamespaceKind) -> CloneFlags {
-    match kind {
-        NamespaceKind::Pid => CloneFlags::CLONE_NEWPID,
-        NamespaceKind::Network => CloneFlags::CLONE_NEWNET,
-        NamespaceKind::Mount => CloneFlags::CLONE_NEWNS,
-        NamespaceKind::Ipc => CloneFlags::CLONE_NEWIPC,
-        NamespaceKind::Uts => CloneFlags::CLONE_NEWUTS,
-        NamespaceKind::User => CloneFlags::CLONE_NEWUSER,
-        NamespaceKind::Cgroup => CloneFlags::CLONE_NEWCGROUP,
-        NamespaceKind::Time => CloneFlags::CLONE_NEWTIME,
-    }
-}
-
 /// The order in which namespaces are joined: the user namespace apart, mounts last.
 const ORDER: [NamespaceKind; 6] = [
     NamespaceKind::Network,
@@ -56,7 +42,7 @@ pub fn clone_flags(spec: &Spec) -> CloneFlags {
     // A time namespace takes effect at execve, and its offsets are written before that; a cgroup
     // namespace has as its root the groups that its maker is in.
     new.filter(|n| !matches!(n.kind, NamespaceKind::Time | NamespaceKind::Cgroup))
-        .fold(CloneFlags(0), |flags, namespace| flags | flag(namespace.kind))
+        .fold(CloneFlags(0), |flags, namespace| flags | namespace.kind.flag())
 }
 
 /// The `tasks` files of the v1 hierarchies, which the launcher opens.
@@ -102,7 +88,7 @@ pub fn fork(plan: &mut Plan) {
 
 /// The kind that a CLONE_NEW* flag stands for.
 pub fn kind_of(flags: u32) -> Result<NamespaceKind> {
-    let found = NamespaceKind::ALL.iter().find(|kind| flag(**kind).0 == flags);
+    let found = NamespaceKind::ALL.iter().find(|kind| kind.flag().0 == flags);
     found.copied().ok_or_else(|| Error::new(format!("{flags:#x}: not a kind of namespace")))
 }
 
@@ -113,7 +99,7 @@ pub fn preloads(plan: &mut Plan, spec: &Spec) -> Result<Vec<Option<Slot>>> {
     for namespace in &linux.namespaces {
         slots.push(match &namespace.path {
             Some(path) => {
-                let (path, kind) = (path.clone(), flag(namespace.kind).0);
+                let (path, kind) = (path.clone(), namespace.kind.flag().0);
                 Some(plan.preload(Preload::Namespace { path, kind })?)
             }
             None => None,
@@ -131,7 +117,7 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
         let Some(index) = index_of(kind).filter(|index| wanted(*index)) else { return };
         if let Some(fd) = slots.get(index).copied().flatten() {
             plan.origin(format!("linux.namespaces[{index}] {:?}", kind.word()));
-            plan.step(Op::Setns { fd, kind: flag(kind) });
+            plan.step(Op::Setns { fd, kind: kind.flag() });
             plan.close(fd);
         }
     };
@@ -164,7 +150,7 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
     let new = linux.namespaces.iter().filter(|n| n.path.is_none());
     let flags = new
         .filter(|n| n.kind != NamespaceKind::User && n.kind != NamespaceKind::Time)
-        .fold(CloneFlags(0), |flags, n| flags | flag(n.kind));
+        .fold(CloneFlags(0), |flags, n| flags | n.kind.flag());
     plan.origin("linux.namespaces");
     plan.step(Op::Unshare { flags });
     time(plan, spec, offsets)?;

@@ -11,7 +11,7 @@ use crate::conversation::join;
 use crate::error::{Error, Result};
 use crate::spec::{NamespaceKind, id};
 use crate::state::{Directory, Identity, Record};
-use crate::sys::{process, signal};
+use crate::sys::{memory, process, signal};
 use crate::{log, network};
 
 /// Something to be told about a container, in runc's JSON.
@@ -80,6 +80,7 @@ fn stream(
             None
         }
     };
+    memory::stay();
     let mut next = Instant::now() + interval;
     loop {
         let mut fds = vec![signal::Interest::read(pidfd.as_fd(), true)];

@@ -24,7 +24,7 @@ use crate::program::vectors;
 use crate::spec::{Mount, NamespaceKind, Spec};
 use crate::state::{self, Boot, Directory, Identity, Record, Status};
 use crate::sys::process::{self, Child, Clone};
-use crate::{log, network, resctrl, sys};
+use crate::{host, log, network, resctrl, sys};
 
 /// A container that is ready and committed.
 pub struct Ready {
@@ -235,7 +235,7 @@ fn start(undo: &mut Undo<'_>, prepared: &Prepared, program: &OwnedFd) -> Result<
         opened.push(match preload {
             Preload::StartSocket => start_socket(&undo.directory)?.into(),
             Preload::Namespace { path, kind } => {
-                sys::namespace::open(path, namespaces::kind_of(*kind)?)?.into()
+                host::namespaces::open(path, namespaces::kind_of(*kind)?)?.into()
             }
             Preload::CgroupTasks => {
                 joins.next().ok_or_else(|| Error::new("a cgroup has gone while it was joined"))?

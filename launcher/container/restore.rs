@@ -22,10 +22,10 @@ use crate::foreground::Signals;
 use crate::foreground::console::{self, Console};
 use crate::foreground::notify;
 use crate::hooks::{self, Place, Scene};
+use crate::host;
 use crate::plan::Finished;
 use crate::spec::{NamespaceKind, id};
 use crate::state::{self, Identity, Status};
-use crate::sys;
 use crate::sys::process::Exit;
 
 const LOG: &str = "restore.log";
@@ -131,7 +131,7 @@ impl Restoring<'_, '_> {
         let cgroup = &self.undo.record.cgroup;
         let mut opened = if scope { Vec::new() } else { cgroup.join_files()? };
         for (kind, path) in &namespaces {
-            opened.push(sys::namespace::open(path, *kind)?.into());
+            opened.push(host::namespaces::open(path, *kind)?.into());
         }
         let criu = Criu::start(&Start {
             program,

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::spec::id;
 use crate::state::{Directory, Identity, Record};
-use crate::sys::{pidfd, process};
+use crate::sys::{memory, pidfd, process};
 
 /// A container whose end is waited for.
 pub struct Waiting {
@@ -56,6 +56,7 @@ impl Waiting {
     /// # Errors
     /// It has ended, and its parent was told how before anybody else could ask.
     pub fn end(&self) -> Result<i32> {
+        memory::stay();
         let wait = || {
             let failed =
                 |e: std::io::Error| Error::io(format!("pid {}", self.init.pid), "poll", &e);

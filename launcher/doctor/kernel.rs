@@ -4,7 +4,6 @@ use std::io;
 
 use super::user::Caller;
 use super::{Finding, text};
-use crate::compile::namespaces::flag;
 use crate::errno::ErrnoName;
 use crate::spec::NamespaceKind;
 use crate::sys::{cgroupfs, mount, probe, seccomp};
@@ -45,7 +44,7 @@ pub fn version() -> Finding {
 /// # Errors
 /// It is not, or a filter hides the call.
 pub fn required() -> Result<()> {
-    if probe::errno_of(libc::SYS_mount_setattr, [-1, 0, -1, 0, 0]) != libc::ENOSYS {
+    if probe::NEWEST.errno() != libc::ENOSYS {
         return Ok(());
     }
     let release = text("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -86,28 +85,15 @@ fn hidden(mountinfo: &str) -> Option<&str> {
     })
 }
 
-/// System calls that every container needs, each with arguments that the kernel refuses.
-const CALLS: [(&str, i64, [i64; 5]); 9] = [
-    ("clone3", libc::SYS_clone3, [0, 0, 0, 0, 0]),
-    ("openat2", libc::SYS_openat2, [-1, 0, 0, 0, 0]),
-    ("open_tree", libc::SYS_open_tree, [-1, 0, -1, 0, 0]),
-    ("move_mount", libc::SYS_move_mount, [-1, 0, -1, 0, -1]),
-    ("fsopen", libc::SYS_fsopen, [0, -1, 0, 0, 0]),
-    ("mount_setattr", libc::SYS_mount_setattr, [-1, 0, -1, 0, 0]),
-    ("pidfd_open", libc::SYS_pidfd_open, [-1, 0, 0, 0, 0]),
-    ("pidfd_send_signal", libc::SYS_pidfd_send_signal, [-1, 0, 0, 0, 0]),
-    ("close_range", libc::SYS_close_range, [1, 0, 0, 0, 0]),
-];
-
 /// A seccomp filter around us may forbid calls that the kernel has.
 pub fn system_calls(caller: &Caller) -> Finding {
     const WHAT: &str = "system calls";
-    let refused = CALLS.iter().filter(|(_, number, args)| {
-        let errno = probe::errno_of(*number, *args);
+    let refused = probe::CALLS.iter().filter(|call| {
+        let errno = call.errno();
         // Some calls check the caller's privileges before their arguments, and return EPERM.
         errno == libc::ENOSYS || errno == libc::EPERM && caller.mounts()
     });
-    let refused: Vec<&str> = refused.map(|(name, ..)| *name).collect();
+    let refused: Vec<&str> = refused.map(|call| call.name).collect();
     match refused.is_empty() {
         true => Finding::ok(WHAT, "those of detached mounts, pidfds and clone3"),
         false => Finding::missing(WHAT, format!("{} cannot be called here", refused.join(", ")))
@@ -134,9 +120,9 @@ pub fn namespaces(caller: &Caller) -> Vec<Finding> {
 }
 
 fn attempt(kind: NamespaceKind, caller: &Caller) -> io::Result<()> {
-    let user = flag(NamespaceKind::User).0 as i32;
+    let user = NamespaceKind::User.flag().0 as i32;
     let before = if caller.administers || kind == NamespaceKind::User { 0 } else { user };
-    probe::can_unshare(before, flag(kind).0 as i32)
+    probe::can_unshare(before, kind.flag().0 as i32)
 }
 
 fn refused(kind: NamespaceKind, caller: &Caller, e: &io::Error) -> Finding {
@@ -261,5 +247,12 @@ mod tests {
         assert_eq!(hidden(&line("rw,gid=5,hidepid=invisible")), Some("hidepid=invisible"));
         // The last mount on a path covers the earlier ones.
         assert_eq!(hidden(&(line("rw,hidepid=2") + &line("rw"))), None);
+    }
+
+    #[test]
+    fn no_mountinfo_breaks_it() {
+        tiny_ce_test::fuzz("mountinfo", &["test/fuzz/mountinfo"], |bytes| {
+            let _ = hidden(&String::from_utf8_lossy(bytes));
+        });
     }
 }

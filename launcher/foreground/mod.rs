@@ -13,6 +13,7 @@ use crate::cgroup::OomCount;
 use crate::error::{Error, Result};
 use crate::foreground::console::Console;
 use crate::foreground::notify::Notify;
+use crate::sys::memory;
 use crate::sys::process::{self, Child, Exit};
 use crate::sys::signal::{self, Interest};
 
@@ -84,6 +85,8 @@ impl Signals {
                 let number = signal::next(&self.0).map_err(failed("read"))?;
                 self.forward(number, child, console.as_ref());
             }
+            // A program that ends at its first turn is not worth it.
+            memory::stay();
         }
     }
 

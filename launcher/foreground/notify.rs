@@ -18,7 +18,7 @@ use crate::compile::activation::NOTIFY_SOCKET;
 use crate::error::{Error, Result};
 use crate::state::{Directory, NOTIFY};
 use crate::sys::signal::{self, Interest};
-use crate::sys::{file, message};
+use crate::sys::{file, memory, message};
 use crate::{log, sys};
 
 /// What a manager reads at most: systemd's NOTIFY_BUFFER_MAX, in bytes.
@@ -171,6 +171,7 @@ impl Notify {
             if ended {
                 return Ok(());
             }
+            memory::stay();
         }
     }
 
@@ -223,5 +224,13 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&told), "STATUS=a=b\nREADY=1\n");
         assert!(ready);
         assert_eq!(allowed(b"READY=0\nREADY\nX_READY=1"), (b"READY=0\n".to_vec(), false));
+    }
+
+    #[test]
+    fn no_notification_breaks_it() {
+        tiny_ce_test::fuzz("notify", &["test/fuzz/notify"], |bytes| {
+            let (told, _) = allowed(bytes);
+            assert!(told.len() <= bytes.len() + 1);
+        });
     }
 }

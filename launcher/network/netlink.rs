@@ -262,7 +262,7 @@ fn answer(message: &NetlinkBuffer<&[u8]>, request: &NetlinkRequest) -> Piece {
         let echoed = if capped { 16 } else { whole.next_multiple_of(4) };
         payload.get(4 + echoed..).and_then(sentence)
     };
-    Piece::End(Err(Failure { request: request.name, errno: -code, words }))
+    Piece::End(Err(Failure { request: request.name, errno: code.saturating_neg(), words }))
 }
 
 /// The message among the attributes of an extended acknowledgement.

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use tiny_ce_init::flags::CloneFlags;
+
 use super::filter::Seccomp;
 use super::record::{record, words};
 use super::resources::Resources;
@@ -78,6 +80,22 @@ words! {
         Cgroup = "cgroup",
         /// Monotonic and boot clocks.
         Time = "time",
+    }
+}
+
+impl NamespaceKind {
+    /// Its CLONE_NEW*.
+    pub fn flag(self) -> CloneFlags {
+        match self {
+            NamespaceKind::Pid => CloneFlags::CLONE_NEWPID,
+            NamespaceKind::Network => CloneFlags::CLONE_NEWNET,
+            NamespaceKind::Mount => CloneFlags::CLONE_NEWNS,
+            NamespaceKind::Ipc => CloneFlags::CLONE_NEWIPC,
+            NamespaceKind::Uts => CloneFlags::CLONE_NEWUTS,
+            NamespaceKind::User => CloneFlags::CLONE_NEWUSER,
+            NamespaceKind::Cgroup => CloneFlags::CLONE_NEWCGROUP,
+            NamespaceKind::Time => CloneFlags::CLONE_NEWTIME,
+        }
     }
 }
 

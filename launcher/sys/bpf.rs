@@ -6,6 +6,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use syscalls::Sysno;
+
 use super::check;
 use super::file::owned;
 
@@ -77,7 +79,7 @@ struct ById {
 fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<i64> {
     // SAFETY: `attr` is a writable structure of exactly the size told, and each command's
     // structure holds only pointers to memory that its caller keeps alive over the call.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<T>()) };
+    let result = unsafe { libc::syscall(Sysno::bpf as i64, command, attr, size_of::<T>()) };
     check(result)
 }
 

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use syscalls::Sysno;
+
 use super::check;
 
 fn c_path(path: &Path) -> io::Result<CString> {
@@ -45,7 +47,13 @@ pub fn openat2(at: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> io:
         // SAFETY: `how` is three words, the kernel's struct open_how of 24 bytes; `path` is a C
         // string.
         let result = unsafe {
-            libc::syscall(libc::SYS_openat2, at.as_raw_fd(), path.as_ptr(), how.as_ptr(), 24usize)
+            libc::syscall(
+                Sysno::openat2 as i64,
+                at.as_raw_fd(),
+                path.as_ptr(),
+                how.as_ptr(),
+                24usize,
+            )
         };
         tries -= 1;
         match owned(result) {

@@ -1,14 +1,15 @@
-//! Memory of the command line: the first MiB is never given back, what comes after it is.
+//! Memory of the command line: what a short command takes is never given back.
 //!
 //! The C library returns each freed page to the kernel and faults it in again; page faults are what
 //! a start costs. A command that ends in milliseconds needs less than [`ARENA_BYTES`], which it
-//! takes block after block and gives back by exiting. A command that stays (`run`, `exec`,
-//! `events`, `wait`) gets the rest from the C library, so that it stays as large as it is. Only the
-//! command line uses this, not the library.
+//! takes block after block and gives back by exiting. A command that waits for a container (`run`,
+//! `exec` and `restore` in the foreground, `events`, `wait`, a notify socket) says so with
+//! [`stay`]: from there on each block is the C library's, which frees it. The C library also has
+//! what an arena has no room for. Only the command line uses this, not the library.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Small blocks from one piece of the arena after the other, as long as there are pieces; all
 /// others from the C library.
@@ -25,6 +26,14 @@ const LARGEST: usize = 16 << 10;
 thread_local! {
     /// What is left of this thread's piece: its first free address and its end.
     static FREE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// Whether this process may live long.
+static STAYS: AtomicBool = AtomicBool::new(false);
+
+/// This process may live long: free from here on what it allocates from here on.
+pub fn stay() {
+    STAYS.store(true, Ordering::Relaxed);
 }
 
 // SAFETY: each piece belongs to one thread, and `taken` is atomic.
@@ -86,7 +95,8 @@ impl Arena {
 // grows, but for the block that was carved last.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let small = layout.size() <= LARGEST && layout.align() <= 16;
+        let stays = STAYS.load(Ordering::Relaxed);
+        let small = layout.size() <= LARGEST && layout.align() <= 16 && !stays;
         match small.then(|| self.carve(layout)).flatten() {
             Some(block) => block,
             // SAFETY: the caller's own promise.
@@ -122,5 +132,62 @@ unsafe impl GlobalAlloc for Arena {
             }
             made
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks of 1 to 2048 bytes, each filled and looked at again before it goes.
+    fn churn(arena: &Arena, turns: usize) {
+        let mut kept: Vec<(*mut u8, Layout, u8)> = Vec::new();
+        for turn in 0..turns {
+            let size = 1 + turn * 7919 % 2048;
+            let layout = Layout::from_size_align(size, 1 << (turn % 5)).expect("a layout");
+            // SAFETY: the layout is not empty, and the block is written within its size.
+            let block = unsafe {
+                let block = arena.alloc(layout);
+                block.write_bytes(turn as u8, size);
+                block
+            };
+            assert_eq!(block as usize % layout.align(), 0);
+            kept.push((block, layout, turn as u8));
+            if kept.len() < 16 {
+                continue;
+            }
+            let (block, layout, byte) = kept.swap_remove(turn % 16);
+            let grown = layout.size() + turn % 512;
+            let to = Layout::from_size_align(grown, layout.align()).expect("a layout");
+            // SAFETY: the block is the arena's, of this layout, and is not used afterwards.
+            unsafe {
+                let block = arena.realloc(block, layout, grown);
+                let bytes = std::slice::from_raw_parts(block, layout.size());
+                assert!(bytes.iter().all(|it| *it == byte), "turn {turn}");
+                arena.dealloc(block, to);
+            }
+        }
+        for (block, layout, _) in kept {
+            // SAFETY: it is the arena's, of this layout.
+            unsafe { arena.dealloc(block, layout) };
+        }
+    }
+
+    #[test]
+    fn a_process_that_stays_takes_no_more_of_the_arena() {
+        static ARENA: Arena = Arena::new();
+        churn(&ARENA, 200);
+        let taken = (ARENA.taken.load(Ordering::Relaxed), FREE.get());
+        assert!(taken.0 > 0);
+        stay();
+        churn(&ARENA, 20_000);
+        assert_eq!((ARENA.taken.load(Ordering::Relaxed), FREE.get()), taken);
+    }
+
+    #[test]
+    fn blocks_keep_what_is_in_them_when_the_arena_is_full() {
+        static ARENA: Arena = Arena::new();
+        churn(&ARENA, 20_000);
+        assert!(ARENA.taken.load(Ordering::Relaxed) <= ARENA_BYTES);
     }
 }

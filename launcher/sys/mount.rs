@@ -7,6 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 
+use syscalls::Sysno;
+
 use super::check;
 
 const OPEN_TREE_CLONE: i32 = 1;
@@ -20,7 +22,7 @@ pub fn clone_tree(path: &Path, recursive: bool, nofollow: bool) -> io::Result<Ow
     flags |= if nofollow { libc::AT_SYMLINK_NOFOLLOW } else { 0 };
     // SAFETY: `path` is a C string that lives over the call.
     let result =
-        unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+        unsafe { libc::syscall(Sysno::open_tree as i64, libc::AT_FDCWD, path.as_ptr(), flags) };
     super::file::owned(result)
 }
 
@@ -31,7 +33,7 @@ pub fn map_ids(tree: &OwnedFd, user: &impl AsRawFd, recursive: bool) -> io::Resu
     // SAFETY: `attr` is four words, the kernel's struct mount_attr of 32 bytes.
     let result = unsafe {
         libc::syscall(
-            libc::SYS_mount_setattr,
+            Sysno::mount_setattr as i64,
             tree.as_raw_fd(),
             c"".as_ptr(),
             flags,
@@ -74,6 +76,6 @@ pub fn make_node(path: &Path, mode: u32, (major, minor): (u32, u32)) -> io::Resu
 pub fn knows(name: &str) -> bool {
     let Ok(name) = CString::new(name) else { return false };
     // SAFETY: `name` is a C string that lives over the call.
-    let made = unsafe { libc::syscall(libc::SYS_fsopen, name.as_ptr(), 1) };
+    let made = unsafe { libc::syscall(Sysno::fsopen as i64, name.as_ptr(), 1) };
     super::file::owned(made).is_ok()
 }

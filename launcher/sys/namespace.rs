@@ -1,40 +1,18 @@
-//! Namespaces: opened, verified to be of the wanted kind, entered by a child.
+//! Namespaces: of which kind one is, whose it is, and how to enter it.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::check;
-use crate::compile::namespaces::flag;
-use crate::error::{Error, Result};
-use crate::spec::NamespaceKind;
 
 const NS_GET_USERNS: u64 = 0xb701;
 const NS_GET_NSTYPE: u64 = 0xb703;
 
-/// Open the namespace at `path`, and refuse it if it is of another kind, or none.
-pub fn open(path: &str, wanted: NamespaceKind) -> Result<File> {
-    let file = File::open(path).map_err(|e| {
-        let hint = match e.kind() {
-            std::io::ErrorKind::PermissionDenied => {
-                "another user's process is looked into with CAP_SYS_PTRACE in its user namespace"
-            }
-            _ => "the namespace to join must exist: see ip-netns(8), nsenter(1)",
-        };
-        Error::io(path, "openat", &e).hint(hint)
-    })?;
+/// CLONE_NEW* of the namespace that this is.
+pub fn flag(file: &File) -> io::Result<u32> {
     // SAFETY: this ioctl takes no argument.
-    let kind = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as _) };
-    let found = NamespaceKind::ALL.iter().find(|kind_of| flag(**kind_of).0 as i32 == kind);
-    match found {
-        Some(found) if *found == wanted => Ok(file),
-        Some(found) => Err(Error::new(format!(
-            "{path}: is a {} namespace, expected {}",
-            found.word(),
-            wanted.word()
-        ))),
-        None => Err(Error::new(format!("{path}: is not a namespace, expected {}", wanted.word()))),
-    }
+    check(unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as _) }.into()).map(|it| it as u32)
 }
 
 /// Whether the namespace belongs to the user namespace that this process is in.

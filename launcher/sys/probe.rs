@@ -2,19 +2,50 @@
 
 use std::io;
 
+use syscalls::Sysno;
+
 use super::check;
 
-/// The errno of a system call with these arguments, 0 if it succeeds.
-///
-/// For arguments that the kernel refuses before it does anything: no pointer among them is valid.
-pub fn errno_of(number: i64, args: [i64; 5]) -> i32 {
-    let [a, b, c, d, e] = args;
-    // SAFETY: the caller passes null pointers and descriptors that do not exist, only.
-    match check(unsafe { libc::syscall(number, a, b, c, d, e) }) {
-        Ok(_) => 0,
-        Err(e) => e.raw_os_error().unwrap_or(0),
+/// A system call with arguments that the kernel refuses before it does anything: null pointers, and
+/// descriptors that do not exist.
+pub struct Refused {
+    /// Its name.
+    pub name: &'static str,
+    call: Sysno,
+    args: [i64; 5],
+}
+
+impl Refused {
+    const fn new(name: &'static str, call: Sysno, args: [i64; 5]) -> Refused {
+        Refused { name, call, args }
+    }
+
+    /// With which errno it is refused; 0 if it is not.
+    pub fn errno(&self) -> i32 {
+        let [a, b, c, d, e] = self.args;
+        // SAFETY: only the rows below exist, and none of them has a pointer that is valid.
+        match check(unsafe { libc::syscall(self.call as i64, a, b, c, d, e) }) {
+            Ok(_) => 0,
+            Err(e) => e.raw_os_error().unwrap_or(0),
+        }
     }
 }
+
+/// The newest system call that all containers need.
+pub const NEWEST: Refused = Refused::new("mount_setattr", Sysno::mount_setattr, [-1, 0, -1, 0, 0]);
+
+/// System calls that everything is built on.
+pub const CALLS: [Refused; 9] = [
+    Refused::new("clone3", Sysno::clone3, [0, 0, 0, 0, 0]),
+    Refused::new("openat2", Sysno::openat2, [-1, 0, 0, 0, 0]),
+    Refused::new("open_tree", Sysno::open_tree, [-1, 0, -1, 0, 0]),
+    Refused::new("move_mount", Sysno::move_mount, [-1, 0, -1, 0, -1]),
+    Refused::new("fsopen", Sysno::fsopen, [0, -1, 0, 0, 0]),
+    NEWEST,
+    Refused::new("pidfd_open", Sysno::pidfd_open, [-1, 0, 0, 0, 0]),
+    Refused::new("pidfd_send_signal", Sysno::pidfd_send_signal, [-1, 0, 0, 0, 0]),
+    Refused::new("close_range", Sysno::close_range, [1, 0, 0, 0, 0]),
+];
 
 /// unshare(2), in a child that ends at once: first `before` (0: nothing), then `flags`.
 pub fn can_unshare(before: i32, flags: i32) -> io::Result<()> {

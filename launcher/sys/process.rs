@@ -4,6 +4,8 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use syscalls::Sysno;
+
 use super::check;
 
 /// The highest capability of this kernel: at least the 40 of Linux 5.9.
@@ -142,7 +144,7 @@ unsafe fn clone3(args: &CloneArgs, birth: &mut Birth) -> i64 {
             "2:",
             birth = in(reg) std::ptr::from_mut(birth),
             entry = in(reg) entry,
-            inlateout("rax") libc::SYS_clone3 => result,
+            inlateout("rax") Sysno::clone3 as i64 => result,
             in("rdi") std::ptr::from_ref(args),
             in("rsi") size_of::<CloneArgs>(),
             out("rcx") _,
@@ -162,7 +164,7 @@ unsafe fn clone3(args: &CloneArgs, birth: &mut Birth) -> i64 {
             "2:",
             birth = in(reg) std::ptr::from_mut(birth),
             entry = in(reg) entry,
-            in("x8") libc::SYS_clone3,
+            in("x8") Sysno::clone3 as i64,
             inlateout("x0") std::ptr::from_ref(args) => result,
             in("x1") size_of::<CloneArgs>(),
         );
@@ -179,14 +181,18 @@ unsafe fn clone3(args: &CloneArgs, birth: &mut Birth) -> i64 {
 unsafe extern "C" fn be_born(birth: *mut Birth) -> ! {
     // SAFETY: the parent made it and waits; nothing else looks at it meanwhile.
     let birth = unsafe { &mut *birth };
-    let number = unsafe_be_born(birth);
-    birth.errno = number;
+    // SAFETY: this is the child, and `birth` is as the parent made it.
+    birth.errno = unsafe { become_program(birth) };
     // SAFETY: the parent's exit handlers must not run here.
     unsafe { libc::_exit(127) }
 }
 
-/// Only calls that neither allocate nor lock.
-fn unsafe_be_born(birth: &mut Birth) -> i32 {
+/// Only calls that neither allocate nor lock; it returns only the errno of the one that failed.
+///
+/// # Safety
+/// Called in a child that shares the parent's memory but not its descriptors and dispositions of
+/// signals, while the parent waits; `birth` has pointers to what its fields say.
+unsafe fn become_program(birth: &mut Birth) -> i32 {
     // SAFETY: errno is this thread's own, and shared with a parent that waits.
     let errno = || unsafe { *libc::__errno_location() };
     // SAFETY: `descriptors` has `count` entries; these calls take no other pointers that outlive
@@ -222,25 +228,25 @@ fn unsafe_be_born(birth: &mut Birth) -> i32 {
         // What the caller left open is not for init, which may wait long: pipes would not end.
         birth.call = c"close_range";
         let cloexec = libc::CLOSE_RANGE_CLOEXEC;
-        if libc::syscall(libc::SYS_close_range, free, u32::MAX, cloexec) < 0 {
+        if libc::syscall(Sysno::close_range as i64, free, u32::MAX, cloexec) < 0 {
             return errno();
         }
         birth.call = c"rt_sigaction";
         for signal in (1..=64).filter(|it| ![libc::SIGKILL, libc::SIGSTOP].contains(it)) {
             // Rust ignores SIGPIPE, callers ignore what they like; the program starts afresh.
             let default = DEFAULT.as_ptr();
-            if libc::syscall(libc::SYS_rt_sigaction, signal, default, 0usize, 8usize) < 0 {
+            if libc::syscall(Sysno::rt_sigaction as i64, signal, default, 0usize, 8usize) < 0 {
                 return errno();
             }
         }
         birth.call = c"rt_sigprocmask";
         let (how, none) = (libc::SIG_SETMASK, DEFAULT.as_ptr());
-        if libc::syscall(libc::SYS_rt_sigprocmask, how, none, 0usize, 8usize) < 0 {
+        if libc::syscall(Sysno::rt_sigprocmask as i64, how, none, 0usize, 8usize) < 0 {
             return errno();
         }
         birth.call = c"execveat";
         libc::syscall(
-            libc::SYS_execveat,
+            Sysno::execveat as i64,
             program,
             c"".as_ptr(),
             birth.argv,
@@ -271,7 +277,7 @@ pub fn on_every_processor(pid: i32) -> io::Result<()> {
 /// that of a process group or a session.
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
-    let opened = super::file::owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) });
+    let opened = super::file::owned(unsafe { libc::syscall(Sysno::pidfd_open as i64, pid, 0) });
     opened.map_err(|e| match e.raw_os_error() {
         Some(libc::EINVAL) if pid > 0 => io::Error::from_raw_os_error(libc::ESRCH),
         _ => e,
@@ -281,8 +287,9 @@ pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
 /// pidfd_send_signal(2).
 pub fn kill(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
     // SAFETY: the null pointer asks for the default siginfo.
-    let result =
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, 0usize, 0) };
+    let result = unsafe {
+        libc::syscall(Sysno::pidfd_send_signal as i64, pidfd.as_raw_fd(), signal, 0usize, 0)
+    };
     check(result).map(drop)
 }
 
@@ -328,7 +335,7 @@ pub fn wait_and_measure(pidfd: &OwnedFd, poll: bool) -> io::Result<(Option<Exit>
         // SAFETY: the kernel writes at most a siginfo_t and an rusage there.
         let result = unsafe {
             libc::syscall(
-                libc::SYS_waitid,
+                Sysno::waitid as i64,
                 libc::P_PIDFD,
                 pidfd.as_raw_fd(),
                 info.as_mut_ptr(),
@@ -439,7 +446,7 @@ pub fn ended_as(pid: i32, name: &std::ffi::CStr) -> Option<Exit> {
 /// State (field 3), start time (22) and exit code (52) of a /proc/PID/stat.
 fn fields(text: &str) -> Option<(u8, u64, Option<i32>)> {
     // The name, in parentheses, may hold anything.
-    let after = &text[text.rfind(')')? + 2..];
+    let after = text.get(text.rfind(')')? + 2..)?;
     let mut fields = after.split_ascii_whitespace();
     let state = fields.next()?.bytes().next()?;
     let start = fields.nth(18)?.parse().ok()?;
@@ -451,4 +458,22 @@ pub fn page_size() -> usize {
     // SAFETY: no pointers.
     let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(bytes).unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let text = include_str!("../../test/fuzz/stat/zombie");
+        assert_eq!(fields(text), Some((b'Z', 4711, Some(256))));
+    }
+
+    #[test]
+    fn no_status_breaks_it() {
+        tiny_ce_test::fuzz("stat", &["test/fuzz/stat"], |bytes| {
+            let _ = fields(&String::from_utf8_lossy(bytes));
+        });
+    }
 }

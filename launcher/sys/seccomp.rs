@@ -1,5 +1,7 @@
 //! What this kernel's seccomp(2) takes, found out without setting a filter.
 
+use syscalls::Sysno;
+
 /// linux/seccomp.h.
 const SECCOMP_SET_MODE_FILTER: u32 = 1;
 const SECCOMP_FILTER_FLAG_NEW_LISTENER: u32 = 1 << 3;
@@ -11,6 +13,7 @@ pub fn takes(flags: u32) -> bool {
     let flags = flags | if notifies { SECCOMP_FILTER_FLAG_NEW_LISTENER } else { 0 };
     let none = std::ptr::null::<libc::sock_fprog>();
     // SAFETY: with a null program the kernel sets no filter: EFAULT, or EINVAL for the flags.
-    let result = unsafe { libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, none) };
+    let result =
+        unsafe { libc::syscall(Sysno::seccomp as i64, SECCOMP_SET_MODE_FILTER, flags, none) };
     result < 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
 }
