@@ -8,6 +8,7 @@ use std::io;
 use super::dir::Dir;
 use super::probe::Version;
 use super::{Cgroup, Setting, parent_of};
+use crate::spec::limits::{File, LIMITS, Value};
 use crate::{Error, Result};
 
 impl Cgroup {
@@ -55,7 +56,7 @@ impl Cgroup {
                 let fallback = None;
                 old.push(Setting {
                     file: file.clone(),
-                    value,
+                    value: Value::read(&value),
                     fallback,
                     usage: None,
                     ..setting.clone()
@@ -79,12 +80,12 @@ impl Cgroup {
 }
 
 fn write(dir: &Dir, setting: &Setting) -> io::Result<()> {
-    let mut result = dir.write(&setting.file, &setting.value);
+    let mut result = dir.write(&setting.file, &setting.value.to_string());
     let missing = |r: &io::Result<()>| matches!(r, Err(e) if e.kind() == io::ErrorKind::NotFound);
     if missing(&result)
         && let Some((file, value)) = &setting.fallback
     {
-        result = dir.write(file, value);
+        result = dir.write(file, &value.to_string());
     }
     if missing(&result) && setting.missing_ok { Ok(()) } else { result }
 }
@@ -94,8 +95,8 @@ fn not_in_use(dir: &Dir, setting: &Setting) -> Result<()> {
     let Some(file) = setting.usage else { return Ok(()) };
     let used =
         dir.number(file).map_err(|e| Error::io(format!("{}/{file}", dir.path()), "read", &e))?;
-    match setting.value.parse::<u64>() {
-        Ok(limit) if limit < used => Err(Error::new(format!(
+    match setting.value.number() {
+        Some(limit) if limit < used.into() => Err(Error::new(format!(
             "{}: {limit} bytes are less than the {used} bytes in use ({}/{file})",
             setting.origin,
             dir.path()
@@ -132,8 +133,8 @@ fn old_values(file: &str, text: &str, setting: &Setting) -> Vec<String> {
 
 /// Field, file, value, errno, and what the kernel would have taken.
 fn refused(dir: &Dir, setting: &Setting, e: &io::Error) -> Error {
-    let path = dir.path();
-    let place = format!("{}: {path}/{} = {:?}", setting.origin, setting.file, setting.value);
+    let (path, value) = (dir.path(), setting.value.to_string());
+    let place = format!("{}: {path}/{} = {value:?}", setting.origin, setting.file);
     let call = match e.raw_os_error() {
         Some(libc::ENOENT | libc::EACCES | libc::EROFS) => "open",
         _ => "write",
@@ -161,7 +162,7 @@ fn refused(dir: &Dir, setting: &Setting, e: &io::Error) -> Error {
             }
         }
         Some(libc::ENODEV | libc::ENXIO) => {
-            let number = setting.value.split(' ').next().unwrap_or_default();
+            let number = value.split(' ').next().unwrap_or_default();
             error.hint(format!("there is no device {number}; see /proc/partitions"))
         }
         Some(libc::EINVAL) => match range(&setting.file) {
@@ -225,7 +226,6 @@ fn range(file: &str) -> Option<&'static str> {
             "quota and period are from 1000 us up, the period at most 1000000 us, and their ratio \
              not above that of the cgroups above"
         }
-        "cpu.cfs_burst_us" | "cpu.max.burst" => "the burst is at most the quota",
         "cpu.rt_runtime_us" | "cpu.rt_period_us" => {
             "the runtime is at most the period, and what the cgroup above has left; one that was \
              just made has none"
@@ -233,6 +233,9 @@ fn range(file: &str) -> Option<&'static str> {
         "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes" => {
             "memory.limit is at most memory.swap, which counts both together"
         }
-        _ => return None,
+        _ => {
+            let is_of = |it: File| matches!(it, File::Plain(name) if name == file);
+            return LIMITS.iter().find(|it| is_of(it.v1) || is_of(it.v2))?.hint;
+        }
     })
 }

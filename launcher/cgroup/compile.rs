@@ -1,16 +1,17 @@
 //! linux.resources → cgroup files and values. Pure: no system call, no clock.
 //!
-//! Knows which controller is where, and what only one version has; the names and units of each
-//! version are in `v1` and `v2`, and ranges have been checked by `spec::check`. Zero means
-//! "leave as it is" where runc and crun have it so.
+//! Knows which controller is where. The table `spec::limits` names the files; `v1` and `v2` write
+//! its odd rows and the limits of devices. `spec::check` has checked the ranges.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::probe::{Hierarchies, Mode, Version};
+use super::probe::Version::{self, V1, V2};
+use super::probe::{Hierarchies, Mode};
 use super::{v1, v2};
 use crate::spec::json::Violation;
-use crate::spec::{BlockIo, Cpu, HugepageLimit, Memory, NetworkClass, Pids, Rdma, Resources};
+use crate::spec::limits::{File, LIMITS, Limit, Odd, Value};
+use crate::spec::{BlockIo, HugepageLimit, NetworkClass, Rdma, Resources};
 
 /// One value for one file of the container's cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +23,11 @@ pub struct Setting {
     /// Name of the file.
     pub file: String,
     /// What is written, in one write(2).
-    pub value: String,
+    pub value: Value,
     /// The field of config.json: `linux.resources.memory.limit`.
     pub origin: String,
     /// File and value for kernels that lack the file.
-    pub fallback: Option<(String, String)>,
+    pub fallback: Option<(String, Value)>,
     /// A kernel without the file does by itself what the value asks for.
     pub missing_ok: bool,
     /// A file with the bytes in use, which must not exceed the value (checkBeforeUpdate).
@@ -37,7 +38,7 @@ pub struct Setting {
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {:?}  # {}", self.file, self.value, self.origin)
+        write!(f, "{} = {:?}  # {}", self.file, self.value.to_string(), self.origin)
     }
 }
 
@@ -50,20 +51,20 @@ pub fn compile(
     resources: &Resources,
     h: &Hierarchies,
 ) -> Result<Vec<Setting>, Vec<Violation>> {
-    let mut draft = Draft { base, h, settings: Vec::new(), violations: Vec::new() };
+    let mut draft = Draft {
+        base,
+        h,
+        settings: Vec::new(),
+        violations: Vec::new(),
+        done: Vec::new(),
+        missing: Vec::new(),
+    };
     let d = &mut draft;
-    if let Some(memory) = &resources.memory {
-        d.memory(memory);
-    }
-    if let Some(cpu) = &resources.cpu {
-        d.cpu(cpu);
-        d.cpuset(cpu);
-    }
-    if let Some(pids) = &resources.pids {
-        d.pids(pids);
+    for limit in LIMITS {
+        d.limit(limit, resources);
     }
     if let Some(block_io) = &resources.block_io {
-        d.block_io(block_io);
+        d.block_devices(block_io);
     }
     d.hugetlb(&resources.hugepage_limits);
     if let Some(network) = &resources.network {
@@ -81,6 +82,9 @@ pub(super) struct Draft<'h> {
     h: &'h Hierarchies,
     pub(super) settings: Vec<Setting>,
     violations: Vec<Violation>,
+    /// The odd ones that are written, and controllers that are missing.
+    done: Vec<Odd>,
+    missing: Vec<&'static str>,
 }
 
 impl Draft<'_> {
@@ -120,14 +124,14 @@ impl Draft<'_> {
         &mut self,
         version: Version,
         (controller, file): (&str, &str),
-        value: impl fmt::Display,
+        value: impl Into<Value>,
         field: &str,
     ) -> &mut Setting {
         self.settings.push(Setting {
             version,
             controller: controller.to_owned(),
             file: file.to_owned(),
-            value: value.to_string(),
+            value: value.into(),
             origin: self.path(field),
             fallback: None,
             missing_ok: false,
@@ -138,68 +142,53 @@ impl Draft<'_> {
         &mut self.settings[last]
     }
 
-    fn memory(&mut self, m: &Memory) {
-        let (limit, swap) = (given(m.limit), given(m.swap));
-        let oom_off = m.disable_oom_killer == Some(true);
-        let asked = [
-            ("limit", limit.is_some()),
-            ("swap", swap.is_some()),
-            ("reservation", given(m.reservation).is_some()),
-            ("swappiness", swappiness(m).is_some()),
-            ("disableOOMKiller", oom_off),
-        ];
-        let Some((field, _)) = asked.iter().find(|(_, asked)| *asked) else { return };
-        match self.version_of("memory", &format!("memory.{field}")) {
-            Some(Version::V1) => v1::memory(self, m),
-            Some(Version::V2) => v2::memory(self, m),
-            None => {}
+    /// A row of the table.
+    fn limit(&mut self, limit: &'static Limit, resources: &Resources) {
+        let Some(value) = limit.asked(resources) else { return };
+        match limit.v2 {
+            File::Gone(_) | File::Beside => return,
+            _ if self.missing.contains(&limit.controller) => return,
+            _ => {}
         }
-    }
-
-    fn cpu(&mut self, c: &Cpu) {
-        let asked = [
-            ("shares", c.shares.is_some_and(|s| s != 0)),
-            ("quota", c.quota.is_some_and(|q| q != 0)),
-            ("period", c.period.is_some_and(|p| p != 0)),
-            ("burst", c.burst.is_some()),
-            ("idle", c.idle.is_some()),
-            ("realtimeRuntime", c.realtime_runtime.is_some_and(|r| r != 0)),
-            ("realtimePeriod", c.realtime_period.is_some_and(|r| r != 0)),
-        ];
-        let Some((field, _)) = asked.iter().find(|(_, asked)| *asked) else { return };
-        match self.version_of("cpu", &format!("cpu.{field}")) {
-            Some(Version::V1) => v1::cpu(self, c),
-            Some(Version::V2) => v2::cpu(self, c),
-            None => {}
-        }
-    }
-
-    fn cpuset(&mut self, c: &Cpu) {
-        for (name, value) in [("cpus", &c.cpus), ("mems", &c.mems)] {
-            let Some(value) = value.as_deref().filter(|v| !v.is_empty()) else { continue };
-            let field = format!("cpu.{name}");
-            if let Some(version) = self.version_of("cpuset", &field) {
-                self.set(version, ("cpuset", &format!("cpuset.{name}")), value, &field);
+        let Some(version) = self.version_of(limit.controller, limit.field) else {
+            return self.missing.push(limit.controller);
+        };
+        let (file, value) = match (if version == V1 { limit.v1 } else { limit.v2 }, value) {
+            (File::Max(file), Value::Number(..=-1)) => (file, Value::Max),
+            (File::Plain(file) | File::Max(file), value) => (file, value),
+            (File::No(why), _) => return self.wrong(limit.field, why),
+            (File::Odd(odd), _) if !self.done.contains(&odd) => {
+                self.done.push(odd);
+                return match version {
+                    V1 => v1::odd(self, odd, resources),
+                    V2 => v2::odd(self, odd, resources),
+                };
             }
+            (File::Odd(_) | File::Beside | File::Gone(_), _) => return,
+        };
+        let missing_ok = limit.absent.is_some() && limit.absent == value.number();
+        let controller = file.split('.').next().unwrap_or(file);
+        self.set(version, (controller, file), value, limit.field).missing_ok = missing_ok;
+    }
+
+    /// An idle group refuses shares: before them it ceases to be one, and becomes one after them.
+    pub(super) fn idle(&mut self, version: Version, idle: Option<i64>) {
+        let Some(idle) = idle else { return };
+        self.set(version, ("cpu", "cpu.idle"), idle, "cpu.idle").missing_ok = idle == 0;
+        let first = self.settings.iter().position(|it| it.controller == "cpu");
+        if let Some(first) = first.filter(|_| idle == 0) {
+            self.settings[first..].rotate_right(1);
         }
     }
 
-    fn pids(&mut self, pids: &Pids) {
-        let Some(limit) = given(pids.limit) else { return };
-        let Some(version) = self.version_of("pids", "pids.limit") else { return };
-        let value = if limit < 0 { "max".into() } else { limit.to_string() };
-        self.set(version, ("pids", "pids.max"), value, "pids.limit");
-    }
-
-    fn block_io(&mut self, b: &BlockIo) {
+    fn block_devices(&mut self, b: &BlockIo) {
         let devices = throttles(b).iter().any(|(_, _, list)| !list.is_empty());
-        let weights = b.weight.unwrap_or(0) != 0 || b.leaf_weight.unwrap_or(0) != 0;
-        if !devices && !weights && b.weight_device.is_empty() {
+        if !devices && b.weight_device.is_empty() || self.missing.contains(&"io") {
             return;
         }
         match self.version_of("io", "blockIO") {
-            Some(Version::V1) => v1::block_io(self, b),
-            Some(Version::V2) => v2::block_io(self, b),
+            Some(V1) => v1::block_devices(self, b),
+            Some(V2) => v2::block_devices(self, b),
             None => {}
         }
     }
@@ -209,7 +198,7 @@ impl Draft<'_> {
             let field = format!("hugepageLimits[{index}]");
             let size = &limit.page_size;
             let Some(version) = self.version_of("hugetlb", &field) else { return };
-            let name = if version == Version::V1 { "limit_in_bytes" } else { "max" };
+            let name = if version == V1 { "limit_in_bytes" } else { "max" };
             let file = format!("hugetlb.{size}.{name}");
             let reserved = format!("hugetlb.{size}.rsvd.{name}");
             self.set(version, ("hugetlb", &file), limit.limit, &field);
@@ -287,7 +276,7 @@ impl Draft<'_> {
             // A file with a line per device takes one line per write.
             let lines = text.trim_end_matches('\n').split('\n');
             for line in lines {
-                self.set(Version::V2, (controller, file), line, &field);
+                self.set(V2, (controller, file), Value::read(line), &field);
             }
         }
     }
@@ -296,11 +285,6 @@ impl Draft<'_> {
 /// 0 is "leave as it is", as runc and the engines have it.
 pub(super) fn given(value: Option<i64>) -> Option<i64> {
     value.filter(|v| *v != 0)
-}
-
-/// The largest number is the -1 ("not given") of a caller whose type has no sign.
-pub(super) fn swappiness(m: &Memory) -> Option<u64> {
-    m.swappiness.filter(|s| *s != u64::MAX)
 }
 
 /// The four throttle lists: short name of the operation, name of the field, devices.

@@ -41,13 +41,14 @@ impl Cgroup {
         let mut settings = Cow::Borrowed(settings);
         for index in 0..settings.len() {
             let setting = &settings[index];
-            let bytes = setting.value.parse().ok().filter(|it| (1..ROOM_BYTES).contains(it));
+            let bytes = setting.value.number().and_then(|it| i64::try_from(it).ok());
+            let bytes = bytes.filter(|it| (1..ROOM_BYTES).contains(it));
             let Some(bytes) = bytes.filter(|_| FILES.contains(&setting.file.as_str())) else {
                 continue;
             };
             let (version, file) = (setting.version, setting.file.clone());
             self.waiting.push(Waiting { version, file, bytes });
-            settings.to_mut()[index].value = ROOM_BYTES.to_string();
+            settings.to_mut()[index].value = ROOM_BYTES.into();
         }
         settings
     }
@@ -133,7 +134,7 @@ mod tests {
         let compiled = compile("linux.resources", &resources, h).expect("compile");
         let mut cgroup = Cgroup::default();
         let roomy = cgroup.with_room(&compiled);
-        let values = roomy.iter().map(|it| it.value.clone()).collect();
+        let values = roomy.iter().map(|it| it.value.to_string()).collect();
         (values, cgroup.waiting.iter().map(|it| it.bytes).collect())
     }
 

@@ -1,16 +1,31 @@
-//! Names, units and order of the cgroup v1 files, the kernel's cgroup-v1/*.rst.
+//! Odd limits and devices in cgroup v1: names, units and order, the kernel's cgroup-v1/*.rst.
 //!
 //! Pure. Called with values whose ranges are checked.
 
-use super::compile::{Draft, given, swappiness, throttles};
+use super::compile::{Draft, given, throttles};
 use super::probe::Version::V1;
-use crate::spec::{BlockIo, Cpu, Memory};
+use crate::spec::limits::Odd;
+use crate::spec::{BlockIo, Cpu, Memory, Resources};
 
-/// `linux.resources.memory`.
+/// The rows of the table that need more than a name.
+pub(super) fn odd(d: &mut Draft<'_>, odd: Odd, resources: &Resources) {
+    let memory = resources.memory.as_ref();
+    let cpu = resources.cpu.as_ref();
+    match odd {
+        Odd::Memory => memory.map_or((), |it| self::memory(d, it)),
+        Odd::Shares => cpu.map_or((), |it| shares(d, it)),
+        Odd::Bandwidth => cpu.map_or((), |it| bandwidth(d, it)),
+        Odd::Idle => d.idle(V1, cpu.and_then(|it| it.idle)),
+        Odd::RealTime => cpu.map_or((), |it| real_time(d, it)),
+        Odd::IoWeight => resources.block_io.as_ref().map_or((), |it| io_weight(d, it)),
+    }
+}
+
+/// Memory, and memory with swap.
 ///
 /// The kernel wants `memory.limit_in_bytes` ≤ `memory.memsw.limit_in_bytes` at every moment,
 /// so that the order depends on what is there: `apply` writes again, last, what was EINVAL.
-pub(super) fn memory(d: &mut Draft<'_>, m: &Memory) {
+fn memory(d: &mut Draft<'_>, m: &Memory) {
     let (limit, swap) = (given(m.limit), given(m.swap));
     if let (None | Some(-1), Some(swap @ 1..)) = (limit, swap) {
         let text = format!("{swap}, but there is no limit; swap is memory and swap together");
@@ -36,65 +51,50 @@ pub(super) fn memory(d: &mut Draft<'_>, m: &Memory) {
     if let Some(swap) = swap.filter(|s| *s > 0) {
         d.set(V1, ("memory", "memory.memsw.limit_in_bytes"), swap, "memory.swap");
     }
-    if let Some(reservation) = given(m.reservation) {
-        let file = ("memory", "memory.soft_limit_in_bytes");
-        d.set(V1, file, reservation, "memory.reservation");
-    }
-    if let Some(swappiness) = swappiness(m) {
-        d.set(V1, ("memory", "memory.swappiness"), swappiness, "memory.swappiness");
-    }
-    if m.disable_oom_killer == Some(true) {
-        d.set(V1, ("memory", "memory.oom_control"), 1, "memory.disableOOMKiller");
-    }
 }
 
-/// `linux.resources.cpu`, without cpus and mems.
-pub(super) fn cpu(d: &mut Draft<'_>, c: &Cpu) {
-    if let Some(idle) = c.idle.filter(|i| *i == 0) {
-        d.set(V1, ("cpu", "cpu.idle"), idle, "cpu.idle").missing_ok = true;
+fn shares(d: &mut Draft<'_>, c: &Cpu) {
+    if c.idle == Some(1) {
+        return;
     }
-    if let Some(shares) = c.shares.filter(|s| *s != 0 && c.idle != Some(1)) {
-        d.set(V1, ("cpu", "cpu.shares"), shares, "cpu.shares");
-    }
+    d.set(V1, ("cpu", "cpu.shares"), c.shares.unwrap_or_default(), "cpu.shares");
+}
+
+fn bandwidth(d: &mut Draft<'_>, c: &Cpu) {
     if let Some(period) = c.period.filter(|p| *p != 0) {
         d.set(V1, ("cpu", "cpu.cfs_period_us"), period, "cpu.period");
     }
     if let Some(quota) = given(c.quota) {
         d.set(V1, ("cpu", "cpu.cfs_quota_us"), quota.max(-1), "cpu.quota");
     }
-    if let Some(burst) = c.burst {
-        // Linux 5.14; before, there was none.
-        d.set(V1, ("cpu", "cpu.cfs_burst_us"), burst, "cpu.burst").missing_ok = burst == 0;
-    }
+}
+
+fn real_time(d: &mut Draft<'_>, c: &Cpu) {
     if let Some(period) = c.realtime_period.filter(|p| *p != 0) {
         d.set(V1, ("cpu", "cpu.rt_period_us"), period, "cpu.realtimePeriod");
     }
     if let Some(runtime) = given(c.realtime_runtime) {
         d.set(V1, ("cpu", "cpu.rt_runtime_us"), runtime, "cpu.realtimeRuntime");
     }
-    if c.idle == Some(1) {
-        // Last: an idle group refuses shares.
-        d.set(V1, ("cpu", "cpu.idle"), 1, "cpu.idle");
-    }
 }
 
-/// `linux.resources.blockIO`. Weights are of the BFQ scheduler, or of CFQ before Linux 5.0.
-pub(super) fn block_io(d: &mut Draft<'_>, b: &BlockIo) {
-    if let Some(weight) = b.weight.filter(|w| *w != 0) {
-        d.set(V1, ("blkio", "blkio.bfq.weight"), weight, "blockIO.weight").fallback =
-            Some(("blkio.weight".into(), weight.to_string()));
-    }
-    if let Some(weight) = b.leaf_weight.filter(|w| *w != 0) {
-        d.set(V1, ("blkio", "blkio.leaf_weight"), weight, "blockIO.leafWeight");
-    }
+/// Of the BFQ scheduler, or of CFQ before Linux 5.0.
+fn io_weight(d: &mut Draft<'_>, b: &BlockIo) {
+    let weight = b.weight.unwrap_or_default();
+    d.set(V1, ("blkio", "blkio.bfq.weight"), weight, "blockIO.weight").fallback =
+        Some(("blkio.weight".into(), weight.into()));
+}
+
+/// What `linux.resources.blockIO` has for single devices.
+pub(super) fn block_devices(d: &mut Draft<'_>, b: &BlockIo) {
     for (index, device) in b.weight_device.iter().enumerate() {
         let field = format!("blockIO.weightDevice[{index}]");
         let number = format!("{}:{}", device.major, device.minor);
         if let Some(weight) = device.weight.filter(|w| *w != 0) {
             let value = format!("{number} {weight}");
             let field = format!("{field}.weight");
-            let setting = d.set(V1, ("blkio", "blkio.bfq.weight_device"), &value, &field);
-            setting.fallback = Some(("blkio.weight_device".into(), value));
+            let setting = d.set(V1, ("blkio", "blkio.bfq.weight_device"), value.clone(), &field);
+            setting.fallback = Some(("blkio.weight_device".into(), value.into()));
             setting.unset = Some(format!("{number} default"));
         }
         if let Some(weight) = device.leaf_weight.filter(|w| *w != 0) {

@@ -1,87 +1,75 @@
-//! Names, units and order of the cgroup v2 files, the kernel's cgroup-v2.rst.
+//! Odd limits and devices in cgroup v2: names, units and order, the kernel's cgroup-v2.rst.
 //!
 //! Pure. Called with values whose ranges are checked; the fields are v1's, so this converts.
 
-use super::compile::{Draft, given, swappiness, throttles};
+use super::compile::{Draft, given, throttles};
 use super::probe::Version::V2;
-use crate::spec::{BlockIo, Cpu, Memory};
+use crate::spec::limits::{Odd, Value};
+use crate::spec::{BlockIo, Cpu, Memory, Resources};
 
 /// What the kernel takes if only a quota is given, microseconds.
 const DEFAULT_PERIOD_US: u64 = 100_000;
 
-/// `linux.resources.memory`.
-pub(super) fn memory(d: &mut Draft<'_>, m: &Memory) {
-    if swappiness(m).is_some() {
-        d.wrong("memory.swappiness", "cgroup v2 has no such setting; see memory.swap");
+/// The rows of the table that need more than a name.
+pub(super) fn odd(d: &mut Draft<'_>, odd: Odd, resources: &Resources) {
+    let memory = resources.memory.as_ref();
+    let cpu = resources.cpu.as_ref();
+    match odd {
+        Odd::Memory => memory.map_or((), |it| self::memory(d, it)),
+        Odd::Shares => cpu.map_or((), |it| shares(d, it)),
+        Odd::Bandwidth => cpu.map_or((), |it| bandwidth(d, it)),
+        Odd::Idle => d.idle(V2, cpu.and_then(|it| it.idle)),
+        Odd::RealTime => {}
+        Odd::IoWeight => resources.block_io.as_ref().map_or((), |it| weight(d, it)),
     }
-    if m.disable_oom_killer == Some(true) {
-        d.wrong("memory.disableOOMKiller", "cgroup v2 cannot disable the OOM killer");
-    }
+}
+
+/// v1 counts memory and swap together, v2 swap alone.
+fn memory(d: &mut Draft<'_>, m: &Memory) {
     let limit = given(m.limit);
-    // v1 counts memory and swap together, v2 swap alone.
     let swap = match (limit, given(m.swap)) {
-        (_, Some(-1)) => Some(("max".into(), "memory.swap")),
-        (Some(-1), None) => Some(("max".into(), "memory.limit")),
-        (Some(limit @ 1..), Some(swap)) => Some(((swap - limit).max(0).to_string(), "memory.swap")),
-        (_, Some(swap)) => Some((swap.to_string(), "memory.swap")),
+        (_, Some(-1)) => Some((Value::Max, "memory.swap")),
+        (Some(-1), None) => Some((Value::Max, "memory.limit")),
+        (Some(limit @ 1..), Some(swap)) => Some(((swap - limit).max(0).into(), "memory.swap")),
+        (_, Some(swap)) => Some((swap.into(), "memory.swap")),
         (_, None) => None,
     };
     if let Some((value, field)) = swap {
         // Without swap accounting there is no swap to limit, and none to deny.
-        let trivial = value == "max" || value == "0";
+        let trivial = matches!(value, Value::Max | Value::Number(0));
         d.set(V2, ("memory", "memory.swap.max"), value, field).missing_ok = trivial;
     }
     if let Some(limit) = limit {
         let check = m.check_before_update == Some(true) && limit > 0;
-        d.set(V2, ("memory", "memory.max"), max(limit), "memory.limit").usage =
+        let max = if limit < 0 { Value::Max } else { limit.into() };
+        d.set(V2, ("memory", "memory.max"), max, "memory.limit").usage =
             check.then_some("memory.current");
     }
-    if let Some(reservation) = given(m.reservation) {
-        d.set(V2, ("memory", "memory.low"), max(reservation), "memory.reservation");
-    }
 }
 
-/// `linux.resources.cpu`, without cpus and mems.
-pub(super) fn cpu(d: &mut Draft<'_>, c: &Cpu) {
-    if given(c.realtime_runtime).is_some() {
-        d.wrong("cpu.realtimeRuntime", "cgroup v2 has no real-time scheduling limits");
-    }
-    if c.realtime_period.is_some_and(|p| p != 0) {
-        d.wrong("cpu.realtimePeriod", "cgroup v2 has no real-time scheduling limits");
-    }
-    if c.idle == Some(0) {
-        d.set(V2, ("cpu", "cpu.idle"), 0, "cpu.idle").missing_ok = true;
-    }
-    if let Some(shares) = c.shares.filter(|s| *s != 0 && c.idle != Some(1)) {
-        d.set(V2, ("cpu", "cpu.weight"), cpu_weight(shares), "cpu.shares");
-    }
-    let period = c.period.filter(|p| *p != 0);
-    if given(c.quota).is_some() || period.is_some() {
-        let quota = given(c.quota).filter(|q| *q > 0).unwrap_or(-1);
-        let value = format!("{} {}", max(quota), period.unwrap_or(DEFAULT_PERIOD_US));
-        let field = if given(c.quota).is_some() { "cpu.quota" } else { "cpu.period" };
-        d.set(V2, ("cpu", "cpu.max"), value, field);
-    }
-    if let Some(burst) = c.burst {
-        // Linux 5.14; before, there was none.
-        d.set(V2, ("cpu", "cpu.max.burst"), burst, "cpu.burst").missing_ok = burst == 0;
-    }
+fn shares(d: &mut Draft<'_>, c: &Cpu) {
     if c.idle == Some(1) {
-        // Last: an idle group refuses a weight.
-        d.set(V2, ("cpu", "cpu.idle"), 1, "cpu.idle");
+        return;
     }
+    let weight = cpu_weight(c.shares.unwrap_or_default());
+    d.set(V2, ("cpu", "cpu.weight"), weight, "cpu.shares");
 }
 
-/// `linux.resources.blockIO`.
-pub(super) fn block_io(d: &mut Draft<'_>, b: &BlockIo) {
-    if b.leaf_weight.is_some_and(|w| w != 0) {
-        d.wrong("blockIO.leafWeight", "cgroup v2 has no leaf weight");
-    }
-    if let Some(weight) = b.weight.filter(|w| *w != 0) {
-        let other = io_weight(weight).to_string();
-        d.set(V2, ("io", "io.bfq.weight"), weight, "blockIO.weight").fallback =
-            Some(("io.weight".into(), other));
-    }
+fn bandwidth(d: &mut Draft<'_>, c: &Cpu) {
+    let period = c.period.filter(|p| *p != 0).unwrap_or(DEFAULT_PERIOD_US);
+    let quota = c.quota.and_then(|quota| u64::try_from(quota).ok()).filter(|quota| *quota != 0);
+    let field = if given(c.quota).is_some() { "cpu.quota" } else { "cpu.period" };
+    d.set(V2, ("cpu", "cpu.max"), Value::Quota(quota, period), field);
+}
+
+fn weight(d: &mut Draft<'_>, b: &BlockIo) {
+    let weight = b.weight.unwrap_or_default();
+    d.set(V2, ("io", "io.bfq.weight"), weight, "blockIO.weight").fallback =
+        Some(("io.weight".into(), io_weight(weight).into()));
+}
+
+/// What `linux.resources.blockIO` has for single devices.
+pub(super) fn block_devices(d: &mut Draft<'_>, b: &BlockIo) {
     for (index, device) in b.weight_device.iter().enumerate() {
         let field = format!("blockIO.weightDevice[{index}]");
         let number = format!("{}:{}", device.major, device.minor);
@@ -93,7 +81,7 @@ pub(super) fn block_io(d: &mut Draft<'_>, b: &BlockIo) {
             let value = format!("{number} {weight}");
             let field = format!("{field}.weight");
             let setting = d.set(V2, ("io", "io.bfq.weight"), value, &field);
-            setting.fallback = Some(("io.weight".into(), other));
+            setting.fallback = Some(("io.weight".into(), other.into()));
             setting.unset = Some(format!("{number} default"));
         }
     }
@@ -108,10 +96,6 @@ pub(super) fn block_io(d: &mut Draft<'_>, b: &BlockIo) {
                 Some(format!("{number} rbps=max wbps=max riops=max wiops=max"));
         }
     }
-}
-
-fn max(value: i64) -> String {
-    if value < 0 { "max".into() } else { value.to_string() }
 }
 
 /// Shares 2..=262144 → weight 1..=10000, on the curve that maps 2, 1024 and 262144 to 1, 100

@@ -252,9 +252,18 @@ impl Line {
 impl Input {
     /// What was given for the option with this row.
     pub fn option<T: Slot>(&self, spec: &str) -> Result<T> {
+        self.folded(spec, T::fold)
+    }
+
+    /// What `fold` makes of the words that were given for the option with this row.
+    pub fn folded<T>(
+        &self,
+        spec: &str,
+        fold: impl FnOnce(&[Option<&OsStr>]) -> Result<T>,
+    ) -> Result<T> {
         let given = self.options.iter().filter(|(opt, _)| opt.spec == spec);
         let words: Vec<Option<&OsStr>> = given.map(|(_, value)| value.as_deref()).collect();
-        T::fold(&words).map_err(|e| {
+        fold(&words).map_err(|e| {
             let name = spec.split_once("--").map_or(spec, |(_, name)| name);
             let name = name.split(' ').next().unwrap_or(name);
             Error::new(log::one_line(&e)).within(format_args!("--{name}"))

@@ -51,6 +51,7 @@ pub struct Group {
 }
 
 /// An option.
+#[derive(Clone, Copy)]
 pub struct Opt {
     /// As the help shows it: `-b, --bundle DIRECTORY`, `--keep`.
     pub spec: &'static str,

@@ -6,57 +6,82 @@
 use std::path::{Path, PathBuf};
 
 use super::embedded::Bytes;
-use super::table::{command, options};
-use super::value::{Id, Number};
+use super::parse::Input;
+use super::table::{Opt, Options, command, opt, options};
+use super::value::{Id, Value as _, number};
 use super::{Globals, read_document};
 use crate::container::{self, Update};
-use crate::origin::Origins;
 use crate::spec::Resources;
+use crate::spec::limits::{LIMITS, Limit, Takes, Value};
 use crate::{Result, log};
 
-type Count = Number<0, { i64::MAX }>;
-type Signed = Number<-1, { i64::MAX }>;
-type Quota = Number<{ i64::MIN }, { i64::MAX }>;
-
 options! {
-    /// Limits, each by an option.
-    pub struct Limits {
-        /// Memory, such as 512m; -1: unlimited.
-        "--memory BYTES" memory: Option<Bytes>,
-        /// Memory that is left to it when memory is short; -1: none in particular.
-        "--memory-reservation BYTES" reservation: Option<Bytes>,
-        /// Memory and swap together; -1: unlimited.
-        "--memory-swap BYTES" swap: Option<Bytes>,
-        /// Obsolete: the kernel has no such limit any more, and a warning says so.
-        "--kernel-memory BYTES" kernel: Option<Bytes>,
-        /// Obsolete: the kernel has no such limit any more, and a warning says so.
-        "--kernel-memory-tcp BYTES" kernel_tcp: Option<Bytes>,
-        /// Relative weight of its processor time, 2 to 262144.
-        "--cpu-share WEIGHT" shares: Option<Number<0, 262_144>>,
-        /// Processor time per period; 0 and less: unlimited.
-        "--cpu-quota MICROSECONDS" quota: Option<Quota>,
-        /// Length of a period.
-        "--cpu-period MICROSECONDS" period: Option<Count>,
-        /// Processor time beyond the quota that can be saved up.
-        "--cpu-burst MICROSECONDS" burst: Option<Count>,
-        /// 1: only what nobody else wants; 0: as everybody.
-        "--cpu-idle 0|1" idle: Option<Number<0, 1>>,
-        /// Real-time processor time per real-time period; cgroup v1.
-        "--cpu-rt-runtime MICROSECONDS" rt_runtime: Option<Signed>,
-        /// Length of a real-time period; cgroup v1.
-        "--cpu-rt-period MICROSECONDS" rt_period: Option<Count>,
-        /// Which processors, such as 0-3,7.
-        "--cpuset-cpus LIST" cpus: Option<String>,
-        /// Which memory nodes, such as 0-1.
-        "--cpuset-mems LIST" mems: Option<String>,
-        /// Relative weight of its block I/O, 10 to 1000.
-        "--blkio-weight WEIGHT" blkio_weight: Option<Number<0, 1000>>,
-        /// Number of tasks; -1: unlimited.
-        "--pids-limit NUMBER" pids: Option<Signed>,
+    /// Shares of resctrl, each by an option.
+    pub struct Shares {
         /// Line of its class of service in resctrl, such as L3:0=f.
         "--l3-cache-schema LINE" l3_cache_schema: Option<String>,
         /// Line of its class of service in resctrl, such as MB:0=50.
         "--mem-bw-schema LINE" mem_bw_schema: Option<String>,
+    }
+}
+
+/// Limits, each by the option that its row names.
+#[derive(Debug)]
+pub struct Limits {
+    /// The rows, with what was given.
+    given: Vec<(&'static Limit, &'static str, Value)>,
+    shares: Shares,
+}
+
+/// How many rows name an option.
+const NAMED: usize = {
+    let (mut row, mut count) = (0, 0);
+    while row < LIMITS.len() {
+        count += LIMITS[row].option.is_some() as usize;
+        row += 1;
+    }
+    count
+};
+
+impl Options for Limits {
+    const ROWS: &'static [Opt] = &{
+        let mut rows =
+            [const { opt::<Option<String>>("", "", &[], "") }; NAMED + Shares::ROWS.len()];
+        let (mut row, mut count) = (0, 0);
+        while row < LIMITS.len() {
+            if let Some((spec, _)) = LIMITS[row].option {
+                rows[count] = opt::<Option<String>>(spec, LIMITS[row].doc, &[], LIMITS[row].field);
+                count += 1;
+            }
+            row += 1;
+        }
+        rows[NAMED] = Shares::ROWS[0];
+        rows[NAMED + 1] = Shares::ROWS[1];
+        rows
+    };
+
+    fn take(input: &Input) -> Result<Self> {
+        let mut given = Vec::new();
+        for limit in LIMITS {
+            let Some((spec, takes)) = limit.option else { continue };
+            let value = input.folded(spec, |words| {
+                let Some(word) = words.last().copied().flatten() else { return Ok(None) };
+                Ok(Some(match takes {
+                    Takes::Bytes => Bytes::parse(word)?.0.into(),
+                    Takes::Number(low, high) => number(word, low, high)?.into(),
+                    Takes::Text => String::parse(word)?.into(),
+                }))
+            })?;
+            // As with runc, an empty word is none.
+            let value = value.filter(|value| *value != Value::Text(String::new()));
+            given.extend(value.map(|value| (limit, spec, value)));
+        }
+        Ok(Limits { given, shares: Shares::take(input)? })
+    }
+
+    fn given(&self) -> impl Iterator<Item = &'static Opt> {
+        let is_given = |row: &&Opt| self.given.iter().any(|(_, spec, _)| *spec == row.spec);
+        Self::ROWS.iter().filter(is_given).chain(self.shares.given())
     }
 }
 
@@ -93,10 +118,12 @@ fn update(it: UpdateCommand, globals: &Globals) -> Result<u8> {
         Some(path) => document(path)?,
     };
     let before = update.resources.clone();
+    update.l3_cache_schema.clone_from(&it.limits.shares.l3_cache_schema);
+    update.mem_bw_schema.clone_from(&it.limits.shares.mem_bw_schema);
+    for opt in it.limits.given().filter(|opt| !opt.field.is_empty()) {
+        update.origins.add(opt.field, opt.name());
+    }
     it.limits.put(&mut update.resources);
-    update.origins = it.limits.origins();
-    update.l3_cache_schema = it.limits.l3_cache_schema;
-    update.mem_bw_schema = it.limits.mem_bw_schema;
     let rdt = update.l3_cache_schema.is_some() || update.mem_bw_schema.is_some();
     if it.resources.is_none() && !rdt && update.resources == before {
         // Engines call it so when nothing is left to be changed.
@@ -111,72 +138,10 @@ fn document(path: &Path) -> Result<Update> {
 }
 
 impl Limits {
-    /// Which fields are these options'.
-    fn origins(&self) -> Origins {
-        let mut origins = Origins::default();
-        for (field, option, given) in [
-            ("memory.limit", "--memory", self.memory.is_some()),
-            ("memory.reservation", "--memory-reservation", self.reservation.is_some()),
-            ("memory.swap", "--memory-swap", self.swap.is_some()),
-            ("memory.kernel", "--kernel-memory", self.kernel.is_some()),
-            ("memory.kernelTCP", "--kernel-memory-tcp", self.kernel_tcp.is_some()),
-            ("cpu.shares", "--cpu-share", self.shares.is_some()),
-            ("cpu.quota", "--cpu-quota", self.quota.is_some()),
-            ("cpu.period", "--cpu-period", self.period.is_some()),
-            ("cpu.burst", "--cpu-burst", self.burst.is_some()),
-            ("cpu.idle", "--cpu-idle", self.idle.is_some()),
-            ("cpu.realtimeRuntime", "--cpu-rt-runtime", self.rt_runtime.is_some()),
-            ("cpu.realtimePeriod", "--cpu-rt-period", self.rt_period.is_some()),
-            ("cpu.cpus", "--cpuset-cpus", self.cpus.is_some()),
-            ("cpu.mems", "--cpuset-mems", self.mems.is_some()),
-            ("blockIO.weight", "--blkio-weight", self.blkio_weight.is_some()),
-            ("pids.limit", "--pids-limit", self.pids.is_some()),
-        ] {
-            if given {
-                origins.add(field, option);
-            }
-        }
-        origins
-    }
-
     /// Each where config.json has it.
-    fn put(&self, to: &mut Resources) {
-        let bytes = |limit: Option<Bytes>| limit.map(|it| it.0);
-        let count = |number: Option<Count>| number.map(|it| it.0.unsigned_abs());
-        let sizes = [self.memory, self.reservation, self.swap, self.kernel, self.kernel_tcp];
-        if sizes.iter().any(Option::is_some) {
-            let memory = to.memory.get_or_insert_default();
-            over(&mut memory.limit, bytes(self.memory));
-            over(&mut memory.reservation, bytes(self.reservation));
-            over(&mut memory.swap, bytes(self.swap));
-            over(&mut memory.kernel, bytes(self.kernel));
-            over(&mut memory.kernel_tcp, bytes(self.kernel_tcp));
+    fn put(self, to: &mut Resources) {
+        for (limit, _, value) in self.given {
+            (limit.set)(to, Some(value));
         }
-        let cpu = to.cpu.get_or_insert_default();
-        over(&mut cpu.shares, self.shares.map(|it| it.0.unsigned_abs()));
-        over(&mut cpu.quota, self.quota.map(|it| it.0));
-        over(&mut cpu.period, count(self.period));
-        over(&mut cpu.burst, count(self.burst));
-        over(&mut cpu.idle, self.idle.map(|it| it.0));
-        over(&mut cpu.realtime_runtime, self.rt_runtime.map(|it| it.0));
-        over(&mut cpu.realtime_period, count(self.rt_period));
-        // As with runc, an empty word is none.
-        over(&mut cpu.cpus, self.cpus.clone().filter(|it| !it.is_empty()));
-        over(&mut cpu.mems, self.mems.clone().filter(|it| !it.is_empty()));
-        if to.cpu == Some(Default::default()) {
-            to.cpu = None;
-        }
-        if let Some(weight) = self.blkio_weight {
-            to.block_io.get_or_insert_default().weight = u16::try_from(weight.0).ok();
-        }
-        if let Some(limit) = self.pids {
-            to.pids.get_or_insert_default().limit = Some(limit.0);
-        }
-    }
-}
-
-fn over<T>(to: &mut Option<T>, given: Option<T>) {
-    if given.is_some() {
-        *to = given;
     }
 }

@@ -314,11 +314,16 @@ pub struct Number<const MIN: i64, const MAX: i64>(
 
 impl<const MIN: i64, const MAX: i64> Value for Number<MIN, MAX> {
     fn parse(word: &OsStr) -> Result<Self> {
-        match word.to_str().and_then(|text| text.parse().ok()) {
-            Some(number) if (MIN..=MAX).contains(&number) => Ok(Number(number)),
-            _ if MAX == i64::MAX => Err(expected(word, &format!("an integer, {MIN} or more"))),
-            _ => Err(expected(word, &format!("an integer from {MIN} to {MAX}"))),
-        }
+        number(word, MIN, MAX).map(Number)
+    }
+}
+
+/// A number within a range.
+pub fn number(word: &OsStr, low: i64, high: i64) -> Result<i64> {
+    match word.to_str().and_then(|text| text.parse().ok()) {
+        Some(number) if (low..=high).contains(&number) => Ok(number),
+        _ if high == i64::MAX => Err(expected(word, &format!("an integer, {low} or more"))),
+        _ => Err(expected(word, &format!("an integer from {low} to {high}"))),
     }
 }
 

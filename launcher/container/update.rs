@@ -12,6 +12,7 @@ use crate::origin::Origins;
 use crate::resctrl::{Class, Lines};
 use crate::spec::check::check_resources;
 use crate::spec::json::Violation;
+use crate::spec::limits::Merge;
 use crate::spec::{Resources, id, load};
 use crate::state::{self, Directory, Record};
 use crate::{log, spec};
@@ -50,19 +51,19 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
     }
     let mut spec = state::config(&directory)?;
     let linux = spec.linux.get_or_insert_default();
-    let old = linux.resources.take().unwrap_or_default();
+    let old = linux.resources.get_or_insert_default();
     let mut wanted = update.resources.clone();
     merge::only_given(&mut wanted);
     let cgroup = &record.cgroup;
     // A controller that is not found may only be hidden from us.
     let settings =
-        settings(update, wanted.clone(), &old).or_else(|e| cgroup.visible().and(Err(e)))?;
+        settings(update, wanted.clone(), old).or_else(|e| cgroup.visible().and(Err(e)))?;
     if cgroup.is_none() && !settings.is_empty() {
         return Err(Error::new("the container has no cgroup, and so no limits"));
     }
     let lines = update.lines();
     let class = class(&record, &lines)?;
-    linux.resources = Some(merge::into(old, &wanted));
+    old.merge(&wanted);
     if let Some(rdt) = &mut linux.intel_rdt {
         merge::schemata(rdt, update.l3_cache_schema.as_ref(), update.mem_bw_schema.as_ref());
     }

@@ -13,6 +13,7 @@ pub mod filter;
 pub mod id;
 pub mod idmap;
 pub mod json;
+pub mod limits;
 pub mod linux;
 pub mod list;
 pub mod load;

@@ -1,9 +1,12 @@
 //! `linux.resources` as it is written: one row per property of the runtime specification 1.3.
 //!
-//! Knows names and types only; see `types`. Which cgroup file a limit becomes is not known here.
+//! Knows names and types only, and which items of a list are the same; see `types`. The limits that
+//! are one value are `limits`'s.
 
 use std::collections::BTreeMap;
 
+pub use super::limits::{BlockIo, Cpu, Memory, Pids};
+use super::limits::{Item, Merge};
 use super::record::{record, words};
 
 record! {
@@ -57,86 +60,6 @@ words! {
         Char = "c",
         /// Block devices.
         Block = "b",
-    }
-}
-
-record! {
-    /// `linux.resources.memory`, in bytes; -1 is unlimited.
-    #[derive(Default)]
-    pub struct Memory {
-        /// Hard limit.
-        "limit" limit: Option<i64>,
-        /// Soft limit.
-        "reservation" reservation: Option<i64>,
-        /// Memory and swap together.
-        "swap" swap: Option<i64>,
-        /// Obsolete in the kernel.
-        "kernel" kernel: Option<i64>,
-        /// Obsolete in the kernel.
-        "kernelTCP" kernel_tcp: Option<i64>,
-        /// 0 to 100; cgroup v1.
-        "swappiness" swappiness: Option<u64>,
-        /// cgroup v1.
-        "disableOOMKiller" disable_oom_killer: Option<bool>,
-        /// cgroup v1; always so now.
-        "useHierarchy" use_hierarchy: Option<bool>,
-        /// Refuse a limit below what is in use.
-        "checkBeforeUpdate" check_before_update: Option<bool>,
-    }
-}
-
-record! {
-    /// `linux.resources.cpu`.
-    #[derive(Default)]
-    pub struct Cpu {
-        /// Relative weight, 2 to 262144; 0 leaves the kernel's 1024.
-        "shares" shares: Option<u64>,
-        /// Microseconds per period; -1 is unlimited.
-        "quota" quota: Option<i64>,
-        /// Microseconds that may be used beyond the quota.
-        "burst" burst: Option<u64>,
-        /// Microseconds.
-        "period" period: Option<u64>,
-        /// Microseconds; cgroup v1.
-        "realtimeRuntime" realtime_runtime: Option<i64>,
-        /// Microseconds; cgroup v1.
-        "realtimePeriod" realtime_period: Option<u64>,
-        /// CPUs, such as `0-3,7`.
-        "cpus" cpus: Option<String>,
-        /// Memory nodes.
-        "mems" mems: Option<String>,
-        /// 1: SCHED_IDLE for the whole group.
-        "idle" idle: Option<i64>,
-    }
-}
-
-record! {
-    /// `linux.resources.pids`.
-    #[derive(Default)]
-    pub struct Pids {
-        /// Number of tasks; -1 is unlimited.
-        "limit" limit: Option<i64>,
-    }
-}
-
-record! {
-    /// `linux.resources.blockIO`.
-    #[derive(Default)]
-    pub struct BlockIo {
-        /// 10 to 1000.
-        "weight" weight: Option<u16>,
-        /// 10 to 1000; cgroup v1.
-        "leafWeight" leaf_weight: Option<u16>,
-        /// Weight by device.
-        "weightDevice" weight_device: Vec<WeightDevice>,
-        /// Bytes per second.
-        "throttleReadBpsDevice" throttle_read_bps: Vec<ThrottleDevice>,
-        /// Bytes per second.
-        "throttleWriteBpsDevice" throttle_write_bps: Vec<ThrottleDevice>,
-        /// Operations per second.
-        "throttleReadIOPSDevice" throttle_read_iops: Vec<ThrottleDevice>,
-        /// Operations per second.
-        "throttleWriteIOPSDevice" throttle_write_iops: Vec<ThrottleDevice>,
     }
 }
 
@@ -206,5 +129,53 @@ record! {
         "hcaHandles" hca_handles: Option<u32>,
         /// HCA objects.
         "hcaObjects" hca_objects: Option<u32>,
+    }
+}
+
+macro_rules! items {
+    ($($name:ident: $($key:ident)*;)*) => {$(impl Item for $name {
+        fn is_same(&self, other: &Self) -> bool {
+            $(self.$key == other.$key)&&*
+        }
+    })*};
+}
+
+items! {
+    WeightDevice: major minor;
+    ThrottleDevice: major minor;
+    HugepageLimit: page_size;
+    NetworkPriority: name;
+}
+
+impl Merge for Resources {
+    /// Device rules are those of the older one.
+    fn merge(&mut self, new: &Self) {
+        let Resources {
+            devices: _,
+            memory,
+            cpu,
+            pids,
+            block_io,
+            hugepage_limits,
+            network,
+            rdma,
+            unified,
+        } = new;
+        self.memory.merge(memory);
+        self.cpu.merge(cpu);
+        self.pids.merge(pids);
+        self.block_io.merge(block_io);
+        self.hugepage_limits.merge(hugepage_limits);
+        self.network.merge(network);
+        self.rdma.extend(rdma.clone());
+        self.unified.extend(unified.clone());
+    }
+}
+
+impl Merge for NetworkClass {
+    fn merge(&mut self, new: &Self) {
+        let NetworkClass { class_id, priorities } = new;
+        self.class_id.merge(class_id);
+        self.priorities.merge(priorities);
     }
 }

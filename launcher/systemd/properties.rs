@@ -10,6 +10,7 @@ use super::gvariant;
 use super::wire::Value;
 use crate::cgroup::{Devices, Setting};
 use crate::spec::json::Violation;
+use crate::spec::limits::{self, Value as Limit};
 
 /// A property: its name, as in D-Bus, and value.
 pub type Property = (String, Value);
@@ -20,37 +21,20 @@ pub const ANNOTATION: &str = "org.systemd.property.";
 /// What a scope could not be found or managed without.
 const OURS: &[&str] = &["Delegate", "Description", "PIDs", "Slice"];
 
+/// Lists of CPUs and memory nodes, which are masks to systemd.
+const LISTS: &[&str] = &["AllowedCPUs", "AllowedMemoryNodes"];
+
 /// "infinity" to systemd.
 const INFINITY: u64 = u64::MAX;
-
-/// Numbers: file, property, smallest value that the property takes, systemd that has it.
-const NUMBERS: &[(&str, &str, u64, u32)] = &[
-    ("memory.max", "MemoryMax", 1, 0),
-    ("memory.high", "MemoryHigh", 1, 0),
-    ("memory.low", "MemoryLow", 0, 0),
-    ("memory.min", "MemoryMin", 0, 240),
-    ("memory.swap.max", "MemorySwapMax", 0, 0),
-    ("pids.max", "TasksMax", 1, 0),
-    ("cpu.weight", "CPUWeight", 1, 0),
-    ("io.weight", "IOWeight", 1, 0),
-    // cgroup v1.
-    ("memory.limit_in_bytes", "MemoryLimit", 1, 0),
-    ("cpu.shares", "CPUShares", 2, 0),
-    ("blkio.weight", "BlockIOWeight", 10, 0),
-];
-
-/// Lists of CPUs and memory nodes.
-const LISTS: &[(&str, &str)] =
-    &[("cpuset.cpus", "AllowedCPUs"), ("cpuset.mems", "AllowedMemoryNodes")];
 
 /// The properties that the settings come to, for this version of systemd.
 pub fn of(settings: &[Setting], version: u32) -> Vec<Property> {
     let mut found: Vec<Property> = settings.iter().flat_map(|s| of_one(s, version)).collect();
-    let v1 = |file: &str| settings.iter().rfind(|s| s.file == file).map(|s| s.value.as_str());
+    let v1 = |file: &str| settings.iter().rfind(|s| s.file == file).map(|s| s.value.number());
     let (quota, period) = (v1("cpu.cfs_quota_us"), v1("cpu.cfs_period_us"));
     if quota.is_some() || period.is_some() {
-        let quota = quota.filter(|quota| !quota.starts_with('-')).unwrap_or("max");
-        found.extend(bandwidth(quota, period.unwrap_or("100000"), version));
+        let number = |it: Option<Option<i128>>| it.flatten().and_then(|it| u64::try_from(it).ok());
+        found.extend(bandwidth(number(quota), number(period).unwrap_or(100_000), version));
     }
     found
 }
@@ -58,44 +42,43 @@ pub fn of(settings: &[Setting], version: u32) -> Vec<Property> {
 fn of_one(setting: &Setting, version: u32) -> Vec<Property> {
     // The name that the property is about stands second, where the kernel has a choice of two.
     let (file, value) = match &setting.fallback {
-        Some((file, value)) => (file.as_str(), value.as_str()),
-        None => (setting.file.as_str(), setting.value.as_str()),
+        Some((file, value)) => (file.as_str(), value),
+        None => (setting.file.as_str(), &setting.value),
     };
-    if let Some((_, name, least, since)) = NUMBERS.iter().find(|row| row.0 == file) {
-        let number = match value {
-            "max" => Some(INFINITY),
-            _ if value.starts_with('-') => Some(INFINITY),
-            _ => value.parse().ok(),
-        };
-        let number = number.filter(|number| number >= least && version >= *since);
-        return number.map(|number| ((*name).to_owned(), Value::U64(number))).into_iter().collect();
-    }
-    if let Some((_, name)) = LISTS.iter().find(|row| row.0 == file) {
-        let mask = mask(value).filter(|_| version >= 244);
-        return mask.map(|mask| ((*name).to_owned(), Value::bytes(&mask))).into_iter().collect();
-    }
-    match (file, value.split_once(' ')) {
-        ("cpu.max", Some((quota, period))) => bandwidth(quota, period, version),
+    match (file, value) {
+        ("cpu.max", Limit::Quota(quota, period)) => return bandwidth(*quota, *period, version),
         // An idle group is one of weight 0 to systemd.
-        ("cpu.idle", _) if value == "1" && version >= 252 => {
-            vec![("CPUWeight".into(), Value::U64(0))]
+        ("cpu.idle", Limit::Number(1)) if version >= 252 => {
+            return vec![("CPUWeight".into(), Value::U64(0))];
         }
-        _ => Vec::new(),
+        _ => {}
     }
+    let Some(row) = limits::property(file).filter(|row| version >= row.since) else {
+        return Vec::new();
+    };
+    let value = match value {
+        Limit::Max | Limit::Number(..0) => Some(Value::U64(INFINITY)),
+        _ if LISTS.contains(&row.name) => mask(&value.to_string()).map(|mask| Value::bytes(&mask)),
+        Limit::Number(number) => {
+            let number = u64::try_from(*number).ok();
+            number.filter(|number| *number >= row.least).map(Value::U64)
+        }
+        _ => None,
+    };
+    value.map(|value| (row.name.to_owned(), value)).into_iter().collect()
 }
 
-/// A quota, µs or `max`, in each period of so many µs.
-fn bandwidth(quota: &str, period: &str, version: u32) -> Vec<Property> {
+/// A quota, µs or none, in each period of so many µs.
+fn bandwidth(quota: Option<u64>, period: u64, version: u32) -> Vec<Property> {
     const SECOND: u64 = 1_000_000;
     /// systemd counts in hundredths of a CPU; up, so that it gives no less than was asked for.
     const STEP: u64 = 10_000;
-    let Some(period) = period.parse::<u64>().ok().filter(|period| *period > 0) else {
+    if period == 0 {
         return Vec::new();
-    };
-    let per_second = match quota.parse::<u64>() {
-        Ok(quota) => quota.saturating_mul(SECOND).div_ceil(period).next_multiple_of(STEP),
-        Err(_) => INFINITY,
-    };
+    }
+    let per_second = quota.map_or(INFINITY, |quota| {
+        quota.saturating_mul(SECOND).div_ceil(period).next_multiple_of(STEP)
+    });
     let mut found = vec![("CPUQuotaPerSecUSec".to_owned(), Value::U64(per_second))];
     if version >= 242 {
         found.push(("CPUQuotaPeriodUSec".to_owned(), Value::U64(period)));

@@ -9,7 +9,7 @@ mod mounts;
 mod namespaces;
 mod paths;
 mod process;
-mod resources;
+pub(super) mod resources;
 mod sysctl;
 
 use std::fmt::{Arguments, Display};
@@ -27,7 +27,7 @@ pub const VERSIONS: &str = "1.0.0 to 1.3.x";
 const NEWEST_MINOR: u64 = 3;
 
 /// The path of what is checked: text only once something is wrong with it, as mostly nothing is.
-type At<'a> = Arguments<'a>;
+pub(super) type At<'a> = Arguments<'a>;
 
 /// What is let through although the rules forbid it.
 #[derive(Debug, Clone, Copy, Default)]

@@ -1,4 +1,5 @@
-//! Rules for `linux.resources`: ranges that a cgroup of either version takes.
+//! Rules for `linux.resources`: what a cgroup of either version takes, beyond the ranges of the
+//! table `limits`. Everywhere, 0 leaves the kernel's own value: callers write it for "not given".
 //!
 //! What only one of the versions has is refused or converted by `cgroup`, which knows the host.
 
@@ -6,7 +7,8 @@ use std::collections::BTreeSet;
 
 use super::{At, Findings, linux};
 use crate::spec::json::quote;
-use crate::spec::{BlockIo, Cpu, DeviceRule, HugepageLimit, Memory, Resources, ThrottleDevice};
+use crate::spec::limits::{File, LIMITS};
+use crate::spec::{BlockIo, Cpu, DeviceRule, HugepageLimit, Resources, ThrottleDevice};
 
 /// Longest quota, in microseconds: `MAX_BW` of kernel/sched/sched.h.
 const MAX_QUOTA_US: i128 = (1 << 44) - 1;
@@ -16,14 +18,17 @@ pub fn check(f: &mut Findings, base: At<'_>, resources: &Resources) {
     for (index, rule) in resources.devices.iter().enumerate() {
         device(f, format_args!("{base}devices[{index}]"), rule);
     }
-    if let Some(memory) = &resources.memory {
-        self::memory(f, format_args!("{base}memory"), memory);
-    }
-    if let Some(cpu) = &resources.cpu {
-        self::cpu(f, format_args!("{base}cpu"), cpu);
-    }
-    if let Some(limit @ ..=-2) = resources.pids.as_ref().and_then(|pids| pids.limit) {
-        f.warn(format_args!("{base}pids.limit"), format!("{limit} is taken as -1, unlimited"));
+    for limit in LIMITS {
+        let field = format_args!("{base}{}", limit.field);
+        if let Some(value) = limit.asked(resources) {
+            if let (Some((low, high)), Some(number)) = (limit.range, value.number()) {
+                f.range(field, number, low, high);
+            }
+            if let File::Gone(why) = limit.v2 {
+                f.warn(field, why);
+            }
+            limit.check.inspect(|check| check(f, field, resources));
+        }
     }
     if let Some(block_io) = &resources.block_io {
         self::block_io(f, format_args!("{base}blockIO"), block_io);
@@ -61,69 +66,89 @@ fn device(f: &mut Findings, base: At<'_>, rule: &DeviceRule) {
     }
 }
 
-fn memory(f: &mut Findings, base: At<'_>, memory: &Memory) {
-    for (name, bytes) in
-        [("limit", memory.limit), ("reservation", memory.reservation), ("swap", memory.swap)]
-    {
-        if let Some(bytes) = bytes {
-            f.range(format_args!("{base}.{name}"), bytes, -1, i64::MAX.into());
-        }
-    }
-    // The largest number is the -1 ("not given") of a caller whose type has no sign.
-    if let Some(swappiness) = memory.swappiness.filter(|given| *given != u64::MAX) {
-        f.range(format_args!("{base}.swappiness"), swappiness, 0, 100);
-    }
-    for (name, bytes) in [("kernel", memory.kernel), ("kernelTCP", memory.kernel_tcp)] {
-        if bytes.is_some_and(|bytes| bytes != 0) {
-            f.warn(format_args!("{base}.{name}"), "the kernel has no such limit any more");
-        }
-    }
-    if memory.use_hierarchy == Some(false) {
-        f.warn(format_args!("{base}.useHierarchy"), "always true since Linux 5.11");
-    }
-    // Without a limit, swap is one of its own in v2, and impossible in v1.
-    let (limit, swap) = (memory.limit.unwrap_or(0), memory.swap.unwrap_or(0));
+/// Without a limit, swap is one of its own in v2, and impossible in v1.
+pub fn swap(f: &mut Findings, field: At<'_>, resources: &Resources) {
+    let memory = resources.memory.as_ref();
+    let given = |bytes: Option<i64>| bytes.unwrap_or(0);
+    let (limit, swap) = memory.map_or((0, 0), |it| (given(it.limit), given(it.swap)));
     if swap > 0 && swap < limit {
         let text = format!("{swap} is less than the limit, {limit}");
         let hint = "swap is memory and swap together; as much as the limit means no swap";
-        f.wrong_hint(format_args!("{base}.swap"), text, hint);
+        f.wrong_hint(field, text, hint);
     }
 }
 
-/// Everywhere, 0 leaves the kernel's own value: callers write it for "not given".
-fn cpu(f: &mut Findings, base: At<'_>, cpu: &Cpu) {
-    // The kernel takes 1 as 2; callers know both as the least.
+/// The kernel takes 1 as 2; callers know both as the least.
+pub fn shares(f: &mut Findings, field: At<'_>, resources: &Resources) {
+    let Some(cpu) = &resources.cpu else { return };
     if let Some(shares @ 262_145..) = cpu.shares {
-        f.warn(format_args!("{base}.shares"), format!("{shares} is taken as 262144, the most"));
+        f.warn(field, format!("{shares} is taken as 262144, the most"));
     }
-    if cpu.idle == Some(1) && cpu.shares.is_some_and(|shares| shares != 0) {
-        let text = "without effect: cpu.idle 1 gives the lowest weight";
-        f.warn(format_args!("{base}.shares"), text);
+    if cpu.idle == Some(1) {
+        f.warn(field, "without effect: cpu.idle 1 gives the lowest weight");
     }
-    if let Some(quota @ 1..) = cpu.quota {
-        f.range(format_args!("{base}.quota"), quota, 1000, MAX_QUOTA_US);
+}
+
+/// Less than 0 is unlimited.
+pub fn quota(f: &mut Findings, field: At<'_>, resources: &Resources) {
+    if let Some(quota @ 1..) = resources.cpu.as_ref().and_then(|cpu| cpu.quota) {
+        f.range(field, quota, 1000, MAX_QUOTA_US);
     }
-    if let Some(period @ 1..) = cpu.period {
-        f.range(format_args!("{base}.period"), period, 1000, 1_000_000);
+}
+
+/// The kernel's own rule.
+pub fn burst(f: &mut Findings, field: At<'_>, resources: &Resources) {
+    let Some(Cpu { burst: Some(burst), quota: Some(quota @ 1..), .. }) = &resources.cpu else {
+        return;
+    };
+    if *burst > quota.unsigned_abs() {
+        f.wrong(field, format!("{burst} is more than the quota, {quota}"));
     }
-    let quota = cpu.quota.unwrap_or(0);
-    if let Some(burst) = cpu.burst.filter(|burst| quota > 0 && *burst > quota.unsigned_abs()) {
-        let text = format!("{burst} is more than the quota, {quota}");
-        f.wrong(format_args!("{base}.burst"), text);
+}
+
+/// The kernel's own rule.
+pub fn realtime_runtime(f: &mut Findings, field: At<'_>, resources: &Resources) {
+    let Some(cpu) = &resources.cpu else { return };
+    let (runtime, period) = (cpu.realtime_runtime.unwrap_or(0), cpu.realtime_period.unwrap_or(0));
+    if period > 0 && runtime > 0 && runtime.unsigned_abs() > period {
+        f.wrong(field, format!("{runtime} is more than the realtimePeriod, {period}"));
     }
-    if let Some(runtime) = cpu.realtime_runtime {
-        f.range(format_args!("{base}.realtimeRuntime"), runtime, -1, i64::MAX.into());
-        let period = cpu.realtime_period.unwrap_or(0);
-        if period > 0 && runtime > 0 && runtime.unsigned_abs() > period {
-            let text = format!("{runtime} is more than the realtimePeriod, {period}");
-            f.wrong(format_args!("{base}.realtimeRuntime"), text);
+}
+
+/// Which processors.
+pub fn cpus(f: &mut Findings, field: At<'_>, resources: &Resources) {
+    kernel_list(f, field, resources.cpu.as_ref().and_then(|cpu| cpu.cpus.as_deref()));
+}
+
+/// Which memory nodes.
+pub fn mems(f: &mut Findings, field: At<'_>, resources: &Resources) {
+    kernel_list(f, field, resources.cpu.as_ref().and_then(|cpu| cpu.mems.as_deref()));
+}
+
+/// Less than 0 is unlimited.
+pub fn pids(f: &mut Findings, field: At<'_>, resources: &Resources) {
+    if let Some(limit @ ..=-2) = resources.pids.as_ref().and_then(|pids| pids.limit) {
+        f.warn(field, format!("{limit} is taken as -1, unlimited"));
+    }
+}
+
+/// Against other containers.
+pub fn weight(f: &mut Findings, field: At<'_>, resources: &Resources) {
+    io_weight(f, field, resources.block_io.as_ref().and_then(|it| it.weight));
+}
+
+/// Against the cgroups below.
+pub fn leaf_weight(f: &mut Findings, field: At<'_>, resources: &Resources) {
+    io_weight(f, field, resources.block_io.as_ref().and_then(|it| it.leaf_weight));
+}
+
+fn io_weight(f: &mut Findings, field: At<'_>, weight: Option<u16>) {
+    if let Some(weight @ 1..) = weight {
+        f.range(field, weight, 1, 1000);
+        if weight < 10 {
+            f.warn(field, format!("{weight} is less than 10, the specification's least"));
         }
     }
-    if let Some(idle) = cpu.idle {
-        f.range(format_args!("{base}.idle"), idle, 0, 1);
-    }
-    kernel_list(f, format_args!("{base}.cpus"), cpu.cpus.as_deref());
-    kernel_list(f, format_args!("{base}.mems"), cpu.mems.as_deref());
 }
 
 /// A list for a cpuset, which the kernel reads itself. Empty, it is not given.
@@ -185,21 +210,11 @@ fn is_list(text: &str) -> bool {
 }
 
 fn block_io(f: &mut Findings, base: At<'_>, block_io: &BlockIo) {
-    let weight = |f: &mut Findings, field: At<'_>, weight: Option<u16>| {
-        if let Some(weight @ 1..) = weight {
-            f.range(field, weight, 1, 1000);
-            if weight < 10 {
-                f.warn(field, format!("{weight} is less than 10, the specification's least"));
-            }
-        }
-    };
-    weight(f, format_args!("{base}.weight"), block_io.weight);
-    weight(f, format_args!("{base}.leafWeight"), block_io.leaf_weight);
     for (index, device) in block_io.weight_device.iter().enumerate() {
         let base = format!("{base}.weightDevice[{index}]");
         numbers(f, format_args!("{base}"), device.major, device.minor);
-        weight(f, format_args!("{base}.weight"), device.weight);
-        weight(f, format_args!("{base}.leafWeight"), device.leaf_weight);
+        io_weight(f, format_args!("{base}.weight"), device.weight);
+        io_weight(f, format_args!("{base}.leafWeight"), device.leaf_weight);
         if device.weight.is_none() && device.leaf_weight.is_none() {
             f.wrong(base, "neither weight nor leafWeight is given");
         }
