@@ -70,6 +70,16 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
     directory.remove()
 }
 
+/// Wait until init, which is about to end, is gone; not for ever.
+pub fn await_end(record: &Record) {
+    let Some(init) = record.living_init() else { return };
+    if let Ok(pidfd) = process::pidfd_open(init.pid)
+        && init.alive()
+    {
+        let _ = process::wait_gone(&pidfd, PATIENCE_MS);
+    }
+}
+
 /// Kill init, if it lives, and wait until it is gone.
 pub fn end(record: &Record) -> Result<()> {
     let Some(init) = record.living_init() else { return Ok(()) };

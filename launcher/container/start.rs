@@ -59,7 +59,13 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     let status = Status::Created;
     let (spec, plan) = (&spec, &plan);
     let mut going = Going { directory: &directory, spec, record: &record, plan, pid, status };
-    going.until_running(&connection)?;
+    if let Err(e) = going.until_running(&connection) {
+        // Init ends by itself: after the report of a failure, or because the connection ends. The
+        // next command must find the container stopped.
+        drop(connection);
+        delete::await_end(&record);
+        return Err(e);
+    }
     directory.unlink(state::SOCKET)?;
     going.poststart()?;
     // Others may look at and change the container while it gets ready.
