@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_made_or_told() {
+    fn a_missing_class_is_made_or_refused() {
         let mount = Mount::new("rdt-new");
         let error = Class::below(&mount.0, &rdt(Some("tin"), None), "web").expect_err("no class");
         assert!(error.to_string().contains("no such class"), "{error}");

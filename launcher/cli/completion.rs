@@ -1,4 +1,4 @@
-//! `completion`: what a shell reads to complete the words of a command line.
+//! `completion`: print the script with which a shell completes our command lines.
 
 use super::table::command;
 use super::value::choice;

@@ -9,7 +9,7 @@ use super::value::Id;
 use crate::container::{self, Event};
 use crate::{Error, Result};
 
-/// How long between two measurements, if it is not said.
+/// The default time between two measurements.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 command! {
@@ -52,7 +52,7 @@ fn events(it: Events, globals: &Globals) -> Result<u8> {
     Ok(0)
 }
 
-/// One line, at once. False if nobody reads any more (`| head -1`).
+/// Print one line and flush it. False if the reader has closed the pipe (`| head -1`).
 fn tell(event: &Event<'_>) -> Result<bool> {
     let text = serde_json::to_string(event).map_err(|e| Error::new(format!("as JSON: {e}")))?;
     let mut stdout = io::stdout().lock();

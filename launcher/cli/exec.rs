@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn without_options_it_is_the_containers_own_without_terminal() {
+    fn without_options_exec_uses_the_containers_process_without_terminal() {
         let process = applied("exec web sh", Some(own()));
         assert_eq!(process.args, ["sh"]);
         assert_eq!(process.env, ["A=1", "B=2"]);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn options_change_it() {
+    fn options_override_the_containers_process() {
         let line =
             "exec -t -e A=3 --cwd / -u 7 -g 8 -c kill -c CAP_CHOWN --no-new-privs web sh -e x";
         let process = applied(line, Some(own()));

@@ -1,4 +1,4 @@
-//! `state` and `list`: what there is, printed as runc prints it.
+//! `state` and `list`: print containers in runc's formats.
 //!
 //! Knows columns and JSON shapes; the states are `container`'s.
 
@@ -58,8 +58,8 @@ command! {
     }
 }
 
-/// A root that somebody names and that is not there is a mistake, as with runc; where there never
-/// was a container, the default one is not there either.
+/// If --root names a missing directory, that is an error, as in runc. The default state root may be
+/// missing: it is made with the first container.
 fn there(root: &Path, globals: &Globals) -> Result<()> {
     match std::fs::metadata(root) {
         Err(e) if globals.root.is_some() && e.kind() == ErrorKind::NotFound => {
@@ -105,7 +105,8 @@ impl<'a> Element<'a> {
     }
 }
 
-/// On one line, as runc's; without containers an empty array, which jq can walk (runc's is null).
+/// The array on one line, as by runc. Without containers it is empty, so that jq can iterate over
+/// it (runc prints null).
 fn json(all: &[Listed]) -> Result<String> {
     let elements: Vec<Element<'_>> = all.iter().map(Element::of).collect();
     Ok(serde_json::to_string(&elements).map_err(unprintable)? + "\n")
@@ -115,7 +116,7 @@ fn unprintable(e: serde_json::Error) -> Error {
     Error::new(format!("the state as JSON: {e}"))
 }
 
-/// Columns, each as wide as its widest cell.
+/// A table whose columns are as wide as their widest cell.
 fn table(all: &[Listed]) -> String {
     let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
     rows.extend(all.iter().map(|listed| match listed {

@@ -1,6 +1,6 @@
 //! `mounts add` and `mounts remove`: crun's commands for mounts of a container that runs.
 //!
-//! Reads the list; what is done with it is `container`'s.
+//! Reads the list; `container` mounts and unmounts.
 
 use std::path::{Path, PathBuf};
 

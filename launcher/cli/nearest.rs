@@ -1,11 +1,11 @@
-//! Which known words a mistyped one is closest to.
+//! Find the known words that are closest to a mistyped word.
 //!
 //! Knows strings only.
 
 /// `did you mean start or state?`; `None` if nothing is near.
 pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let length = word.trim_start_matches('-').chars().count();
-    // Of one letter, every other letter would be near.
+    // A word of one letter would be near to every other letter.
     let mut best = (length / 3).max(1).min(length.saturating_sub(1));
     let mut near: Vec<&str> = Vec::new();
     for candidate in known {

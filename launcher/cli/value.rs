@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn words_in_a_sentence() {
+    fn words_of_a_choice_are_joined() {
         assert_eq!(one_of(&["a"]), "a");
         assert_eq!(one_of(&["a", "b", "c"]), "a, b or c");
     }

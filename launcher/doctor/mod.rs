@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_vital_counts() {
+    fn only_vital_findings_count() {
         let missing = Finding::missing("criu", "not found");
         assert!(able(std::slice::from_ref(&missing)));
         assert!(!able(&[missing.vital()]));

@@ -321,14 +321,14 @@ mod tests {
     }
 
     #[test]
-    fn no_words_are_made_up() {
+    fn an_error_without_a_message_has_none() {
         let failure = read(&refusal(-17, 0, &[], b"ignored\0")).unwrap_err();
         assert_eq!((failure.errno, failure.words), (17, None));
         assert_eq!(read(&refusal(0, 0, &[], b"")), Ok(()));
     }
 
     #[test]
-    fn nothing_that_is_cut_short_panics() {
+    fn truncated_messages_do_not_panic() {
         let whole = refusal(-17, NLM_F_ACK_TLVS, &[1, 2, 3, 4], b"words\0");
         for length in 16..whole.len() {
             let mut cut = whole[..length].to_vec();

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_line() {
+    fn malformed_lines_are_refused() {
         for line in ["", "eth0", "eth0: 1 2 3", "eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 x"] {
             assert_eq!(parse(line), None, "{line}");
         }

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_and_why() {
+    fn malformed_subnets_and_the_reason() {
         for (text, why) in [
             ("10.0.0.0", "has no prefix length"),
             ("10.0.0/24", "is not an IP address"),

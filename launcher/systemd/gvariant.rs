@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_properties_have() {
+    fn values_of_systemds_properties() {
         for (text, value) in [
             ("uint64 123456789", Value::U64(123_456_789)),
             ("'inactive-or-failed'", Value::text("inactive-or-failed")),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_value() {
+    fn malformed_values_are_refused() {
         let deep = "[".repeat(1 << 20);
         for text in [
             deep.as_str(),

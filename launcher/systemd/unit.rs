@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_none() {
+    fn malformed_names_are_refused() {
         for path in [
             "/a/b",
             "web",

@@ -7,7 +7,7 @@ use crate::cli::Globals;
 use crate::cli::commands::{COMMANDS, FAMILIES, all};
 use crate::cli::table::{Command, Opt, Options, paragraphs};
 
-/// What the program is, in one sentence.
+/// The description of the program, in one sentence.
 pub const ABOUT: &str =
     "An OCI container runtime: config.json becomes a plan of system calls, and the plan is run.";
 

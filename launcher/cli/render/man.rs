@@ -90,7 +90,7 @@ fn text(doc: &str, between: &str) -> String {
     lines.join(between)
 }
 
-/// Text that means nothing to roff.
+/// Escape text, so that roff finds no request in it.
 fn escape(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     match text.starts_with(['.', '\'']) {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_in_texts_are_text() {
+    fn roff_requests_in_texts_are_escaped() {
         assert_eq!(escape(".TH a-b \\n"), "\\&.TH a\\-b \\en");
     }
 }

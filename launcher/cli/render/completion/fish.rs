@@ -38,7 +38,7 @@ fn rows(command: &Command) -> String {
     for opt in command.options() {
         text.push_str(&line(Some(command.name), &option(opt)));
     }
-    // fish offers by command, not by place: what any of the arguments can be.
+    // fish completes by command and not by position, so it offers the words of all arguments.
     for arg in command.args {
         let offered = offer(arg.completes);
         if !offered.is_empty() {

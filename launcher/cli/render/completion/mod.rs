@@ -1,7 +1,7 @@
 //! Completions for shells, out of the table.
 //!
-//! Knows how to ask the table what can stand where; each shell's file knows its language. Ids of
-//! containers are asked of `tiny-ce list --quiet` when they are needed.
+//! Computes from the table which words are possible at each place; each shell's file knows the
+//! shell's language. The scripts call `tiny-ce list --quiet` for the ids of containers.
 
 mod bash;
 mod fish;
@@ -26,7 +26,7 @@ fn brief(doc: &str) -> String {
     text.split(['.', ';']).next().unwrap_or_default().to_owned()
 }
 
-/// What can be the first word: commands of one word and families, each with what it does.
+/// The possible first words: commands of one word, and families, each with its summary.
 fn first_words() -> Vec<(&'static str, String)> {
     let single = all().filter(|command| !command.name.contains(' '));
     let single = single.map(|command| (command.name, command.summary()));
@@ -34,7 +34,7 @@ fn first_words() -> Vec<(&'static str, String)> {
     single.chain(families).collect()
 }
 
-/// What can be the second word behind a family's name.
+/// The possible second words after a family's name.
 fn second_words(family: &str) -> Vec<(&'static str, &'static Command)> {
     let split = all().filter_map(|command| Some((command.name.split_once(' ')?, command)));
     split.filter(|((first, _), _)| *first == family).map(|((_, word), it)| (word, it)).collect()
