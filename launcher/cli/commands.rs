@@ -4,8 +4,8 @@
 
 use super::table::Command;
 use super::{
-    completion, config, criu, doctor, events, exec, explain, features, help, life, list, man,
-    mounts, network, pause, ps, update, wait,
+    completion, config, create, criu, delete, doctor, events, exec, explain, features, help, kill,
+    list, man, mounts, network, pause, ps, run, start, update, wait,
 };
 
 /// Every command, under headings.
@@ -13,12 +13,12 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
     (
         "Containers",
         &[
-            life::Run::COMMAND,
-            life::Create::COMMAND,
-            life::Start::COMMAND,
+            run::Run::COMMAND,
+            create::Create::COMMAND,
+            start::Start::COMMAND,
             exec::Exec::COMMAND,
-            life::Kill::COMMAND,
-            life::Delete::COMMAND,
+            kill::Kill::COMMAND,
+            delete::Delete::COMMAND,
             list::List::COMMAND,
             list::StateCommand::COMMAND,
             pause::Pause::COMMAND,
@@ -31,8 +31,8 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
             update::UpdateCommand::COMMAND,
             mounts::Add::COMMAND,
             mounts::Remove::COMMAND,
-            life::CreateStart::COMMAND,
-            life::DeleteAll::COMMAND,
+            run::CreateStart::COMMAND,
+            delete::DeleteAll::COMMAND,
         ],
     ),
     (

@@ -5,10 +5,11 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use super::life::status;
+use super::Globals;
+use super::create::CONFIG;
+use super::run::status;
 use super::table::{command, options};
 use super::value::{Directory, Id, Number, Value, choice, expected};
-use super::{Globals, life};
 use crate::container::{
     self, CgroupDriver, CgroupMode, Checkpoint, CriuOptions, NetworkLock, Options, Restore,
     RunOptions, Source,
@@ -236,7 +237,7 @@ fn restore(it: RestoreCommand, globals: &Globals) -> Result<u8> {
         return Err(Error::new(text).hint("choose cgroupfs or systemd"));
     }
     let path = it.bundle.map_or_else(|| PathBuf::from("."), |Directory(path)| path);
-    let source = Source::Bundle { path, config: life::CONFIG.to_owned() };
+    let source = Source::Bundle { path, config: CONFIG.to_owned() };
     let options = Restore {
         criu: it.common.options(),
         options: Options {

@@ -125,7 +125,7 @@ const ADVICE: &[(&str, &str)] = &[
 mod tests {
     use super::*;
     use crate::cli::Globals;
-    use crate::cli::life::Run;
+    use crate::cli::run::Run;
     use crate::cli::table::{Opt, Options};
 
     /// docker run --help, of 28.

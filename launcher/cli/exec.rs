@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::activation;
 use super::embedded::{User, utf8};
 use super::environment::{Variable, variables};
-use super::life::{NEVER_ALONE, status};
+use super::run::{NEVER_ALONE, status};
 use super::table::{Opt, Options, command};
 use super::value::{CommandLine, DescriptorCount, Id, Number, Switch, Value};
 use super::{Globals, read_document};

@@ -4,8 +4,9 @@
 
 use std::path::PathBuf;
 
+use super::create::CONFIG;
 use super::embedded::EmbeddedOptions;
-use super::life::{CONFIG, unbundled};
+use super::run::unbundled;
 use super::table::command;
 use super::value::AfterDashes;
 use super::{Globals, print};

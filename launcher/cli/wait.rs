@@ -45,5 +45,5 @@ fn wait(it: Wait, globals: &Globals) -> Result<u8> {
         }
     }
     together(failed)?;
-    Ok(if it.status { super::life::status(last) } else { 0 })
+    Ok(if it.status { super::run::status(last) } else { 0 })
 }
