@@ -254,9 +254,6 @@ const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
     ("sys", &["*"]),
 ];
 
-/// Arrows that the table forbids and that are still there: this list only shrinks.
-const STILL_THERE: &[(&str, &str)] = &[("host", "compile")];
-
 /// The top-level modules that a file of the launcher names; its tests may name any.
 fn imports(text: &str) -> BTreeSet<String> {
     let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
@@ -311,17 +308,11 @@ fn modules_know_what_they_may() {
         let row = MUST_NOT_KNOW.iter().find(|(module, _)| *module == from);
         row.is_some_and(|(_, not)| not.contains(&to) || not.contains(&"*"))
     };
-    let left = |from: &str, to: &str| STILL_THERE.contains(&(from, to));
-    let mut broken: Vec<String> = arrows
+    let broken: Vec<String> = arrows
         .iter()
-        .filter(|((from, to), _)| forbidden(from, to) && !left(from, to))
+        .filter(|((from, to), _)| forbidden(from, to))
         .map(|((from, to), path)| format!("{path}: {from} must not know {to}"))
         .collect();
-    for (from, to) in STILL_THERE {
-        if !arrows.contains_key(&((*from).to_owned(), (*to).to_owned())) {
-            broken.push(format!("{from} -> {to} is gone: take it out of STILL_THERE"));
-        }
-    }
     none("a module imports what it may know", &broken);
 }
 
@@ -334,10 +325,7 @@ fn modules_have_no_circles() {
     // Whatever stands on nothing that is left goes; what stays is in a circle, or stands on one.
     loop {
         let stands = |module: &str| {
-            arrows.keys().any(|(from, to)| {
-                let known = STILL_THERE.contains(&(from, to));
-                from == module && left.contains(to.as_str()) && !known
-            })
+            arrows.keys().any(|(from, to)| from == module && left.contains(to.as_str()))
         };
         let free: Vec<&str> = left.iter().copied().filter(|module| !stands(module)).collect();
         if free.is_empty() {

@@ -91,7 +91,7 @@ fn namespace(spec: &Spec, mount: &Mount, program: &OwnedFd) -> Result<File> {
     if !mount.uid_mappings.is_empty() {
         return user_namespace(&mount.uid_mappings, &mount.gid_mappings, program);
     }
-    let joined = crate::compile::namespace(spec, NamespaceKind::User);
+    let joined = spec.namespace(NamespaceKind::User);
     if let Some(path) = joined.and_then(|namespace| namespace.path.as_deref()) {
         return File::open(path).map_err(|e| Error::io(format!("idmap: {path}"), "open", &e));
     }

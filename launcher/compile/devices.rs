@@ -149,16 +149,12 @@ fn link(plan: &mut Plan, dev: Slot, name: &str, to: &str) -> Result<()> {
 impl<'a> Node<'a> {
     /// That of `linux.devices`.
     pub fn of(device: &'a Device, directory: Option<&'a str>) -> Node<'a> {
-        let number = |n: Option<i64>| u32::try_from(n.unwrap_or(0)).unwrap_or(u32::MAX);
+        let (major, minor) = device.number();
         Node {
             path: &device.path,
-            kind: match device.kind {
-                DeviceKind::Block => Kind::S_IFBLK,
-                DeviceKind::Fifo => Kind::S_IFIFO,
-                DeviceKind::Char | DeviceKind::Unbuffered => Kind::S_IFCHR,
-            },
-            major: number(device.major),
-            minor: number(device.minor),
+            kind: device.kind.file_type(),
+            major,
+            minor,
             mode: device.file_mode.unwrap_or(0o666) & 0o7777,
             owner: Some((device.uid.unwrap_or(0), device.gid.unwrap_or(0))),
             directory,
@@ -189,7 +185,7 @@ impl<'a> Node<'a> {
         };
         let bind = context.host.user_namespace
             || context.host.nodev
-            || super::namespace(context.spec, NamespaceKind::User).is_some();
+            || context.spec.namespace(NamespaceKind::User).is_some();
         let bound = bind && self.kind as u32 != Kind::S_IFIFO as u32;
         if bound {
             self.bind(plan, at, &name, number)?;

@@ -31,9 +31,7 @@ use crate::host::Host;
 use crate::plan::{Finished, Plan, Preload, c_string};
 use crate::spec::options::Attrs;
 use crate::spec::paths::components;
-use crate::spec::{
-    MemoryPolicyFlag, MemoryPolicyMode, Namespace, NamespaceKind, RootfsPropagation, Spec,
-};
+use crate::spec::{MemoryPolicyFlag, MemoryPolicyMode, NamespaceKind, RootfsPropagation, Spec};
 
 /// What happens once the container is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +71,6 @@ pub struct Request<'a> {
     pub no_new_keyring: bool,
     /// A private directory of the host: changes to the rootfs go to a tmpfs mounted there.
     pub ephemeral: Option<&'a str>,
-}
-
-/// The namespace of this kind, if the config has one.
-pub fn namespace(spec: &Spec, kind: NamespaceKind) -> Option<&Namespace> {
-    let linux = spec.linux.as_ref()?;
-    linux.namespaces.iter().find(|namespace| namespace.kind == kind)
 }
 
 /// The plan of a container.
@@ -164,7 +156,7 @@ fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
 /// A created container ends by the usual signals, as runc's does. The kernel passes over those that
 /// the first process of a pid namespace has no handler for (pid_namespaces(7)).
 fn end_on_signals(plan: &mut Plan, request: &Request<'_>) {
-    let first = namespace(request.spec, NamespaceKind::Pid).is_some_and(|pid| pid.path.is_none());
+    let first = request.spec.namespace(NamespaceKind::Pid).is_some_and(|pid| pid.path.is_none());
     if request.then == Then::AwaitStart && first {
         for (_, signal) in Signal::ALL {
             plan.step(Op::EndOn { signal: *signal });
@@ -174,7 +166,7 @@ fn end_on_signals(plan: &mut Plan, request: &Request<'_>) {
 
 /// The loopback interface of a network namespace of its own, as runc brings it up.
 fn loopback(plan: &mut Plan, spec: &Spec) -> Result<()> {
-    let new = namespace(spec, NamespaceKind::Network).is_some_and(|net| net.path.is_none());
+    let new = spec.namespace(NamespaceKind::Network).is_some_and(|net| net.path.is_none());
     if !new {
         return Ok(());
     }
@@ -282,7 +274,7 @@ fn nodev(request: &Request<'_>) -> Attrs {
 
 /// Whether the container has the caller's mounts, in which nothing may be changed.
 pub fn inherits_mounts(spec: &Spec) -> bool {
-    namespace(spec, NamespaceKind::Mount).is_none()
+    spec.namespace(NamespaceKind::Mount).is_none()
 }
 
 /// The directory that is the root, where nothing is mounted for it.
@@ -333,7 +325,7 @@ fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<
     plan.step(Op::Fchdir { fd: upper });
     let lower = format!("lowerdir={}", parameters::escape(&request.host.rootfs));
     let mut data = vec![lower.as_str(), "upperdir=upper", "workdir=work"];
-    if namespace(request.spec, NamespaceKind::User).is_some() {
+    if request.spec.namespace(NamespaceKind::User).is_some() {
         // Extended attributes of trusted.* are not for user namespaces (Linux 5.11).
         data.push("userxattr");
     }

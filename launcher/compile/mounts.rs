@@ -130,7 +130,7 @@ pub struct Context<'a> {
 /// the container's root would mount on the host.
 fn is_peer(spec: &Spec, options: &MountOptions) -> bool {
     let shared = options.propagation.last().is_some_and(|it| it.0 == Propagation::MS_SHARED);
-    shared && super::shares(spec) && super::namespace(spec, NamespaceKind::User).is_none()
+    shared && super::shares(spec) && spec.namespace(NamespaceKind::User).is_none()
 }
 
 /// Clone the binds that are to be shared with the host, whose mounts are its peers only so far.
@@ -308,8 +308,7 @@ fn map_ids(plan: &mut Plan, tree: Slot) {
 /// does.
 fn replace(plan: &mut Plan, context: &Context<'_>, tree: Slot, options: &MountOptions) {
     let mut attrs = options.asked();
-    let user = context.host.user_namespace
-        || super::namespace(context.spec, NamespaceKind::User).is_some();
+    let user = context.host.user_namespace || context.spec.namespace(NamespaceKind::User).is_some();
     if !user {
         options.unnamed().for_each(|attr| attrs.clear |= attr);
         return set(plan, tree, attrs, Propagation(0), false);
@@ -478,7 +477,7 @@ fn sysfs(
 impl Context<'_> {
     /// Whether the container has a namespace of this kind that is not joined by path.
     pub fn has_new(&self, kind: NamespaceKind) -> bool {
-        super::namespace(self.spec, kind).is_some_and(|namespace| namespace.path.is_none())
+        self.spec.namespace(kind).is_some_and(|namespace| namespace.path.is_none())
     }
 
     /// Whether no link of the image's can be on the way to a destination: it is the root, one that
@@ -497,7 +496,7 @@ impl Context<'_> {
 
     /// Whether the mounts are made in a user namespace that may not own what they show.
     fn in_user_namespace(&self) -> bool {
-        let user = super::namespace(self.spec, NamespaceKind::User).is_some();
+        let user = self.spec.namespace(NamespaceKind::User).is_some();
         (user || self.host.user_namespace) && !self.has_new(NamespaceKind::Network)
     }
 }
@@ -505,7 +504,7 @@ impl Context<'_> {
 /// Which mounts only the launcher can make: id-mapped ones, and binds of a container whose root is
 /// not the launcher's.
 pub fn preloads(plan: &mut Plan, spec: &Spec, host: &Host) -> Result<Vec<Option<Slot>>> {
-    let user = super::namespace(spec, NamespaceKind::User).is_some();
+    let user = spec.namespace(NamespaceKind::User).is_some();
     let mut trees = Vec::with_capacity(spec.mounts.len());
     for (index, mount) in spec.mounts.iter().enumerate() {
         let outside =

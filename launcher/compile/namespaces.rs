@@ -6,7 +6,6 @@
 use tiny_ce_init::flags::{CloneFlags, OpenFlags, OpenHow, Prctl, Report};
 use tiny_ce_init::{Op, Slot};
 
-use super::namespace;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::plan::{Plan, Preload};
@@ -26,13 +25,13 @@ const ORDER: [NamespaceKind; 6] = [
 /// process has become init, or its capabilities would be lost with that; and a pid namespace that
 /// is joined needs a fork of its own.
 fn staged(spec: &Spec) -> bool {
-    let pid = namespace(spec, NamespaceKind::Pid).is_some_and(|pid| pid.path.is_some());
-    pid || namespace(spec, NamespaceKind::User).is_some()
+    let pid = spec.namespace(NamespaceKind::Pid).is_some_and(|pid| pid.path.is_some());
+    pid || spec.namespace(NamespaceKind::User).is_some()
 }
 
 /// Whether there is a user namespace of the container's own.
 pub fn new_user(spec: &Spec) -> bool {
-    namespace(spec, NamespaceKind::User).is_some_and(|user| user.path.is_none())
+    spec.namespace(NamespaceKind::User).is_some_and(|user| user.path.is_none())
 }
 
 /// What clone3 makes new.
@@ -58,7 +57,7 @@ pub fn join_cgroups(plan: &mut Plan, spec: &Spec, tasks: Vec<Slot>) {
         plan.step(Op::Write { fd, data: b"0" });
         plan.close(fd);
     }
-    let cgroup = namespace(spec, NamespaceKind::Cgroup).is_some_and(|n| n.path.is_none());
+    let cgroup = spec.namespace(NamespaceKind::Cgroup).is_some_and(|n| n.path.is_none());
     if cgroup && !staged(spec) {
         plan.origin("linux.namespaces \"cgroup\"");
         plan.step(Op::Unshare { flags: CloneFlags::CLONE_NEWCGROUP });
@@ -166,7 +165,7 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
 /// The offsets of a time namespace that is yet to be made, opened before a user namespace is
 /// entered, in which the files of this process in /proc belong to somebody else.
 fn offsets(plan: &mut Plan, spec: &Spec) -> Result<Option<Slot>> {
-    let new = namespace(spec, NamespaceKind::Time).is_some_and(|n| n.path.is_none());
+    let new = spec.namespace(NamespaceKind::Time).is_some_and(|n| n.path.is_none());
     if !new || spec.linux.as_ref().is_none_or(|linux| linux.time_offsets.is_empty()) {
         return Ok(None);
     }
@@ -181,7 +180,7 @@ fn offsets(plan: &mut Plan, spec: &Spec) -> Result<Option<Slot>> {
 
 /// A time namespace of its own, and its offsets while nothing is in it.
 fn time(plan: &mut Plan, spec: &Spec, offsets: Option<Slot>) -> Result<()> {
-    let Some(new) = namespace(spec, NamespaceKind::Time).filter(|n| n.path.is_none()) else {
+    let Some(new) = spec.namespace(NamespaceKind::Time).filter(|n| n.path.is_none()) else {
         return Ok(());
     };
     plan.origin(format!("linux.namespaces {:?}", new.kind.word()));

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::compile::namespace;
 use crate::error::{Error, Result};
 use crate::spec::{NamespaceKind, id};
 use crate::state::{self, Directory, Identity, Record};
@@ -42,7 +41,7 @@ fn send(root: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
 /// namespace.
 fn outlive_init(directory: &Directory) -> bool {
     state::config(directory).is_ok_and(|spec| {
-        namespace(&spec, NamespaceKind::Pid).is_none_or(|namespace| namespace.path.is_some())
+        spec.namespace(NamespaceKind::Pid).is_none_or(|namespace| namespace.path.is_some())
     })
 }
 

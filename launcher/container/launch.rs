@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use super::prepare::{Options, Prepared};
 use super::scope::{self, Wanted};
 use crate::compile::mounts::asks_for_ids;
-use crate::compile::{namespace, namespaces};
+use crate::compile::namespaces;
 use crate::conversation::{self, Answers, End, Init, channel};
 use crate::error::{Error, Result};
 use crate::foreground::console;
@@ -403,7 +403,7 @@ impl Answers for Setup<'_> {
 
 /// Host interfaces that the container is given, once its namespace is there.
 fn net_devices(spec: &Spec, pid: i32) -> Result<()> {
-    if namespace(spec, NamespaceKind::Network).is_none() {
+    if spec.namespace(NamespaceKind::Network).is_none() {
         return Ok(());
     }
     for (host, device) in spec.linux.iter().flat_map(|linux| &linux.net_devices) {

@@ -27,7 +27,7 @@ pub fn namespace_key(kind: NamespaceKind) -> Option<&'static str> {
 pub fn joined(spec: &Spec, record: &Record, pid: i32) -> Result<Vec<String>> {
     let mut external = Vec::new();
     for (kind, name, key) in KINDS {
-        let by_path = compile::namespace(spec, kind).is_some_and(|ns| ns.path.is_some());
+        let by_path = spec.namespace(kind).is_some_and(|ns| ns.path.is_some());
         if by_path || kind == NamespaceKind::Network && record.network.is_some() {
             let path = format!("/proc/{pid}/ns/{name}");
             let inode = fs::metadata(&path).map_err(|e| Error::io(&path, "stat", &e))?.ino();
@@ -49,7 +49,7 @@ pub fn places(spec: &Spec) -> Vec<(&str, &str)> {
     if let Some(linux) = &spec.linux {
         // A masked file is a bind of the host's /dev/null.
         places.extend(linux.masked_paths.iter().map(|path| (path.as_str(), "/dev/null")));
-        if compile::namespace(spec, NamespaceKind::User).is_some() {
+        if spec.namespace(NamespaceKind::User).is_some() {
             // Where nodes cannot be made they are binds of the host's.
             places.extend(compile::devices::DEFAULTS.iter().map(|(path, ..)| (*path, *path)));
             places.extend(linux.devices.iter().map(|it| (it.path.as_str(), it.path.as_str())));

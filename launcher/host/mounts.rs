@@ -6,8 +6,6 @@ use std::path::{Component, Path, PathBuf};
 
 use super::view::{Content, Found, View};
 use super::{DeviceFacts, Launch, Link, MountFacts, Source, ToMake, utf8};
-use crate::compile::devices::Node;
-use crate::compile::namespace;
 use crate::error::{Error, Result};
 use crate::spec::paths::{components, lexical};
 use crate::spec::{Device, Mount, NamespaceKind, Spec};
@@ -32,7 +30,7 @@ pub fn probe(
         }
         mounts.push(facts);
     }
-    let user = namespace(spec, NamespaceKind::User).is_some();
+    let user = spec.namespace(NamespaceKind::User).is_some();
     let device = |device: &Device| {
         let parts = components(&device.path);
         let parents = parts.split_last().map_or_else(String::new, |(_, parents)| parents.join("/"));
@@ -73,10 +71,10 @@ fn look(view: &View, mount: &Mount, source: Option<Source>) -> (MountFacts, Opti
 
 /// Whether the host has this very device at its path.
 fn is_there(device: &Device) -> bool {
-    let node = Node::of(device, None);
+    let (major, minor) = device.number();
     std::fs::metadata(&device.path).is_ok_and(|there| {
-        there.mode() & libc::S_IFMT == node.kind as u32
-            && there.rdev() == libc::makedev(node.major, node.minor)
+        there.mode() & libc::S_IFMT == device.kind.file_type() as u32
+            && there.rdev() == libc::makedev(major, minor)
     })
 }
 

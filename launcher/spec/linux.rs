@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use tiny_ce_init::flags::CloneFlags;
+use tiny_ce_init::flags::{CloneFlags, Kind as FileType};
 
 use super::filter::Seccomp;
 use super::record::{record, words};
@@ -183,6 +183,25 @@ words! {
         Unbuffered = "u",
         /// FIFO.
         Fifo = "p",
+    }
+}
+
+impl DeviceKind {
+    /// Its S_IF*, as in the mode of a node.
+    pub fn file_type(self) -> FileType {
+        match self {
+            DeviceKind::Block => FileType::S_IFBLK,
+            DeviceKind::Fifo => FileType::S_IFIFO,
+            DeviceKind::Char | DeviceKind::Unbuffered => FileType::S_IFCHR,
+        }
+    }
+}
+
+impl Device {
+    /// Its major and minor number, which may be out of the kernel's range.
+    pub fn number(&self) -> (u32, u32) {
+        let number = |n: Option<i64>| u32::try_from(n.unwrap_or(0)).unwrap_or(u32::MAX);
+        (number(self.major), number(self.minor))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::linux::{IdMapping, Linux};
+use super::linux::{IdMapping, Linux, Namespace, NamespaceKind};
 use super::options::MountOptions;
 use super::record::{record, words};
 
@@ -31,6 +31,13 @@ record! {
         "annotations" annotations: BTreeMap<String, String>,
         /// Everything specific to Linux.
         "linux" linux: Option<Linux>,
+    }
+}
+
+impl Spec {
+    /// The namespace of this kind in `linux.namespaces`, if one is listed.
+    pub fn namespace(&self, kind: NamespaceKind) -> Option<&Namespace> {
+        self.linux.as_ref()?.namespaces.iter().find(|namespace| namespace.kind == kind)
     }
 }
 
