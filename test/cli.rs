@@ -101,11 +101,12 @@ fn help_can_be_asked_for_in_every_way() {
     assert_eq!(stdout(&[]), stdout(&["--help"]));
 }
 
-/// docs/commands.md and docs/errors.md are printed from tables.
+/// docs/commands.md, docs/errors.md and docs/limits.md are printed from tables.
 #[test]
 fn the_reference_is_generated() {
     golden("docs/commands.md", &document());
     golden("docs/errors.md", &tiny_ce::hints::document());
+    golden("docs/limits.md", &tiny_ce::cli::limits_document());
 }
 
 /// Each `$ tiny-ce …` line of the file is answered by the lines below it: one line on standard

@@ -8,7 +8,7 @@ use std::io;
 use super::dir::Dir;
 use super::probe::Version;
 use super::{Cgroup, Setting, parent_of};
-use crate::spec::limits::{File, LIMITS, Value};
+use crate::spec::limits::{self, Value};
 use crate::{Error, Result};
 
 impl Cgroup {
@@ -205,7 +205,10 @@ fn missing_file(dir: &Dir, setting: &Setting, error: Error) -> Error {
         file if file.contains("weight") => {
             error.hint("the kernel has neither the BFQ scheduler nor an I/O cost model")
         }
-        _ => error.hint("this kernel's cgroups have no such file"),
+        file => match limits::of_file(file).map(|limit| limit.since) {
+            Some(since) if !since.is_empty() => error.hint(format!("needs Linux {since}")),
+            _ => error.hint("this kernel's cgroups have no such file"),
+        },
     }
 }
 
@@ -233,9 +236,6 @@ fn range(file: &str) -> Option<&'static str> {
         "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes" => {
             "memory.limit is at most memory.swap, which counts both together"
         }
-        _ => {
-            let is_of = |it: File| matches!(it, File::Plain(name) if name == file);
-            return LIMITS.iter().find(|it| is_of(it.v1) || is_of(it.v2))?.hint;
-        }
+        _ => return limits::of_file(file)?.hint,
     })
 }

@@ -44,6 +44,7 @@ use std::path::Path;
 
 pub use commands::COMMANDS;
 pub use global::Globals;
+pub use render::limits::document as limits_document;
 pub use render::markdown::document;
 
 use crate::doctor::kernel;

@@ -286,6 +286,12 @@ impl Limit {
     }
 }
 
+/// The row whose value is written to this file as it is.
+pub fn of_file(file: &str) -> Option<&'static Limit> {
+    let holds = |it: File| matches!(it, File::Plain(name) | File::Max(name) if name == file);
+    LIMITS.iter().find(|limit| holds(limit.v1) || holds(limit.v2))
+}
+
 /// What systemd calls the content of a file.
 pub fn property(file: &str) -> Option<&'static Property> {
     LIMITS.iter().flat_map(|limit| limit.systemd).find(|property| property.file == file)

@@ -4,5 +4,6 @@
 
 pub mod completion;
 pub mod help;
+pub mod limits;
 pub mod man;
 pub mod markdown;
