@@ -547,5 +547,10 @@ limits! {
         "memory.high" { systemd: &[unit("memory.high", "MemoryHigh", 1, 0)] }
         /// Memory that is never taken from it.
         "memory.min" { systemd: &[unit("memory.min", "MemoryMin", 0, 240)] }
+        /// Memory of its own that may lie compressed in RAM instead of swap; -1: unlimited.
+        "memory.zswap.max" {
+            since: "5.19", systemd: &[unit("memory.zswap.max", "MemoryZSwapMax", 0, 253)],
+            option: Some(("--memory-zswap BYTES", Takes::Bytes)),
+        }
     }
 }
