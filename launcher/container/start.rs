@@ -59,13 +59,7 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     let status = Status::Created;
     let (spec, plan) = (&spec, &plan);
     let mut going = Going { directory: &directory, spec, record: &record, plan, pid, status };
-    if let Err(e) = going.until_running(&connection) {
-        // Init ends by itself: after the report of a failure, or because the connection ends. The
-        // next command must find the container stopped.
-        drop(connection);
-        delete::await_end(&record);
-        return Err(e);
-    }
+    going.until_running(&connection)?;
     directory.unlink(state::SOCKET)?;
     going.poststart()?;
     // Others may look at and change the container while it gets ready.
@@ -206,5 +200,11 @@ impl Answers for Going<'_> {
         let bundle = Path::new(&self.record.bundle);
         let scene = Scene { program: program.as_fd(), state: &state, bundle };
         hooks::run("startContainer", &all.start_container, &scene, Place::Process(&confined))
+    }
+
+    /// Init reports a failure and then ends. The next command must find the container stopped.
+    fn failed(&self, _index: u32, error: Error) -> Error {
+        delete::await_end(self.record);
+        error
     }
 }
