@@ -1,6 +1,6 @@
-//! Mounts of type `cgroup` and `cgroup2`: what of the host's cgroups a container sees.
+//! Compile mounts of type `cgroup` and `cgroup2`: which of the host's cgroups a container sees.
 //!
-//! Knows versions and namespaces of cgroups. Where a mount goes is `mounts`'.
+//! This module knows versions and namespaces of cgroups; `mounts` knows where a mount goes.
 
 use tiny_ce_init::flags::{Mode, MountAttrs, OpenFlags, Propagation};
 use tiny_ce_init::{Op, Slot, Unless};
@@ -16,8 +16,12 @@ use crate::plan::{Plan, c_string};
 use crate::spec::options::Attrs;
 use crate::spec::{MountOptions, NamespaceKind};
 
-/// A mount of type `cgroup`, which is what this host has. Without a cgroup namespace it shows the
-/// container's own group, and the launcher's where that is the container's, too: read-only then.
+/// Make a mount of type `cgroup` or `cgroup2`, of the version that the host has. Without a cgroup
+/// namespace of the container's own it shows a clone of the container's group. If the container has
+/// no group of its own, the clone is of the launcher's group, and read-only.
+///
+/// # Errors
+/// The plan has no free slot, or a path or an option contains NUL or is too long for fsconfig(2).
 pub fn mount(
     plan: &mut Plan,
     context: &mut Context<'_>,
@@ -27,7 +31,7 @@ pub fn mount(
     let private = context.has_new(NamespaceKind::Cgroup);
     match &context.host.cgroups {
         CgroupMounts::None => {
-            // The host shows nothing either: an empty directory, in which nothing can be made.
+            // The host has no cgroups mounted: show an empty, read-only directory.
             let attrs = options.made() | MountAttrs::MOUNT_ATTR_RDONLY;
             let data = Parameters::new(vec!["mode=755", "size=4k", "nr_inodes=1"]);
             let tree = make(plan, "tmpfs", Some("tmpfs"), &data, attrs)?;
@@ -48,8 +52,8 @@ pub fn mount(
     }
 }
 
-/// A clone of a cgroup's directory: what lies outside is not seen. The launcher's group may have
-/// other processes than the container's (CVE-2023-25809).
+/// Clone the directory of a cgroup, so that the container does not see the groups outside. The
+/// launcher's group is read-only: it may have other processes than the container (CVE-2023-25809).
 fn group(plan: &mut Plan, options: &MountOptions, shown: &GroupMount) -> Result<Slot> {
     let tree = clone(plan, &shown.directory, true, false)?;
     let mut attrs = options.restricting();
@@ -60,7 +64,8 @@ fn group(plan: &mut Plan, options: &MountOptions, shown: &GroupMount) -> Result<
     Ok(tree)
 }
 
-/// A tmpfs with one mount for each hierarchy, and links for the second names of joint ones.
+/// Make a tmpfs with one mount for each hierarchy, and a link for each controller of a hierarchy
+/// that has several (`cpu,cpuacct`).
 fn v1(
     plan: &mut Plan,
     context: &mut Context<'_>,
@@ -72,7 +77,8 @@ fn v1(
     let label = label(context.spec);
     data.data.extend(label.as_deref());
     let attrs = options.made();
-    // A hierarchy holds neither programs nor devices: both peers say so whatever the options are.
+    // A hierarchy has neither programs nor devices. runc and crun set these attributes as well,
+    // whatever the options are.
     let quiet = MountAttrs::MOUNT_ATTR_NOSUID.0
         | MountAttrs::MOUNT_ATTR_NODEV.0
         | MountAttrs::MOUNT_ATTR_NOEXEC.0;

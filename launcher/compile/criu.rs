@@ -1,7 +1,8 @@
-//! CRIU → a short plan for the same machine: what it stands on, and then the program. Pure.
+//! Compile the start of CRIU to a plan: the mounts that it needs, then its program. Pure.
 //!
-//! To restore, CRIU wants the rootfs as a mount of its own and a place for every mount. Both are
-//! made in a mount namespace that it is born in: nothing of it is seen outside or outlives it.
+//! To restore a container, CRIU needs the rootfs as a mount point, and a mount point for every
+//! mount. The plan makes them in a new mount namespace, so that the host does not see them and they
+//! vanish when CRIU ends.
 
 use tiny_ce_init::flags::{
     AtFlags, CloseRangeFlags, MoveMountFlags, OpenFlags, OpenHow, Propagation, Report,
@@ -17,36 +18,41 @@ use crate::plan::{Finished, Plan, Preload, c_string};
 use crate::spec::paths::components;
 use crate::spec::{Mount, NamespaceKind, Spec};
 
-/// Where `criu swrk` finds its end of the conversation; namespaces are behind it.
+/// The descriptor of the service socket of `criu swrk`; the namespaces have the numbers after it.
 pub const SERVICE: u32 = 3;
 
 /// What to compile.
 #[derive(Default)]
 pub struct Request<'a> {
-    /// How many cgroup v1 hierarchies it joins by itself.
+    /// How many cgroup v1 hierarchies the process joins by itself.
     pub cgroup_joins: usize,
-    /// What is to be restored, if anything is.
+    /// The container to restore, unless CRIU is to do something else.
     pub restore: Option<Restore<'a>>,
 }
 
-/// A container that is to be restored.
+/// A container to restore.
 pub struct Restore<'a> {
-    /// Its configuration.
+    /// The container's configuration.
     pub spec: &'a Spec,
-    /// Facts.
+    /// Facts about the host.
     pub host: &'a Host,
     /// A directory of the host on which missing mount points are made.
     pub scratch: &'a str,
     /// A directory of the host on which the rootfs is mounted for CRIU.
     pub root: &'a str,
-    /// Directories of the host that CRIU is to work in: on mounts of another namespace it cannot.
+    /// Directories of the host that CRIU works in. It opens them in its own mount namespace, since
+    /// it cannot work on a mount of another one.
     pub directories: &'a [String],
-    /// Namespaces that CRIU is given by descriptor: kind and path.
+    /// Namespaces that CRIU receives as descriptors: kind and path.
     pub namespaces: &'a [(NamespaceKind, String)],
 }
 
-/// The plan of a process that becomes CRIU. Preloaded are, in this order: its end of the
-/// conversation, its program, `tasks` files of cgroup v1, namespaces.
+/// Compile the plan of a process that becomes CRIU. The preloads are, in this order: the service
+/// socket, CRIU's program, the `tasks` files of cgroup v1, the namespaces.
+///
+/// # Errors
+/// The plan needs more descriptors at once than it has slots, a text of it contains NUL, or a bind
+/// mount of the container cannot be compiled (see `mounts::single`).
 pub fn compile(request: &Request<'_>) -> Result<Finished> {
     let mut plan = Plan::new();
     let plan = &mut plan;
@@ -74,7 +80,8 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     Ok(std::mem::take(plan).finish())
 }
 
-/// The mount points, and the rootfs without what is mounted on them.
+/// Make the missing mount points on a first mount of the rootfs, mount the rootfs once more for
+/// CRIU without the container's mounts, and send CRIU's directories to the launcher.
 fn ground(plan: &mut Plan, restore: &Restore<'_>) -> Result<()> {
     plan.origin("linux.namespaces \"mount\"");
     plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, Propagation::MS_SLAVE));
@@ -88,7 +95,7 @@ fn ground(plan: &mut Plan, restore: &Restore<'_>) -> Result<()> {
             continue;
         }
         if mount.is_bind() {
-            // It may hold mount points of the next ones.
+            // Mount points of later mounts may lie in this bind.
             mounts::single(plan, &mut context, index)?;
             continue;
         }
@@ -112,6 +119,7 @@ fn ground(plan: &mut Plan, restore: &Restore<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Attach a clone of the rootfs on a directory of the host.
 fn rootfs(plan: &mut Plan, restore: &Restore<'_>, directory: &str) -> Result<Slot> {
     let tree = mounts::clone(plan, &restore.host.rootfs, true, false)?;
     let path = c_string(directory)?;
@@ -120,7 +128,8 @@ fn rootfs(plan: &mut Plan, restore: &Restore<'_>, directory: &str) -> Result<Slo
     Ok(tree)
 }
 
-/// CRIU restores what a tmpfs holds, and mounts of cgroups are below a tmpfs or a sysfs.
+/// Whether the mount point needs no steps: CRIU restores the files of a tmpfs, procfs and sysfs
+/// have their own directories, and a cgroup mount lies on a tmpfs or a sysfs.
 fn comes_with_its_place(spec: &Spec, mount: &Mount) -> bool {
     let kind = |mount: &Mount| mount.kind.clone().unwrap_or_default();
     let parts = components(&mount.destination);
@@ -133,15 +142,16 @@ fn comes_with_its_place(spec: &Spec, mount: &Mount) -> bool {
     covered || matches!(kind(mount).as_str(), "cgroup" | "cgroup2")
 }
 
-/// Nothing stays open but 0, 1, 2, what CRIU is given from `SERVICE` on, and last its program: an
-/// interpreter of a script opens it by number.
+/// Close every descriptor but 0, 1, 2 and those of `given`, which get the numbers from `SERVICE`
+/// on, and execute the last of them. It stays open: if the program is a script, its interpreter
+/// opens it by number.
 fn execute(plan: &mut Plan, given: &[Slot]) -> Result<()> {
     plan.origin("criu");
     let first = SERVICE + given.len() as u32;
     let flags = CloseRangeFlags(0);
     let channel = plan.slot()?;
     plan.step(Op::Dup { into: channel, fd: Slot::CHANNEL, lowest: first });
-    // Out of the way of the places that they are to go to.
+    // The copies get numbers above all of the final ones, so that no dup3 closes one of them.
     let mut copies = Vec::with_capacity(given.len());
     for fd in given {
         let into = plan.slot()?;
@@ -151,7 +161,7 @@ fn execute(plan: &mut Plan, given: &[Slot]) -> Result<()> {
     for (index, fd) in copies.iter().enumerate() {
         plan.step(Op::Dup3Stdio { fd: *fd, to: SERVICE + index as u32 });
     }
-    // Nothing may lie between, which the kernel calls invalid.
+    // If no number lies between, the range is empty, and close_range(2) fails with EINVAL.
     plan.step_unless(Unless::EINVAL, Op::CloseBelow { first, last: channel, flags });
     plan.step(Op::CloseAbove { first: channel, flags });
     plan.step(Op::Report { to: channel, what: Report::EXECUTE });

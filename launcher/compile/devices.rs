@@ -1,9 +1,10 @@
-//! `/dev`: the default nodes and links, and `linux.devices`.
+//! Compile `/dev`: the default nodes and links, and `linux.devices`.
 //!
-//! `/dev` is opened once, refusing links; everything is made below that descriptor. In a user
-//! namespace, where nodes cannot be made, and where no cgroup limits devices and every mount is
-//! `nodev`, they are binds of the host's, verified to be what they are named (CVE-2025-31133). What
-//! the host lacks is made by a launcher that may, outside of the user namespace, and bound too.
+//! Init opens `/dev` once, without following links, and makes everything below that descriptor. It
+//! binds the host's nodes and verifies their numbers (CVE-2025-31133) in two cases: in a user
+//! namespace, where mknodat(2) fails, and if no cgroup limits devices, where every mount is
+//! `nodev`. A privileged launcher makes the nodes that the host lacks, outside of the user
+//! namespace; init binds these, too.
 
 use tiny_ce_init::flags::{
     AtFlags, Device as Number, Kind, Mode, MountAttrs, OpenFlags, Propagation,
@@ -22,24 +23,24 @@ use crate::spec::{Device, DeviceKind, Mount, NamespaceKind, Spec};
 /// A node to make.
 pub struct Node<'a> {
     path: &'a str,
-    /// What it is.
+    /// The file type.
     pub kind: Kind,
-    /// Its major number.
+    /// The major number.
     pub major: u32,
-    /// Its minor number.
+    /// The minor number.
     pub minor: u32,
     /// Permissions.
     pub mode: u32,
-    /// Its user and group, as the container counts them.
+    /// The user and the group, as ids in the container.
     pub owner: Option<(u32, u32)>,
-    /// Where its directory leads, if that is another place than it says.
+    /// Where links of the image lead the node's directory, if that is another place.
     directory: Option<&'a str>,
-    /// A detached mount of it, which the launcher has made.
+    /// A detached mount of the node, if the launcher makes it.
     made: Option<Slot>,
 }
 
-/// What every container has (runtime-spec config-linux.md, "Default Devices").
-/// Nodes that every container has: path, major and minor number.
+/// Nodes that every container has (runtime-spec config-linux.md, "Default Devices"): path, major
+/// and minor number.
 pub const DEFAULTS: [(&str, u32, u32); 6] = [
     ("/dev/null", 1, 3),
     ("/dev/zero", 1, 5),
@@ -57,18 +58,19 @@ const LINKS: [(&str, &str); 4] = [
     ("stderr", "/proc/self/fd/2"),
 ];
 
-/// What is mounted on `/dev`.
+/// Return the last mount on `/dev`.
 fn mounted(spec: &Spec) -> Option<&Mount> {
     spec.mounts.iter().rfind(|mount| lexical(&mount.destination) == ["dev"])
 }
 
-/// Those of `linux.devices` that are made, with their index. Of several at one path that is the
-/// first, as by both peers, and none in the place of a directory: `check` has warned.
+/// Return the devices of `linux.devices` that are made, with their index. Of several devices at one
+/// path only the first is made, as by runc and crun, and none is made at `/` or `/dev`; `check` has
+/// warned of both.
 fn configured(spec: &Spec) -> impl Iterator<Item = (usize, &Device)> {
     let mut seen = Vec::new();
     spec.linux.iter().flat_map(|linux| &linux.devices).enumerate().filter(move |(_, device)| {
         let parts = lexical(&device.path);
-        // `podman run --privileged` lists all of the host's: the link stands for this one.
+        // `podman run --privileged` lists all of the host's devices, and /dev/ptmx is a link here.
         let linked = components(&device.path) == ["dev", "ptmx"];
         if linked || seen.contains(&parts) || parts.is_empty() || parts == ["dev"] {
             return false;
@@ -78,8 +80,12 @@ fn configured(spec: &Spec) -> impl Iterator<Item = (usize, &Device)> {
     })
 }
 
-/// Which devices the launcher makes, by their index: what the host lacks, for a new user namespace.
-/// Who owns a node in one that is joined is not known here.
+/// Preload the nodes that the launcher makes, by index in `linux.devices`: those that the host
+/// lacks, for a new user namespace. For a user namespace that is joined, `compile` does not know
+/// the mapping of the nodes' owners.
+///
+/// # Errors
+/// The plan has no free slot.
 pub fn preloads(plan: &mut Plan, spec: &Spec, host: &Host) -> Result<Vec<Option<Slot>>> {
     let new = super::namespaces::new_user(spec);
     let mut nodes = vec![None; host.devices.len()];
@@ -95,7 +101,11 @@ pub fn preloads(plan: &mut Plan, spec: &Spec, host: &Host) -> Result<Vec<Option<
     Ok(nodes)
 }
 
-/// Nodes and links. Nothing if `/dev` is a bind: then it is somebody else's.
+/// Make the nodes and links, but nothing if `/dev` is a bind, which shows files of the host.
+///
+/// # Errors
+/// A device number is out of range, a path is not the path of a node or contains NUL, or the plan
+/// has no free slot.
 pub fn all(plan: &mut Plan, context: &Context<'_>, nodes: &[Option<Slot>]) -> Result<()> {
     let mount = mounted(context.spec);
     if mount.is_some_and(Mount::is_bind) {
@@ -103,7 +113,7 @@ pub fn all(plan: &mut Plan, context: &Context<'_>, nodes: &[Option<Slot>]) -> Re
     }
     plan.origin("default devices");
     let dev = root::target(plan, context.root, "/dev", Wanted::Directory, Links::Refuse)?;
-    // On a tmpfs of our own there is nothing yet that would have to be looked at first.
+    // A tmpfs that the config mounts on /dev is empty, so no existing node has to be verified.
     let fresh = mount.is_some_and(|m| m.kind.as_deref() == Some("tmpfs"));
     let listed = context.spec.linux.iter().flat_map(|linux| &linux.devices);
     let paths: Vec<_> = listed.map(|device| components(&device.path)).collect();
@@ -134,12 +144,13 @@ pub fn all(plan: &mut Plan, context: &Context<'_>, nodes: &[Option<Slot>]) -> Re
     Ok(())
 }
 
-/// Whether a mount of the config stands where this node would.
+/// Whether the config mounts something on the path of this node.
 fn covered(context: &Context<'_>, path: &str) -> bool {
     let parts = components(path);
     context.spec.mounts.iter().any(|mount| lexical(&mount.destination) == parts)
 }
 
+/// Make a symbolic link below `/dev`, unless the name exists.
 fn link(plan: &mut Plan, dev: Slot, name: &str, to: &str) -> Result<()> {
     let (name, to) = (c_string(name)?, c_string(to)?);
     plan.step_unless(Unless::EEXIST, Op::Symlinkat { target: &to, at: dev, path: &name });
@@ -147,7 +158,7 @@ fn link(plan: &mut Plan, dev: Slot, name: &str, to: &str) -> Result<()> {
 }
 
 impl<'a> Node<'a> {
-    /// That of `linux.devices`.
+    /// The node of an entry of `linux.devices`.
     pub fn of(device: &'a Device, directory: Option<&'a str>) -> Node<'a> {
         let (major, minor) = device.number();
         Node {
@@ -198,7 +209,7 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
-    /// Make the node; what stands there already must be the same.
+    /// Make the node; if the path exists, verify that it is the same device.
     fn make(
         &self,
         plan: &mut Plan,
@@ -232,6 +243,7 @@ impl<'a> Node<'a> {
         Ok(())
     }
 
+    /// The operation that changes the owner, unless the owner is root.
     fn own_op<'p>(&self, at: Slot, path: &'p std::ffi::CStr) -> Option<Op<'p>> {
         let (uid, gid) = self.owner.filter(|owner| *owner != (0, 0))?;
         Some(Op::Fchownat { at, path, uid, gid, flags: AtFlags::AT_SYMLINK_NOFOLLOW })
@@ -243,14 +255,14 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Bind the launcher's node, or else the host's, onto an empty file.
+    /// Bind the node that the launcher made, or else the host's, onto an empty file.
     fn bind(&self, plan: &mut Plan, at: Slot, name: &std::ffi::CStr, dev: Number) -> Result<()> {
         let tree = match self.made {
             Some(tree) => tree,
             None => clone(plan, self.path, false, false)?,
         };
         plan.step(Op::Statx { fd: tree, kind: self.kind, dev });
-        // As crun has it: there is nothing in a node that a program would lack.
+        // As crun does: no program needs set-user-ID or execution on a device node.
         let attrs = MountAttrs::MOUNT_ATTR_NOSUID | MountAttrs::MOUNT_ATTR_NOEXEC;
         let attrs = Attrs { set: attrs, ..Attrs::default() };
         set(plan, tree, attrs, Propagation(0), false);

@@ -1,8 +1,8 @@
-//! `exec` → a short plan for the same machine: join, identity, program.
+//! Compile `exec` to a plan: join the container, take on the identity, execute the program.
 //!
-//! Nothing of the container is trusted: init is non-dumpable before it joins, and stays so
-//! (CVE-2016-9962); what the container's own program got (filter, capabilities, limits,
-//! no_new_privs) is what this one gets.
+//! The container is not trusted: init is non-dumpable before it joins a namespace, and stays so
+//! (CVE-2016-9962). The filter, capabilities, limits and no_new_privs of `Request` apply as they do
+//! to the container's own program.
 
 use tiny_ce_init::flags::{CloneFlags, Mode, Prctl, Report};
 use tiny_ce_init::{Op, Slot};
@@ -18,7 +18,7 @@ use crate::spec::{NamespaceKind, Process, Spec};
 pub struct Request<'a> {
     /// The container's configuration.
     pub spec: &'a Spec,
-    /// What is to be run, complete.
+    /// The process to run, with every default filled in.
     pub process: &'a Process,
     /// The container's filter.
     pub filter: Option<&'a Filter>,
@@ -34,11 +34,14 @@ pub struct Request<'a> {
     pub stdio: [bool; 3],
     /// Which descriptors after 2 the program inherits.
     pub preserved: &'a activation::Preserved,
-    /// The root of a container that has the caller's mounts.
+    /// The root of a container that shares the caller's mount namespace.
     pub root: Option<&'a str>,
 }
 
-/// The plan of a process that joins a container.
+/// Compile the plan of a process that joins a container.
+///
+/// # Errors
+/// The plan needs more descriptors at once than it has slots, or a text of it contains NUL.
 pub fn compile(request: &Request<'_>) -> Result<Finished> {
     let mut plan = Plan::new();
     let plan = &mut plan;
@@ -55,7 +58,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     security::keys(plan, request.process)?;
     plan.origin("the session");
     plan.step(Op::JoinSessionKeyring {});
-    // By its path, while that is the host's: what the container made of its root does not count.
+    // The path is resolved before init joins, so that it is the host's path.
     let root = match request.root {
         Some(path) => {
             plan.origin("root.path");
@@ -90,7 +93,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     Ok(std::mem::take(plan).finish())
 }
 
-/// Run on these CPUs only.
+/// Set the CPU affinity to these CPUs.
 fn affinity(plan: &mut Plan, which: &str, cpus: Option<&str>) {
     let Some(cpus) = cpus.filter(|cpus| !cpus.is_empty()) else { return };
     plan.origin(format!("process.execCPUAffinity.{which}"));
@@ -118,15 +121,16 @@ fn join(
     plan.origin("linux.namespaces");
     let kinds = request.namespaces.iter();
     let kind = kinds.fold(CloneFlags(0), |all, kind| all | kind.flag());
-    // In one call, which asks for all rights at once, those of the host included.
+    // One setns(2) checks the rights over all the namespaces before it enters any: inside the user
+    // namespace, init would have no right to enter one that belongs to the host's.
     if kind != CloneFlags(0) {
         plan.step(Op::Setns { fd: container, kind });
     }
     if request.namespaces.contains(&NamespaceKind::User) {
         namespaces::become_root(plan, request.spec);
     }
-    // Before the fork: what is in the container's pid namespace can be looked at from there, and
-    // has nothing of the host's, neither a descriptor nor a mount (CVE-2016-9962).
+    // Before the fork: processes of the container can see the child through their /proc, so it must
+    // not hold a descriptor or a mount of the host (CVE-2016-9962).
     plan.close(container);
     if let Some(root) = root {
         plan.origin("root.path");

@@ -1,7 +1,7 @@
-//! One hook → the plan of the process that becomes it. Pure, like the rest of `compile`.
+//! Compile one hook to the plan of the process that executes it. Pure, like the rest of `compile`.
 //!
-//! The same machine that sets a container up runs its hooks: what is executed, where and with
-//! which privileges is a list of steps here. Knows nothing of pipes, time or the state on stdin.
+//! Init runs hooks as it sets up containers, by a list of steps: which program to execute, in which
+//! namespaces and with which privileges. Pipes, timeouts and the state on stdin are the caller's.
 
 use tiny_ce_init::flags::{CloneFlags, CloseRangeFlags, Prctl};
 use tiny_ce_init::{Op, Slot, Unless};
@@ -18,26 +18,30 @@ pub struct Request<'a> {
     pub name: &'a str,
     /// Absolute path of the program.
     pub path: &'a str,
-    /// The bundle; where it cannot be entered, the hook runs in `/`.
+    /// The bundle; if the hook's process cannot enter it, the hook runs in `/`.
     pub cwd: &'a str,
-    /// The container's namespaces to enter: those that are not the launcher's own.
+    /// The container's namespaces to join: those that are not the launcher's own.
     pub namespaces: &'a [NamespaceKind],
-    /// The program is preloaded: its path means another file, or none, in those namespaces.
+    /// Whether the launcher opens the program: in those namespaces, its path may lead elsewhere.
     pub preloaded: bool,
-    /// For the container's own programs, which are as confined as its process.
+    /// The confinement of a program of the image, which is that of the container's process.
     pub confined: Option<Confined<'a>>,
 }
 
-/// What holds the container's process holds a program of its image.
+/// The confinement of the container's process, which applies to a program of its image as well.
 pub struct Confined<'a> {
     /// The user, capabilities, limits and filter of the process.
     pub identity: &'a Identity<'a>,
-    /// How many cgroup v1 hierarchies it is put into; their `tasks` files are preloaded.
+    /// How many cgroup v1 hierarchies the hook joins; their `tasks` files are preloaded.
     pub hierarchies: usize,
 }
 
-/// The plan of a hook. Preloaded are, in this order: standard input, output, the `tasks` files,
-/// a process of the container if namespaces are entered, the program if it is asked for.
+/// Compile the plan of a hook. The preloads are, in this order: standard input, standard output,
+/// the `tasks` files, a process of the container if namespaces are joined, the program if
+/// `preloaded`.
+///
+/// # Errors
+/// The plan needs more descriptors at once than it has slots, or a text of it contains NUL.
 pub fn compile(request: &Request<'_>) -> Result<Finished> {
     let mut plan = Plan::new();
     let plan = &mut plan;
@@ -58,13 +62,14 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
         plan.close(fd);
     }
     if let Some(confined) = &request.confined {
-        // While the host's /proc is in sight.
+        // Before the hook joins the mount namespace, while /proc is the host's.
         oom_score(plan, confined.identity)?;
         plan.origin(request.name);
     }
     if let Some(process) = process {
         if request.namespaces.contains(&NamespaceKind::Pid) {
-            // The group by which a child is found whose maker did not live to tell of it.
+            // If this process dies before it reports its child, the launcher finds the child by
+            // its process group.
             plan.step(Op::Setsid {});
         }
         enter(plan, process, request.namespaces);
@@ -74,10 +79,10 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
         None => Vec::new(),
     };
     plan.origin(request.name);
-    // A session, and so a group of processes, of its own: a timeout kills all of the group.
+    // A session of its own is a process group of its own: a timeout kills the whole group.
     plan.step(Op::Setsid {});
     if let Some(confined) = &request.confined {
-        // Programs of the image are not given the caller's keys.
+        // A program of the image must not have the caller's keys.
         security::keys(plan, confined.identity.process)?;
         plan.origin(request.name);
         plan.step(Op::JoinSessionKeyring {});
@@ -89,14 +94,14 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
         plan.step(Op::Chdir { path: c"/" });
         plan.step_unless(absent, Op::Chdir { path: &c_string(request.cwd)? });
     }
-    // After the last change of ids, which would forget it: no hook outlives its launcher.
+    // No hook outlives its launcher. A change of ids would reset the signal, so it is set after it.
     let option = Prctl::PR_SET_PDEATHSIG;
     plan.step(Op::Prctl { option, value: libc::SIGKILL as u64 });
     become_hook(plan, request, program)?;
     Ok(std::mem::take(plan).finish())
 }
 
-/// The score of the container's process.
+/// Set the OOM score adjustment of the container's process.
 fn oom_score(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
     let Some(score) = identity.process.oom_score_adj else { return Ok(()) };
     plan.origin("process.oomScoreAdj");
@@ -104,14 +109,14 @@ fn oom_score(plan: &mut Plan, identity: &Identity<'_>) -> Result<()> {
     super::write_file(plan, Slot::CWD, path, &score.to_string(), super::root::HOST)
 }
 
-/// Be in the container's namespaces, and root of its user namespace.
+/// Join the container's namespaces, and become root of its user namespace.
 fn enter(plan: &mut Plan, process: Slot, kinds: &[NamespaceKind]) {
     let kind = kinds.iter().fold(CloneFlags(0), |all, kind| all | kind.flag());
-    // Before the first namespace that others are in is joined (CVE-2016-9962).
+    // Other processes in the namespaces could ptrace this one if it were dumpable (CVE-2016-9962).
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
-    // All at once: the kernel checks each by what this process may do now (Linux 5.8).
+    // One setns(2) for all (Linux 5.8): the kernel checks each by the rights of before the call.
     plan.step(Op::Setns { fd: process, kind });
-    // Before the fork: what is in a pid namespace can be looked at from there.
+    // Before the fork: processes of the pid namespace can see the child's descriptors.
     plan.close(process);
     if kinds.contains(&NamespaceKind::Pid) {
         namespaces::fork(plan);
@@ -121,9 +126,9 @@ fn enter(plan: &mut Plan, process: Slot, kinds: &[NamespaceKind]) {
     }
 }
 
-/// Root of a user namespace that was joined, as far as it has one.
+/// Become root of a user namespace that was joined, if it has a root.
 pub(super) fn be_root(plan: &mut Plan) {
-    // Zero may not be mapped, and setgroups(2) may be denied there (user_namespaces(7)).
+    // The namespace may not map id 0, and may deny setgroups(2) (user_namespaces(7)).
     let unmapped = Unless::EINVAL.or(Unless::EPERM);
     plan.step_unless(unmapped, Op::Setgroups { groups: b"" });
     plan.step_unless(unmapped, Op::Setresgid { gid: 0 });
@@ -131,8 +136,8 @@ pub(super) fn be_root(plan: &mut Plan) {
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
 }
 
-/// Nothing but 0, 1 and 2 stays open, and the program where it is executed by descriptor: an
-/// interpreter of a script opens it by number.
+/// Close all descriptors but 0, 1 and 2, load the filter, and execute the program. A preloaded
+/// program stays open as descriptor 3: if it is a script, its interpreter opens it by number.
 fn become_hook(plan: &mut Plan, request: &Request<'_>, program: Option<Slot>) -> Result<()> {
     const PROGRAM: u32 = 3;
     let flags = CloseRangeFlags(0);
@@ -142,7 +147,7 @@ fn become_hook(plan: &mut Plan, request: &Request<'_>, program: Option<Slot>) ->
     if let Some(fd) = program {
         plan.step(Op::Dup3Stdio { fd, to: PROGRAM });
     }
-    // Nothing may lie between, which the kernel calls invalid.
+    // If no number lies between, the range is empty, and close_range(2) fails with EINVAL.
     plan.step_unless(Unless::EINVAL, Op::CloseBelow { first, last: channel, flags });
     plan.step(Op::CloseAbove { first: channel, flags });
     if let Some(confined) = &request.confined {

@@ -1,7 +1,7 @@
-//! `process` → steps: limits, scheduling, user, groups, capabilities, and the program itself.
+//! Compile `process`: limits, scheduling, user, groups, capabilities, and the program itself.
 //!
-//! The same steps serve the container's program and `exec`. The order is the security argument;
-//! each place in it is explained where it stands.
+//! The container's program and `exec` use the same steps. Security depends on their order; comments
+//! at the steps say why each has its place.
 
 use tiny_ce_init::flags::{
     CapSet, Caps, CloseRangeFlags, FilterFlags, Mode, OpenFlags, Prctl, Report, Resolve, Resource,
@@ -22,8 +22,8 @@ use crate::spec::{
     Capabilities, IoPriorityClass, Process, Scheduler, SchedulerFlag, SchedulerPolicy, User,
 };
 
-/// What the program may do when `process.capabilities` is absent: nothing, as runc and crun have
-/// it; what the launcher may do is not the container's.
+/// Without `process.capabilities` the program has no capabilities, as with runc and crun: it must
+/// not inherit those of the launcher.
 static NONE: Capabilities = Capabilities {
     bounding: Vec::new(),
     effective: Vec::new(),
@@ -32,12 +32,12 @@ static NONE: Capabilities = Capabilities {
     ambient: Vec::new(),
 };
 
-/// File mode creation mask unless given, as runc and crun have it.
+/// The umask of a program for which the config gives none, as with runc and crun.
 const UMASK: u32 = 0o022;
 
-/// How the identity of a process is changed.
+/// The identity that a process takes on.
 pub struct Identity<'a> {
-    /// What is asked for.
+    /// The `process` of the config.
     pub process: &'a Process,
     /// Whether setgroups(2) is denied: see `namespaces::groups_denied`.
     pub groups_denied: bool,
@@ -50,8 +50,9 @@ pub struct Identity<'a> {
 }
 
 impl Identity<'_> {
-    /// Without no_new_privs, loading a filter takes CAP_SYS_ADMIN (seccomp(2)), and all that the
-    /// filter could refuse comes before it, the change of user among it: so init keeps that one.
+    /// The capabilities that init keeps until execve(2). Without no_new_privs, loading a filter
+    /// needs CAP_SYS_ADMIN (seccomp(2)). Init loads the filter after the change of user, since the
+    /// filter could refuse that change, so init keeps CAP_SYS_ADMIN until then.
     fn held(&self) -> u64 {
         if holds(self.process, self.filter.is_some()) { 1 << CAP_SYS_ADMIN } else { 0 }
     }
@@ -62,8 +63,8 @@ fn holds(process: &Process, filtered: bool) -> bool {
     filtered && !process.no_new_privileges
 }
 
-/// What a hook of the image runs as: the container's process. While the hook runs, init waits with
-/// what it holds, which CAP_SYS_PTRACE would let the hook take (ptrace(2)).
+/// The process that a hook of the image runs as: the container's, without CAP_SYS_PTRACE if init
+/// holds CAP_SYS_ADMIN. Init waits while the hook runs, and the hook could ptrace it (ptrace(2)).
 pub fn of_hook(process: &Process, filtered: bool) -> Process {
     let mut process = process.clone();
     let held = holds(&process, filtered);
@@ -73,35 +74,38 @@ pub fn of_hook(process: &Process, filtered: bool) -> Process {
     process
 }
 
-/// capabilities(7).
+/// The number of CAP_SYS_ADMIN, capabilities(7).
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// The set of these names; `check` has warned of unknown ones.
+/// The set of the capabilities with these names. It ignores unknown names: `check` has warned.
 fn capability_set(names: &[String]) -> u64 {
     let numbers = names.iter().filter_map(|name| names::capability(name));
     numbers.fold(0, |set, capability| set | 1 << capability)
 }
 
-/// A soft limit on open files below this is set last: init itself needs some.
+/// A soft limit on open files below this number is set last, since init needs descriptors itself.
 const FEW_FILES: u64 = 64;
 
 fn is_late(limit: &crate::spec::Rlimit) -> bool {
     limit.kind == "RLIMIT_NOFILE" && limit.soft.0 < FEW_FILES
 }
 
-/// Set one limit, or for now `least` of it.
+/// Set one limit, but to no less than `least`.
 fn rlimit(plan: &mut Plan, index: usize, limit: &crate::spec::Rlimit, least: u64) {
     plan.origin(format!("process.rlimits[{index}] {:?}", limit.kind));
-    // `check` has refused unknown ones.
+    // `check` has refused unknown limits.
     let Some(resource) = Resource::named(&limit.kind) else { return };
     let limit = Rlimit { soft: limit.soft.0.max(least), hard: limit.hard.0.max(least) };
     plan.step(Op::Prlimit { resource, limit });
 }
 
-/// Limits and scheduling: while there still are privileges.
+/// Set limits and scheduling while init still has privileges.
+///
+/// # Errors
+/// None: no step of it needs a slot or a path.
 pub fn limits(plan: &mut Plan, process: &Process) -> Result<()> {
     for (index, limit) in process.rlimits.iter().enumerate() {
-        // The hard limit may have to be raised, for which there are privileges only now.
+        // A late limit gets a first value here: raising its hard limit needs privileges.
         rlimit(plan, index, limit, if is_late(limit) { FEW_FILES } else { 0 });
     }
     if let Some(scheduler) = &process.scheduler {
@@ -152,7 +156,10 @@ fn sched_attr(scheduler: &Scheduler) -> SchedAttr {
     }
 }
 
-/// The change of identity, verified.
+/// Change the user, groups, capabilities and working directory, and verify the change.
+///
+/// # Errors
+/// The plan has no free slot, or `process.cwd` contains NUL.
 pub fn change(plan: &mut Plan, identity: &Identity<'_>, labels: Vec<Label>) -> Result<()> {
     let process = identity.process;
     let user = process.user();
@@ -162,7 +169,7 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>, labels: Vec<Label>) -> R
         plan.step(Op::Prctl { option: Prctl::PR_SET_NO_NEW_PRIVS, value: 1 });
     }
     let caps = process.capabilities.as_ref().unwrap_or(&NONE);
-    // The bounding set needs CAP_SETPCAP, which the program may not have.
+    // Dropping from the bounding set needs CAP_SETPCAP, which init may lose below.
     plan.origin("process.capabilities.bounding");
     let keep = capability_set(&caps.bounding);
     for capability in (0..=identity.last_capability).filter(|c| keep & 1 << c == 0) {
@@ -172,7 +179,7 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>, labels: Vec<Label>) -> R
     stdio(plan, identity, user);
     user_ids(plan, identity, user);
     capability_sets(plan, caps, identity.held());
-    // After a change of ids the kernel may have made the process dumpable again.
+    // A change of ids resets the dumpable flag to fs.suid_dumpable (prctl(2)), which may be 1.
     plan.origin("process.user");
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     plan.origin("process.cwd");
@@ -183,24 +190,25 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>, labels: Vec<Label>) -> R
     plan.close_present(there);
     plan.origin("process.user.umask");
     plan.step(Op::Umask { mask: Mode(user.umask.unwrap_or(UMASK) & 0o777) });
-    // They wait for execve; one that the kernel does not know fails `create`, not `start`.
+    // The labels take effect at execve(2), but an unknown label fails here: `create`, not `start`.
     security::write(plan, labels);
     Ok(())
 }
 
-/// So that the program can open /dev/stderr again, whoever it runs as.
+/// Give stdin, stdout and stderr to the program's user, so that the program can open /dev/stderr.
 fn stdio(plan: &mut Plan, identity: &Identity<'_>, user: &User) {
     plan.origin("process.user.uid");
     let wanted = (0u32..).zip(identity.stdio).filter(|(_, owned)| *owned);
     for (number, _) in wanted.filter(|_| !identity.process.terminal) {
         let (uid, gid) = (user.uid, u32::MAX);
-        // Some files cannot be given away, and still can be written to.
+        // The owner of some files cannot be changed, but the program can still write to them.
         let kept = Unless::EPERM.or(Unless::EROFS).or(Unless::EINVAL);
         plan.step_unless(kept, Op::FchownStdio { number, uid, gid });
     }
 }
 
-/// Before the user changes, who may not be allowed in; afterwards, where root is not.
+/// Enter the working directory before the change of user, since the user may lack permission. If
+/// root lacks permission, `change` enters it after the change of user.
 fn enter_cwd(plan: &mut Plan, process: &Process) -> Result<Slot> {
     plan.origin("process.cwd");
     let cwd = c_string(&process.cwd)?;
@@ -214,17 +222,19 @@ fn enter_cwd(plan: &mut Plan, process: &Process) -> Result<Slot> {
     Ok(there)
 }
 
+/// Set the groups, the gid and the uid, and read them back.
 fn user_ids(plan: &mut Plan, identity: &Identity<'_>, user: &User) {
     plan.origin("process.user");
     plan.step(Op::Prctl { option: Prctl::PR_SET_KEEPCAPS, value: 1 });
     let mut groups: Vec<u32> = user.additional_gids.clone();
-    // As the kernel keeps them, which keeps one that is there twice twice.
+    // The kernel sorts the groups and keeps duplicates, and getgroups(2) has to return these.
     groups.sort_unstable();
     let bytes: Vec<u8> = groups.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
-    // Where it is denied nobody has other groups; who asks for some is to be told.
+    // Where setgroups(2) is denied, init cannot drop the launcher's groups (user_namespaces(7)).
+    // If the config asks for groups, init calls it nevertheless, so that the failure is reported.
     let asks = user.additional_gids.iter().any(|gid| *gid != user.gid);
     if !identity.groups_denied || asks {
-        // Always, even if empty: the caller's groups are not the container's (CVE-2022-36109).
+        // Also for an empty list: the program must not keep the caller's groups (CVE-2022-36109).
         plan.step(Op::Setgroups { groups: &bytes });
     }
     plan.step(Op::Setresgid { gid: user.gid });
@@ -236,8 +246,8 @@ fn user_ids(plan: &mut Plan, identity: &Identity<'_>, user: &User) {
     }
 }
 
-/// The sets, and beside them what init itself still needs. execve(2) makes the program's sets of
-/// the inheritable, bounding and ambient ones alone (capabilities(7)), so `held` ends with init.
+/// Set the capability sets, with `held` in addition for init. execve(2) computes the program's sets
+/// from the inheritable, bounding and ambient sets (capabilities(7)), so `held` does not reach it.
 fn capability_sets(plan: &mut Plan, caps: &Capabilities, held: u64) {
     plan.origin("process.capabilities");
     let set = |names: &[String]| CapSet(capability_set(names));
@@ -250,7 +260,8 @@ fn capability_sets(plan: &mut Plan, caps: &Capabilities, held: u64) {
     plan.step(Op::Capget { caps: caps_sets });
     plan.step(Op::Prctl { option: Prctl::PR_SET_KEEPCAPS, value: 0 });
     plan.step(Op::ClearAmbient {});
-    // The kernel allows no others; configs that name more are common, and harmless.
+    // An ambient capability has to be permitted and inheritable. Many configs name others, which
+    // are left out.
     let possible = capability_set(&caps.permitted) & caps_sets.inheritable.0;
     let ambient = capability_set(&caps.ambient) & possible;
     if ambient != 0 {
@@ -261,8 +272,11 @@ fn capability_sets(plan: &mut Plan, caps: &Capabilities, held: u64) {
     }
 }
 
-/// Install the filter, and hand its listener to the launcher if it has one. Nothing is closed here:
-/// a system call after this one is a call that the filter may refuse, and execve closes it.
+/// Load the filter, and send its listener to the launcher if it has one. The listener is not closed
+/// here, since the filter may refuse close(2); execve(2) closes it.
+///
+/// # Errors
+/// The filter has a listener, and the plan has no free slot.
 pub fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
     plan.origin("linux.seccomp");
     let (flags, program) = (FilterFlags(filter.flags), filter.program.as_slice());
@@ -277,9 +291,12 @@ pub fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
     Ok(())
 }
 
-/// Close what the program is not to have, before the filter could refuse it; the channel stays, and
-/// the socket of `start` if there is one. Later descriptors are closed by execve: connections,
-/// which are neither a directory nor a program (CVE-2024-21626).
+/// Close the descriptors that the program must not inherit, before the filter could refuse the
+/// calls. The channel and the socket of `start` stay open until execve(2), as do the connection and
+/// the listener that are opened later; none of them is a directory or a program (CVE-2024-21626).
+///
+/// # Errors
+/// The plan has no free slot.
 pub fn descriptors(plan: &mut Plan, open: Open, preserved: &Preserved) -> Result<Open> {
     plan.origin("--preserve-fds");
     let first = 3 + preserved.count;
@@ -293,12 +310,12 @@ pub fn descriptors(plan: &mut Plan, open: Open, preserved: &Preserved) -> Result
     for index in 0..preserved.count {
         plan.step(Op::Dup3 { from: 4 + loaded + index, to: 3 + index });
     }
-    // What was put there only keeps init's own descriptors out of the way.
+    // For each hole the launcher passes another descriptor, so that the numbers stay in step.
     for number in &preserved.holes {
         plan.step(Op::CloseNumber { number: *number });
     }
     let flags = CloseRangeFlags(0);
-    // Nothing may lie between, which the kernel calls invalid.
+    // If no number lies between, the range is empty, and close_range(2) fails with EINVAL.
     plan.step_unless(Unless::EINVAL, Op::CloseBelow { first, last: kept.channel, flags });
     if let Some(last) = kept.socket {
         let between = Op::CloseBetween { first: kept.channel, last, flags };
@@ -308,17 +325,20 @@ pub fn descriptors(plan: &mut Plan, open: Open, preserved: &Preserved) -> Result
     Ok(kept)
 }
 
-/// What init itself still uses once the program's descriptors are in their places.
+/// The descriptors that init still uses once the program's descriptors have their numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct Open {
-    /// To the launcher.
+    /// The channel to the launcher.
     pub channel: Slot,
-    /// Of `start`.
+    /// The socket that `start` connects to.
     pub socket: Option<Slot>,
 }
 
-/// A filter that notifies is loaded before the commit, and its listener handed on while the
-/// container is still `creating`: so engines expect it.
+/// Load a filter with a listener before the commit: engines expect the listener while the container
+/// is still `creating`.
+///
+/// # Errors
+/// The plan has no free slot.
 pub fn listened(plan: &mut Plan, identity: &Identity<'_>, channel: Slot) -> Result<()> {
     match identity.filter.filter(|filter| filter.notify) {
         Some(filter) => seccomp(plan, filter, channel),
@@ -326,15 +346,18 @@ pub fn listened(plan: &mut Plan, identity: &Identity<'_>, channel: Slot) -> Resu
     }
 }
 
-/// Limits that init itself could not have lived with.
+/// Set the limits that would have been too small for init.
 pub fn late_limits(plan: &mut Plan, process: &Process) {
     for (index, limit) in process.rlimits.iter().enumerate().filter(|(_, l)| is_late(l)) {
         rlimit(plan, index, limit, 0);
     }
 }
 
-/// The last steps: late limits, the word that the program is next, the filter, and execve. Nothing
-/// comes between a filter and execve, so that one which allows execve is one that starts.
+/// The last steps: set late limits, report that the program comes next, load the filter, and call
+/// execve(2). No call comes between the two, so that a filter only has to allow execve(2).
+///
+/// # Errors
+/// The plan has no free slot, or the path of the program contains NUL.
 pub fn execute(plan: &mut Plan, identity: &Identity<'_>, channel: Slot) -> Result<()> {
     late_limits(plan, identity.process);
     plan.origin("process.args[0]");
@@ -356,7 +379,7 @@ pub fn execute(plan: &mut Plan, identity: &Identity<'_>, channel: Slot) -> Resul
     Ok(())
 }
 
-/// Where `args[0]` may be: PATH of the program's own environment, as execvp(3) searches it.
+/// The paths to try for `args[0]`: execvp(3)'s search, by the PATH of the program's environment.
 pub fn candidates(process: &Process) -> Vec<String> {
     let Some(name) = process.args.first() else { return Vec::new() };
     if name.contains('/') {

@@ -1,5 +1,5 @@
-//! A mount of a container that runs → a short plan for the same machine: join, then attach or
-//! detach, with the same care for paths as when the container was made. Pure.
+//! Compile a change of a running container's mounts: join it, then attach or detach a mount, with
+//! the same care for paths as when the container was made. Pure.
 
 use std::ffi::CString;
 
@@ -14,7 +14,7 @@ use crate::host::Host;
 use crate::plan::{Finished, Plan, Preload, c_string};
 use crate::spec::{Mount, NamespaceKind, Spec};
 
-/// One mount, and the container that is to get it.
+/// One mount, and the container that gains or loses it.
 pub struct Request<'a> {
     /// The container's configuration, with the new mounts in place of its own.
     pub spec: &'a Spec,
@@ -22,13 +22,17 @@ pub struct Request<'a> {
     pub host: &'a Host,
     /// Namespaces of the container's init that are not the launcher's own.
     pub namespaces: &'a [NamespaceKind],
-    /// Which of the mounts.
+    /// The index of the mount.
     pub index: usize,
 }
 
 /// Make a mount and attach it.
 ///
-/// A source is opened by the launcher: host paths are not seen from inside.
+/// The launcher clones the source, since init does not see the host's paths in the container.
+///
+/// # Errors
+/// There is no such mount, it would cover the root, the container has no mount namespace of its
+/// own, or the mount cannot be compiled (see `mounts::single`).
 pub fn add(request: &Request<'_>) -> Result<Finished> {
     let mut plan = Plan::new();
     let plan = &mut plan;
@@ -50,7 +54,11 @@ pub fn add(request: &Request<'_>) -> Result<Finished> {
     Ok(end(plan))
 }
 
-/// Detach what is mounted last at a mount's destination.
+/// Detach the topmost mount at a mount's destination.
+///
+/// # Errors
+/// There is no such mount, its destination is the root or contains NUL, the container has no mount
+/// namespace of its own, or the plan has no free slot.
 pub fn remove(request: &Request<'_>) -> Result<Finished> {
     let mut plan = Plan::new();
     let plan = &mut plan;
@@ -62,8 +70,8 @@ pub fn remove(request: &Request<'_>) -> Result<Finished> {
     let Some((name, parents)) = parts.split_last() else {
         return Err(Error::new("the root file system cannot be taken away"));
     };
-    // The directory by descriptor and the name as it is: a file cannot be a working directory, and
-    // a link of the container's must not lead elsewhere.
+    // umount2(2) takes no descriptor. Init changes to the parent directory, since the mount may be
+    // on a file, and names the last component, where UMOUNT_NOFOLLOW refuses to follow a link.
     let path = if parents.is_empty() { c".".to_owned() } else { c_string(&parents.join("/"))? };
     let into = plan.slot()?;
     let how = root::path_only(OpenFlags::O_DIRECTORY, Links::Follow.resolve());
@@ -80,11 +88,12 @@ fn mount<'a>(request: &Request<'a>) -> Result<&'a Mount> {
     found.ok_or_else(|| Error::new(format!("there is no mounts[{}]", request.index)))
 }
 
-/// Be where the container's mounts are, with what the mount needs beside, and find its root.
+/// Join the mount namespace, and the user namespace and the namespace of the file system if the
+/// container has its own; open the container's root.
 fn enter(plan: &mut Plan, request: &Request<'_>, process: Slot) -> Result<Slot> {
     let mount = mount(request)?;
     plan.origin("linux.namespaces");
-    // A file system shows the namespace of who makes it.
+    // These file systems show the namespace of the process that mounts them.
     let shown = match mount.kind.as_deref() {
         Some("proc") => Some(NamespaceKind::Pid),
         Some("sysfs") => Some(NamespaceKind::Network),
@@ -101,13 +110,13 @@ fn enter(plan: &mut Plan, request: &Request<'_>, process: Slot) -> Result<Slot> 
         return Err(Error::new("the container has no mount namespace of its own"));
     }
     let kind = kinds.iter().fold(CloneFlags(0), |all, kind| all | kind.flag());
-    // Before the first namespace that others are in is joined (CVE-2016-9962).
+    // Other processes in the namespaces could ptrace this one if it were dumpable (CVE-2016-9962).
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
-    // All at once: the kernel checks each by what this process may do now (Linux 5.8).
+    // One setns(2) for all (Linux 5.8): the kernel checks each by the rights of before the call.
     plan.step(Op::Setns { fd: process, kind });
     plan.close(process);
     if kinds.contains(&NamespaceKind::Pid) {
-        // Only children are in the pid namespace.
+        // setns(2) puts only children into the pid namespace.
         namespaces::fork(plan);
     }
     if kinds.contains(&NamespaceKind::User) {
@@ -120,6 +129,7 @@ fn enter(plan: &mut Plan, request: &Request<'_>, process: Slot) -> Result<Slot> 
     Ok(root)
 }
 
+/// Report that the mount is done, and finish the plan.
 fn end(plan: &mut Plan) -> Finished {
     plan.origin("the end");
     plan.step(Op::Report { to: Slot::CHANNEL, what: Report::READY });

@@ -1,7 +1,7 @@
-//! `maskedPaths`, `readonlyPaths`, and the read-only root: what must come after every mount, or a
-//! mount would cover it.
+//! Compile `maskedPaths`, `readonlyPaths` and the read-only root. Their steps come after those of
+//! every mount, since a later mount would cover a mask.
 //!
-//! Only a path that does not exist may be skipped; every other failure fails the container.
+//! Init skips a path that does not exist; every other failure fails the container.
 
 use tiny_ce_init::flags::{
     AtFlags, Device, Kind, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Propagation,
@@ -33,7 +33,10 @@ const READONLY: MountAttr = MountAttr {
     userns_fd: 0,
 };
 
-/// Put a read-only clone of each path over itself.
+/// Attach a read-only clone of each path over the path.
+///
+/// # Errors
+/// The plan has no free slot, or a path contains NUL.
 pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<()> {
     for (index, path) in paths.iter().enumerate().filter(|(_, path)| !path.is_empty()) {
         plan.origin(format!("linux.readonlyPaths[{index}] {path:?}"));
@@ -46,7 +49,7 @@ pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<(
         let how = path_only(OpenFlags(0), Links::Follow.resolve());
         plan.step_unless(MISSING, Op::Openat2 { into: there, at: root, path: &relative, how });
         present(plan, there, clone_fd_op(tree, there, true));
-        // The path alone: what the config mounts below it has attributes of its own.
+        // Not recursive: mounts below the path keep the attributes that the config gives them.
         let flags = AtFlags::AT_EMPTY_PATH;
         let set = Op::MountSetattr { at: tree, path: EMPTY, flags, attr: READONLY };
         present(plan, there, set);
@@ -58,12 +61,15 @@ pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<(
     Ok(())
 }
 
-/// Put the host's null device over each file, and one shared empty tmpfs over each directory.
+/// Attach the host's null device over each file, and clones of one empty tmpfs over each directory.
 ///
-/// The tmpfs has to be attached somewhere before it can be cloned: over the host's /proc, which
-/// nothing needs any more and which leaves this mount namespace with the host's root. (An unmount
-/// of its own would wait for an RCU grace period.) Over the container's root it would be in the way
-/// of paths that come back there by a link's `..`, and these would not be masked.
+/// The tmpfs has to be attached somewhere before it can be cloned. It is attached over the host's
+/// /proc, which init no longer needs, and which the unmount of the host's root takes along. (A
+/// separate unmount would wait for an RCU grace period.) Over the container's root, the tmpfs would
+/// hide paths that return to the root through the `..` of a link, and these would not be masked.
+///
+/// # Errors
+/// The plan has no free slot, or a path or the label contains NUL.
 pub fn masked_paths(
     plan: &mut Plan,
     root: Slot,
@@ -93,6 +99,7 @@ pub fn masked_paths(
     Ok(())
 }
 
+/// The steps for one path, which opens either as a directory or as a file.
 fn mask(plan: &mut Plan, root: Slot, path: &std::ffi::CStr, null: Slot, empty: Slot) -> Result<()> {
     let (directory, file, tree) = (plan.slot()?, plan.slot()?, plan.slot()?);
     let how = path_only(OpenFlags::O_DIRECTORY, Links::Follow.resolve());
@@ -115,7 +122,7 @@ fn mask(plan: &mut Plan, root: Slot, path: &std::ffi::CStr, null: Slot, empty: S
     Ok(())
 }
 
-/// Make the root itself read-only; mounts inside it are not touched.
+/// Make the mount of the root read-only, but not the mounts inside it.
 pub fn readonly_root(plan: &mut Plan, root: Slot) {
     plan.origin("root.readonly");
     set_readonly(plan, root);

@@ -1,7 +1,8 @@
-//! Spec + Host → Plan. Pure: no system call, no clock, no environment.
+//! Compile a config (`Spec`) and the facts about the host (`Host`) to a `Plan`. Pure: no system
+//! call, no clock, no environment.
 //!
-//! The order of this file is the order of the container's life in init, and the security argument:
-//! see ARCHITECTURE.md. What a field means is in the module named after it.
+//! The steps stand in the order in which init runs them, and the security argument of
+//! ARCHITECTURE.md rests on this order. Each field is compiled in the module named after it.
 
 pub mod activation;
 pub mod cgroups;
@@ -33,12 +34,12 @@ use crate::spec::options::Attrs;
 use crate::spec::paths::components;
 use crate::spec::{MemoryPolicyFlag, MemoryPolicyMode, NamespaceKind, RootfsPropagation, Spec};
 
-/// What happens once the container is ready.
+/// What init does once the container is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
     /// Wait for `start`.
     AwaitStart,
-    /// Go on as soon as the launcher says so.
+    /// Execute the program as soon as the launcher has committed the container.
     Run,
 }
 
@@ -49,23 +50,23 @@ pub struct Filter {
     pub flags: u32,
     /// An array of struct sock_filter.
     pub program: Vec<u8>,
-    /// Whether somebody listens to its notifications.
+    /// Whether a listener receives its notifications (SCMP_ACT_NOTIFY).
     pub notify: bool,
 }
 
 /// What to compile.
 pub struct Request<'a> {
-    /// Checked.
+    /// The config, which `check` has accepted.
     pub spec: &'a Spec,
-    /// Facts.
+    /// Facts about the host.
     pub host: &'a Host,
-    /// `create`, or `run`.
+    /// Whether the command is `create` or `run`.
     pub then: Then,
-    /// From `linux.seccomp`.
+    /// The filter of `linux.seccomp`.
     pub filter: Option<&'a Filter>,
     /// Which descriptors after 2 the program inherits.
     pub preserved: &'a activation::Preserved,
-    /// `--no-pivot`: move the root instead, where it is a ramdisk.
+    /// `--no-pivot`: move the rootfs over `/`, for a host whose root is a ramdisk.
     pub no_pivot: bool,
     /// `--no-new-keyring`: keep the caller's session keyring.
     pub no_new_keyring: bool,
@@ -73,7 +74,11 @@ pub struct Request<'a> {
     pub ephemeral: Option<&'a str>,
 }
 
-/// The plan of a container.
+/// Compile the plan of a container.
+///
+/// # Errors
+/// The config needs more descriptors at once than a plan has slots, a text of it contains NUL, a
+/// device number is out of range, or a mount option is longer than fsconfig(2) takes.
 pub fn compile(request: &Request<'_>) -> Result<Finished> {
     let (spec, host) = (request.spec, request.host);
     let mut plan = Plan::new();
@@ -124,7 +129,8 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     Ok(std::mem::take(plan).finish())
 }
 
-/// What needs the host's /proc, and what keeps others out while worlds change.
+/// Set what needs the host's /proc, make init non-dumpable, and give it a session and a keyring of
+/// its own.
 fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
     plan.origin("the session");
     if let Some(score) = request.spec.process.as_ref().and_then(|p| p.oom_score_adj) {
@@ -132,15 +138,16 @@ fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
         write_file(plan, Slot::CWD, "/proc/self/oom_score_adj", &score.to_string(), root::HOST)?;
         plan.origin("the session");
     }
-    // Before the first namespace that others are in is joined (CVE-2016-9962). Somebody without
-    // privileges joins none before the maps are written, which only the dumpable let him do.
+    // Init must not be dumpable when it joins a namespace that other processes are in: they could
+    // ptrace it (CVE-2016-9962). An unprivileged launcher can write the maps of a dumpable process
+    // only (ptrace(2)), so init stays dumpable until they are written, and joins nothing before.
     let maps_first = request.host.euid != 0 && namespaces::new_user(request.spec);
     if !maps_first {
         plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     }
-    // Modes are as the config says; the program's own mask is set last.
+    // Files and nodes get exactly the modes of the config; `identity` sets the program's umask.
     plan.step(Op::Umask { mask: Mode(0) });
-    // Before the filter, which need not know the call.
+    // Before the filter is loaded, since the filter may refuse rt_sigaction(2).
     end_on_signals(plan, request);
     plan.step(Op::Setsid {});
     if !request.no_new_keyring {
@@ -153,8 +160,9 @@ fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A created container ends by the usual signals, as runc's does. The kernel passes over those that
-/// the first process of a pid namespace has no handler for (pid_namespaces(7)).
+/// Let the usual signals end a container that waits for `start`, as runc does. Init needs a handler
+/// for each: the kernel drops a signal for which the first process of a pid namespace has no
+/// handler (pid_namespaces(7)).
 fn end_on_signals(plan: &mut Plan, request: &Request<'_>) {
     let first = request.spec.namespace(NamespaceKind::Pid).is_some_and(|pid| pid.path.is_none());
     if request.then == Then::AwaitStart && first {
@@ -164,7 +172,7 @@ fn end_on_signals(plan: &mut Plan, request: &Request<'_>) {
     }
 }
 
-/// The loopback interface of a network namespace of its own, as runc brings it up.
+/// Bring up the loopback interface of a new network namespace, as runc does.
 fn loopback(plan: &mut Plan, spec: &Spec) -> Result<()> {
     let new = spec.namespace(NamespaceKind::Network).is_some_and(|net| net.path.is_none());
     if !new {
@@ -182,7 +190,7 @@ fn loopback(plan: &mut Plan, spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// Open, write at once, close.
+/// Open a file, write `value` in one call, and close it.
 fn write_file(
     plan: &mut Plan,
     at: Slot,
@@ -200,8 +208,8 @@ fn write_file(
     Ok(())
 }
 
-/// Kernel parameters, through a procfs of our own: no mount of the config can stand in for it
-/// (CVE-2025-52881). The namespaces that they belong to are the container's already.
+/// Write kernel parameters through a detached procfs, which no mount of the config can replace
+/// (CVE-2025-52881). Init is in the container's namespaces by now, so it changes theirs.
 fn sysctl(plan: &mut Plan, spec: &Spec) -> Result<()> {
     let Some(linux) = spec.linux.as_ref().filter(|linux| !linux.sysctl.is_empty()) else {
         return Ok(());
@@ -218,18 +226,19 @@ fn sysctl(plan: &mut Plan, spec: &Spec) -> Result<()> {
     Ok(())
 }
 
+/// Return `linux.rootfsPropagation`.
 fn propagation(spec: &Spec) -> Option<RootfsPropagation> {
     spec.linux.as_ref().and_then(|linux| linux.rootfs_propagation)
 }
 
-/// Whether a bind may stay a peer of its source on the host, if it asks for that: all binds are
-/// slaves or private where `rootfsPropagation` is absent or says so recursively.
+/// Whether a bind that asks for `shared` may stay a peer of its source on the host. It may not
+/// where `rootfsPropagation` is absent, or makes all mounts slave, private or unbindable.
 fn shares(spec: &Spec) -> bool {
     use RootfsPropagation::{Rprivate, Rslave, Runbindable};
     !matches!(propagation(spec), None | Some(Rslave | Rprivate | Runbindable))
 }
 
-/// What the container's copies of the host's mounts are, before they say something of themselves.
+/// The propagation of the host's mounts in the container, before a mount's own options change it.
 fn of_the_hosts(spec: &Spec) -> Propagation {
     match propagation(spec) {
         Some(RootfsPropagation::Rprivate) => Propagation::MS_PRIVATE,
@@ -237,15 +246,15 @@ fn of_the_hosts(spec: &Spec) -> Propagation {
     }
 }
 
-/// The root file system, attached where it is, and a descriptor of its root.
+/// Attach a clone of the root file system over its own directory, and return its descriptor.
 fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
     if inherits_mounts(request.spec) {
         plan.origin("root.path");
         return bare_root(plan, &request.host.rootfs);
     }
     plan.origin("linux.rootfsPropagation");
-    // Nothing that is done from here on reaches the host. What is to be shared with it has been
-    // cloned before, and stays its peer.
+    // From here on, no mount or unmount of init propagates to the host. Binds that are to be shared
+    // with the host have been cloned before, and stay peers of their sources.
     let kind = of_the_hosts(request.spec);
     plan.step(propagate(Slot::CWD, c"/", AtFlags::AT_RECURSIVE, kind));
     if request.host.initramfs && !request.no_pivot {
@@ -263,7 +272,7 @@ fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
     Ok(tree)
 }
 
-/// Nodes of the image do not work where no cgroup limits devices.
+/// Make the image's device nodes unusable if no cgroup limits devices.
 fn nodev(request: &Request<'_>) -> Attrs {
     let set = match request.host.nodev {
         true => MountAttrs::MOUNT_ATTR_NODEV,
@@ -272,12 +281,12 @@ fn nodev(request: &Request<'_>) -> Attrs {
     Attrs { set, ..Attrs::default() }
 }
 
-/// Whether the container has the caller's mounts, in which nothing may be changed.
+/// Whether the container shares the caller's mount namespace, in which nothing may be changed.
 pub fn inherits_mounts(spec: &Spec) -> bool {
     spec.namespace(NamespaceKind::Mount).is_none()
 }
 
-/// The directory that is the root, where nothing is mounted for it.
+/// Open the root directory of a container that shares the caller's mount namespace.
 fn bare_root(plan: &mut Plan, path: &str) -> Result<Slot> {
     let into = plan.slot()?;
     let how = root::path_only(OpenFlags::O_DIRECTORY, root::HOST);
@@ -285,15 +294,15 @@ fn bare_root(plan: &mut Plan, path: &str) -> Result<Slot> {
     Ok(into)
 }
 
-/// Enter it.
+/// Make `root` the root of init by chroot(2).
 fn change_root(plan: &mut Plan, root: Slot) {
     plan.step(Op::Fchdir { fd: root });
     plan.step(Op::Chroot { path: c"." });
     plan.close(root);
 }
 
-/// An initramfs cannot be pivoted away from, since its mount has no parent (pivot_root(2)). A clone
-/// of it that lies over it has: what any root that a machine has booted into looks like.
+/// Attach a clone of the initramfs over itself and enter it. pivot_root(2) refuses an initramfs,
+/// since its mount has no parent; the clone has one.
 fn step_off_initramfs(plan: &mut Plan) -> Result<()> {
     plan.origin("the initramfs");
     let tree = mounts::clone(plan, "/", true, false)?;
@@ -305,13 +314,14 @@ fn step_off_initramfs(plan: &mut Plan) -> Result<()> {
     Ok(())
 }
 
+/// The operation that changes the propagation of a mount.
 fn propagate(at: Slot, path: &std::ffi::CStr, flags: AtFlags, propagation: Propagation) -> Op<'_> {
     let attr =
         MountAttr { attr_set: MountAttrs(0), attr_clr: MountAttrs(0), propagation, userns_fd: 0 };
     Op::MountSetattr { at, path, flags, attr }
 }
 
-/// The rootfs read through an overlay whose changes are in a tmpfs that nobody else sees.
+/// Attach an overlay over the rootfs; its changes go to a tmpfs in init's mount namespace.
 fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<Slot> {
     let data = Parameters::new(vec!["mode=700"]);
     let upper = mounts::make(plan, "tmpfs", Some("tiny-ce"), &data, MountAttrs(0))?;
@@ -321,12 +331,12 @@ fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<
     for (name, mode) in [(c"upper", 0o755), (c"work", 0o700), (c"root", 0o755)] {
         plan.step(Op::Mkdirat { at: upper, path: name, mode: Mode(mode) });
     }
-    // From here, so that nothing depends on the name of the directory.
+    // `upperdir` and `workdir` are relative, so that they do not depend on the directory's name.
     plan.step(Op::Fchdir { fd: upper });
     let lower = format!("lowerdir={}", parameters::escape(&request.host.rootfs));
     let mut data = vec![lower.as_str(), "upperdir=upper", "workdir=work"];
     if request.spec.namespace(NamespaceKind::User).is_some() {
-        // Extended attributes of trusted.* are not for user namespaces (Linux 5.11).
+        // A user namespace may not set trusted.* attributes; overlay can use user.* (Linux 5.11).
         data.push("userxattr");
     }
     let data = Parameters::new(data);
@@ -340,7 +350,7 @@ fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<
     Ok(tree)
 }
 
-/// The working directory is made if the image lacks it, as runc and crun do.
+/// Make the working directory if the image lacks it, as runc and crun do.
 fn working_directory(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
     let Some(process) = &request.spec.process else { return Ok(()) };
     if components(&process.cwd).is_empty() {
@@ -353,7 +363,7 @@ fn working_directory(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Resu
     Ok(())
 }
 
-/// Hooks run in the launcher; init only waits for them.
+/// Wait while the launcher runs the hooks that come before the pivot.
 fn hooks(plan: &mut Plan, spec: &Spec) {
     let Some(hooks) = &spec.hooks else { return };
     if hooks.prestart.is_empty()
@@ -367,7 +377,8 @@ fn hooks(plan: &mut Plan, spec: &Spec) {
     plan.step(Op::Await { from: Slot::CHANNEL });
 }
 
-/// Make the rootfs the root. Between `pivot_root` and `umount2`, `/..` is the host's root.
+/// Make the rootfs the root. Between `pivot_root` and `umount2`, the host's root is mounted over it
+/// and is `/..`.
 fn enter(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
     plan.origin("root.path");
     if inherits_mounts(request.spec) {
@@ -385,7 +396,8 @@ fn enter(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
         plan.step(Op::Umount2 { target: c".", flags: UmountFlags::MNT_DETACH });
     }
     plan.step(Op::Chdir { path: c"/" });
-    // What is private is so already, but for mounts that say something else of themselves.
+    // `rprivate` has no step here: `rootfs` made the mounts private, and an option of a mount that
+    // asks for another propagation counts.
     if let Some(propagation) = propagation.filter(|it| *it != RootfsPropagation::Rprivate) {
         plan.origin("linux.rootfsPropagation");
         let (kind, recursive) = match propagation {
@@ -406,12 +418,13 @@ fn enter(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
     Ok(())
 }
 
+/// Set the host name and the NIS domain name.
 fn names(plan: &mut Plan, spec: &Spec) {
     if let Some(hostname) = spec.hostname.as_ref().filter(|name| !name.is_empty()) {
         plan.origin("hostname");
         plan.step(Op::Sethostname { name: hostname.as_bytes() });
     }
-    // The parameter of that name is set already, and as runc has it is what counts.
+    // The sysctl kernel.domainname is set already; it counts more than the property, as with runc.
     let parameter = crate::spec::check::sysctl_value(spec, "kernel/domainname").is_some();
     let domainname = spec.domainname.as_ref().filter(|name| !name.is_empty() && !parameter);
     if let Some(domainname) = domainname {
@@ -420,7 +433,7 @@ fn names(plan: &mut Plan, spec: &Spec) {
     }
 }
 
-/// Execution domain.
+/// Set the execution domain, personality(2).
 fn personality(plan: &mut Plan, spec: &Spec) {
     if let Some(personality) = spec.linux.as_ref().and_then(|linux| linux.personality.as_ref()) {
         plan.origin("linux.personality");
@@ -432,7 +445,7 @@ fn personality(plan: &mut Plan, spec: &Spec) {
     }
 }
 
-/// Memory policy, which the program inherits.
+/// Set the memory policy, which the program inherits.
 fn memory_policy(plan: &mut Plan, spec: &Spec) {
     let Some(policy) = spec.linux.as_ref().and_then(|linux| linux.memory_policy.as_ref()) else {
         return;
@@ -455,19 +468,19 @@ fn memory_policy(plan: &mut Plan, spec: &Spec) {
     let flags = policy.flags.iter().map(flag).fold(MemoryFlags(0), |all, flag| all | flag);
     let words = policy.nodes.as_deref().map(crate::spec::list::mask).unwrap_or_default();
     let nodes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    // The kernel reads one bit less than it is told, and of 0 makes the most that there is.
+    // The kernel subtracts one from this count, so that 0 would wrap around to the largest number.
     let bits = words.len() as u32 * 64 + 1;
     plan.step(Op::SetMempolicy { mode, flags, nodes: &nodes, bits });
 }
 
-/// What was opened outside and is used inside.
+/// The descriptors that init opened before it entered the root, and uses afterwards.
 struct Inside {
     socket: Option<Slot>,
     slave: Option<Slot>,
     labels: Vec<security::Label>,
 }
 
-/// Identity, the wait for `start`, and the program.
+/// Take on the identity of the program, wait for `start`, and execute the program.
 fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Result<()> {
     let spec = request.spec;
     let Inside { socket, slave, labels } = inside;
@@ -501,7 +514,7 @@ fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Res
         plan.step(Op::Accept { into: channel, socket });
     }
     let Some(identity) = identity else {
-        // `start` refuses a container without a process before it ever connects.
+        // `start` refuses a container without a process before it connects to the socket.
         return Ok(());
     };
     let start_hooks = spec.hooks.as_ref().is_some_and(|hooks| !hooks.start_container.is_empty());

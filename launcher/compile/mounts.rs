@@ -1,7 +1,8 @@
-//! `mounts` → steps: each mount is made detached, gets its attributes there, and is attached to a
-//! descriptor. There is no moment at which a read-only mount is writable.
+//! Compile `mounts`: init makes each mount detached, sets its attributes, and only then attaches it
+//! to the descriptor of its target. (A read-only tmpfs is writable until its mount points are
+//! made.)
 //!
-//! Knows the kinds of mounts. Where targets come from is `root`'s.
+//! This module knows the kinds of mounts; `root` resolves their targets.
 
 use tiny_ce_init::flags::{
     AtFlags, FsmountFlags, FsopenFlags, FspickFlags, Magic, MountAttr, MountAttrs, MoveMountFlags,
@@ -19,13 +20,13 @@ use crate::spec::options::Attrs;
 use crate::spec::paths::{components, lexical};
 use crate::spec::{Mount, MountOptions, NamespaceKind, Spec};
 
-/// Attach `tree` onto what `to` is.
+/// Attach `tree` onto the file or directory of the descriptor `to`.
 pub fn attach(plan: &mut Plan, tree: Slot, to: Slot) {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     plan.step(Op::MoveMount { from: tree, to, flags });
 }
 
-/// Set attributes and propagation of a detached tree, if there is anything to set.
+/// Set attributes and propagation of a tree, if any are given.
 pub fn set(plan: &mut Plan, tree: Slot, attrs: Attrs, propagation: Propagation, recursive: bool) {
     if attrs.is_empty() && propagation == Propagation(0) {
         return;
@@ -38,7 +39,10 @@ pub fn set(plan: &mut Plan, tree: Slot, attrs: Attrs, propagation: Propagation, 
     plan.step(Op::MountSetattr { at: tree, path: EMPTY, flags, attr });
 }
 
-/// Make a file system of this type, detached: `fsopen`, parameters, `fsmount`.
+/// Make a detached mount of a new file system: fsopen, parameters, fsmount.
+///
+/// # Errors
+/// The plan has no free slot, or a parameter contains NUL or is too long for fsconfig(2).
 pub fn make(
     plan: &mut Plan,
     fsname: &str,
@@ -60,7 +64,10 @@ pub fn make(
     Ok(into)
 }
 
-/// Clone what is mounted at a host path.
+/// Clone the mount at a path of the host, or a bind of the path.
+///
+/// # Errors
+/// The plan has no free slot, or the path contains NUL.
 pub fn clone(plan: &mut Plan, path: &str, recursive: bool, nofollow: bool) -> Result<Slot> {
     let into = plan.slot()?;
     let path = c_string(path)?;
@@ -75,7 +82,10 @@ pub fn clone(plan: &mut Plan, path: &str, recursive: bool, nofollow: bool) -> Re
     Ok(into)
 }
 
-/// Clone what an attached descriptor is.
+/// Clone the file or directory of a descriptor on an attached mount.
+///
+/// # Errors
+/// The plan has no free slot.
 pub fn clone_fd(plan: &mut Plan, fd: Slot, recursive: bool) -> Result<Slot> {
     let into = plan.slot()?;
     plan.step(clone_fd_op(into, fd, recursive));
@@ -93,7 +103,7 @@ pub fn clone_fd_op(into: Slot, fd: Slot, recursive: bool) -> Op<'static> {
     Op::OpenTree { into, at: fd, path: EMPTY, flags }
 }
 
-/// What is left to do for mounts when everything is in place.
+/// The steps for mounts that come after all mounts and nodes are made.
 #[derive(Default)]
 pub struct Deferred {
     /// Trees that become read-only once their mount points and nodes have been made.
@@ -101,7 +111,7 @@ pub struct Deferred {
 }
 
 impl Deferred {
-    /// Make them read-only.
+    /// Make the trees read-only.
     pub fn finish(self, plan: &mut Plan) {
         for (origin, tree) in self.readonly {
             plan.origin(origin);
@@ -112,28 +122,32 @@ impl Deferred {
     }
 }
 
-/// What compiling a mount looks at.
+/// The input for compiling a mount.
 pub struct Context<'a> {
     /// The whole config.
     pub spec: &'a Spec,
-    /// Facts.
+    /// Facts about the host.
     pub host: &'a Host,
-    /// The rootfs.
+    /// The root of the container.
     pub root: Slot,
-    /// Trees that are there already, by index in `mounts`.
+    /// Trees that have been cloned already, by index in `mounts`.
     pub trees: &'a [Option<Slot>],
 }
 
-/// Whether a bind stays a peer of its source on the host: its own propagation asks for that, and
-/// `rootfsPropagation` does not make all of the host's mounts slaves. Never in a user namespace:
-/// the kernel makes slaves of the mounts that it copies into one (mount_namespaces(7)), as else
-/// the container's root would mount on the host.
+/// Whether a bind stays a peer of its source on the host. Its options have to ask for `shared`, and
+/// `rootfsPropagation` has to allow it (`shares`). With a user namespace a bind is never a peer:
+/// the kernel makes the mounts that it copies slaves (mount_namespaces(7)), since otherwise the
+/// root of the container could mount on the host.
 fn is_peer(spec: &Spec, options: &MountOptions) -> bool {
     let shared = options.propagation.last().is_some_and(|it| it.0 == Propagation::MS_SHARED);
     shared && super::shares(spec) && spec.namespace(NamespaceKind::User).is_none()
 }
 
-/// Clone the binds that are to be shared with the host, whose mounts are its peers only so far.
+/// Clone the binds that are to be peers of the host's mounts. It has to come before `rootfs`, which
+/// makes the mounts of init's namespace slaves of the host's.
+///
+/// # Errors
+/// The plan has no free slot, or the path of a source contains NUL.
 pub fn shared(plan: &mut Plan, spec: &Spec, host: &Host, trees: &mut [Option<Slot>]) -> Result<()> {
     for (index, (mount, tree)) in spec.mounts.iter().zip(trees).enumerate() {
         let options = &mount.options;
@@ -147,9 +161,12 @@ pub fn shared(plan: &mut Plan, spec: &Spec, host: &Host, trees: &mut [Option<Slo
     Ok(())
 }
 
-/// Steps for every mount, in the order given.
+/// Compile every mount, in the order of the config. A mount that covers the root becomes the root
+/// of `context`.
 ///
-/// What covers the root becomes the root of `context`.
+/// # Errors
+/// The plan has no free slot, or a path or an option of a mount, which the error names, contains
+/// NUL or is too long for fsconfig(2).
 pub fn all(plan: &mut Plan, context: &mut Context<'_>) -> Result<Deferred> {
     let mut deferred = Deferred::default();
     for (index, mount) in context.spec.mounts.iter().enumerate() {
@@ -160,7 +177,10 @@ pub fn all(plan: &mut Plan, context: &mut Context<'_>) -> Result<Deferred> {
     Ok(deferred)
 }
 
-/// Steps for one of the mounts, with nothing to come after it.
+/// Compile one mount alone, deferred steps included.
+///
+/// # Errors
+/// As for `all`.
 pub fn single(plan: &mut Plan, context: &mut Context<'_>, index: usize) -> Result<()> {
     let mount = &context.spec.mounts[index];
     let origin = mount.origin(index);
@@ -205,7 +225,7 @@ fn one(
     let mode = mode.map(|mode| format!("mode={mode:o}"));
     told.data.extend(mode.as_deref());
     let mut attrs = options.made();
-    // Mount points and nodes are still to be made in it.
+    // A read-only tmpfs stays writable until mount points and nodes have been made in it.
     let late = kind == "tmpfs" && attrs.0 & MountAttrs::MOUNT_ATTR_RDONLY.0 != 0;
     if late {
         attrs = MountAttrs(attrs.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
@@ -234,7 +254,7 @@ fn one(
     Ok(())
 }
 
-/// A clone of what is mounted on the host, which the launcher may have made already.
+/// Attach a clone of a path of the host, which the launcher may have made already.
 fn bind(
     plan: &mut Plan,
     context: &mut Context<'_>,
@@ -246,7 +266,7 @@ fn bind(
     let tree = match context.trees.get(index).copied().flatten() {
         Some(tree) => {
             if !is_peer(context.spec, options) {
-                // The launcher has cloned it in the host's mount namespace.
+                // The launcher cloned it in the host's mount namespace, where it may be shared.
                 let kind = super::of_the_hosts(context.spec);
                 set(plan, tree, Attrs::default(), kind, true);
             }
@@ -261,7 +281,7 @@ fn bind(
         map_ids(plan, tree);
     }
     if lexical(&mount.destination) == ["proc"] {
-        // Only a procfs may stand where a procfs is expected (CVE-2019-16884).
+        // Programs rely on /proc, so only a procfs may be bound there (CVE-2019-16884).
         plan.step(Op::Fstatfs { fd: tree, magic: Magic::PROC_SUPER_MAGIC });
     }
     if options.named {
@@ -272,13 +292,13 @@ fn bind(
     attach_at(plan, context, index, tree, wanted)
 }
 
-/// The option that gives all files of a mount the label of `linux.mountLabel`.
+/// The mount option that gives all files the label of `linux.mountLabel`.
 pub fn label(spec: &Spec) -> Option<String> {
     let label = spec.linux.as_ref()?.mount_label.as_ref();
     label.filter(|label| !label.is_empty()).map(|label| format!("context={label}"))
 }
 
-/// The label of a root alone, as an attribute: there are file systems that know no `context=`.
+/// Label the root directory of a file system that does not know `context=`, by its attribute.
 fn label_root(plan: &mut Plan, spec: &Spec, tree: Slot) -> Result<()> {
     let label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_ref());
     let Some(label) = label.filter(|label| !label.is_empty()) else { return Ok(()) };
@@ -287,25 +307,26 @@ fn label_root(plan: &mut Plan, spec: &Spec, tree: Slot) -> Result<()> {
     let how = OpenHow { flags, mode: 0, resolve: root::BELOW };
     plan.step(Op::Openat2 { into, at: tree, path: c".", how });
     let (name, value) = (c"security.selinux", label.as_bytes());
-    // Where the policy labels none of its files, the kernel takes no label.
+    // The kernel refuses the label if the SELinux policy does not label such files.
     plan.step_unless(Unless::EOPNOTSUPP, Op::Fsetxattr { fd: into, name, value });
     plan.close(into);
     Ok(())
 }
 
-/// Whether init hands this mount to the launcher, which maps its ids.
+/// Whether init has to send this mount to the launcher, which maps its ids: a mount that init makes
+/// or clones itself. The launcher maps the ids of a tree that it has cloned without being asked.
 pub fn asks_for_ids(mount: &Mount, source: Option<&Source>) -> bool {
     let made = source.map_or(!mount.is_bind(), |source| source.made);
     made && mount.is_id_mapped() && !mount.options.remount
 }
 
+/// Let the launcher map the ids of a tree.
 fn map_ids(plan: &mut Plan, tree: Slot) {
     plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::MAP_IDS, fd: tree });
     plan.step(Op::Await { from: Slot::CHANNEL });
 }
 
-/// Give a mount that has attributes those that are named, and take all others from it, as mount(2)
-/// does.
+/// Give a mount the attributes that the options name and clear all others, as mount(2) does.
 fn replace(plan: &mut Plan, context: &Context<'_>, tree: Slot, options: &MountOptions) {
     let mut attrs = options.asked();
     let user = context.host.user_namespace || context.spec.namespace(NamespaceKind::User).is_some();
@@ -321,13 +342,14 @@ fn replace(plan: &mut Plan, context: &Context<'_>, tree: Slot, options: &MountOp
             propagation: Propagation(0),
             userns_fd: 0,
         };
-        // It stays if it came from another user namespace, which locks it (mount_namespaces(7)).
+        // EPERM: the mount came from another user namespace, which locks the attribute
+        // (mount_namespaces(7)). The attribute stays.
         let op = Op::MountSetattr { at: tree, path: EMPTY, flags: AtFlags::AT_EMPTY_PATH, attr };
         plan.step_unless(Unless::EPERM, op);
     }
 }
 
-/// Recursive attributes, and propagation.
+/// Set the recursive attributes and the propagation of a tree.
 pub(super) fn finish_tree(plan: &mut Plan, tree: Slot, options: &MountOptions) {
     set(plan, tree, options.all, Propagation(0), true);
     for (kind, recursive) in &options.propagation {
@@ -335,7 +357,10 @@ pub(super) fn finish_tree(plan: &mut Plan, tree: Slot, options: &MountOptions) {
     }
 }
 
-/// The place of a mount inside the rootfs, made if it is missing.
+/// Open the target of a mount inside the rootfs, and make it if it is missing.
+///
+/// # Errors
+/// The plan has no free slot, or the path contains NUL.
 pub fn target(
     plan: &mut Plan,
     context: &Context<'_>,
@@ -345,29 +370,30 @@ pub fn target(
     let mount = &context.spec.mounts[index];
     let leads_to = context.host.destination(index);
     if let Some(file) = leads_to.filter(|place| may_cover_proc(place)) {
-        // By the place: a link that leads elsewhere by then must not choose another file of /proc.
+        // The target is opened by the place that was checked, and links are refused: a link that
+        // changes meanwhile must not select another file of /proc.
         return root::target(plan, context.root, file, wanted, Links::Refuse);
     }
     let inside = Inside { path: &mount.destination, leads_to };
     let to = root::target(plan, context.root, inside, wanted, links(mount))?;
     if !context.is_plain(index) {
-        // A link of the image's may lead there, and procfs is not to be covered (CVE-2019-16884).
+        // A link of the image may lead into /proc, which a mount must not cover (CVE-2019-16884).
         plan.step(Op::FstatfsNot { fd: to, not: Magic::PROC_SUPER_MAGIC });
     }
     Ok(to)
 }
 
-/// The components of the place that a mount is to have; none for the root.
+/// The components of a mount's place, once links are followed; empty for the root.
 pub fn place<'a>(spec: &'a Spec, host: &'a Host, index: usize) -> Vec<&'a str> {
     components(host.destination(index).unwrap_or(&spec.mounts[index].destination))
 }
 
-/// Whether a place is a file of /proc that may be covered.
+/// Whether a place is a file of /proc that a mount may cover.
 fn may_cover_proc(place: &str) -> bool {
     place.strip_prefix("proc/").is_some_and(|file| BELOW_PROC.contains(&file))
 }
 
-/// How the destination of a mount may be reached.
+/// How symbolic links in the destination of a mount are treated.
 fn links(mount: &Mount) -> Links {
     match lexical(&mount.destination).as_slice() {
         ["proc" | "sys" | "dev"] => Links::Refuse,
@@ -376,7 +402,7 @@ fn links(mount: &Mount) -> Links {
     }
 }
 
-/// If a mount has covered the root, what it shows is the root from here on.
+/// If a mount covers the root, open its directory and use it as the root from here on.
 pub(super) fn covered(
     plan: &mut Plan,
     context: &mut Context<'_>,
@@ -394,6 +420,7 @@ pub(super) fn covered(
     Ok(())
 }
 
+/// Attach a tree to the target of a mount, and close it.
 pub(super) fn attach_at(
     plan: &mut Plan,
     context: &mut Context<'_>,
@@ -409,7 +436,7 @@ pub(super) fn attach_at(
     Ok(())
 }
 
-/// `remount`: other attributes for what is mounted there, other parameters for its file system.
+/// `remount`: change the attributes of a mount, and the parameters of its file system.
 fn remount(plan: &mut Plan, context: &Context<'_>, mount: &Mount) -> Result<()> {
     let path = root::relative(&mount.destination)?;
     let tree = plan.slot()?;
@@ -430,7 +457,7 @@ fn remount(plan: &mut Plan, context: &Context<'_>, mount: &Mount) -> Result<()> 
     Ok(())
 }
 
-/// `copy-symlink`: the link of the host's, made anew; one that says the same may be there.
+/// `copy-symlink`: make a link with the same content as the host's. The image may have it already.
 fn copy_link(plan: &mut Plan, context: &Context<'_>, index: usize, link: &Link) -> Result<()> {
     if link.there {
         return Ok(());
@@ -446,8 +473,9 @@ fn copy_link(plan: &mut Plan, context: &Context<'_>, index: usize, link: &Link) 
     Ok(())
 }
 
-/// A sysfs belongs to whoever owns the network namespace: where that is the host, the host's own is
-/// shown in its place, as much of it as the options allow.
+/// Make a sysfs, or clone the host's if the kernel refuses it: the kernel lets only the owner of
+/// the network namespace mount a sysfs. The clone keeps the host's restrictions and gets those of
+/// the options.
 fn sysfs(
     plan: &mut Plan,
     context: &mut Context<'_>,
@@ -475,13 +503,13 @@ fn sysfs(
 }
 
 impl Context<'_> {
-    /// Whether the container has a namespace of this kind that is not joined by path.
+    /// Whether the container has a new namespace of this kind.
     pub fn has_new(&self, kind: NamespaceKind) -> bool {
         self.spec.namespace(kind).is_some_and(|namespace| namespace.path.is_none())
     }
 
-    /// Whether no link of the image's can be on the way to a destination: it is the root, one that
-    /// may have none, or in a file system that the config makes.
+    /// Whether no link of the image can lead a destination into /proc: it is the root, it is
+    /// reached without links, or it is in a file system that the config makes.
     fn is_plain(&self, index: usize) -> bool {
         let given = components(&self.spec.mounts[index].destination);
         let earlier = || self.spec.mounts.iter().take(index);
@@ -494,15 +522,18 @@ impl Context<'_> {
         }
     }
 
-    /// Whether the mounts are made in a user namespace that may not own what they show.
+    /// Whether init mounts in a user namespace that may not own the network namespace.
     fn in_user_namespace(&self) -> bool {
         let user = self.spec.namespace(NamespaceKind::User).is_some();
         (user || self.host.user_namespace) && !self.has_new(NamespaceKind::Network)
     }
 }
 
-/// Which mounts only the launcher can make: id-mapped ones, and binds of a container whose root is
-/// not the launcher's.
+/// Preload the trees that only the launcher can clone: id-mapped binds, and the binds of a
+/// container with a user namespace, whose root may lack permission for the sources.
+///
+/// # Errors
+/// The plan has no free slot.
 pub fn preloads(plan: &mut Plan, spec: &Spec, host: &Host) -> Result<Vec<Option<Slot>>> {
     let user = spec.namespace(NamespaceKind::User).is_some();
     let mut trees = Vec::with_capacity(spec.mounts.len());

@@ -1,7 +1,7 @@
-//! `linux.namespaces` → clone flags for new ones, steps for joined ones.
+//! Compile `linux.namespaces`: clone flags for new namespaces, steps for those that are joined.
 //!
-//! New namespaces come with the clone itself. Joined ones are descriptors that the launcher opened
-//! and verified, entered by `setns` while `/proc` is still the host's.
+//! clone3(2) makes the new namespaces where it can (see `staged`). The launcher opens and verifies
+//! those that are joined, and init enters them by setns(2) while `/proc` is still the host's.
 
 use tiny_ce_init::flags::{CloneFlags, OpenFlags, OpenHow, Prctl, Report};
 use tiny_ce_init::{Op, Slot};
@@ -11,7 +11,8 @@ use crate::host::Host;
 use crate::plan::{Plan, Preload};
 use crate::spec::{IdMapping, Linux, NamespaceKind, Spec};
 
-/// The order in which namespaces are joined: the user namespace apart, mounts last.
+/// The order in which namespaces are joined, the mount namespace last. The user and pid namespaces
+/// are joined separately.
 const ORDER: [NamespaceKind; 6] = [
     NamespaceKind::Network,
     NamespaceKind::Ipc,
@@ -21,36 +22,41 @@ const ORDER: [NamespaceKind; 6] = [
     NamespaceKind::Mount,
 ];
 
-/// Whether namespaces have to be entered one by one: a user namespace takes its maps after the
-/// process has become init, or its capabilities would be lost with that; and a pid namespace that
-/// is joined needs a fork of its own.
+/// Whether init makes and enters the namespaces step by step, instead of clone3(2). A user
+/// namespace gets its maps only after the process has executed init, which would lose its
+/// capabilities by the execve(2) otherwise; and to enter a pid namespace that is joined, init has
+/// to fork.
 fn staged(spec: &Spec) -> bool {
     let pid = spec.namespace(NamespaceKind::Pid).is_some_and(|pid| pid.path.is_some());
     pid || spec.namespace(NamespaceKind::User).is_some()
 }
 
-/// Whether there is a user namespace of the container's own.
+/// Whether the container has a new user namespace.
 pub fn new_user(spec: &Spec) -> bool {
     spec.namespace(NamespaceKind::User).is_some_and(|user| user.path.is_none())
 }
 
-/// What clone3 makes new.
+/// The namespaces that clone3(2) makes.
 pub fn clone_flags(spec: &Spec) -> CloneFlags {
     let Some(linux) = spec.linux.as_ref().filter(|_| !staged(spec)) else { return CloneFlags(0) };
     let new = linux.namespaces.iter().filter(|namespace| namespace.path.is_none());
-    // A time namespace takes effect at execve, and its offsets are written before that; a cgroup
-    // namespace has as its root the groups that its maker is in.
+    // Init makes these two later: the offsets of a time namespace have to be written before a
+    // process is in it, and the root of a cgroup namespace is the group that its maker is in.
     new.filter(|n| !matches!(n.kind, NamespaceKind::Time | NamespaceKind::Cgroup))
         .fold(CloneFlags(0), |flags, namespace| flags | namespace.kind.flag())
 }
 
-/// The `tasks` files of the v1 hierarchies, which the launcher opens.
+/// Preload the `tasks` files of the v1 hierarchies.
+///
+/// # Errors
+/// The plan has no free slot.
 pub fn cgroup_preloads(plan: &mut Plan, host: &Host) -> Result<Vec<Slot>> {
     (0..host.cgroup_joins).map(|_| plan.preload(Preload::CgroupTasks)).collect()
 }
 
-/// Init joins v1 hierarchies by itself: moving another process waits for an RCU grace period, and
-/// moving oneself does not (Linux 5.5). In v2 it was born there.
+/// Join the groups of the v1 hierarchies, and make a new cgroup namespace. Init moves itself, since
+/// moving another process waits for an RCU grace period (Linux 5.5). In v2, clone3(2) starts init
+/// in its group.
 pub fn join_cgroups(plan: &mut Plan, spec: &Spec, tasks: Vec<Slot>) {
     plan.origin("linux.cgroupsPath");
     for fd in tasks {
@@ -64,8 +70,8 @@ pub fn join_cgroups(plan: &mut Plan, spec: &Spec, tasks: Vec<Slot>) {
     }
 }
 
-/// Root of the user namespace, or the first id it has: before that nothing can be made in it. One
-/// that is joined has its maps already, with a root as everywhere.
+/// Become root of the user namespace, or the first id that it maps: with an id that is not mapped,
+/// init could make no files. A user namespace that is joined is taken to have a root.
 pub fn become_root(plan: &mut Plan, spec: &Spec) {
     plan.origin("linux.uidMappings");
     let first = |map: &[IdMapping]| {
@@ -78,20 +84,27 @@ pub fn become_root(plan: &mut Plan, spec: &Spec) {
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
 }
 
-/// Only children are in a pid namespace that was joined: one goes on, its pid is told, this process
-/// ends. The child waits until it is known: what it says must not come before that.
+/// Fork, since only children of this process are in a pid namespace that it made or joined. This
+/// process reports the child's pid and ends. The child waits until the launcher knows the pid, so
+/// that no report of the child comes before it.
 pub fn fork(plan: &mut Plan) {
     plan.step(Op::Fork { to: Slot::CHANNEL });
     plan.step(Op::Await { from: Slot::CHANNEL });
 }
 
-/// The kind that a CLONE_NEW* flag stands for.
+/// Return the kind of namespace of a CLONE_NEW* flag.
+///
+/// # Errors
+/// The flags are not exactly one CLONE_NEW* flag.
 pub fn kind_of(flags: u32) -> Result<NamespaceKind> {
     let found = NamespaceKind::ALL.iter().find(|kind| kind.flag().0 == flags);
     found.copied().ok_or_else(|| Error::new(format!("{flags:#x}: not a kind of namespace")))
 }
 
-/// Joined namespaces, by index in `linux.namespaces`.
+/// Preload the namespaces that are joined, by index in `linux.namespaces`.
+///
+/// # Errors
+/// The plan has no free slot.
 pub fn preloads(plan: &mut Plan, spec: &Spec) -> Result<Vec<Option<Slot>>> {
     let Some(linux) = &spec.linux else { return Ok(Vec::new()) };
     let mut slots = Vec::with_capacity(linux.namespaces.len());
@@ -107,7 +120,10 @@ pub fn preloads(plan: &mut Plan, spec: &Spec) -> Result<Vec<Option<Slot>>> {
     Ok(slots)
 }
 
-/// Enter what is joined; where stages are needed, make what is new.
+/// Enter the namespaces that are joined; if `staged`, make the new ones as well.
+///
+/// # Errors
+/// The plan has no free slot.
 pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -> Result<()> {
     let Some(linux) = &spec.linux else { return Ok(()) };
     let ours = |index: usize| host.namespaces.get(index).is_some_and(|facts| facts.ours);
@@ -127,7 +143,7 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
         return time(plan, spec, offsets);
     }
     let offsets = offsets(plan, spec)?;
-    // What belongs to the host's user namespace can be entered only from there.
+    // Only a process in the host's user namespace can enter the namespaces that belong to it.
     if user.is_some() {
         ORDER.iter().for_each(|kind| enter(plan, *kind, &ours));
         enter(plan, NamespaceKind::Pid, &ours);
@@ -143,7 +159,7 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
     ORDER.iter().for_each(|kind| enter(plan, *kind, &theirs));
     enter(plan, NamespaceKind::Pid, &theirs);
     if user.is_some() {
-        // Root of this user namespace from here on, or its files could not be reached.
+        // Without an id of this user namespace, init could not open files that belong to it.
         become_root(plan, spec);
     }
     let new = linux.namespaces.iter().filter(|n| n.path.is_none());
@@ -156,14 +172,14 @@ pub fn join(plan: &mut Plan, spec: &Spec, host: &Host, slots: &[Option<Slot>]) -
     if index_of(NamespaceKind::Pid).is_some() {
         plan.origin("linux.namespaces \"pid\"");
         fork(plan);
-        // The child is in the session of the process that ends, and not its leader.
+        // The child is in the session of its parent, which ends, and needs one of its own.
         plan.step(Op::Setsid {});
     }
     Ok(())
 }
 
-/// The offsets of a time namespace that is yet to be made, opened before a user namespace is
-/// entered, in which the files of this process in /proc belong to somebody else.
+/// Open the file for the offsets of a new time namespace. It is opened before init enters a user
+/// namespace, where the id that owns this process's files in /proc is not mapped.
 fn offsets(plan: &mut Plan, spec: &Spec) -> Result<Option<Slot>> {
     let new = spec.namespace(NamespaceKind::Time).is_some_and(|n| n.path.is_none());
     if !new || spec.linux.as_ref().is_none_or(|linux| linux.time_offsets.is_empty()) {
@@ -178,7 +194,7 @@ fn offsets(plan: &mut Plan, spec: &Spec) -> Result<Option<Slot>> {
     Ok(Some(into))
 }
 
-/// A time namespace of its own, and its offsets while nothing is in it.
+/// Make a new time namespace, write its offsets while no process is in it, and enter it.
 fn time(plan: &mut Plan, spec: &Spec, offsets: Option<Slot>) -> Result<()> {
     let Some(new) = spec.namespace(NamespaceKind::Time).filter(|n| n.path.is_none()) else {
         return Ok(());
@@ -196,7 +212,7 @@ fn time(plan: &mut Plan, spec: &Spec, offsets: Option<Slot>) -> Result<()> {
     if let Some(fd) = offsets {
         plan.close(fd);
     }
-    // It was made for children; before Linux 6.3 execve(2) does not enter it either.
+    // unshare(2) puts only children into it, and before Linux 6.3 execve(2) does not enter it.
     plan.origin(format!("linux.namespaces {:?}", new.kind.word()));
     let into = plan.slot()?;
     let how = OpenHow { flags: OpenFlags::O_CLOEXEC, mode: 0, resolve: super::root::HOST };
@@ -207,8 +223,8 @@ fn time(plan: &mut Plan, spec: &Spec, offsets: Option<Slot>) -> Result<()> {
     Ok(())
 }
 
-/// Whether setgroups(2) is denied in the container's user namespace: it is, where somebody without
-/// privileges maps ids without a helper, and where it is already (user_namespaces(7)).
+/// Whether setgroups(2) is denied in the container's user namespace (user_namespaces(7)): it is if
+/// an unprivileged caller maps its own gid without newgidmap(1), or if it is denied already.
 pub fn groups_denied(spec: &Spec, host: &Host) -> bool {
     let own = |linux: &Linux| IdMapping::is_own(&linux.gid_mappings, host.egid);
     host.groups_denied || new_user(spec) && host.euid != 0 && spec.linux.as_ref().is_some_and(own)

@@ -1,7 +1,7 @@
-//! Parameters of a file system → fsconfig(2).
+//! Compile the parameters of a file system to fsconfig(2).
 //!
-//! Knows how the kernel reads them when they come as one text, and what fsconfig(2) needs instead.
-//! What they mean is the file system's.
+//! This module knows how the kernel reads the option text of mount(2), and what fsconfig(2) needs
+//! instead. The meaning of a parameter is known to the file system alone.
 
 use tiny_ce_init::flags::OpenFlags;
 use tiny_ce_init::{Op, Slot, Unless};
@@ -14,40 +14,43 @@ use crate::spec::MountOptions;
 /// fsconfig(2) takes at most 255 bytes of a value.
 const LONGEST_VALUE: usize = 255;
 
-/// Labels of SELinux: a text of options has them in quotes, since they contain commas.
+/// Labels of SELinux, which contain commas: in the option text of mount(2) they are quoted.
 const LABELS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
 
-/// What a file system is told when it is made or changed.
+/// The parameters of a file system that is made or reconfigured.
 #[derive(Default)]
 pub struct Parameters<'a> {
-    /// Flags of the superblock.
+    /// Flags of the superblock, such as `sync`.
     flags: &'a [&'static str],
     /// `key` or `key=value`.
     pub data: Vec<&'a str>,
 }
 
 impl<'a> Parameters<'a> {
-    /// These, and no flag.
+    /// These parameters, and no flag.
     pub fn new(data: Vec<&'a str>) -> Self {
         Parameters { data, flags: &[] }
     }
 
-    /// All that the options of its mount say of it.
+    /// The flags and parameters among the options of a mount.
     pub fn of(options: &'a MountOptions) -> Self {
         Parameters { flags: &options.flags, data: options.parameters().collect() }
     }
 
-    /// Whether there is nothing to tell.
+    /// Whether there is no parameter and no flag.
     pub fn is_empty(&self) -> bool {
         self.flags.is_empty() && self.data.is_empty()
     }
 }
 
-/// Tell a file system all of these.
+/// Give a file system all of the parameters.
+///
+/// # Errors
+/// As for `one`.
 pub fn all(plan: &mut Plan, fs: Slot, told: &Parameters<'_>) -> Result<()> {
     for flag in told.flags {
         let key = c_string(flag)?;
-        // File systems that count changes do it always by now, and know no such parameter.
+        // File systems that count changes now do so always, and refuse this flag with EINVAL.
         let unless = if *flag == "iversion" { Unless::EINVAL } else { Unless::NOTHING };
         plan.step_unless(unless, Op::FsconfigFlag { fs, key: &key });
     }
@@ -60,7 +63,10 @@ pub fn all(plan: &mut Plan, fs: Slot, told: &Parameters<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Give it one parameter.
+/// Give a file system one parameter.
+///
+/// # Errors
+/// The parameter contains NUL or is longer than fsconfig(2) takes, or the plan has no free slot.
 pub fn one(plan: &mut Plan, fs: Slot, key: &str, value: Option<&str>) -> Result<()> {
     let name = c_string(key)?;
     let Some(mut value) = value else {
@@ -77,7 +83,7 @@ pub fn one(plan: &mut Plan, fs: Slot, key: &str, value: Option<&str>) -> Result<
         return Ok(());
     }
     match key {
-        // Layers of an overlay may be given one by one since Linux 6.8.
+        // Since Linux 6.8, overlay takes its lower layers one by one.
         "lowerdir" => layers(value).iter().try_for_each(|layer| {
             let key = if layer.data { "datadir+" } else { "lowerdir+" };
             let (key, path) = (c_string(key)?, &layer.path);
@@ -98,7 +104,7 @@ pub fn one(plan: &mut Plan, fs: Slot, key: &str, value: Option<&str>) -> Result<
     }
 }
 
-/// A directory whose path is longer than a value may be: overlay takes its descriptor, since 6.13.
+/// Give overlay the descriptor of a directory whose path is too long for a value (Linux 6.13).
 fn by_descriptor(plan: &mut Plan, fs: Slot, key: &std::ffi::CStr, path: &str) -> Result<()> {
     let (fd, path) = (plan.slot()?, c_string(path)?);
     let how = path_only(OpenFlags::O_DIRECTORY, HOST);
@@ -112,12 +118,12 @@ fn by_descriptor(plan: &mut Plan, fs: Slot, key: &std::ffi::CStr, path: &str) ->
 #[derive(Debug, PartialEq, Eq)]
 struct Layer {
     path: String,
-    /// It has files' contents, but is not seen itself.
+    /// Whether it is a data-only layer, whose files only hold the data of files in other layers.
     data: bool,
 }
 
-/// As the kernel reads `lowerdir`: a colon parts layers, two colons come before a layer of data,
-/// and behind a backslash a colon is one.
+/// Split `lowerdir` as the kernel does: a colon separates layers, two colons come before a
+/// data-only layer, and a backslash makes the next character part of the path.
 fn layers(text: &str) -> Vec<Layer> {
     let mut layers = Vec::new();
     let mut layer = Layer { path: String::new(), data: false };
@@ -136,6 +142,7 @@ fn layers(text: &str) -> Vec<Layer> {
     layers
 }
 
+/// Remove the backslashes that escape characters.
 fn unescape(text: &str) -> String {
     let mut plain = String::new();
     let mut chars = text.chars();
@@ -145,7 +152,7 @@ fn unescape(text: &str) -> String {
     plain
 }
 
-/// A path as one layer of `lowerdir`.
+/// Escape a path so that it is one layer of `lowerdir`.
 pub fn escape(path: &str) -> String {
     path.replace('\\', "\\\\").replace(':', "\\:")
 }

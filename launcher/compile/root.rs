@@ -1,8 +1,8 @@
-//! Resolving targets inside the rootfs, and making what is missing there.
+//! Resolve targets inside the rootfs, and make the components that are missing.
 //!
-//! Every path is resolved once, by openat2 with RESOLVE_IN_ROOT, into a descriptor; what is made is
-//! made below a descriptor, one component at a time (CVE-2019-18837, CVE-2021-30465,
-//! CVE-2024-45310). Knows nothing of what is mounted there.
+//! openat2 with RESOLVE_IN_ROOT resolves a path to a descriptor; a missing component is made below
+//! the descriptor of its parent, one at a time (CVE-2019-18837, CVE-2021-30465, CVE-2024-45310).
+//! This module does not know what is mounted on a target.
 
 use std::ffi::CString;
 
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::plan::{Plan, c_string};
 use crate::spec::paths::components;
 
-/// What a target has to be.
+/// The type that a target has to be of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
     /// A directory, made with mode 0755 if missing.
@@ -22,19 +22,19 @@ pub enum Wanted {
     File,
 }
 
-/// How the last component may be reached.
+/// How symbolic links in a path are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
     /// Symbolic links are followed, inside the root.
     Follow,
-    /// There must be none (CVE-2019-19921, CVE-2023-27561).
+    /// The path may not contain a symbolic link (CVE-2019-19921, CVE-2023-27561).
     Refuse,
-    /// As `Follow`, but one that is the last component is meant itself.
+    /// As `Follow`, but if the last component is a link, the target is the link itself.
     Keep,
 }
 
 impl Links {
-    /// How openat2 walks a path from the root.
+    /// The flags with which openat2 resolves a path from the root.
     pub fn resolve(self) -> Resolve {
         match self {
             Links::Follow | Links::Keep => {
@@ -44,7 +44,7 @@ impl Links {
         }
     }
 
-    /// How openat2 takes a whole path: for a descriptor that only names.
+    /// The arguments with which openat2 opens a whole path with O_PATH.
     pub fn whole(self, wanted: Wanted) -> OpenHow {
         let kind = match (self, wanted) {
             (Links::Keep, _) => OpenFlags::O_NOFOLLOW,
@@ -55,13 +55,13 @@ impl Links {
     }
 }
 
-/// How one component below a directory is reached: no link, no way out.
+/// Resolve below a directory: follow no link, and never leave the directory.
 pub const BELOW: Resolve = Resolve(Resolve::RESOLVE_BENEATH.0 | Resolve::RESOLVE_NO_SYMLINKS.0);
 
-/// A path of the host's: resolved as anybody's.
+/// Resolve a path of the host without restrictions.
 pub const HOST: Resolve = Resolve(0);
 
-/// Below a procfs that is known to be ours (CVE-2025-52881).
+/// Resolve below a procfs that init has made itself (CVE-2025-52881).
 pub const OWN_PROC: Resolve = Resolve(
     Resolve::RESOLVE_BENEATH.0
         | Resolve::RESOLVE_NO_XDEV.0
@@ -69,19 +69,23 @@ pub const OWN_PROC: Resolve = Resolve(
         | Resolve::RESOLVE_NO_SYMLINKS.0,
 );
 
-/// openat2 for a descriptor that only names: no permission, no side effect.
+/// The arguments of openat2 with O_PATH, which needs no permission on the file and has no side
+/// effect.
 pub fn path_only(extra: OpenFlags, resolve: Resolve) -> OpenHow {
     let flags = OpenFlags::O_PATH | OpenFlags::O_CLOEXEC | extra;
     OpenHow { flags, mode: 0, resolve }
 }
 
-/// The whole path, relative to the root.
+/// Return the whole path, relative to the root.
+///
+/// # Errors
+/// The path contains NUL.
 pub fn relative(path: &str) -> Result<CString> {
     let parts = components(path);
     prefix(&parts, parts.len())
 }
 
-/// The first `n` components as a path relative to the root.
+/// Return the first `n` components as a path relative to the root.
 fn prefix(parts: &[&str], n: usize) -> Result<CString> {
     if n == 0 { Ok(c".".to_owned()) } else { c_string(&parts[..n].join("/")) }
 }
@@ -89,9 +93,10 @@ fn prefix(parts: &[&str], n: usize) -> Result<CString> {
 /// A path inside the root.
 #[derive(Debug, Clone, Copy)]
 pub struct Inside<'a> {
-    /// As it was given.
+    /// The path as the config gives it.
     pub path: &'a str,
-    /// Where it leads as long as it does not exist, if that is another place; see `host::view`.
+    /// Where links of the image lead it, if that is another place; see `host::view`. If the target
+    /// does not exist, it is made there.
     pub leads_to: Option<&'a str>,
 }
 
@@ -101,10 +106,14 @@ impl<'a> From<&'a str> for Inside<'a> {
     }
 }
 
-/// Steps that leave a descriptor of `to` inside `root` in a slot, making what is missing.
+/// Open `to` inside `root` into a slot, and make its missing components.
 ///
-/// What exists costs one step; what does not costs two for each component. What is made is opened
-/// by the place where it was made: a link that leads elsewhere by then leads nowhere.
+/// A target that exists costs one system call; otherwise each component costs up to three more. A
+/// new target is opened by the place where it was made, not by the given path: a link of that path
+/// that changes meanwhile has no effect.
+///
+/// # Errors
+/// The plan has no free slot, or the path contains NUL.
 pub fn target<'a>(
     plan: &mut Plan,
     root: Slot,
@@ -121,7 +130,8 @@ pub fn target<'a>(
         plan.step(open);
         return Ok(into);
     }
-    // A `..` takes a file away as it does what is missing: for runc it is nothing but text.
+    // runc removes `file/..` from the path's text, so a component before `..` may be a file, for
+    // which openat2 fails with ENOTDIR.
     let up = components(to.path).contains(&"..");
     let missing = if up { Unless::ENOENT.or(Unless::ENOTDIR) } else { Unless::ENOENT };
     plan.step_unless(missing, open);
@@ -129,7 +139,7 @@ pub fn target<'a>(
     Ok(into)
 }
 
-/// The steps of `target` for a path that was not there.
+/// The steps of `target` for a path that does not exist: each is skipped if `into` is filled.
 fn make(
     plan: &mut Plan,
     root: Slot,
@@ -167,7 +177,7 @@ fn make(
     Ok(())
 }
 
-/// An empty file, by mknodat: it neither follows a link nor opens what it makes.
+/// Make an empty file by mknodat(2), which neither follows a link nor opens the file.
 pub fn make_file(at: Slot, path: &std::ffi::CStr) -> Op<'_> {
     Op::Mknodat { at, path, mode: Mode(0o100_644), dev: Device(0) }
 }

@@ -1,8 +1,8 @@
-//! Labels of Linux security modules → steps: what the kernel gives the program at execve.
+//! Compile the labels of Linux security modules, which the kernel gives the program at execve(2).
 //!
-//! The attribute is opened below a `/proc` that may be the container's, by what no mount of its can
-//! redirect (CVE-2019-16884, CVE-2025-52881), and written last. Whether the module is there at all
-//! is `host`'s to know.
+//! The `/proc` may be the container's. Init opens the attribute so that no mount of the container
+//! can redirect it (CVE-2019-16884, CVE-2025-52881), and writes it last. `host` knows whether the
+//! kernel has the module.
 
 use std::ffi::CStr;
 
@@ -14,20 +14,23 @@ use crate::error::Result;
 use crate::plan::Plan;
 use crate::spec::Process;
 
-/// An open attribute, and what is to be written to it.
+/// An open attribute, and the label to write to it.
 pub struct Label {
     attribute: Slot,
     value: String,
     origin: &'static str,
 }
 
-/// Below procfs, with no mount crossed and no magic link followed; `thread-self` is a common link.
+/// Resolve below procfs, cross no mount and follow no magic link; `thread-self` is a plain link.
 const BELOW_PROC: Resolve = Resolve(
     Resolve::RESOLVE_BENEATH.0 | Resolve::RESOLVE_NO_XDEV.0 | Resolve::RESOLVE_NO_MAGICLINKS.0,
 );
 
-/// Open what the process's labels are written to, by the process that writes them: the kernel takes
-/// them from nobody else, not even from the parent that opened them (Linux 5.13).
+/// Open the attributes for the labels of the process. The process that writes a label has to open
+/// the attribute itself: since Linux 5.13 the kernel refuses a descriptor that another opened.
+///
+/// # Errors
+/// The plan has no free slot.
 pub fn open(plan: &mut Plan, process: &Process) -> Result<Vec<Label>> {
     let given = |label: &Option<String>| label.clone().filter(|label| !label.is_empty());
     let profile = given(&process.apparmor_profile).map(|name| format!("exec {name}"));
@@ -47,8 +50,11 @@ pub fn open(plan: &mut Plan, process: &Process) -> Result<Vec<Label>> {
     Ok(labels)
 }
 
-/// Keys made from here on have the process's label, up to execve, which forgets it: or the program
-/// could not use the session keyring that is made for it.
+/// Give new keys the SELinux label of the process, up to execve(2), which resets it. With another
+/// label, the program could not use the session keyring that init makes for it.
+///
+/// # Errors
+/// The plan has no free slot.
 pub fn keys(plan: &mut Plan, process: &Process) -> Result<()> {
     let label = process.selinux_label.as_ref().filter(|label| !label.is_empty());
     let Some(label) = label else { return Ok(()) };
@@ -61,7 +67,8 @@ pub fn keys(plan: &mut Plan, process: &Process) -> Result<()> {
     Ok(())
 }
 
-/// `/proc`, which is one: `thread-self` is in no directory of procfs but its root.
+/// Open `/proc`, and verify that it is a procfs. A bind of a directory of procfs would not serve:
+/// only the root of procfs has `thread-self`.
 fn procfs(plan: &mut Plan) -> Result<Slot> {
     let into = plan.slot()?;
     let how = path_only(OpenFlags::O_DIRECTORY, Resolve::RESOLVE_NO_SYMLINKS);
@@ -70,6 +77,7 @@ fn procfs(plan: &mut Plan) -> Result<Slot> {
     Ok(into)
 }
 
+/// Open an attribute below `proc` for writing, and verify that it is a file of procfs.
 fn attribute(plan: &mut Plan, proc: Slot, path: &CStr) -> Result<Slot> {
     let into = plan.slot()?;
     let flags = OpenFlags::O_WRONLY | OpenFlags::O_CLOEXEC;
@@ -79,7 +87,7 @@ fn attribute(plan: &mut Plan, proc: Slot, path: &CStr) -> Result<Slot> {
     Ok(into)
 }
 
-/// Write them: they take effect at the next execve.
+/// Write the labels, which take effect at the next execve(2).
 pub fn write(plan: &mut Plan, labels: Vec<Label>) {
     for label in labels {
         plan.origin(label.origin);

@@ -1,7 +1,7 @@
-//! `process.terminal` → steps: a pseudo-terminal of the container's own devpts.
+//! Compile `process.terminal`: a pseudo-terminal of the container's own devpts.
 //!
-//! The master is opened by descriptor and verified; the slave comes from the master and not from a
-//! name (CVE-2025-52565); `/dev/console` may not be a link.
+//! Init opens the master without following links and verifies it. It opens the slave by the master,
+//! not by a name (CVE-2025-52565), and `/dev/console` may not be a link.
 
 use tiny_ce_init::flags::{Device, Kind, Magic, OpenFlags, OpenHow, Report};
 use tiny_ce_init::{Op, Slot};
@@ -12,19 +12,22 @@ use crate::error::Result;
 use crate::plan::{Plan, c_string};
 use crate::spec::Process;
 
-/// chr 5:2, the kernel's Documentation/admin-guide/devices.txt.
+/// The device number of /dev/ptmx, the kernel's Documentation/admin-guide/devices.txt.
 const PTMX: Device = Device((5 << 8) | 2);
 
 /// Where the terminal is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// Below the rootfs that is not entered yet; with a `/dev/console`.
+    /// Below a rootfs that init has not entered yet; it gets a `/dev/console`.
     Rootfs(Slot),
-    /// In the container that `exec` has joined.
+    /// In the container, which `exec` has joined.
     Joined,
 }
 
-/// Make the terminal, send its master to the launcher, leave its slave in a slot.
+/// Make the terminal, send its master to the launcher, and return its slave.
+///
+/// # Errors
+/// The plan has no free slot.
 pub fn open(plan: &mut Plan, process: &Process, place: Place) -> Result<Option<Slot>> {
     if !process.terminal {
         return Ok(None);
@@ -64,7 +67,7 @@ pub fn open(plan: &mut Plan, process: &Process, place: Place) -> Result<Option<S
     Ok(Some(slave))
 }
 
-/// Make it the controlling terminal, and stdin, stdout and stderr.
+/// Make the slave the controlling terminal, and stdin, stdout and stderr.
 pub fn take(plan: &mut Plan, slave: Option<Slot>) {
     let Some(slave) = slave else { return };
     plan.origin("process.terminal");
