@@ -43,7 +43,8 @@ pub fn listen(env: &mut Vec<String>, listen: &Listen) {
 
 /// Add a mount of the host's `directory`, and the variable that names the socket in it.
 ///
-/// The mount is of the directory, since the socket does not exist yet: `start` binds it there.
+/// The mount is of the directory, since the socket does not exist yet: the command that starts the
+/// container binds it there.
 pub fn notify(spec: &mut Spec, directory: &str) {
     spec.mounts.push(Mount {
         destination: NOTIFY_DIRECTORY.to_owned(),

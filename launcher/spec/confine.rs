@@ -1,13 +1,13 @@
 //! The system call filter of `tiny-ce run` without a bundle.
 //!
-//! What it refuses is of no use to a program without power over the host, and was the way out of a
-//! container more than once. Everything else is allowed: this is a machine's own software, not a
-//! known image. Pure; what a filter costs and how it is compiled is `seccomp`'s.
+//! It refuses system calls that a program without privileges over the host has no use for, and that
+//! have led out of containers more than once. It allows all others, since the container may run any
+//! software of the host. Pure; `seccomp` compiles the filter.
 
 use super::*;
 
-/// clone(2) and unshare(2) with one of these make a namespace, in which there are capabilities that
-/// the container was not given (CVE-2022-0185 and many after it).
+/// Flags with which clone(2) and unshare(2) make a namespace. In a new user namespace, a process
+/// has capabilities that the container was not given (CVE-2022-0185 and many after it).
 const NAMESPACES: [u64; 8] = [
     libc::CLONE_NEWNS as u64,
     libc::CLONE_NEWCGROUP as u64,
@@ -21,9 +21,9 @@ const NAMESPACES: [u64; 8] = [
 
 const CLONE_NEWTIME: u64 = 0x80;
 
-/// Refused with EPERM, whatever the arguments.
+/// System calls that fail with EPERM, whatever their arguments.
 const REFUSED: &[&str] = &[
-    // Other namespaces, and mounts.
+    // They join namespaces, and change mounts.
     "setns",
     "mount",
     "umount",
@@ -37,13 +37,13 @@ const REFUSED: &[&str] = &[
     "open_tree_attr",
     "move_mount",
     "mount_setattr",
-    // Files by number, past every mount and root.
+    // It opens a file by its inode number, outside of the container's mounts and root, too.
     "open_by_handle_at",
     // The kernel's keyrings belong to no namespace (CVE-2016-0728).
     "add_key",
     "request_key",
     "keyctl",
-    // Much code, seldom needed, in which holes keep being found.
+    // Large or old parts of the kernel that few programs need, with many vulnerabilities.
     "bpf",
     "perf_event_open",
     "userfaultfd",
@@ -57,7 +57,8 @@ const REFUSED: &[&str] = &[
     "uselib",
     "ustat",
     "sysfs",
-    // The machine's own: modules, kernels, clocks, swap, quotas, accounting, ports, its log.
+    // They change the whole machine: modules, kernels, clocks, swap, quotas, accounting, I/O ports,
+    // the kernel's log.
     "init_module",
     "finit_module",
     "delete_module",
@@ -90,7 +91,7 @@ const REFUSED: &[&str] = &[
 /// to the hypervisor.
 const FAMILIES: [u64; 2] = [libc::AF_ALG as u64, libc::AF_VSOCK as u64];
 
-/// linux.seccomp of a container without a bundle.
+/// Return `linux.seccomp` for a container without a bundle.
 pub fn filter() -> Seccomp {
     let refused = |names: &[&str], errno: i32, args: Vec<SeccompArg>| SeccompRule {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -103,7 +104,8 @@ pub fn filter() -> Seccomp {
     };
     let mut syscalls = vec![
         refused(REFUSED, libc::EPERM, Vec::new()),
-        // Its flags are in memory, where a filter cannot look: C libraries fall back to clone.
+        // A filter cannot read clone3's flags, which are in memory. On ENOSYS, C libraries fall
+        // back to clone.
         refused(&["clone3"], libc::ENOSYS, Vec::new()),
     ];
     for flag in NAMESPACES {
@@ -117,7 +119,8 @@ pub fn filter() -> Seccomp {
     Seccomp {
         default_action: SeccompAction::Allow,
         default_errno_ret: None,
-        // Those that programs of this machine may be for: another's calls are refused altogether.
+        // The architectures whose programs this machine can run. The filter refuses every system
+        // call of any other.
         architectures: if cfg!(target_arch = "x86_64") {
             ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"].map(str::to_owned).to_vec()
         } else {

@@ -1,7 +1,7 @@
 //! The config.json that `tiny-ce spec` writes: a shell in a root file system beside it.
 //!
-//! The same as that of `runc spec`, but for the version and the host name, so that what people
-//! have written around one of them fits the other. Pure.
+//! It is the config.json of `runc spec` with another version and host name, so that scripts that
+//! change the one fit the other as well. Pure.
 
 use super::*;
 use crate::error::{Error, Result};
@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 /// The version of the specification that a written config.json follows.
 pub const VERSION: &str = "1.3.0";
 
-/// What `runc spec` writes. `cgroup2` says whether /sys/fs/cgroup is of cgroup version 2 alone: it
-/// needs a cgroup namespace to show the container no more than its own.
+/// Return what `runc spec` writes. `cgroup2` says whether /sys/fs/cgroup is of cgroup version 2
+/// alone: the container then needs a cgroup namespace, to see its own cgroup only.
 pub fn default(cgroup2: bool) -> Spec {
     let new = |kind| Namespace { kind, path: None };
     let mut namespaces: Vec<Namespace> = [
@@ -36,8 +36,8 @@ pub fn default(cgroup2: bool) -> Spec {
     }
 }
 
-/// What `runc spec --rootless` writes for the user `uid`, `gid`: a user namespace in which they
-/// are root, and nothing that needs more ids or privileges than that.
+/// Return what `runc spec --rootless` writes for the user `uid` with the group `gid`: the user is
+/// root of a user namespace, and nothing needs more ids or privileges.
 pub fn rootless(uid: u32, gid: u32, cgroup2: bool) -> Spec {
     let mut spec = default(cgroup2);
     unprivileged(&mut spec, uid, gid);
@@ -55,19 +55,19 @@ pub(super) fn unprivileged(spec: &mut Spec, uid: u32, gid: u32) {
     }
     for mount in &mut spec.mounts {
         match mount.destination.as_str() {
-            // Group 5, which the terminals would have, is not mapped.
+            // The user namespace does not map group 5 (tty), which would own the terminals.
             "/dev/pts" => mount.options = options(PTS),
-            // sysfs belongs to a network namespace, which here is the host's.
+            // Only the owner of the network namespace, here the host's, can mount a sysfs.
             "/sys" => *mount = self::mount("/sys", "none", "/sys", "rbind nosuid noexec nodev ro"),
             _ => {}
         }
     }
 }
 
-/// The text of a config.json, indented by tabs as runc's is.
+/// Return the text of a config.json, indented by tabs as runc's is.
 ///
 /// # Errors
-/// None that a `Spec` can cause: only strings can be keys in it.
+/// A key is not a string; no `Spec` has such a key.
 pub fn to_json(spec: &Spec) -> Result<String> {
     let mut text = Vec::new();
     let indent = serde_json::ser::PrettyFormatter::with_indent(b"\t");
@@ -94,7 +94,7 @@ fn process() -> Process {
             effective: names.clone(),
             inheritable: Vec::new(),
             permitted: names,
-            // Without inheritable ones there are no ambient ones (capabilities(7)).
+            // An ambient capability has to be inheritable, too (capabilities(7)).
             ambient: Vec::new(),
         }),
         rlimits: vec![Rlimit {
@@ -140,7 +140,7 @@ fn linux(namespaces: Vec<Namespace>) -> Linux {
     let masked = "/proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats \
         /proc/timer_list /proc/timer_stats /proc/sched_debug /sys/firmware /proc/scsi";
     let readonly = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger";
-    // No device but the default ones.
+    // Deny all devices; the default ones are allowed nevertheless.
     let none = DeviceRule { access: Some("rwm".to_owned()), ..DeviceRule::default() };
     Linux {
         namespaces,

@@ -1,14 +1,15 @@
 //! The config.json of `tiny-ce run` without a bundle: a shell in the host's own file system. These
-//! are the defaults; what the command line changes of them stands with its options.
+//! are the defaults, which options of the command line change.
 //!
-//! Nothing here is outside config.json but one thing: that changes of the root file system vanish.
-//! `root.path` is then the directory below the overlay, and `check` wants `Allow::host_root`. Pure.
+//! One property of such a container is not in config.json: its changes of the root file system go
+//! to an overlay, and vanish. `root.path` is the lower directory of that overlay, so `check` has to
+//! be called with `Allow::host_root`. Pure.
 
 use super::default::{default, unprivileged};
 use super::*;
 
-/// What a shell and a package tool need of root's powers inside, and nothing over the host:
-/// the set that container engines give by default.
+/// The capabilities that container engines give by default: a shell and a package manager need them
+/// inside the container, and they give no power over the host.
 const CAPABILITIES: [&str; 14] = [
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
@@ -26,7 +27,7 @@ const CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// What runs where nothing is asked for.
+/// Return the default config.json.
 ///
 /// `rootless` has the ids of a caller without privileges, who becomes root of a new user namespace.
 /// `cgroup2` says whether /sys/fs/cgroup is of cgroup version 2 alone.
@@ -43,7 +44,7 @@ pub fn embedded(rootless: Option<(u32, u32)>, cgroup2: bool) -> Spec {
             permitted: names,
             ..Capabilities::default()
         });
-        // Those of the caller: this command stands for the caller's own.
+        // The program keeps the caller's limits, as if the caller had started it directly.
         process.rlimits = Vec::new();
     }
     if let Some((uid, gid)) = rootless {
@@ -56,8 +57,8 @@ pub fn embedded(rootless: Option<(u32, u32)>, cgroup2: bool) -> Spec {
 }
 
 impl Process {
-    /// Run as this user; one who is not root has no capabilities after execve(2), and the sets say
-    /// so.
+    /// Run as this user. A user other than root has no capabilities after execve(2), so the sets
+    /// become empty.
     pub fn run_as(&mut self, user: User) {
         if let Some(sets) = self.capabilities.as_mut().filter(|_| user.uid != 0) {
             (sets.effective, sets.permitted) = (Vec::new(), Vec::new());
@@ -65,7 +66,7 @@ impl Process {
         self.user = Some(user);
     }
 
-    /// Give it these variables, and those that it has of other names.
+    /// Add these variables; each replaces a variable of the same name.
     pub fn add_variables(&mut self, given: Vec<String>) {
         let name = |variable: &str| variable.split('=').next().map(str::to_owned);
         self.env.retain(|own| !given.iter().any(|given| name(given) == name(own)));

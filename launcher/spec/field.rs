@@ -1,6 +1,7 @@
 //! How each type of property is read, and which values need not be written.
 //!
-//! Knows the JSON types; not which property has which (`types`), nor any rule across fields.
+//! This module knows the JSON types; `types` knows which property has which, and `check` has the
+//! rules across fields.
 
 use std::collections::BTreeMap;
 
@@ -8,22 +9,22 @@ use super::json::{Node, Reader, Step};
 
 /// A type that a property may have.
 pub trait Field: Sized {
-    /// Whether `""` stands for a property that is not given: so in the Go programs that write
-    /// config.json, where an absent string and an empty one are the same.
+    /// Whether `""` means that the property is not given. In the Go programs that write
+    /// config.json, an absent string and an empty one are the same.
     const EMPTY_IS_ABSENT: bool = false;
 
-    /// The value, or `None` after noting at least one violation.
+    /// Read the value, or note at least one violation and return `None`.
     fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self>;
 
-    /// What stands for a property that is not there; `None` if it is required.
+    /// The value of a missing property; `None` if the property is required.
     fn missing() -> Option<Self> {
         None
     }
 }
 
-/// Whether a value is what stands for a property that is not there, so that it need not be written.
+/// A value that need not be written if it is the value of a missing property.
 pub trait Blank {
-    /// See the trait.
+    /// Whether this is the value of a missing property.
     fn is_blank(&self) -> bool {
         false
     }
@@ -92,7 +93,7 @@ macro_rules! integers {
 }
 integers!(u16, u32, u64, i32, i64);
 
-/// `"512M"` where an integer is wanted: say how many bytes that is.
+/// If the text is a size such as `"512M"`, say how many bytes that is.
 fn size_hint(raw: &str) -> Option<String> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     let (shift, unit) = match inner.bytes().last()?.to_ascii_uppercase() {

@@ -1,23 +1,23 @@
 //! `linux.seccomp` as it is written: one row per property of the runtime specification 1.3.
 //!
-//! Knows names and types only; see `types`. What the filter does is not known here.
+//! This module has names and types only, as `types`; `seccomp` compiles the filter.
 
 use super::record::{record, words};
 
 record! {
     /// `linux.seccomp`.
     pub struct Seccomp {
-        /// What happens to a system call that no rule is about.
+        /// The action for a system call that no rule matches.
         "defaultAction" default_action: SeccompAction,
         /// errno of a default action ERRNO or TRACE.
         "defaultErrnoRet" default_errno_ret: Option<u32>,
-        /// Architectures beside the native one.
+        /// Architectures in addition to the native one.
         "architectures" architectures: Vec<String>,
         /// Flags of seccomp(2); absent and empty differ.
         "flags" flags: Option<Vec<SeccompFlag>>,
         /// Socket that gets the notification descriptor.
         "listenerPath" listener_path: Option<String>,
-        /// Opaque words sent along.
+        /// Opaque text that is sent with the descriptor.
         "listenerMetadata" listener_metadata: Option<String>,
         /// Rules.
         "syscalls" syscalls: Vec<SeccompRule>,
@@ -33,11 +33,11 @@ words! {
         KillProcess = "SCMP_ACT_KILL_PROCESS",
         /// Kill the thread.
         KillThread = "SCMP_ACT_KILL_THREAD",
-        /// SIGSYS.
+        /// Send SIGSYS.
         Trap = "SCMP_ACT_TRAP",
         /// Fail with an errno.
         Errno = "SCMP_ACT_ERRNO",
-        /// Tell the tracer.
+        /// Notify the tracer.
         Trace = "SCMP_ACT_TRACE",
         /// Allow.
         Allow = "SCMP_ACT_ALLOW",
@@ -51,13 +51,13 @@ words! {
 words! {
     /// Flags of seccomp(2).
     pub enum SeccompFlag ("seccomp flag") {
-        /// All threads.
+        /// Apply the filter to all threads.
         Tsync = "SECCOMP_FILTER_FLAG_TSYNC",
         /// Log actions other than allow.
         Log = "SECCOMP_FILTER_FLAG_LOG",
-        /// No speculative store bypass mitigation.
+        /// Switch off the mitigation of speculative store bypass.
         SpecAllow = "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-        /// Notified system calls wait killably.
+        /// A system call that waits for its listener can be interrupted by fatal signals only.
         WaitKillableRecv = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
     }
 }
@@ -67,7 +67,7 @@ record! {
     pub struct SeccompRule {
         /// System calls.
         "names" names: Vec<String>,
-        /// What happens to them.
+        /// The action for these system calls.
         "action" action: SeccompAction,
         /// errno of an action ERRNO or TRACE.
         "errnoRet" errno_ret: Option<u32>,
@@ -79,13 +79,13 @@ record! {
 record! {
     /// `linux.seccomp.syscalls[].args[]`.
     pub struct SeccompArg {
-        /// Argument, 0 to 5.
+        /// The argument, 0 to 5.
         "index" index: u32,
-        /// What it is compared with; the mask of MASKED_EQ.
+        /// The value to compare the argument with; for MASKED_EQ, the mask.
         "value" value: u64,
-        /// The datum of MASKED_EQ.
+        /// For MASKED_EQ, the value to compare the masked argument with.
         "valueTwo" value_two: Option<u64>,
-        /// How.
+        /// The comparison.
         "op" op: SeccompOperator,
     }
 }

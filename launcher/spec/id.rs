@@ -1,7 +1,7 @@
-//! Container ids: which ones there are.
+//! The rule for container ids.
 //!
-//! An id becomes the name of a directory and of a cgroup, and a word of command lines; so nothing
-//! that means something there may be in it. Pure.
+//! An id becomes the name of a directory and of a cgroup, and a word of command lines; so it may
+//! not contain a character that has a special meaning in one of these. Pure.
 
 use crate::error::{Error, Result};
 
@@ -11,7 +11,7 @@ pub const MAX_BYTES: usize = 255;
 /// Whether `id` may name a container: `^[A-Za-z0-9_+][A-Za-z0-9_+.-]*$`, 1 to 255 bytes.
 ///
 /// # Errors
-/// Says which byte is wrong.
+/// The id breaks the rule; the error says at which byte.
 pub fn check(id: &str) -> Result<()> {
     let wrong = |text: String| Err(Error::new(format!("container id {id:?}: {text}")));
     let Some(first) = id.bytes().next() else {

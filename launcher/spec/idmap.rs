@@ -1,13 +1,13 @@
 //! `idmap=MAPPING` among a mount's options, as crun has it: `uids=0-1-10#10-11-10;gids=0-100-10`.
 //!
-//! Knows how it is spelt, and what `@` makes of it. Pure.
+//! This module reads the mapping, and translates ranges that begin with `@`. Pure.
 
 use super::{IdMapping, Mount, Spec};
 
-/// The ids of users and of groups.
+/// The mappings of user ids and of group ids.
 pub type Maps = (Vec<IdMapping>, Vec<IdMapping>);
 
-/// The mapping that an option of this mount holds, if one does; what is wrong with it in words.
+/// Return the mapping in the options of this mount, if there is one, or what is wrong with it.
 pub fn of_options(spec: &Spec, mount: &Mount) -> Option<Result<Maps, String>> {
     let mapping = mount.options.mapping()?;
     let linux = spec.linux.as_ref();
@@ -18,8 +18,9 @@ pub fn of_options(spec: &Spec, mount: &Mount) -> Option<Result<Maps, String>> {
     Some(read(mapping, container))
 }
 
-/// First of the file system, first on the host, how many; ranges parted by `#`, users and groups by
-/// `;`. A range behind `@` means ids of the container's user namespace in its second number.
+/// Read a mapping. A range is the first id in the file system, the first id on the host, and the
+/// number of ids. `#` separates ranges, `;` separates users and groups. After `@`, the second
+/// number is an id in the container's user namespace.
 fn read(mapping: &str, container: (&[IdMapping], &[IdMapping])) -> Result<Maps, String> {
     let (mut uids, mut gids) = (Vec::new(), Vec::new());
     for part in mapping.split(';') {
@@ -39,6 +40,7 @@ fn read(mapping: &str, container: (&[IdMapping], &[IdMapping])) -> Result<Maps, 
     }
 }
 
+/// Read one range; `container` is the container's own mapping.
 fn range(text: &str, container: &[IdMapping]) -> Result<IdMapping, String> {
     let (relative, numbers) = match text.strip_prefix('@') {
         Some(numbers) => (true, numbers),

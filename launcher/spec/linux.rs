@@ -1,6 +1,7 @@
 //! `linux` as it is written: one row per property of the runtime specification 1.3.
 //!
-//! Knows names and types only; see `types`. Resources and seccomp have files of their own.
+//! This module has names and types only, as `types`. `resources` and `filter` have the rows of
+//! `linux.resources` and `linux.seccomp`.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +17,9 @@ record! {
     pub struct Linux {
         /// Namespaces, new or joined by path.
         "namespaces" namespaces: Vec<Namespace>,
-        /// Map of the user namespace.
+        /// The uid_map of the user namespace.
         "uidMappings" uid_mappings: Vec<IdMapping>,
-        /// Map of the user namespace.
+        /// The gid_map of the user namespace.
         "gidMappings" gid_mappings: Vec<IdMapping>,
         /// Offsets of the time namespace, by clock.
         "timeOffsets" time_offsets: BTreeMap<String, TimeOffset>,
@@ -26,7 +27,7 @@ record! {
         "devices" devices: Vec<Device>,
         /// Host network devices to move in, by name.
         "netDevices" net_devices: BTreeMap<String, NetDevice>,
-        /// Where the cgroup is.
+        /// The path of the container's cgroup.
         "cgroupsPath" cgroups_path: Option<String>,
         /// Limits.
         "resources" resources: Option<Resources>,
@@ -54,9 +55,9 @@ record! {
 record! {
     /// `linux.namespaces[]`.
     pub struct Namespace {
-        /// Which.
+        /// The kind of namespace.
         "type" kind: NamespaceKind,
-        /// Join this one instead of making a new one.
+        /// The namespace to join, instead of making a new one.
         "path" path: Option<String>,
     }
 }
@@ -103,29 +104,29 @@ record! {
     /// One line of a uid_map or gid_map, user_namespaces(7).
     #[derive(Copy)]
     pub struct IdMapping {
-        /// First id inside.
+        /// The first id inside the namespace.
         "containerID" container_id: u32,
-        /// First id outside.
+        /// The first id outside the namespace.
         "hostID" host_id: u32,
-        /// How many.
+        /// The number of ids.
         "size" size: u32,
     }
 }
 
 impl IdMapping {
-    /// What stands for the map of a new user namespace that has none, as crun has it: the caller
-    /// alone, who is root there.
+    /// The map of a new user namespace for which the config gives none: it maps root to the caller,
+    /// and no other id, as with crun.
     pub fn own(caller: u32) -> IdMapping {
         IdMapping { container_id: 0, host_id: caller, size: 1 }
     }
 
-    /// Whether this map has nothing but the caller. The kernel takes no other from a caller without
-    /// privileges, and of groups this one only once setgroups(2) is denied (user_namespaces(7)).
+    /// Whether this map has the caller's id only. An unprivileged caller can write no other map,
+    /// and can write this one for groups only after setgroups(2) is denied (user_namespaces(7)).
     pub fn is_own(map: &[IdMapping], caller: u32) -> bool {
         matches!(map, [only] if only.size == 1 && only.host_id == caller)
     }
 
-    /// The id outside that this map gives an id inside.
+    /// Return the id outside that an id inside is mapped to.
     pub fn outside(map: &[IdMapping], id: u32) -> Option<u32> {
         map.iter().find_map(|range| {
             let offset =
@@ -135,8 +136,8 @@ impl IdMapping {
     }
 }
 
-/// Whether a number is the id of a user or a group: the highest is not, and tells the kernel to
-/// change nothing (setresuid(2), chown(2)).
+/// Whether a number is the id of a user or a group. The highest number is not: it tells the kernel
+/// to leave an id unchanged (setresuid(2), chown(2)).
 pub fn is_id(number: u32) -> bool {
     number != u32::MAX
 }
@@ -209,7 +210,7 @@ record! {
     /// `linux.netDevices.*`.
     #[derive(Default)]
     pub struct NetDevice {
-        /// Name inside; the host's name if absent.
+        /// The name in the container; the host's name if absent.
         "name" name: Option<String>,
     }
 }
@@ -310,9 +311,9 @@ record! {
 words! {
     /// Execution domains.
     pub enum PersonalityDomain ("personality domain") {
-        /// The native one.
+        /// The native domain.
         Linux = "LINUX",
-        /// uname(2) tells a 32-bit machine.
+        /// uname(2) reports a 32-bit machine.
         Linux32 = "LINUX32",
     }
 }

@@ -1,6 +1,6 @@
 //! Lists of CPUs and memory nodes, `0-3,7`, as the kernel's bitmap_parselist() reads them.
 
-/// A bit for each number of a list that `check` has let through, in words of the kernel's size.
+/// Return a bit mask of the numbers of a list that `check` has accepted, in 64-bit words.
 pub fn mask(list: &str) -> Vec<u64> {
     let mut words = Vec::new();
     for number in list.split(',').flat_map(numbers) {
@@ -13,7 +13,8 @@ pub fn mask(list: &str) -> Vec<u64> {
     words
 }
 
-/// One part: `7`, `0-3`, `0-31:2/4`. More than a kernel can have is cut.
+/// Return the numbers of one part: `7`, `0-3`, `0-31:2/4`. Numbers are cut to 65536, which is more
+/// than a kernel supports.
 fn numbers(part: &str) -> Vec<u32> {
     const MOST: u32 = 1 << 16;
     let (range, group) = part.split_once(':').unwrap_or((part, "1/1"));

@@ -1,8 +1,8 @@
-//! config.json: what the user wrote, typed, and the rules it must keep.
+//! config.json as typed values, and the rules that they must keep.
 //!
-//! `json` reads text, `types` and its neighbours name every field, `check` holds the rules across
-//! fields. Never looks at the host: that is `host`; never decides on a system call: that is
-//! `compile`.
+//! `json` reads the text, `types` and the modules beside it name every field, and `check` has the
+//! rules across fields. Nothing here looks at the host, as `host` does, or chooses a system call,
+//! as `compile` does.
 
 pub mod check;
 pub mod confine;

@@ -1,8 +1,6 @@
-//! The kernel's numbers for capabilities, whose names config.json spells out.
-//!
-//! A pure table. A name that is not here is not known to any kernel that this was written for.
+//! The kernel's numbers for the names of capabilities in config.json.
 
-/// Capabilities by number, capabilities(7); the newest is of Linux 5.9.
+/// The names of capabilities by number, capabilities(7); the newest came with Linux 5.9.
 pub const CAPABILITIES: [&str; 41] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -47,7 +45,7 @@ pub const CAPABILITIES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// The number of a capability, such as `CAP_CHOWN`.
+/// Return the number of a capability, such as `CAP_CHOWN`.
 pub fn capability(name: &str) -> Option<u32> {
     (0u32..).zip(CAPABILITIES).find(|(_, known)| *known == name).map(|(number, _)| number)
 }

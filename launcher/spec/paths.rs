@@ -1,11 +1,12 @@
-//! Paths inside a container, as text: their components. Opening one is openat2's work.
+//! The components of paths inside a container. Only init opens such a path, with openat2(2).
 
-/// The components of a path inside the container; `.` and empty ones are dropped.
+/// Return the components of a path inside the container, without `.` and empty ones.
 pub fn components(path: &str) -> Vec<&str> {
     path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
 }
 
-/// As `components`, where `..` takes the component before it away. To compare, never to open.
+/// As `components`, but `..` removes the component before it. The result is for comparing paths,
+/// never for opening one: the component may be a symbolic link.
 pub fn lexical(path: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     for part in components(path) {

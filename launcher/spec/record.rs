@@ -1,12 +1,13 @@
-//! The two macros that config.json's types are written in: one row per property, one per word.
+//! The two macros that declare the types of config.json: one row per property, one row per word.
 //!
-//! Know how a row becomes a struct's field, its reading and its writing; no property by name.
+//! A row becomes the field of a struct and the code that reads and writes it.
 
-/// A record of config.json: one row per property gives the struct, its reading and its writing.
+/// Declare an object of config.json: each row is a field of the struct, and a property to read and
+/// to write.
 ///
-/// `"key" field: type` is left out when written if it is what a missing one means;
-/// `"key" field: type = always` is written in any case; `"key" field: type => value` is that value
-/// if it is not there, where the type alone would have it required.
+/// `"key" field: type` is not written if it has the value of a missing property.
+/// `"key" field: type = always` is always written. `"key" field: type => value` has this value if
+/// the property is missing, even if the type alone would make the property required.
 macro_rules! record {
     ($(#[$doc:meta])* pub struct $name:ident {
         $(
@@ -57,7 +58,7 @@ macro_rules! record {
 }
 pub(crate) use record;
 
-/// A closed set of words in config.json.
+/// Declare an enum for a closed set of words in config.json.
 macro_rules! words {
     ($(#[$doc:meta])* pub enum $name:ident ($what:literal) {
         $($(#[$vdoc:meta])* $variant:ident = $word:literal,)*

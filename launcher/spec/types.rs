@@ -1,7 +1,7 @@
 //! config.json as it is written: one row per property of the runtime specification 1.3, Linux.
 //!
-//! Knows names and types only. What a combination of values means is in `check` (rules) and
-//! `compile` (system calls). To add a field: a row here, and its use in `compile`.
+//! This module has names and types only. `check` has the rules for combinations of values, and
+//! `compile` the system calls. A new field needs a row here, and its use in `compile`.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,8 @@ record! {
     /// The whole of config.json (runtime-spec config.md).
     #[derive(Default)]
     pub struct Spec {
-        /// SemVer of the specification; required, but the seed's bundles lack it.
+        /// The version of the specification. The specification requires it, but a config without it
+        /// is accepted, with a warning.
         "ociVersion" oci_version: Option<String>,
         /// The program; without it a container can be created but not started.
         "process" process: Option<Process>,
@@ -81,13 +82,13 @@ record! {
         "consoleSize" console_size: Option<ConsoleSize>,
         /// User and groups.
         "user" user: Option<User>,
-        /// argv; at least one.
+        /// argv, which has at least one entry.
         "args" args: Vec<String>,
         /// envp, `NAME=value`.
         "env" env: Vec<String>,
         /// Absolute working directory.
         "cwd" cwd: String,
-        /// Capability sets; absent, the program has none.
+        /// Capability sets; if absent, the program has no capabilities.
         "capabilities" capabilities: Option<Capabilities>,
         /// Resource limits.
         "rlimits" rlimits: Vec<Rlimit>,
@@ -134,7 +135,7 @@ record! {
 }
 
 record! {
-    /// `process.capabilities`: names as capabilities(7) has them.
+    /// `process.capabilities`, with the names of capabilities(7).
     #[derive(Default)]
     pub struct Capabilities {
         /// Bounding set.
@@ -158,7 +159,7 @@ impl Capabilities {
         sets.iter().any(|set| set.iter().any(|held| held == name))
     }
 
-    /// Take this capability from every set.
+    /// Remove this capability from every set.
     pub fn remove(&mut self, name: &str) {
         let Capabilities { bounding, effective, inheritable, permitted, ambient } = self;
         let sets = [bounding, effective, inheritable, permitted, ambient];
@@ -202,7 +203,7 @@ impl super::json::Field for RlimitValue {
         u64::read(node, reader).map(RlimitValue)
     }
 
-    /// As runc and crun read it: no amount is none.
+    /// runc and crun read a missing limit as 0.
     fn missing() -> Option<Self> {
         Some(RlimitValue(0))
     }
@@ -215,7 +216,7 @@ impl super::json::Blank for RlimitValue {
 }
 
 record! {
-    /// `process.scheduler`, as sched_setattr(2) has it.
+    /// `process.scheduler`, the arguments of sched_setattr(2).
     pub struct Scheduler {
         /// Policy.
         "policy" policy: SchedulerPolicy,
@@ -275,7 +276,7 @@ words! {
 }
 
 record! {
-    /// `process.ioPriority`, as ioprio_set(2) has it.
+    /// `process.ioPriority`, the arguments of ioprio_set(2).
     pub struct IoPriority {
         /// Class.
         "class" class: IoPriorityClass,
@@ -330,13 +331,13 @@ record! {
     /// `hooks.*[]`.
     #[derive(Default)]
     pub struct Hook {
-        /// Path of the program; one that is relative begins at the bundle.
+        /// Path of the program; a relative path begins at the bundle.
         "path" path: String,
         /// Its argv, with `argv[0]`; the path alone if absent.
         "args" args: Vec<String>,
-        /// Its whole environment; if absent, it inherits one.
+        /// The whole environment; if absent, the hook inherits the runtime's.
         "env" env: Option<Vec<String>>,
-        /// Seconds until it is killed, at least 1.
+        /// Seconds until the hook is killed, at least 1.
         "timeout" timeout: Option<i64>,
     }
 }
