@@ -1,8 +1,8 @@
-//! JSON text → typed values, with every mistake of the file found in one pass.
+//! Read JSON text to typed values, and find every mistake of the file in one pass.
 //!
-//! Knows JSON, positions and paths of fields; not what any field means. Makes no system call.
-//! Strict about what is wrong (types, ranges, duplicate keys, NUL), liberal about what is unknown:
-//! unknown properties are ignored, as the specification asks. `null` means "not given".
+//! This module knows JSON, and positions and paths of fields, but not what any field means. It
+//! refuses wrong types, numbers out of range, duplicate keys and NUL. It ignores unknown
+//! properties, as the specification asks. `null` means "not given". Pure.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub use super::field::{Blank, Field};
 /// A document larger than this is refused, in bytes.
 pub const MAX_BYTES: usize = 16 << 20;
 
-/// So many violations are listed at most: nobody reads more, and each costs a scan of the document.
+/// The most violations that are listed, since each costs a scan of the document.
 const MAX_LISTED: usize = 100;
 
 /// One thing that is wrong with a document.
@@ -21,39 +21,39 @@ const MAX_LISTED: usize = 100;
 pub struct Violation {
     /// Path of the field, as a user would write it: `mounts[3].options`; empty for the document.
     pub path: String,
-    /// Line and column, both from 1, where they are known.
+    /// Line and column, both from 1, if they are known.
     pub position: Option<(usize, usize)>,
     /// What is wrong, and what would be right.
     pub text: String,
-    /// What to do about it, where that is not in the text.
+    /// What to do about it, if the text does not say so.
     pub hint: Option<String>,
 }
 
 impl Violation {
-    /// A rule across fields is broken; `path` names the field to change.
+    /// Make the violation of a rule across fields; `path` names the field to change.
     pub fn rule(path: impl Into<String>, text: impl Into<String>) -> Self {
         Violation { path: path.into(), position: None, text: text.into(), hint: None }
     }
 
-    /// Say what to do about it.
+    /// Add a hint: what to do about the violation.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 }
 
-/// A value not read yet.
+/// A value of the document, not converted to a type yet.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
     value: &'a Value<'a>,
 }
 
-/// Where the reading stands, and what it has found so far.
+/// The path of the value that is being read, and the violations found so far.
 pub struct Reader<'a> {
     source: &'a str,
     steps: Vec<Step<'a>>,
     violations: Vec<Violation>,
-    /// Properties that no row names, if anybody asked for them.
+    /// Properties that no row names; `None` if the caller did not ask for them.
     unknown: Option<Vec<Violation>>,
 }
 
@@ -64,16 +64,21 @@ pub enum Step<'a> {
     Name(&'a str),
     /// An item of an array.
     Index(usize),
-    /// An entry of a map, whose keys are the user's.
+    /// An entry of a map, with a key that the user chose.
     Key(&'a str),
 }
 
-/// Read one document into `T`. All violations are returned at once.
+/// Read one document into `T`.
+///
+/// # Errors
+/// Every violation of the document: it is not UTF-8 or not JSON, or a value is missing, has the
+/// wrong type or is out of range.
 pub fn read<T: Field>(source: &[u8]) -> Result<T, Vec<Violation>> {
     read_with(source, None).0
 }
 
-/// The properties of a document that no row of `T` names: ignored, but perhaps mistyped.
+/// Return the properties of a document that no row of `T` names. They are ignored, but may be
+/// misspelt.
 pub fn unknown<T: Field>(source: &[u8]) -> Vec<Violation> {
     read_with::<T>(source, Some(Vec::new())).1
 }
@@ -107,7 +112,7 @@ fn read_with<T: Field>(
     }
 }
 
-/// The document as text, if it is one.
+/// Return the document as text, if it is UTF-8, not empty, and no larger than `MAX_BYTES`.
 fn text(source: &[u8]) -> Result<&str, Violation> {
     if source.len() > MAX_BYTES {
         return Err(Violation::rule("", "larger than 16 MiB"));
@@ -126,7 +131,7 @@ fn text(source: &[u8]) -> Result<&str, Violation> {
     Ok(text)
 }
 
-/// Line and column of a byte, both from 1; columns are characters.
+/// Return line and column of a byte, both from 1; a column is a character.
 fn position(source: &[u8], offset: usize) -> (usize, usize) {
     let before = &source[..offset.min(source.len())];
     let line = before.iter().filter(|b| **b == b'\n').count() + 1;
@@ -134,8 +139,8 @@ fn position(source: &[u8], offset: usize) -> (usize, usize) {
     (line, String::from_utf8_lossy(&before[start..]).chars().count() + 1)
 }
 
-/// Where the values at `paths` stand in a document that `read` accepted; for one that is not
-/// there, what would hold it.
+/// Return the positions of the values at `paths` in a document that `read` accepted. The position
+/// of a missing value is that of the value which would contain it.
 pub fn locate<'p>(
     source: &[u8],
     paths: impl IntoIterator<Item = &'p str>,
@@ -154,7 +159,7 @@ pub fn locate<'p>(
     paths.into_iter().map(find).collect()
 }
 
-/// One step of a path: the value below `value`, and the steps that are left.
+/// Follow one step of a path: return the value below `value`, and the rest of the path.
 fn descend<'v, 'p>(value: &'v Value<'v>, path: &'p str) -> Option<(&'v Value<'v>, &'p str)> {
     match &value.kind {
         Kind::Array(items) => {
@@ -178,7 +183,7 @@ impl<'a> Reader<'a> {
         self.note(node, text.into(), None);
     }
 
-    /// As [`Reader::wrong`], with what to do about it.
+    /// As [`Reader::wrong`], with a hint.
     pub fn wrong_hint(&mut self, node: Node<'_>, text: impl Into<String>, hint: impl Into<String>) {
         self.note(node, text.into(), Some(hint.into()));
     }
@@ -204,13 +209,13 @@ impl<'a> Reader<'a> {
         Violation { path: self.path(), position, text, hint: None }
     }
 
-    /// Note that something else stands where `wanted` should; always `None`.
+    /// Note that the value is not what `wanted` describes; always return `None`.
     pub fn expected<T>(&mut self, node: Node<'_>, wanted: &str) -> Option<T> {
         self.wrong(node, format!("expected {wanted}, found {}", node.describe()));
         None
     }
 
-    /// Read one step further down.
+    /// Call `read` with the path one step longer.
     pub fn inside<T>(&mut self, step: Step<'a>, read: impl FnOnce(&mut Self) -> T) -> T {
         self.steps.push(step);
         let value = read(self);
@@ -218,7 +223,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// Where the reading stands: text only once something is wrong there.
+    /// Return the current path as text. It is made only for a violation.
     fn path(&self) -> String {
         let mut path = String::new();
         for step in &self.steps {
@@ -263,7 +268,7 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Whether the value's text is exactly this.
+    /// Whether `text` is the whole text of the value.
     pub fn is(self, text: &str) -> bool {
         self.raw() == text
     }
@@ -295,7 +300,8 @@ pub struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Read the property `name`; a missing one is `T`'s default, or a violation if it has none.
+    /// Read the property `name`. If it is missing, return the default of `T`; if `T` has none, note
+    /// a violation.
     pub fn field<T: Field>(&self, name: &'static str, reader: &mut Reader<'a>) -> Option<T> {
         let found = self.pairs.iter().find(|(key, _)| key == name);
         match found.map(|(_, value)| Node { value }) {
@@ -313,7 +319,7 @@ impl<'a> Object<'a> {
         self.pairs.iter().map(|(key, value)| (key.as_ref(), Node { value }))
     }
 
-    /// Note the properties that are none of `known`, if anybody asked for them.
+    /// Note the properties that are not in `known`, if the caller asked for them.
     pub fn unknown(&self, known: &[&str], reader: &mut Reader<'a>) {
         if reader.unknown.as_ref().is_none_or(|noted| noted.len() >= MAX_LISTED) {
             return;
@@ -330,8 +336,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// A value of the user's as messages show it: quoted, nothing in it that a terminal would obey,
-/// and no longer than a line can bear.
+/// Quote a user's text for a message: escape control characters, and cut it after 60 characters.
 pub fn quote(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((at, _)) => format!("{:?}…", &text[..at]),
@@ -372,7 +377,7 @@ mod tests {
     fn locate_follows_the_paths_of_violations() {
         let source = br#"{"a": [{"b": 1}, {"b.c": 2}], "sysctl": {"net.x\"]": "1"}}"#;
         let found = locate(source, ["", "a[0].b", "a[1].b", r#"sysctl["net.x\"]"]"#]);
-        // The third is not there, and stands for the object that lacks it.
+        // The third value is missing, so its position is that of the object that lacks it.
         assert_eq!(found, [Some((1, 1)), Some((1, 14)), Some((1, 18)), Some((1, 54))]);
     }
 

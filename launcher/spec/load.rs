@@ -1,7 +1,7 @@
-//! A file with a document in it → typed values, or one error that names the file.
+//! Read a file with a document to typed values, or to one error that names the file.
 //!
-//! Reads the file once: what is checked is what is used (hardening rule 15). Knows files, and how
-//! violations read; not what any field means.
+//! The file is read once, so that the checked bytes are the used bytes (hardening rule 15). This
+//! module formats violations, but does not know what any field means.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,8 +11,8 @@ use super::Spec;
 use super::json::{self, Field, MAX_BYTES, Violation};
 use crate::error::{Error, Result};
 
-/// Read `file` (usually `config.json`) of a bundle. The bytes are those that the spec was read
-/// from: `refuse` finds the positions of broken rules in them.
+/// Read `file` (usually `config.json`) of a bundle. Return the spec, and the bytes that it was read
+/// from, in which `refuse` finds the positions of broken rules.
 ///
 /// # Errors
 /// The file cannot be read, is larger than 16 MiB, or has violations of JSON or of types.
@@ -26,16 +26,16 @@ pub fn load(bundle: &Path, file: &str) -> Result<(Spec, Vec<u8>)> {
     })
 }
 
-/// Where `file` of a bundle is: below it, unless it is absolute or `-`.
+/// Return the path of `file` of a bundle: below the bundle, unless `file` is absolute or `-`.
 pub fn place(bundle: &Path, file: &str) -> PathBuf {
-    // An absolute path takes the place of the bundle's.
+    // `join` replaces the bundle's path by an absolute one.
     bundle.join(named(Path::new(file)))
 }
 
-/// Standard input, which need not have a name in the file system.
+/// The name of standard input in messages; it is read without being opened by this name.
 const STDIN: &str = "/dev/stdin";
 
-/// What a caller means by the name of a file: `-` is standard input.
+/// Return the path that a caller means by the name of a file: `-` is standard input.
 pub fn named(file: &Path) -> &Path {
     if file == Path::new("-") { Path::new(STDIN) } else { file }
 }
@@ -52,13 +52,14 @@ pub fn read_file<T: Field>(path: &Path) -> Result<(T, Vec<u8>)> {
     }
 }
 
-/// The bytes of a file, bounded: of a pipe or a device too, up to its end.
+/// Read the bytes of a file, a pipe or a device up to its end, but no more than `MAX_BYTES` and
+/// one.
 fn slurp(path: &Path) -> Result<Vec<u8>> {
     let failed = |call| move |e| Error::io(path.display(), call, &e);
     let most = MAX_BYTES as u64 + 1;
     let mut bytes = Vec::new();
     let got = if path == Path::new(STDIN) {
-        // A socket cannot be opened by that name (ENXIO).
+        // open(2) of /dev/stdin fails with ENXIO if standard input is a socket.
         io::stdin().lock().take(most).read_to_end(&mut bytes)
     } else {
         let file = File::open(path).map_err(failed("open"))?;
@@ -103,7 +104,8 @@ pub fn refuse(path: &Path, source: &[u8], mut violations: Vec<Violation>) -> Err
     }
 }
 
-/// `41:18: linux.resources.memory.limit: expected …`, as far as known.
+/// The line for a violation: `41:18: linux.resources.memory.limit: expected …`. It leaves out the
+/// position or the path if the violation has none.
 pub fn line(violation: &Violation) -> String {
     let mut text = String::new();
     if let Some((line, column)) = violation.position {

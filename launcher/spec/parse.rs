@@ -1,16 +1,16 @@
-//! JSON text → a tree of values that remember where they stand. RFC 8259, to the letter.
+//! Parse JSON text to a tree of values that know their positions. The grammar is RFC 8259.
 //!
-//! A parser of our own, because each value must know its position, keys must not repeat, and
-//! config.json is read on every start of a container: one pass, no copies. Knows no field by name.
+//! This is a parser of our own: each value has to know its position, a repeated key is an error,
+//! and it takes one pass without copies, since every start of a container reads config.json.
 
 use std::borrow::Cow;
 
 use super::json::quote;
 
-/// Arrays and objects may be so deep in each other.
+/// The deepest nesting of arrays and objects that is accepted.
 const MAX_DEPTH: usize = 128;
 
-/// Values that one document may have: what bounds the memory that reading it takes.
+/// The most values that one document may have, which bounds the memory for reading it.
 const MAX_VALUES: usize = 1_000_000;
 
 /// A value, and its text within the document.
@@ -18,24 +18,24 @@ const MAX_VALUES: usize = 1_000_000;
 pub struct Value<'a> {
     /// The value's text.
     pub raw: &'a str,
-    /// What it is.
+    /// The type and content.
     pub kind: Kind<'a>,
 }
 
-/// What a value is.
+/// The type and content of a value.
 #[derive(Debug)]
 pub enum Kind<'a> {
-    /// `null`, `true`, `false` or a number: the text says all.
+    /// `null`, `true`, `false` or a number, which `raw` holds.
     Plain,
     /// A string, its escapes resolved.
     String(Cow<'a, str>),
     /// An array.
     Array(Vec<Value<'a>>),
-    /// An object, in the document's order; no key is there twice.
+    /// An object, in the document's order; its keys are unique.
     Object(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
-/// Why a text is no document, and at which byte.
+/// Why a text is not a document, and at which byte.
 #[derive(Debug)]
 pub struct Fault {
     /// Offset in bytes.
@@ -46,17 +46,18 @@ pub struct Fault {
     pub hint: Option<&'static str>,
 }
 
-/// Parse one document. What follows it is [`Value::rest`], and not looked at.
+/// Parse one document. Text after the document is not parsed; [`Value::rest`] finds it.
 ///
 /// # Errors
-/// The first thing that is not JSON, a key that is there twice, or more than the limits allow.
+/// The text is not JSON, an object has a key twice, or the document exceeds a limit. Only the first
+/// such fault is returned.
 pub fn parse(source: &str) -> Result<Value<'_>, Fault> {
     let mut parser = Parser { source, at: 0, depth: 0, values: 0 };
     parser.value()
 }
 
 impl Value<'_> {
-    /// Where in the document that this value is something follows it, if anything does.
+    /// If text other than white space follows this value in `source`, return its offset.
     pub fn rest(&self, source: &str) -> Option<usize> {
         let end = self.raw.as_ptr() as usize + self.raw.len() - source.as_ptr() as usize;
         let blank = |b: &u8| b" \t\n\r".contains(b);
@@ -99,7 +100,7 @@ impl<'a> Parser<'a> {
         Fault { at: self.at, text: text.into(), hint }
     }
 
-    /// Something else stands where `wanted` should.
+    /// The fault that the next character is not what `wanted` describes.
     fn expected(&self, wanted: &str) -> Fault {
         match self.source[self.at..].chars().next() {
             Some(found) => self.fault(format!("expected {wanted}, found {found:?}")),
@@ -285,7 +286,7 @@ impl<'a> Parser<'a> {
         Ok(plain)
     }
 
-    /// `\u0041`, or both halves of a surrogate pair.
+    /// Read `\u0041`, or both halves of a surrogate pair.
     fn unicode(&mut self, start: usize) -> Result<char, Fault> {
         let first = self.hex();
         let code = match first {
@@ -295,7 +296,7 @@ impl<'a> Parser<'a> {
                     Some(low @ 0xdc00..0xe000) => {
                         Some(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))
                     }
-                    // Of what follows is read again.
+                    // The second escape is not the other half of the pair: read it again.
                     Some(_) => {
                         self.at -= 6;
                         Some(high)
@@ -307,7 +308,7 @@ impl<'a> Parser<'a> {
         };
         let text = "an incomplete \\u escape";
         let code = code.ok_or_else(|| Fault { at: start, text: text.into(), hint: None })?;
-        // Half a pair is no character; other parsers read this one too.
+        // Half a pair is not a character; other parsers read it as U+FFFD, too.
         Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
@@ -319,7 +320,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The index of the first key that was there before.
+/// Return the index of the first key that repeats an earlier one.
 fn twice(pairs: &[(Cow<'_, str>, Value<'_>)]) -> Option<usize> {
     const FEW: usize = 16;
     if pairs.len() <= FEW {
@@ -336,7 +337,7 @@ fn twice(pairs: &[(Cow<'_, str>, Value<'_>)]) -> Option<usize> {
 mod tests {
     use super::*;
 
-    /// The same document as another parser sees it; numbers as their text's nearest double.
+    /// Whether another parser has read the same document; numbers are compared as doubles.
     fn same(value: &Value<'_>, other: &serde_json::Value) -> bool {
         match (&value.kind, other) {
             (Kind::Plain, serde_json::Value::Number(number)) => {
@@ -357,7 +358,7 @@ mod tests {
         }
     }
 
-    /// Every text of up to six of these pieces: as another parser takes it, or not.
+    /// The parser accepts the same texts of up to five of these pieces as serde_json does.
     #[test]
     fn agrees_with_serde_json_on_every_short_text() {
         const PIECES: [&str; 13] =
@@ -370,7 +371,7 @@ mod tests {
                 .collect();
             for text in &longer {
                 let ours = parse(text);
-                // What follows the document is an error there, and ignored here.
+                // Text after the document is an error for serde_json, and ignored here.
                 if ours.as_ref().is_ok_and(|value| value.rest(text).is_some()) {
                     serde_json::from_str::<serde_json::Value>(text).expect_err(text);
                     continue;
@@ -382,7 +383,7 @@ mod tests {
                     (ours, theirs) => panic!("{text}: {ours:?}, {theirs:?}"),
                 }
             }
-            // Only what could still become a document is made longer.
+            // Only a text that could still become a document is made longer.
             texts = longer;
             texts.retain(|text| {
                 parse(text).is_err_and(|fault| fault.text.starts_with("ends too early"))
@@ -396,7 +397,7 @@ mod tests {
             (r#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{c}\n\r\t"),
             (r#""x\u00e9\ud83d\ude00y""#, "xé\u{1f600}y"),
             ("\"é\u{1f600}\u{7f}\"", "é\u{1f600}\u{7f}"),
-            // Halves of a pair, as other parsers read them.
+            // Halves of a pair become U+FFFD, as with other parsers.
             (r#""\ud800""#, "\u{fffd}"),
             (r#""\ud800\n""#, "\u{fffd}\n"),
             (r#""\ud800\ud83d\ude00""#, "\u{fffd}\u{1f600}"),

@@ -1,6 +1,7 @@
-//! Words of the command line that become fields of config.json: sizes, CPUs, users, volumes.
+//! Read words of the command line that become fields of config.json: sizes, CPUs, users, volumes.
 //!
-//! Knows how such a word is spelt, as with Docker and Podman; not which option it came with. Pure.
+//! The words are spelt as with Docker and Podman. This module does not know the option of a word.
+//! Pure.
 
 use std::path::Path;
 
@@ -13,10 +14,11 @@ use crate::error::{Error, Result};
 /// The period of [`cpus`], in microseconds: the kernel's own default.
 pub const CPU_PERIOD_US: u64 = 100_000;
 
-/// A size in bytes: a number, and perhaps one of k, m, g, t, p, by 1024, in either case.
+/// Read a size in bytes: a number, and perhaps a unit k, m, g, t or p, each 1024 times the one
+/// before, in upper or lower case.
 ///
 /// # Errors
-/// Not a size, or over `i64::MAX` bytes, which no limit of the kernel can take.
+/// The text is not a size, or the size is over `i64::MAX`, more than any limit of the kernel.
 pub fn bytes(text: &str) -> Result<i64> {
     let wrong = |why: &str| Err(Error::new(format!("size {text:?}: {why}")));
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -29,7 +31,7 @@ pub fn bytes(text: &str) -> Result<i64> {
         "p" | "pb" | "pi" | "pib" => 50,
         _ => return wrong("unknown unit; a number and k, m, g, t or p, such as 512m or 1.5g"),
     };
-    // Docker's: one space.
+    // Docker allows one space before the unit.
     match decimal(number.strip_suffix(' ').unwrap_or(number), 1 << shift) {
         Decimal::Is(bytes) => Ok(bytes),
         Decimal::TooLarge => wrong("too large"),
@@ -37,11 +39,12 @@ pub fn bytes(text: &str) -> Result<i64> {
     }
 }
 
-/// How much CPU time per period [`CPU_PERIOD_US`], in microseconds: `1.5` is 150000. -1 is no
-/// limit, which `0` asks for, as with Docker and Podman.
+/// Read a number of CPUs, and return the CPU time per period [`CPU_PERIOD_US`] in microseconds:
+/// `1.5` is 150000. `0` means no limit, as with Docker and Podman, and becomes -1.
 ///
 /// # Errors
-/// Not a decimal number, or under 0.01, below which the kernel has no quota.
+/// The text is not a decimal number, or it is under 0.01, the least quota of the kernel, or too
+/// large.
 pub fn cpus(text: &str) -> Result<i64> {
     let wrong = |why: &str| Err(Error::new(format!("CPUs {text:?}: {why}")));
     match decimal(text, CPU_PERIOD_US as i64) {
@@ -59,7 +62,7 @@ enum Decimal {
     Not,
 }
 
-/// A decimal number times `scale`, rounded down: `.5`, `1.` and `1.25` are numbers.
+/// Read a decimal number, such as `.5`, `1.` or `1.25`, and return it times `scale`, rounded down.
 fn decimal(text: &str, scale: i64) -> Decimal {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
@@ -67,7 +70,7 @@ fn decimal(text: &str, scale: i64) -> Decimal {
         return Decimal::Not;
     }
     let (mut part, mut unit) = (0, 1);
-    // 18 digits are all that can count.
+    // The product of 18 digits and the scale fits into an i128; more digits count for less than 1.
     for digit in fraction.bytes().take(18) {
         (part, unit) = (part * 10 + i128::from(digit - b'0'), unit * 10);
     }
@@ -83,17 +86,19 @@ fn decimal(text: &str, scale: i64) -> Decimal {
 /// A user or a group, as a command line names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
-    /// By number.
+    /// A number.
     Id(u32),
-    /// By a name of the container's own /etc/passwd or /etc/group.
+    /// A name in the container's own /etc/passwd or /etc/group.
     Name(String),
 }
 
-/// A user, and perhaps a group: `USER` or `USER:GROUP`, each by number or by name.
+/// Read a user, and perhaps a group: `USER` or `USER:GROUP`, each by number or by name. A part that
+/// consists of digits, or begins with a sign, is a number and never a name.
 ///
 /// # Errors
-/// An empty part, one too many, a sign, or 4294967295, which tells the kernel to change nothing
-/// (CVE-2026-30892). What looks like a number is one, and no name.
+/// A part is empty, there are more than two, a number is out of range, or a name has white space or
+/// a control character. 4294967295 is out of range: it tells the kernel to change nothing
+/// (CVE-2026-30892).
 pub fn user(text: &str) -> Result<(Who, Option<Who>)> {
     let who = |what: &str, word: &str| {
         let wrong = |why: &str| {
@@ -119,16 +124,18 @@ pub fn user(text: &str) -> Result<(Who, Option<Who>)> {
     }
 }
 
-/// Whether an option of a volume asks for other SELinux labels (Docker, Podman): it is left out of
-/// the mount, as the files of the host keep theirs.
+/// Whether an option of a volume asks for other SELinux labels, as with Docker and Podman. The
+/// mount is made without it, since the files of the host keep their labels.
 pub fn is_label(option: &str) -> bool {
     matches!(option, "z" | "Z")
 }
 
-/// A bind mount: `SOURCE:TARGET` or `SOURCE:TARGET:option,…`. A relative source is below `cwd`.
+/// Read a bind mount: `SOURCE:TARGET` or `SOURCE:TARGET:option,…`. A relative source is below
+/// `cwd`.
 ///
 /// # Errors
-/// A part is missing or empty, or there is one too many; no bind mount has such an option.
+/// A part is missing or empty, there are more than three, the target is `/`, the path of the source
+/// is not UTF-8, or a bind mount has no such option.
 pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
     let wrong = |why: &str| {
         Err(Error::new(format!("volume {text:?}: {why}"))
@@ -152,18 +159,19 @@ pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
     };
     let more = more.split(',').filter(|option| !option.is_empty() && !is_label(option));
     let more: MountOptions = more.collect();
-    // Somebody typed it: no engine is in between that would write more than is needed.
+    // In config.json such an option is a warning, since engines write options without effect. Here
+    // a user typed it.
     if let Some((word, _)) = more.words().find(|(_, effect)| *effect == Effect::Parameters) {
         return wrong(&format!("{word:?} is no option of a bind mount"));
     }
     let bind = more.bind.is_none().then_some("rbind");
-    // What is below a mount that is unbindable is still to be said.
+    // `unbindable` says nothing of the propagation, which still has to be given.
     let said = more.propagation.iter().any(|(kind, _)| *kind != Propagation::MS_UNBINDABLE);
     let private = (!said).then_some("rprivate");
     let words = more.words().map(|(word, _)| word);
     let options = bind.into_iter().chain(private).chain(words).collect();
     Ok(Mount {
-        // As a relative destination of config.json.
+        // A relative target is taken from `/`, as a relative destination of config.json is.
         destination: Path::new("/").join(target).to_string_lossy().into_owned(),
         kind: Some("bind".to_owned()),
         source: Some(source),
@@ -172,7 +180,7 @@ pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
     })
 }
 
-/// Digits and nothing else: `str::parse` alone would take a sign.
+/// Read a number of digits only; `str::parse` alone would accept a sign.
 fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }

@@ -335,7 +335,8 @@ record! {
         "path" path: String,
         /// Its argv, with `argv[0]`; the path alone if absent.
         "args" args: Vec<String>,
-        /// The whole environment; if absent, the hook inherits the runtime's.
+        /// The whole environment; if absent, a startContainer hook gets the environment of
+        /// `process`, and any other hook inherits the runtime's.
         "env" env: Option<Vec<String>>,
         /// Seconds until the hook is killed, at least 1.
         "timeout" timeout: Option<i64>,
