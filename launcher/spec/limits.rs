@@ -1,9 +1,9 @@
-//! The table of limits: one row a limit of `linux.resources` that is one value.
+//! The table of limits: one row for each limit of `linux.resources` that is one value.
 //!
-//! From a row come the property and its type, the check, what `update` merges, the cgroup files,
-//! the property of systemd, and the option of `update` with its documents. Knows names
-//! and numbers; not how a file is written, and not which machine this is. A limit that needs more
-//! than a name is `Odd`: the row names the function, which `cgroup` has.
+//! A row gives the property and its type, the check, what `update` merges, the cgroup files, the
+//! property of systemd, and the option of `update` with its documents. This module does not know
+//! how a file is written, or anything of the machine. If a limit needs more than the name of a
+//! file, it is `Odd`: the row names a function of `cgroup`.
 
 use std::fmt;
 
@@ -15,18 +15,18 @@ use super::resources::{Resources, ThrottleDevice, WeightDevice};
 /// A value of a limit, and of the file that holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// A number; a truth is 1 or 0.
+    /// A number; a boolean is 1 or 0.
     Number(i128),
     /// `max`: no limit.
     Max,
-    /// `cpu.max`: microseconds, or none, in each period of so many.
+    /// `cpu.max`: the quota, if there is one, and the period, in microseconds.
     Quota(Option<u64>, u64),
     /// Anything else.
     Text(String),
 }
 
 impl Value {
-    /// What a file held, or what a caller wrote for one.
+    /// Read the content of a file, or what a caller wrote for a file.
     pub fn read(text: &str) -> Value {
         let quota = || {
             let (quota, period) = text.split_once(' ')?;
@@ -37,7 +37,7 @@ impl Value {
             "max" => Some(Value::Max),
             _ => text.parse().ok().map(Value::Number).or_else(quota),
         };
-        // `007` stays as it was written.
+        // A text such as `007`, which would be written back as `7`, stays a text.
         found.filter(|it| it.to_string() == text).unwrap_or_else(|| Value::Text(text.to_owned()))
     }
 
@@ -61,9 +61,9 @@ impl fmt::Display for Value {
 
 /// The type of a limit's property.
 pub trait Scalar: Sized + Clone {
-    /// As the table has it.
+    /// Convert a property to a value of the table.
     fn value(self) -> Value;
-    /// As the property has it; none, if it cannot.
+    /// Convert a value to a property; `None` if the type of the property cannot hold it.
     fn from_value(value: Value) -> Option<Self>;
 }
 
@@ -115,9 +115,9 @@ impl From<String> for Value {
     }
 }
 
-/// Newer limits over older ones: what is not given stays.
+/// Limits that newer ones can change: a limit that the newer ones do not give stays.
 pub trait Merge {
-    /// Take over what `new` gives.
+    /// Take over the limits that `new` gives.
     fn merge(&mut self, new: &Self);
 }
 
@@ -141,9 +141,9 @@ impl<T: Merge + Clone> Merge for Option<T> {
     }
 }
 
-/// An item of a list that has a name of some kind; a newer one with this name replaces it.
+/// An item of a list with a name of some kind. A newer item with the same name replaces it.
 pub trait Item: Clone {
-    /// Whether they have the same name.
+    /// Whether both items have the same name.
     fn is_same(&self, other: &Self) -> bool;
 }
 
@@ -158,50 +158,51 @@ impl<T: Item> Merge for Vec<T> {
     }
 }
 
-/// Where a limit is written.
+/// Where one version of cgroups has a limit.
 #[derive(Debug, Clone, Copy)]
 pub enum File {
-    /// The value, as it is, in this file.
+    /// The value is written to this file as it is.
     Plain(&'static str),
-    /// The value in this file; `max` for less than 0.
+    /// The value is written to this file; `max` if it is less than 0.
     Max(&'static str),
-    /// A function writes it, once for all rows that name it.
+    /// A function writes the limit, once for all rows that name the function.
     Odd(Odd),
-    /// It has an effect on other limits alone.
+    /// The limit has no file of its own: it only affects other limits.
     Beside,
-    /// This version does not have it: why.
+    /// This version does not have the limit; the text says why.
     No(&'static str),
-    /// No kernel of today has it: a warning.
+    /// No kernel has the limit any more; the text is a warning.
     Gone(&'static str),
 }
 
-/// The functions for limits that need more than a name; `cgroup::v1` and `cgroup::v2` have them.
+/// The functions for limits that need more than the name of a file. They are in `cgroup::v1` and
+/// `cgroup::v2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Odd {
-    /// Memory, and memory with swap: in v1 one depends on the other, in v2 swap counts alone.
+    /// Memory, and memory with swap: in v1 each limits the other; v2 counts swap separately.
     Memory,
-    /// Shares are a weight in v2, and an idle group takes none.
+    /// Shares become a weight in v2; an idle group refuses both.
     Shares,
-    /// Quota and period: one file in v2.
+    /// Quota and period, which are one file in v2.
     Bandwidth,
-    /// First or last, as an idle group refuses shares.
+    /// Idle is written before or after the shares, since an idle group refuses shares.
     Idle,
-    /// The period before the runtime.
+    /// The real-time period is written before the real-time runtime.
     RealTime,
     /// The file depends on the I/O scheduler.
     IoWeight,
 }
 
-/// A property of systemd's, for one cgroup file.
+/// The property of a systemd unit for one cgroup file.
 #[derive(Debug, Clone, Copy)]
 pub struct Property {
-    /// The file.
+    /// The cgroup file.
     pub file: &'static str,
-    /// As D-Bus has it.
+    /// The name of the property on D-Bus.
     pub name: &'static str,
-    /// The smallest number that it takes.
+    /// The smallest number that systemd accepts.
     pub least: u64,
-    /// systemd that has it.
+    /// The first version of systemd that has the property.
     pub since: u32,
 }
 
@@ -209,49 +210,49 @@ const fn unit(file: &'static str, name: &'static str, least: u64, since: u32) ->
     Property { file, name, least, since }
 }
 
-/// What an option of `update` takes.
+/// The type of the value that an option of `update` takes.
 #[derive(Debug, Clone, Copy)]
 pub enum Takes {
     /// A size such as 512m, or -1.
     Bytes,
-    /// A number from here to there.
+    /// A number from the first to the second.
     Number(i64, i64),
-    /// A list, which an empty word does not give.
+    /// A list; an empty word gives none.
     Text,
 }
 
-/// One row.
+/// One row of the table.
 #[derive(Debug)]
 pub struct Limit {
-    /// Below `linux.resources`.
+    /// The path of the property below `linux.resources`.
     pub field: &'static str,
-    /// The value that is given.
+    /// Return the value of the property.
     pub get: fn(&Resources) -> Option<Value>,
-    /// Give this value; nothing else.
+    /// Set the property to this value, and change nothing else.
     pub set: fn(&mut Resources, Option<Value>),
-    /// What it is, as the help says it.
+    /// The description of the limit in the help.
     pub doc: &'static str,
-    /// The number with which a caller asks for nothing.
+    /// The number that means the same as a property that is not given.
     pub nothing: Option<i128>,
-    /// The numbers that are right.
+    /// The lowest and the highest number that are accepted.
     pub range: Option<(i128, i128)>,
-    /// A rule that the range does not hold; `field` is the path.
+    /// A rule in addition to the range; its second argument is the path of the property.
     pub check: Option<fn(&mut Findings, At<'_>, &Resources)>,
-    /// The kernel has to be told this one again together with it.
+    /// Another limit that has to be written again together with this one.
     pub with: Option<&'static str>,
-    /// The controller.
+    /// The cgroup controller.
     pub controller: &'static str,
-    /// cgroup v1.
+    /// Where cgroup v1 has the limit.
     pub v1: File,
-    /// cgroup v2.
+    /// Where cgroup v2 has the limit.
     pub v2: File,
-    /// Linux that has the files; empty: all that we run on.
+    /// The first Linux that has the files; empty if every supported one has them.
     pub since: &'static str,
-    /// What a kernel without the files does by itself.
+    /// The value that a kernel without the files behaves by.
     pub absent: Option<i128>,
-    /// What EINVAL of the files is about.
+    /// A hint for the case that a write to the files fails with EINVAL.
     pub hint: Option<&'static str>,
-    /// Properties of systemd.
+    /// The properties of systemd for the files.
     pub systemd: &'static [Property],
     /// The option of `update`, as the help shows it, and what it takes.
     pub option: Option<(&'static str, Takes)>,
@@ -277,7 +278,7 @@ impl Limit {
         option: None,
     };
 
-    /// The value, if it asks for something.
+    /// Return the value, unless it means the same as a property that is not given.
     pub fn asked(&self, resources: &Resources) -> Option<Value> {
         (self.get)(resources).filter(|value| match value {
             Value::Text(text) => !text.is_empty(),
@@ -286,13 +287,13 @@ impl Limit {
     }
 }
 
-/// The row whose value is written to this file as it is.
+/// Return the row whose value is written to this file, `Plain` or `Max`.
 pub fn of_file(file: &str) -> Option<&'static Limit> {
     let holds = |it: File| matches!(it, File::Plain(name) | File::Max(name) if name == file);
     LIMITS.iter().find(|limit| holds(limit.v1) || holds(limit.v2))
 }
 
-/// What systemd calls the content of a file.
+/// Return the property of systemd for a cgroup file.
 pub fn property(file: &str) -> Option<&'static Property> {
     LIMITS.iter().flat_map(|limit| limit.systemd).find(|property| property.file == file)
 }
@@ -351,7 +352,7 @@ macro_rules! limits {
                 get: |from| from.unified.get($file).map(|text| Value::read(text)),
                 set: |to, value| match value {
                     Some(value) => {
-                        // The kernel's files have `max` for what options have -1 for.
+                        // -1 of an option means no limit, for which the file takes `max`.
                         let unlimited = value.number().is_some_and(|number| number < 0);
                         let value = if unlimited { Value::Max } else { value };
                         to.unified.insert($file.to_owned(), value.to_string());
@@ -368,7 +369,7 @@ macro_rules! limits {
     };
 }
 
-/// From -1, unlimited, up.
+/// Numbers from -1 (unlimited) up.
 const BYTES: Option<(i128, i128)> = Some((-1, i64::MAX as i128));
 const COUNT: Takes = Takes::Number(0, i64::MAX);
 const SIGNED: Takes = Takes::Number(-1, i64::MAX);
@@ -415,7 +416,7 @@ limits! {
         }
         /// How readily its memory is swapped, 0 to 100; cgroup v1.
         "swappiness" swappiness: u64 {
-            // The -1 ("not given") of a caller whose type has no sign.
+            // Some callers write -1 for "not given", as an unsigned 64-bit number.
             nothing: Some(u64::MAX as i128), range: Some((0, 100)), controller: "memory",
             v1: File::Plain("memory.swappiness"),
             v2: File::No("cgroup v2 has no such setting; see memory.swap"),
@@ -541,7 +542,7 @@ limits! {
         }
     }
 
-    // Limits of cgroup v2 that the specification has no property for.
+    // Limits of cgroup v2 for which the specification has no property.
     unified {
         /// Memory from which on it is slowed down.
         "memory.high" { systemd: &[unit("memory.high", "MemoryHigh", 1, 0)] }

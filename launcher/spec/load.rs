@@ -71,10 +71,11 @@ fn slurp(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// All violations of one document as one error; `path` as the user gave it, and empty where there
-/// is no document but options.
+/// Make one error of all violations of a document. `path` is the document's as the user gave it,
+/// and empty if the values come from options of the command line.
 ///
-/// Those without a position get that of their field in `source`; the order is the document's.
+/// A violation without a position gets that of its field in `source`. The violations are listed in
+/// the document's order.
 pub fn refuse(path: &Path, source: &[u8], mut violations: Vec<Violation>) -> Error {
     let unplaced = |v: &Violation| v.position.is_none() && !v.path.is_empty();
     let paths = violations.iter().filter(|v| unplaced(v)).map(|v| v.path.as_str());

@@ -1,57 +1,58 @@
-//! `mounts[].options`: fstab's words → attributes, propagation, parameters of the file system.
+//! Read `mounts[].options`, the words of fstab(5), to attributes, propagation, and parameters of
+//! the file system.
 //!
-//! One table, and the only place that compares an option's word: the words are read once, with the
-//! document. Knows nothing of where a mount goes or how it is made.
+//! No other module compares the word of an option: the words are looked up in one table, once, when
+//! the document is read. This module does not know where a mount goes or how it is made.
 
 use serde::{Serialize, Serializer};
 use tiny_ce_init::flags::{MountAttrs, Propagation};
 
 use super::json::{Blank, Field, Node, Reader};
 
-/// What one word means.
+/// The effect of one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Set these attributes of the mount itself.
     Set(MountAttrs),
-    /// Clear these.
+    /// Clear these attributes of the mount itself.
     Clear(MountAttrs),
-    /// Ask for this way of keeping access times.
+    /// Set these flags for access times.
     Times(Times),
-    /// Take that back.
+    /// Clear these flags for access times.
     NotTimes(Times),
-    /// As `Set`, for every mount below too.
+    /// As `Set`, and for every mount below.
     SetAll(MountAttrs),
-    /// As `Clear`, for every mount below too.
+    /// As `Clear`, and for every mount below.
     ClearAll(MountAttrs),
-    /// Replace the access-time mode, which is one value and not a bit, of every mount below too.
+    /// Replace the access-time mode, which is one value and not a bit, also for every mount below.
     AtimeAll(MountAttrs),
-    /// Propagation; recursive if true.
+    /// Set the propagation; recursively if true.
     Propagate(Propagation, bool),
-    /// A bind; of everything below too if true, which a later word does not take back.
+    /// Bind the source; with every mount below if true, even if a later word is `bind`.
     Bind(bool),
     /// A flag of the superblock.
     Super(&'static str),
-    /// What is the case anyway.
+    /// The word asks for what is so anyway.
     Nothing,
-    /// Copy what the image has there into the new tmpfs.
+    /// Copy the image's files at the destination into the new tmpfs.
     CopyUp,
-    /// Map the ids of the mount; of every mount below too if true.
+    /// Map the ids of the mount; also of every mount below if true.
     IdMap(bool),
-    /// Do not follow a symbolic link that the source is.
+    /// If the source is a symbolic link, bind the link itself.
     SourceNoFollow,
-    /// Make a symbolic link that the source is anew, instead of mounting anything.
+    /// If the source is a symbolic link, make the same link instead of a mount.
     CopySymlink,
-    /// Do not follow a symbolic link that the destination is: mount on the link itself.
+    /// If the destination is a symbolic link, mount on the link itself.
     TargetNoFollow,
-    /// Change what is mounted there already.
+    /// Change the mount at the destination.
     Remount,
-    /// A word of no row: parameters of the file system, which alone knows them.
+    /// A word that is not in the table: parameters, which only the file system knows.
     Parameters,
 }
 
 const RELATIME: MountAttrs = MountAttrs(0);
 
-/// Ways of keeping access times, as mount(2) has flags for them.
+/// The flags of mount(2) for access times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Times(u8);
 
@@ -65,8 +66,9 @@ impl Times {
         self.0 & other.0 != 0
     }
 
-    /// As path_mount() in fs/namespace.c reads several of them, in whichever order they came:
-    /// MS_STRICTATIME counts before MS_NOATIME, and that before MS_RELATIME.
+    /// Return the attributes for these flags. As in path_mount() of the kernel's fs/namespace.c,
+    /// MS_STRICTATIME overrides MS_NOATIME, which overrides MS_RELATIME, in whichever order they
+    /// came.
     fn attrs(self) -> MountAttrs {
         let mode = match self {
             times if times.has(Times::STRICT) => MountAttrs::MOUNT_ATTR_STRICTATIME,
@@ -80,7 +82,8 @@ impl Times {
     }
 }
 
-/// What mount(2) replaces when it is given any flag of a mount that is there; access times apart.
+/// The attributes, without access times, that mount(2) sets or clears in a remount, according to
+/// its flags.
 const REPLACED: [MountAttrs; 5] = [
     MountAttrs::MOUNT_ATTR_RDONLY,
     MountAttrs::MOUNT_ATTR_NOSUID,
@@ -166,9 +169,9 @@ pub const OPTIONS: &[(&str, Effect)] = &[
 /// Attributes to set and to clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attrs {
-    /// To set.
+    /// The attributes to set.
     pub set: MountAttrs,
-    /// To clear.
+    /// The attributes to clear.
     pub clear: MountAttrs,
 }
 
@@ -188,46 +191,46 @@ impl Attrs {
         self.set = MountAttrs(self.set.0 & !MountAttrs::MOUNT_ATTR__ATIME.0 | mode.0);
     }
 
-    /// Whether nothing is asked for.
+    /// Whether there is no attribute to set or to clear.
     pub fn is_empty(self) -> bool {
         self == Attrs::default()
     }
 }
 
-/// What the options of one mount amount to.
+/// The effects of all options of one mount.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MountOptions {
-    /// As they are written, each with what it means.
+    /// The words as they are written, each with its effect.
     words: Vec<(String, Effect)>,
-    /// Of the mount itself, but for access times.
+    /// Attributes of the mount itself, without access times.
     attrs: Attrs,
     /// Access times of the mount itself.
     times: Times,
-    /// Whether any flag of mount(2) is named, be it to set or to clear it.
+    /// Whether a word sets or clears a flag of mount(2).
     pub named: bool,
-    /// Of it and of all mounts below it.
+    /// Attributes of the mount and of all mounts below it.
     pub all: Attrs,
-    /// In the order given; each is recursive if its flag is true.
+    /// The propagation types in the order given; each is recursive if its flag is true.
     pub propagation: Vec<(Propagation, bool)>,
-    /// A bind; of everything below too if true.
+    /// Whether the mount is a bind; with every mount below if true.
     pub bind: Option<bool>,
     /// Flags of the superblock.
     pub flags: Vec<&'static str>,
-    /// Map ids; recursively if true.
+    /// Whether ids are mapped; recursively if true.
     pub idmap: Option<bool>,
-    /// Copy what the image has there.
+    /// See [`Effect::CopyUp`].
     pub copy_up: bool,
-    /// Do not follow the source.
+    /// See [`Effect::SourceNoFollow`].
     pub source_nofollow: bool,
-    /// Copy the source if it is a symbolic link.
+    /// See [`Effect::CopySymlink`].
     pub copy_symlink: bool,
-    /// Do not follow the destination.
+    /// See [`Effect::TargetNoFollow`].
     pub target_nofollow: bool,
-    /// Change what is there.
+    /// See [`Effect::Remount`].
     pub remount: bool,
 }
 
-/// What a word means.
+/// Return the effect of a word.
 fn meaning(word: &str) -> Effect {
     match OPTIONS.binary_search_by_key(&word, |(name, _)| name) {
         Ok(at) => OPTIONS[at].1,
@@ -240,13 +243,13 @@ fn meaning(word: &str) -> Effect {
     }
 }
 
-/// Whether one word holds several, of which one at least is a flag.
+/// Whether a word holds several options, separated by commas, of which at least one is a flag.
 pub fn holds_flags(word: &str) -> bool {
     parameters(word).any(|part| meaning(part) != Effect::Parameters)
 }
 
-/// The parameters of a file system in one word, which commas separate: not those between quotes,
-/// nor behind a backslash (overlay), nor between the nodes of tmpfs's `mpol=bind:0,2`.
+/// Split a word into parameters of a file system, at its commas. A comma does not separate between
+/// quotes, after a backslash (overlay), or between the nodes of tmpfs's `mpol=bind:0,2`.
 fn parameters(word: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(word);
     std::iter::from_fn(move || {
@@ -255,10 +258,11 @@ fn parameters(word: &str) -> impl Iterator<Item = &str> {
         rest = end.map(|end| &text[end + 1..]);
         Some(&text[..end.unwrap_or(text.len())])
     })
-    // The kernel passes over both.
+    // The kernel ignores an empty parameter, and one without a name.
     .filter(|parameter| !parameter.is_empty() && !parameter.starts_with('='))
 }
 
+/// Return the index of the first comma that separates parameters.
 fn separator(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let (mut quoted, mut escaped) = (false, false);
@@ -278,45 +282,45 @@ fn separator(text: &str) -> Option<usize> {
 }
 
 impl MountOptions {
-    /// The words as they are written, each with what it means.
+    /// Return the words as they are written, each with its effect.
     pub fn words(&self) -> impl Iterator<Item = (&str, Effect)> {
         self.words.iter().map(|(word, effect)| (word.as_str(), *effect))
     }
 
-    /// Whether a word asks for device nodes that work, even if a later one takes it back.
+    /// Whether a word clears `nodev`, even if a later word sets it again.
     pub fn asks_for_devices(&self) -> bool {
         const NODEV: MountAttrs = MountAttrs::MOUNT_ATTR_NODEV;
         let asks = |effect| effect == Effect::Clear(NODEV) || effect == Effect::ClearAll(NODEV);
         self.words().any(|(_, effect)| asks(effect))
     }
 
-    /// `key` or `key=value` for the file system.
+    /// Return the parameters of the file system, `key` or `key=value`.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.words()
             .filter(|(_, effect)| *effect == Effect::Parameters)
             .flat_map(|(word, _)| parameters(word))
     }
 
-    /// The permissions that `mode=` gives the root of a file system.
+    /// Return the mode that `mode=` gives the root of a file system.
     pub fn mode(&self) -> Option<u32> {
         let given = self.parameters().filter_map(|word| word.strip_prefix("mode=")).last()?;
-        // What is no mode is the kernel's to refuse.
+        // The kernel refuses a value that is not a mode.
         Some(u32::from_str_radix(given, 8).unwrap_or_default())
     }
 
-    /// MAPPING of `idmap=MAPPING`.
+    /// Return MAPPING of the last `idmap=MAPPING` or `ridmap=MAPPING`.
     pub fn mapping(&self) -> Option<&str> {
         let maps = self.words().filter(|(_, effect)| matches!(effect, Effect::IdMap(_)));
         maps.filter_map(|(word, _)| Some(word.split_once('=')?.1)).last()
     }
 
-    /// All attributes of a mount that is made.
+    /// Return all attributes of a mount that is made new.
     pub fn made(&self) -> MountAttrs {
         self.attrs.set | self.times.attrs()
     }
 
-    /// What is asked of a mount that has attributes already. Access times that nothing is said of
-    /// stay as they are.
+    /// Return the attributes to set and to clear on an existing mount. Access times stay as they
+    /// are unless an option names them.
     pub fn asked(&self) -> Attrs {
         let mut attrs = self.attrs;
         if self.times != Times::default() {
@@ -328,14 +332,14 @@ impl MountOptions {
         attrs
     }
 
-    /// As `asked`, and nothing that the mount forbids is allowed: it is the host's.
+    /// As `asked` for a mount of the host, whose restrictions stay: only access times are cleared.
     pub fn restricting(&self) -> Attrs {
         let Attrs { set, clear } = self.asked();
         let times = MountAttrs::MOUNT_ATTR__ATIME.0 | MountAttrs::MOUNT_ATTR_NODIRATIME.0;
         Attrs { set, clear: MountAttrs(clear.0 & times) }
     }
 
-    /// Attributes that such a mount loses since others are named.
+    /// Return the attributes that no option names; mount(2) clears them on an existing mount.
     pub fn unnamed(&self) -> impl Iterator<Item = MountAttrs> {
         let named = self.attrs.set.0 | self.attrs.clear.0;
         REPLACED.into_iter().filter(move |attr| attr.0 & named == 0)
@@ -377,7 +381,7 @@ impl MountOptions {
 impl<W: Into<String>> Extend<W> for MountOptions {
     fn extend<I: IntoIterator<Item = W>>(&mut self, words: I) {
         let words = words.into_iter();
-        // At once: what a vector outgrows is not given back by the launcher's allocator.
+        // The launcher's allocator does not free the memory that a growing vector leaves.
         self.words.reserve_exact(words.size_hint().0);
         for word in words {
             let word = word.into();

@@ -1,7 +1,7 @@
 //! `linux.resources` as it is written: one row per property of the runtime specification 1.3.
 //!
-//! Knows names and types only, and which items of a list are the same; see `types`. The limits that
-//! are one value are `limits`'s.
+//! This module has names and types only, as `types`, and says which items of a list are the same.
+//! `limits` has the limits that are one value.
 
 use std::collections::BTreeMap;
 
@@ -52,9 +52,9 @@ record! {
 }
 
 words! {
-    /// What a device rule is about.
+    /// The devices that a rule applies to.
     pub enum DeviceRuleKind ("device type") {
-        /// Everything.
+        /// All devices.
         All = "a",
         /// Character devices.
         Char = "c",
@@ -148,7 +148,7 @@ items! {
 }
 
 impl Merge for Resources {
-    /// Device rules are those of the older one.
+    /// Merge every limit but the device rules, which stay.
     fn merge(&mut self, new: &Self) {
         let Resources {
             devices: _,
