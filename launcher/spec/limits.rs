@@ -248,7 +248,7 @@ pub struct Limit {
     pub v2: File,
     /// The first Linux that has the files; empty if every supported one has them.
     pub since: &'static str,
-    /// The value that a kernel without the files behaves by.
+    /// The value that a kernel without the files has anyway, for which it needs no file.
     pub absent: Option<i128>,
     /// A hint for the case that a write to the files fails with EINVAL.
     pub hint: Option<&'static str>,

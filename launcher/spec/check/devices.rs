@@ -1,4 +1,4 @@
-//! Rules for `linux.devices`: nodes that mknodat(2) can make.
+//! Rules for `linux.devices`: mknodat(2) has to be able to make the nodes.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::spec::json::quote;
 use crate::spec::paths::lexical;
 use crate::spec::{Device, DeviceKind};
 
-/// Bits of a device number that user space and the kernel agree on: makedev(3), `MINORBITS`.
+/// The largest numbers that both makedev(3) and the kernel's `MINORBITS` allow.
 const MAX_MAJOR: i64 = (1 << 12) - 1;
 const MAX_MINOR: i64 = (1 << 20) - 1;
 
@@ -49,7 +49,7 @@ fn numbers(f: &mut Findings, base: At<'_>, device: &Device) {
     let limits = [("major", device.major, MAX_MAJOR), ("minor", device.minor, MAX_MINOR)];
     for (name, number, limit) in limits {
         match (device.kind, number) {
-            // The specification leaves them out; what callers write there (0) means nothing.
+            // A FIFO has no device number; callers that write 0 for it do no harm.
             (DeviceKind::Fifo, _) => {}
             (kind, None) => {
                 let text =
@@ -61,7 +61,8 @@ fn numbers(f: &mut Findings, base: At<'_>, device: &Device) {
     }
 }
 
-/// Permissions; the bits of stat(2) that tell the kind of file may be there, if they agree.
+/// Check the mode and the owner of a node. The mode may have the file type bits of stat(2), if they
+/// are those of the device's type.
 fn mode(f: &mut Findings, base: At<'_>, device: &Device) {
     let Some(mode) = device.file_mode else { return };
     let kind = match device.kind {

@@ -1,4 +1,5 @@
-//! Rules for what else is in `linux`: paths, network devices, RDT, memory policy, personality.
+//! Rules for the other properties of `linux`: paths, network devices, RDT, memory policy,
+//! personality.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -15,7 +16,7 @@ use crate::spec::{
 /// Longest name of a network interface, in bytes, without the NUL (IFNAMSIZ).
 const MAX_INTERFACE: usize = 15;
 
-/// Directories of resctrl that are no class of service.
+/// Directories of resctrl that are not classes of service.
 const NOT_A_CLASS: [&str; 5] = [".", "..", "info", "mon_data", "mon_groups"];
 
 pub fn check(f: &mut Findings, linux: &Linux) {
@@ -37,8 +38,8 @@ pub fn check(f: &mut Findings, linux: &Linux) {
     }
 }
 
-/// `maskedPaths` and `readonlyPaths`: resolved inside the root, so neither `..` nor a missing `/`
-/// leads out of it.
+/// Check `maskedPaths` and `readonlyPaths`. Init resolves them inside the root, so a path with `..`
+/// or without a leading `/` cannot lead out of it, and is accepted.
 fn covered(f: &mut Findings, linux: &Linux) {
     for (name, list) in
         [("maskedPaths", &linux.masked_paths), ("readonlyPaths", &linux.readonly_paths)]
@@ -58,7 +59,7 @@ fn covered(f: &mut Findings, linux: &Linux) {
     }
 }
 
-/// A name that a network interface can have: the kernel's dev_valid_name().
+/// Check that a network interface can have this name, as the kernel's dev_valid_name() does.
 pub fn interface(f: &mut Findings, field: impl Display, name: &str) {
     let shown = quote(name);
     if name.is_empty() || matches!(name, "." | "..") {
@@ -84,17 +85,17 @@ fn net_devices(f: &mut Findings, linux: &Linux) {
             interface(f, format_args!("{field}.name"), name);
         }
         let name = device.name.as_deref().unwrap_or(host);
-        // With %d, the kernel numbers them.
+        // The kernel replaces %d by a free number, so two devices may have the same such name.
         if let Some(other) = seen.insert(name, host).filter(|_| !name.contains("%d")) {
             f.wrong(field, format!("would be named {} as {} is", quote(name), quote(other)));
         }
     }
 }
 
-/// The kernel's Documentation/filesystems/resctrl.rst.
+/// Check `intelRdt`, by the kernel's Documentation/filesystems/resctrl.rst.
 fn intel_rdt(f: &mut Findings, rdt: &IntelRdt) {
     if let Some(class) = &rdt.clos_id {
-        // "/" is the class that everything is in by default.
+        // "/" is the default class of service.
         let directory = !class.contains('/') && !NOT_A_CLASS.contains(&class.as_str());
         if class != "/" && !directory {
             let text = format!("{} cannot be a directory of resctrl", quote(class));
@@ -112,7 +113,7 @@ fn intel_rdt(f: &mut Findings, rdt: &IntelRdt) {
     }
 }
 
-/// What set_mempolicy(2) would refuse with an EINVAL that names nothing.
+/// Check what set_mempolicy(2) would refuse with EINVAL, which does not say what is wrong.
 fn memory_policy(f: &mut Findings, policy: &MemoryPolicy) {
     use MemoryPolicyFlag::{NumaBalancing, RelativeNodes, StaticNodes};
     use MemoryPolicyMode::{Bind, Default, Local, Preferred, PreferredMany};

@@ -1,7 +1,7 @@
-//! The rules across the fields of config.json: all that is wrong, in one pass.
+//! The rules across the fields of config.json. One pass finds everything that is wrong.
 //!
-//! Pure: no system call, no environment. What depends on the host (does a path exist, does the
-//! kernel know a file system) is decided by `host` and `compile`; seccomp's rules are its own.
+//! Pure: no system call, no environment. `host` and `compile` decide what depends on the host, such
+//! as whether a path exists or the kernel knows a file system; `seccomp` has the rules for filters.
 
 mod devices;
 mod linux;
@@ -20,16 +20,17 @@ use super::{Hook, Hooks, Process, Resources, Root, Spec, is_id};
 pub use mounts::BELOW_PROC;
 pub use sysctl::{file as sysctl_file, value as sysctl_value};
 
-/// Versions of the specification that are understood.
+/// The versions of the specification that tiny-ce implements.
 pub const VERSIONS: &str = "1.0.0 to 1.3.x";
 
-/// The newest minor version that is understood.
+/// The newest minor version of the specification that tiny-ce implements.
 const NEWEST_MINOR: u64 = 3;
 
-/// The path of what is checked: text only once something is wrong with it, as mostly nothing is.
+/// The path of the field that is checked. It becomes text only if something is wrong with the
+/// field.
 pub(super) type At<'a> = Arguments<'a>;
 
-/// What is let through although the rules forbid it.
+/// Exceptions from the rules.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Allow {
     /// `root.path` may be `/`: the root file system is read through an overlay, not pivoted to.
@@ -39,9 +40,9 @@ pub struct Allow {
 /// What the rules found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// What must be changed.
+    /// Fields that must be changed.
     pub violations: Vec<Violation>,
-    /// What is odd, and has no effect or another one than it seems to.
+    /// Fields that are accepted, but have no effect, or another effect than it seems.
     pub warnings: Vec<Violation>,
 }
 
@@ -58,14 +59,14 @@ impl Findings {
         self.warnings.push(Violation::rule(path.to_string(), text));
     }
 
-    /// `number` must be the id of a user or a group.
+    /// Check that `number` is the id of a user or a group.
     fn id(&mut self, path: impl Display, number: u32) {
         if !is_id(number) {
             self.wrong(path, "4294967295 means \"no change\" to the kernel; 0 to 4294967294");
         }
     }
 
-    /// `value` must be within `low` and `high`; the message has all three.
+    /// Check that `value` is from `low` to `high`; the message has all three.
     fn range(&mut self, path: impl Display, value: impl Into<i128>, low: i128, high: i128) {
         let value = value.into();
         if !(low..=high).contains(&value) {
@@ -74,7 +75,7 @@ impl Findings {
     }
 }
 
-/// Every rule, for a whole config.json.
+/// Check a whole config.json by every rule.
 pub fn check(spec: &Spec, allow: Allow) -> Findings {
     let mut f = Findings::default();
     version(&mut f, spec.oci_version.as_deref());
@@ -95,7 +96,7 @@ pub fn check(spec: &Spec, allow: Allow) -> Findings {
         if let Some(resources) = &linux.resources {
             resources::check(&mut f, format_args!("linux.resources."), resources);
             let none = resources.pids.as_ref().is_some_and(|pids| pids.limit == Some(0));
-            // Before 1.3 of the specification 0 was what a caller wrote who meant none.
+            // Before version 1.3 of the specification, callers wrote 0 for "no limit".
             if none && spec.minor_version() >= Some(3) {
                 let text = "0 is taken as no limit, as runc and crun take it; -1 says so";
                 f.warn("linux.resources.pids.limit", text);
@@ -105,22 +106,22 @@ pub fn check(spec: &Spec, allow: Allow) -> Findings {
     f
 }
 
-/// The rules for a process alone, as `exec --process` has one.
+/// Check a process alone, such as that of `exec --process`.
 pub fn check_process(process: &Process) -> Findings {
     let mut f = Findings::default();
     process::check(&mut f, format_args!(""), process);
     f
 }
 
-/// The rules for resources alone, as `update --resources` has them.
+/// Check resources alone, such as those of `update --resources`.
 pub fn check_resources(resources: &Resources) -> Findings {
     let mut f = Findings::default();
     resources::check(&mut f, format_args!(""), resources);
     f
 }
 
-/// The specification: SemVer 2.0.0, compatible within a major version. The fields say what is to be
-/// done, whatever the version: runc and crun read them without a look at it.
+/// Check `ociVersion`: SemVer 2.0.0, compatible within a major version. No version is refused: the
+/// fields say what is to be done, and runc and crun read them without regard to the version.
 fn version(f: &mut Findings, version: Option<&str>) {
     const PATH: &str = "ociVersion";
     let Some(version) = version else {
@@ -142,13 +143,13 @@ fn version(f: &mut Findings, version: Option<&str>) {
 }
 
 impl Spec {
-    /// The minor number of `ociVersion`: features of the specification came with it.
+    /// Return the minor number of `ociVersion`.
     pub fn minor_version(&self) -> Option<u64> {
         semver(self.oci_version.as_deref()?).map(|(_, minor)| minor)
     }
 }
 
-/// Major and minor number of a SemVer 2.0.0 version.
+/// Return the major and the minor number of a SemVer 2.0.0 version.
 fn semver(version: &str) -> Option<(u64, u64)> {
     let (version, build) = version.split_once('+').unwrap_or((version, "0"));
     let (core, before) = version.split_once('-').unwrap_or((version, "0"));
@@ -206,8 +207,9 @@ fn hooks(f: &mut Findings, hooks: Option<&Hooks>) {
     }
 }
 
-/// The specification asks for an absolute path. Both peers take a relative one too, but a name
-/// without a slash: runc looks for it in the bundle, crun in PATH.
+/// Check the path of a hook. The specification asks for an absolute path; runc and crun take a
+/// relative one, too, which is a warning here. A name without a slash is refused, since runc looks
+/// for it in the bundle, and crun in PATH.
 fn hook_path(f: &mut Findings, kind: &str, field: At<'_>, path: &str) {
     if path.starts_with('/') || !path.contains('/') {
         paths::absolute(f, field, path);

@@ -1,5 +1,5 @@
-//! Rules for `mounts`: where, what and with which ids. What a word of the options means is
-//! `options`'; what is no flag is for the file system, which alone knows it.
+//! Rules for `mounts`: destination, source, type and ids. `options` knows what a word of the
+//! options means; a word that is not a flag goes to the file system, which alone knows it.
 
 use super::namespaces::{add, find, mappings};
 use super::{At, Findings, paths};
@@ -7,8 +7,8 @@ use crate::spec::json::quote;
 use crate::spec::options::{Effect, holds_flags};
 use crate::spec::{Mount, NamespaceKind, Spec, idmap};
 
-/// Files of /proc that may be covered: those that lxcfs emulates, and two that checkpointing and
-/// FIPS mode need. Everything else below /proc is the kernel's (CVE-2019-16884).
+/// Files of /proc that a mount may cover: those that lxcfs emulates, and two that checkpointing and
+/// FIPS mode need. Nothing else below /proc may be covered (CVE-2019-16884).
 pub const BELOW_PROC: [&str; 10] = [
     "cpuinfo",
     "diskstats",
@@ -23,18 +23,18 @@ pub const BELOW_PROC: [&str; 10] = [
 ];
 
 impl Mount {
-    /// Whether an existing tree is mounted here, rather than a file system made.
+    /// Whether the mount is a bind of existing files, not a new file system.
     pub fn is_bind(&self) -> bool {
         let bind = self.kind.as_deref() == Some("bind") || self.options.bind.is_some();
         bind && !self.options.remount
     }
 
-    /// What it is called in messages: its index in `mounts`, and where it goes.
+    /// Return the name of the mount in messages: its index in `mounts`, and its destination.
     pub fn origin(&self, index: usize) -> String {
         format!("mounts[{index}] {:?}", self.destination)
     }
 
-    /// Whether its ids are to be mapped.
+    /// Whether the ids of the mount are mapped.
     pub fn is_id_mapped(&self) -> bool {
         !self.uid_mappings.is_empty() || self.options.idmap.is_some()
     }
@@ -101,8 +101,8 @@ fn what(f: &mut Findings, base: At<'_>, mount: &Mount) {
     bind_options(f, base, mount);
 }
 
-/// A bind mount has no say in what its file system is like: mount(2) drops such words in silence,
-/// and one of them may be a flag spelt wrong.
+/// Warn of words that have no effect on a bind mount, such as parameters of a file system. mount(2)
+/// ignores them silently, and such a word may be a misspelt flag.
 fn bind_options(f: &mut Findings, base: At<'_>, mount: &Mount) {
     if !mount.is_bind() {
         return;
@@ -123,7 +123,7 @@ fn bind_options(f: &mut Findings, base: At<'_>, mount: &Mount) {
     }
 }
 
-/// mount_setattr(2), MOUNT_ATTR_IDMAP.
+/// Check the id mappings of a mount, which mount_setattr(2) sets by MOUNT_ATTR_IDMAP.
 fn ids(f: &mut Findings, base: At<'_>, mount: &Mount, spec: &Spec) {
     let (uids, gids) = (&mount.uid_mappings, &mount.gid_mappings);
     for (given, missing, name, other) in

@@ -1,4 +1,5 @@
-//! Rules for `linux.namespaces` and what needs one: id mappings, names of the host, clocks.
+//! Rules for `linux.namespaces`, and for properties that need a namespace: id mappings, host and
+//! domain name, clocks.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use super::{At, Findings, paths};
 use crate::spec::json::quote;
 use crate::spec::{IdMapping, Linux, Namespace, NamespaceKind, Spec, TimeOffset, is_id};
 
-/// Lines that a uid_map or gid_map may have, user_namespaces(7), since Linux 4.15.
+/// The most lines of a uid_map or gid_map, since Linux 4.15 (user_namespaces(7)).
 const MAX_MAPPINGS: usize = 340;
 
 /// Longest host or domain name, in bytes: sethostname(2).
@@ -15,12 +16,12 @@ const MAX_NAME: usize = 64;
 /// Clocks of a time namespace, time_namespaces(7).
 const CLOCKS: [&str; 2] = ["monotonic", "boottime"];
 
-/// The entry for a kind of namespace, if there is one.
+/// Return the entry for a kind of namespace.
 pub fn find(linux: Option<&Linux>, kind: NamespaceKind) -> Option<&Namespace> {
     linux?.namespaces.iter().find(|namespace| namespace.kind == kind)
 }
 
-/// A kind of namespace in a sentence: `an IPC namespace`.
+/// Return a kind of namespace with its article: `an IPC namespace`.
 pub fn a(kind: NamespaceKind) -> &'static str {
     match kind {
         NamespaceKind::Pid => "a PID namespace",
@@ -34,7 +35,7 @@ pub fn a(kind: NamespaceKind) -> &'static str {
     }
 }
 
-/// How a user adds a namespace.
+/// Return a hint that says how to add a namespace.
 pub fn add(kind: NamespaceKind) -> String {
     format!("add {{\"type\": \"{}\"}} to linux.namespaces", kind.word())
 }
@@ -69,8 +70,9 @@ pub fn check(f: &mut Findings, spec: &Spec) {
     time(f, linux);
 }
 
-/// Without a mount namespace that of the caller is inherited (runtime-spec config-linux.md): what
-/// needs one is refused, since it would be mounted on the host, and the root is entered by chroot.
+/// Check a config without a mount namespace. The container inherits the caller's (runtime-spec
+/// config-linux.md), and init enters the root by chroot(2). Properties that would change the host's
+/// mounts are refused.
 fn inherited(f: &mut Findings, spec: &Spec) {
     let linux = spec.linux.as_ref();
     let hooks = spec.hooks.as_ref();
@@ -83,7 +85,7 @@ fn inherited(f: &mut Findings, spec: &Spec) {
         ("linux.maskedPaths", linux.is_some_and(|linux| !linux.masked_paths.is_empty())),
         ("linux.readonlyPaths", linux.is_some_and(|linux| !linux.readonly_paths.is_empty())),
         ("linux.rootfsPropagation", linux.is_some_and(|it| it.rootfs_propagation.is_some())),
-        // Its devices are the host's, bound.
+        // In a user namespace, init binds the host's devices, which needs a mount namespace.
         ("linux.namespaces", find(linux, NamespaceKind::User).is_some()),
     ];
     let mut needed = false;
@@ -112,7 +114,7 @@ fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
         if namespace.is_some_and(|n| n.path.is_none()) && map.is_empty() {
             f.warn(field, "missing; the caller is root of the new user namespace, and the only id");
         }
-        // Without the namespace, a warning says that they have no effect.
+        // Without a user namespace, the warning above says that the mappings have no effect.
         sound &= namespace.is_none() || mappings(f, format_args!("{field}"), map);
     }
     let user = spec.process.as_ref().and_then(|process| process.user.as_ref());
@@ -132,7 +134,7 @@ fn user(f: &mut Findings, spec: &Spec, linux: &Linux) {
     }
 }
 
-/// What the kernel asks of an id map, user_namespaces(7), and whether it is so.
+/// Check the kernel's rules for an id map (user_namespaces(7)), and return whether it keeps them.
 pub fn mappings(f: &mut Findings, field: At<'_>, map: &[IdMapping]) -> bool {
     let before = f.violations.len();
     if map.len() > MAX_MAPPINGS {
@@ -167,7 +169,7 @@ fn overlap(
     order.sort_by_key(|index| first(&map[*index]));
     for pair in order.windows(2) {
         let (low, high) = (&map[pair[0]], &map[pair[1]]);
-        // No sum here wraps: it was checked before.
+        // The sum does not overflow: `mappings` has checked that.
         if first(low) + low.size > first(high) {
             let (a, b) = (pair[0].min(pair[1]), pair[0].max(pair[1]));
             let text = format!("overlaps with that of [{a}]");

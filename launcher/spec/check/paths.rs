@@ -1,6 +1,6 @@
-//! Rules that every path of config.json keeps, and the lexical form used to compare two.
+//! Rules for every path of config.json, and the lexical form for comparing two paths.
 //!
-//! A cleaned path is compared, never opened: opening is `openat2`'s work, component by component.
+//! A cleaned path is only compared, never opened: init opens the path as given, with openat2(2).
 
 use std::fmt::Display;
 
@@ -11,7 +11,7 @@ use crate::spec::paths::lexical;
 /// Longest path that a system call takes, in bytes, without the NUL (PATH_MAX).
 const MAX_BYTES: usize = 4095;
 
-/// Not longer than a system call takes.
+/// Check that a path is not longer than a system call takes, and return whether it is not.
 pub fn length(f: &mut Findings, field: impl Display + Copy, path: &str) -> bool {
     if path.len() > MAX_BYTES {
         f.wrong(field, format!("a path of {} bytes; at most {MAX_BYTES}", path.len()));
@@ -19,7 +19,7 @@ pub fn length(f: &mut Findings, field: impl Display + Copy, path: &str) -> bool 
     path.len() <= MAX_BYTES
 }
 
-/// Absolute, and not too long. Whether the path is so; if not, it has been said.
+/// Check that a path is absolute and not too long, and return whether it is.
 pub fn absolute(f: &mut Findings, field: impl Display + Copy, path: &str) -> bool {
     if path.is_empty() {
         f.wrong(field, "empty; an absolute path is needed");
@@ -32,8 +32,8 @@ pub fn absolute(f: &mut Findings, field: impl Display + Copy, path: &str) -> boo
     length(f, field, path)
 }
 
-/// Without a component that leads up: such a path means one thing to its reader and another to
-/// the kernel, once a component before it is a symbolic link.
+/// Check that a path has no component `..`, and return whether it has none. If the component before
+/// `..` is a symbolic link, the kernel resolves such a path differently than a reader expects.
 pub fn no_parent(f: &mut Findings, field: impl Display + Copy, path: &str) -> bool {
     let found = path.split('/').any(|component| component == "..");
     if found {
@@ -42,12 +42,12 @@ pub fn no_parent(f: &mut Findings, field: impl Display + Copy, path: &str) -> bo
     !found
 }
 
-/// The path without empty components, `.` and `..`, absolute.
+/// Return the absolute path without empty components, `.` and `..`.
 pub fn clean(path: &str) -> String {
     format!("/{}", lexical(path).join("/"))
 }
 
-/// What is left of a cleaned path below `base`; empty if it is `base` itself.
+/// Return the part of a cleaned path below `base`; empty if the path is `base` itself.
 pub fn within<'a>(clean: &'a str, base: &str) -> Option<&'a str> {
     let rest = clean.strip_prefix(base)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }

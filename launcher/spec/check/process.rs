@@ -10,7 +10,7 @@ use crate::spec::json::quote;
 use crate::spec::names::{CAPABILITIES, capability};
 use crate::spec::{Capabilities, IoPriority, Process, Rlimit, Scheduler, SchedulerPolicy, User};
 
-/// `base` is the path of the process in its document.
+/// Check a process; `base` is its path in the document.
 pub fn check(f: &mut Findings, base: At<'_>, process: &Process) {
     program(f, base, process);
     if let Some(user) = &process.user {
@@ -69,8 +69,8 @@ fn user(f: &mut Findings, base: At<'_>, user: &User) {
     }
 }
 
-/// What capset(2) would refuse with an EPERM that names nothing; and what it takes, and execve(2)
-/// leaves out.
+/// Check capabilities. capset(2) would refuse some sets with EPERM, which does not say what is
+/// wrong. Warn of capabilities that capset(2) accepts, but that the program does not get.
 fn capabilities(f: &mut Findings, base: At<'_>, sets: &Capabilities) {
     let all: [(&str, &[String]); 5] = [
         ("bounding", &sets.bounding),
@@ -143,7 +143,7 @@ fn amount(limit: u64) -> String {
     if limit == u64::MAX { "unlimited".to_owned() } else { limit.to_string() }
 }
 
-/// sched_setattr(2), sched(7).
+/// Check the rules of sched_setattr(2) and sched(7).
 fn scheduler(f: &mut Findings, base: At<'_>, scheduler: &Scheduler) {
     use SchedulerPolicy::{Deadline, Fifo, Iso, Rr};
     let policy = scheduler.policy;

@@ -1,7 +1,7 @@
-//! Rules for `linux.resources`: what a cgroup of either version takes, beyond the ranges of the
-//! table `limits`. Everywhere, 0 leaves the kernel's own value: callers write it for "not given".
+//! Rules for `linux.resources` in addition to the ranges of the table `limits`, for both versions
+//! of cgroups. For most limits, 0 leaves the kernel's own value: callers write it for "not given".
 //!
-//! What only one of the versions has is refused or converted by `cgroup`, which knows the host.
+//! `cgroup`, which knows the host, refuses or converts a limit that its version does not have.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use crate::spec::json::quote;
 use crate::spec::limits::{File, LIMITS};
 use crate::spec::{BlockIo, Cpu, DeviceRule, HugepageLimit, Resources, ThrottleDevice};
 
-/// Longest quota, in microseconds: `MAX_BW` of kernel/sched/sched.h.
+/// The largest quota, in microseconds: `MAX_BW` of the kernel's kernel/sched/sched.h.
 const MAX_QUOTA_US: i128 = (1 << 44) - 1;
 
-/// `base` is the path of the resources in their document.
+/// Check resources; `base` is their path in the document.
 pub fn check(f: &mut Findings, base: At<'_>, resources: &Resources) {
     for (index, rule) in resources.devices.iter().enumerate() {
         device(f, format_args!("{base}devices[{index}]"), rule);
@@ -66,7 +66,8 @@ fn device(f: &mut Findings, base: At<'_>, rule: &DeviceRule) {
     }
 }
 
-/// Without a limit, swap is one of its own in v2, and impossible in v1.
+/// Check that memory with swap is no less than memory. Swap without a memory limit is accepted: v2
+/// has a limit of swap alone, and `cgroup` refuses it in v1.
 pub fn swap(f: &mut Findings, field: At<'_>, resources: &Resources) {
     let memory = resources.memory.as_ref();
     let given = |bytes: Option<i64>| bytes.unwrap_or(0);
@@ -78,7 +79,8 @@ pub fn swap(f: &mut Findings, field: At<'_>, resources: &Resources) {
     }
 }
 
-/// The kernel takes 1 as 2; callers know both as the least.
+/// Warn of shares that the kernel reduces, or that an idle group ignores. 1 is not a warning: the
+/// kernel takes it as 2, and callers use both for the least.
 pub fn shares(f: &mut Findings, field: At<'_>, resources: &Resources) {
     let Some(cpu) = &resources.cpu else { return };
     if let Some(shares @ 262_145..) = cpu.shares {
@@ -89,14 +91,14 @@ pub fn shares(f: &mut Findings, field: At<'_>, resources: &Resources) {
     }
 }
 
-/// Less than 0 is unlimited.
+/// Check the range of a quota; 0 and less have no range, since they set no quota.
 pub fn quota(f: &mut Findings, field: At<'_>, resources: &Resources) {
     if let Some(quota @ 1..) = resources.cpu.as_ref().and_then(|cpu| cpu.quota) {
         f.range(field, quota, 1000, MAX_QUOTA_US);
     }
 }
 
-/// The kernel's own rule.
+/// Check the kernel's rule that the burst is not more than the quota.
 pub fn burst(f: &mut Findings, field: At<'_>, resources: &Resources) {
     let Some(Cpu { burst: Some(burst), quota: Some(quota @ 1..), .. }) = &resources.cpu else {
         return;
@@ -106,7 +108,7 @@ pub fn burst(f: &mut Findings, field: At<'_>, resources: &Resources) {
     }
 }
 
-/// The kernel's own rule.
+/// Check the kernel's rule that the real-time runtime is not more than its period.
 pub fn realtime_runtime(f: &mut Findings, field: At<'_>, resources: &Resources) {
     let Some(cpu) = &resources.cpu else { return };
     let (runtime, period) = (cpu.realtime_runtime.unwrap_or(0), cpu.realtime_period.unwrap_or(0));
@@ -115,29 +117,29 @@ pub fn realtime_runtime(f: &mut Findings, field: At<'_>, resources: &Resources) 
     }
 }
 
-/// Which processors.
+/// Check the list of processors.
 pub fn cpus(f: &mut Findings, field: At<'_>, resources: &Resources) {
     kernel_list(f, field, resources.cpu.as_ref().and_then(|cpu| cpu.cpus.as_deref()));
 }
 
-/// Which memory nodes.
+/// Check the list of memory nodes.
 pub fn mems(f: &mut Findings, field: At<'_>, resources: &Resources) {
     kernel_list(f, field, resources.cpu.as_ref().and_then(|cpu| cpu.mems.as_deref()));
 }
 
-/// Less than 0 is unlimited.
+/// Warn of a number below -1, which means unlimited, as -1 does.
 pub fn pids(f: &mut Findings, field: At<'_>, resources: &Resources) {
     if let Some(limit @ ..=-2) = resources.pids.as_ref().and_then(|pids| pids.limit) {
         f.warn(field, format!("{limit} is taken as -1, unlimited"));
     }
 }
 
-/// Against other containers.
+/// Check the I/O weight of the cgroup relative to other cgroups.
 pub fn weight(f: &mut Findings, field: At<'_>, resources: &Resources) {
     io_weight(f, field, resources.block_io.as_ref().and_then(|it| it.weight));
 }
 
-/// Against the cgroups below.
+/// Check the I/O weight of the cgroup's own tasks relative to the cgroups below it.
 pub fn leaf_weight(f: &mut Findings, field: At<'_>, resources: &Resources) {
     io_weight(f, field, resources.block_io.as_ref().and_then(|it| it.leaf_weight));
 }
@@ -151,15 +153,15 @@ fn io_weight(f: &mut Findings, field: At<'_>, weight: Option<u16>) {
     }
 }
 
-/// A list for a cpuset, which the kernel reads itself. Empty, it is not given.
+/// Check a list for a cpuset, which the kernel reads. An empty list is the same as none.
 fn kernel_list(f: &mut Findings, field: At<'_>, text: Option<&str>) {
     if let Some(text) = text.filter(|text| !text.is_empty() && !is_kernel_list(text)) {
         f.wrong(field, format!("{} is not a list such as 0-3,7", quote(text)));
     }
 }
 
-/// The kernel's bitmap_parselist(): commas and white space part regions, in any number; `N` is the
-/// last bit (Linux 5.13), and `all` every one.
+/// Whether the kernel's bitmap_parselist() accepts a list. Any number of commas and white space
+/// separates regions; `N` is the last bit (Linux 5.13), and `all` is every bit.
 fn is_kernel_list(text: &str) -> bool {
     let parts = |c: char| c == ',' || c.is_ascii_whitespace() || c == '\x0b';
     let mut regions = text.split(parts).filter(|region| !region.is_empty()).peekable();
@@ -182,14 +184,14 @@ fn is_kernel_list(text: &str) -> bool {
         })
 }
 
-/// A list of CPUs or nodes that we read ourselves, where one is given.
+/// Check a list of CPUs or nodes that `spec::list` reads, if there is one.
 pub fn list(f: &mut Findings, field: At<'_>, text: Option<&str>) {
     if let Some(text) = text.filter(|text| !is_list(text)) {
         f.wrong(field, format!("{} is not a list such as 0-3,7", quote(text)));
     }
 }
 
-/// `0-3,7` and, as the kernel's bitmap_parselist() has it, `0-31:2/4`.
+/// Whether a list is of the form `0-3,7` or, as for the kernel's bitmap_parselist(), `0-31:2/4`.
 fn is_list(text: &str) -> bool {
     let number = |text: &str| {
         text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u32>().ok()).flatten()
@@ -255,7 +257,8 @@ fn hugepages(f: &mut Findings, base: At<'_>, limits: &[HugepageLimit]) {
     }
 }
 
-/// As in the names of the cgroup files, `hugetlb.2MB.…`: a power of two, in the largest unit.
+/// Whether a page size is written as in the names of cgroup files, `hugetlb.2MB.…`: a power of two,
+/// in the largest unit.
 fn is_page_size(text: &str) -> bool {
     let unit = ["KB", "MB", "GB"].iter().find_map(|unit| text.strip_suffix(unit));
     unit.is_some_and(|number| {
@@ -279,7 +282,7 @@ mod tests {
         }
     }
 
-    /// What a cpuset of Linux took, and what it refused, under the peers.
+    /// Lists that a cpuset of Linux accepted, and lists that it refused, under runc and crun.
     #[test]
     fn lists_as_the_kernel_reads_them() {
         for good in [

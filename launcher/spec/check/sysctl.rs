@@ -1,4 +1,4 @@
-//! Rules for `linux.sysctl`: only what belongs to a namespace of the container.
+//! Rules for `linux.sysctl`: a parameter has to belong to a namespace of the container.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,9 @@ const IPC: [&str; 8] = [
     "kernel/shm_rmid_forced",
 ];
 
-/// The file of a parameter below /proc/sys. As in sysctl(8), the separator that comes first is
-/// the separator, and the other one stands for it inside a name: both `net.ipv4.conf.eno2/100.x`
-/// and `net/ipv4/conf/eno2.100/x` are `net/ipv4/conf/eno2.100/x`.
+/// Return the file of a parameter below /proc/sys. As in sysctl(8), the first `.` or `/` of a name
+/// is its separator. If that is `.`, a `/` stands for a `.` inside a component: both
+/// `net.ipv4.conf.eno2/100.x` and `net/ipv4/conf/eno2.100/x` are `net/ipv4/conf/eno2.100/x`.
 pub fn file(name: &str) -> String {
     match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
         Some(b'.') => name
@@ -36,7 +36,7 @@ pub fn file(name: &str) -> String {
     }
 }
 
-/// The value of the parameter with this file, if the config has one.
+/// Return the config's value of the parameter with this file.
 pub fn value<'s>(spec: &'s Spec, path: &str) -> Option<&'s str> {
     let all = spec.linux.as_ref()?.sysctl.iter();
     all.into_iter().find(|(name, _)| file(name) == path).map(|(_, value)| value.as_str())
@@ -68,7 +68,7 @@ pub fn check(f: &mut Findings, spec: &Spec, linux: &Linux) {
     }
 }
 
-/// The property and the parameter are one name.
+/// Warn if the property domainname differs from the parameter, which sets the same name.
 fn domainname(f: &mut Findings, field: &str, spec: &Spec, value: &str) {
     if let Some(other) = spec.domainname.as_ref().filter(|name| *name != value) {
         let text =
@@ -77,13 +77,13 @@ fn domainname(f: &mut Findings, field: &str, spec: &Spec, value: &str) {
     }
 }
 
-/// The namespace that a parameter belongs to, or why it cannot be set.
+/// Return the namespace that a parameter belongs to, or why the parameter cannot be set.
 fn needed(path: &str, value: &str, spec: &Spec) -> Result<NamespaceKind, &'static str> {
     match path {
         _ if IPC.contains(&path) || path.starts_with("fs/mqueue/") => Ok(NamespaceKind::Ipc),
         _ if path.starts_with("net/") => Ok(NamespaceKind::Network),
         _ if path.starts_with("user/") => Ok(NamespaceKind::User),
-        // Both that and the property hostname say the same.
+        // The parameter has the same value as the property hostname.
         "kernel/hostname" if spec.hostname.as_deref() == Some(value) => Ok(NamespaceKind::Uts),
         "kernel/hostname" => Err("conflicts with the property hostname; use that"),
         "kernel/domainname" => Ok(NamespaceKind::Uts),
