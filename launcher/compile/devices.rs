@@ -225,21 +225,21 @@ impl<'a> Node<'a> {
             self.own(plan, at, path);
             return Ok(());
         }
-        let there = plan.slot()?;
+        let existing = plan.slot()?;
         let how = path_only(OpenFlags::O_NOFOLLOW, root::BELOW);
-        plan.step_unless(Unless::ENOENT, Op::Openat2 { into: there, at, path, how });
-        let absent = Guard::Absent(there);
+        plan.step_unless(Unless::ENOENT, Op::Openat2 { into: existing, at, path, how });
+        let absent = Guard::Absent(existing);
         plan.push(Step { guard: absent, unless: Unless::NOTHING, op: make });
         let verify = if self.kind as u32 == Kind::S_IFIFO as u32 {
-            Op::StatxKind { fd: there, kind: self.kind }
+            Op::StatxKind { fd: existing, kind: self.kind }
         } else {
-            Op::Statx { fd: there, kind: self.kind, dev }
+            Op::Statx { fd: existing, kind: self.kind, dev }
         };
-        plan.push(Step { guard: Guard::Present(there), unless: Unless::NOTHING, op: verify });
+        plan.push(Step { guard: Guard::Present(existing), unless: Unless::NOTHING, op: verify });
         if let Some(own) = self.own_op(at, path) {
             plan.push(Step { guard: absent, unless: Unless::NOTHING, op: own });
         }
-        plan.close_present(there);
+        plan.close_present(existing);
         Ok(())
     }
 

@@ -58,7 +58,8 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
     security::keys(plan, request.process)?;
     plan.origin("the session");
     plan.step(Op::JoinSessionKeyring {});
-    // The path is resolved before init joins, so that it is the host's path.
+    // Before init joins, the path is resolved on the host; what the container did to its root has
+    // no effect.
     let root = match request.root {
         Some(path) => {
             plan.origin("root.path");

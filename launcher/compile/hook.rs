@@ -22,7 +22,8 @@ pub struct Request<'a> {
     pub cwd: &'a str,
     /// The container's namespaces to join: those that are not the launcher's own.
     pub namespaces: &'a [NamespaceKind],
-    /// Whether the launcher opens the program: in those namespaces, its path may lead elsewhere.
+    /// Whether the launcher opens the program, since its path leads to another file, or to none, in
+    /// those namespaces.
     pub preloaded: bool,
     /// The confinement of a program of the image, which is that of the container's process.
     pub confined: Option<Confined<'a>>,

@@ -163,7 +163,7 @@ fn sched_attr(scheduler: &Scheduler) -> SchedAttr {
 pub fn change(plan: &mut Plan, identity: &Identity<'_>, labels: Vec<Label>) -> Result<()> {
     let process = identity.process;
     let user = process.user();
-    let there = enter_cwd(plan, process)?;
+    let directory = enter_cwd(plan, process)?;
     if process.no_new_privileges {
         plan.origin("process.noNewPrivileges");
         plan.step(Op::Prctl { option: Prctl::PR_SET_NO_NEW_PRIVS, value: 1 });
@@ -184,10 +184,10 @@ pub fn change(plan: &mut Plan, identity: &Identity<'_>, labels: Vec<Label>) -> R
     plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     plan.origin("process.cwd");
     let cwd = c_string(&process.cwd)?;
-    let not_yet = Guard::Absent(there);
+    let not_yet = Guard::Absent(directory);
     plan.push(Step { guard: not_yet, unless: Unless::NOTHING, op: Op::Chdir { path: &cwd } });
     plan.step(Op::Getcwd {});
-    plan.close_present(there);
+    plan.close_present(directory);
     plan.origin("process.user.umask");
     plan.step(Op::Umask { mask: Mode(user.umask.unwrap_or(UMASK) & 0o777) });
     // The labels take effect at execve(2), but an unknown label fails here: `create`, not `start`.
@@ -212,14 +212,14 @@ fn stdio(plan: &mut Plan, identity: &Identity<'_>, user: &User) {
 fn enter_cwd(plan: &mut Plan, process: &Process) -> Result<Slot> {
     plan.origin("process.cwd");
     let cwd = c_string(&process.cwd)?;
-    let there = plan.slot()?;
+    let into = plan.slot()?;
     let how = path_only(OpenFlags::O_DIRECTORY, Resolve(0));
-    plan.step_unless(Unless::EACCES, Op::Openat2 { into: there, at: Slot::CWD, path: &cwd, how });
-    let enter = Op::Fchdir { fd: there };
-    plan.push(Step { guard: Guard::Present(there), unless: Unless::NOTHING, op: enter });
+    plan.step_unless(Unless::EACCES, Op::Openat2 { into, at: Slot::CWD, path: &cwd, how });
+    let enter = Op::Fchdir { fd: into };
+    plan.push(Step { guard: Guard::Present(into), unless: Unless::NOTHING, op: enter });
     let verify = Op::Getcwd {};
-    plan.push(Step { guard: Guard::Present(there), unless: Unless::NOTHING, op: verify });
-    Ok(there)
+    plan.push(Step { guard: Guard::Present(into), unless: Unless::NOTHING, op: verify });
+    Ok(into)
 }
 
 /// Set the groups, the gid and the uid, and read them back.

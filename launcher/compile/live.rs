@@ -42,11 +42,11 @@ pub fn add(request: &Request<'_>) -> Result<Finished> {
     if source.is_some_and(|source| source.link.is_none()) {
         trees[request.index] = Some(plan.preload(Preload::Tree { mount: request.index })?);
     }
-    let there = mount(request)?;
-    if mounts::place(request.spec, request.host, request.index).is_empty() && !there.options.remount
+    let given = mount(request)?;
+    if mounts::place(request.spec, request.host, request.index).is_empty() && !given.options.remount
     {
         let text = "the processes of a container keep the root that they have";
-        return Err(Error::new(text).within(there.origin(request.index)));
+        return Err(Error::new(text).within(given.origin(request.index)));
     }
     let root = enter(plan, request, process)?;
     let mut context = Context { spec: request.spec, host: request.host, root, trees: &trees };

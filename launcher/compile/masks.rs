@@ -44,19 +44,19 @@ pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<(
             set_readonly(plan, root);
             continue;
         }
-        let (there, tree) = (plan.slot()?, plan.slot()?);
+        let (target, tree) = (plan.slot()?, plan.slot()?);
         let relative = relative(path)?;
         let how = path_only(OpenFlags(0), Links::Follow.resolve());
-        plan.step_unless(MISSING, Op::Openat2 { into: there, at: root, path: &relative, how });
-        present(plan, there, clone_fd_op(tree, there, true));
+        plan.step_unless(MISSING, Op::Openat2 { into: target, at: root, path: &relative, how });
+        present(plan, target, clone_fd_op(tree, target, true));
         // Not recursive: mounts below the path keep the attributes that the config gives them.
         let flags = AtFlags::AT_EMPTY_PATH;
         let set = Op::MountSetattr { at: tree, path: EMPTY, flags, attr: READONLY };
-        present(plan, there, set);
-        present(plan, there, attach_op(tree, there));
-        present(plan, there, Op::Close { fd: tree });
+        present(plan, target, set);
+        present(plan, target, attach_op(tree, target));
+        present(plan, target, Op::Close { fd: tree });
         plan.free(tree);
-        plan.close_present(there);
+        plan.close_present(target);
     }
     Ok(())
 }
@@ -64,9 +64,10 @@ pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<(
 /// Attach the host's null device over each file, and clones of one empty tmpfs over each directory.
 ///
 /// The tmpfs has to be attached somewhere before it can be cloned. It is attached over the host's
-/// /proc, which init no longer needs, and which the unmount of the host's root takes along. (A
-/// separate unmount would wait for an RCU grace period.) Over the container's root, the tmpfs would
-/// hide paths that return to the root through the `..` of a link, and these would not be masked.
+/// /proc, which init no longer needs, and which the unmount of the host's root takes along (with
+/// `--no-pivot` both stay, below the new root). A separate unmount would wait for an RCU grace
+/// period. Over the container's root, the tmpfs would hide paths that return to the root through
+/// the `..` of a link, and these would not be masked.
 ///
 /// # Errors
 /// The plan has no free slot, or a path or the label contains NUL.
@@ -85,9 +86,9 @@ pub fn masked_paths(
     plan.step(Op::Openat2 { into: null, at: Slot::CWD, path: c"/dev/null", how });
     let dev = Device((1 << 8) | 3);
     plan.step(Op::Statx { fd: null, kind: Kind::S_IFCHR, dev });
-    let mut told = Parameters::new(vec!["nr_blocks=1", "nr_inodes=1", "mode=555"]);
-    told.data.extend(label);
-    let empty = make(plan, "tmpfs", Some("tmpfs"), &told, MountAttrs::MOUNT_ATTR_RDONLY)?;
+    let mut parameters = Parameters::new(vec!["nr_blocks=1", "nr_inodes=1", "mode=555"]);
+    parameters.data.extend(label);
+    let empty = make(plan, "tmpfs", Some("tmpfs"), &parameters, MountAttrs::MOUNT_ATTR_RDONLY)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     plan.step(Op::MoveMountAt { from: empty, at: Slot::CWD, path: c"/proc", flags });
     for (index, path) in paths.iter().enumerate().filter(|(_, path)| !lexical(path).is_empty()) {
@@ -103,8 +104,8 @@ pub fn masked_paths(
 fn mask(plan: &mut Plan, root: Slot, path: &std::ffi::CStr, null: Slot, empty: Slot) -> Result<()> {
     let (directory, file, tree) = (plan.slot()?, plan.slot()?, plan.slot()?);
     let how = path_only(OpenFlags::O_DIRECTORY, Links::Follow.resolve());
-    let not_one = MISSING.or(Unless::ENOTDIR);
-    plan.step_unless(not_one, Op::Openat2 { into: directory, at: root, path, how });
+    let not_directory = MISSING.or(Unless::ENOTDIR);
+    plan.step_unless(not_directory, Op::Openat2 { into: directory, at: root, path, how });
     let how = path_only(OpenFlags(0), Links::Follow.resolve());
     let open = Op::Openat2 { into: file, at: root, path, how };
     plan.push(Step { guard: Guard::Absent(directory), unless: MISSING, op: open });

@@ -424,7 +424,7 @@ fn names(plan: &mut Plan, spec: &Spec) {
         plan.origin("hostname");
         plan.step(Op::Sethostname { name: hostname.as_bytes() });
     }
-    // The sysctl kernel.domainname is set already; it counts more than the property, as with runc.
+    // The sysctl kernel.domainname is set already, and overrides the property, as with runc.
     let parameter = crate::spec::check::sysctl_value(spec, "kernel/domainname").is_some();
     let domainname = spec.domainname.as_ref().filter(|name| !name.is_empty() && !parameter);
     if let Some(domainname) = domainname {
@@ -468,7 +468,7 @@ fn memory_policy(plan: &mut Plan, spec: &Spec) {
     let flags = policy.flags.iter().map(flag).fold(MemoryFlags(0), |all, flag| all | flag);
     let words = policy.nodes.as_deref().map(crate::spec::list::mask).unwrap_or_default();
     let nodes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    // The kernel subtracts one from this count, so that 0 would wrap around to the largest number.
+    // The kernel subtracts one from this count; 0 would wrap around to the largest number.
     let bits = words.len() as u32 * 64 + 1;
     plan.step(Op::SetMempolicy { mode, flags, nodes: &nodes, bits });
 }

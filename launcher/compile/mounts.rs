@@ -47,7 +47,7 @@ pub fn make(
     plan: &mut Plan,
     fsname: &str,
     source: Option<&str>,
-    told: &Parameters<'_>,
+    parameters: &Parameters<'_>,
     attrs: MountAttrs,
 ) -> Result<Slot> {
     let fs = plan.slot()?;
@@ -56,7 +56,7 @@ pub fn make(
     if let Some(source) = source.filter(|source| !source.is_empty()) {
         parameters::one(plan, fs, "source", Some(source))?;
     }
-    parameters::all(plan, fs, told)?;
+    parameters::all(plan, fs, parameters)?;
     plan.step(Op::FsconfigCreate { fs });
     let into = plan.slot()?;
     plan.step(Op::Fsmount { into, fs, flags: FsmountFlags::FSMOUNT_CLOEXEC, attr: attrs });
@@ -218,19 +218,19 @@ fn one(
     }
     // Kernel file systems label their own files.
     let labelled = !matches!(kind, "proc" | "sysfs" | "mqueue");
-    let context_option = label(context.spec).filter(|_| labelled);
-    let mut told = Parameters::of(options);
-    told.data.extend(context_option.as_deref());
+    let label_option = label(context.spec).filter(|_| labelled);
+    let mut parameters = Parameters::of(options);
+    parameters.data.extend(label_option.as_deref());
     let mode = context.host.mounts.get(index).and_then(|facts| facts.tmpfs_mode);
     let mode = mode.map(|mode| format!("mode={mode:o}"));
-    told.data.extend(mode.as_deref());
+    parameters.data.extend(mode.as_deref());
     let mut attrs = options.made();
     // A read-only tmpfs stays writable until mount points and nodes have been made in it.
     let late = kind == "tmpfs" && attrs.0 & MountAttrs::MOUNT_ATTR_RDONLY.0 != 0;
     if late {
         attrs = MountAttrs(attrs.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
     }
-    let tree = make(plan, kind, mount.source.as_deref(), &told, attrs)?;
+    let tree = make(plan, kind, mount.source.as_deref(), &parameters, attrs)?;
     if kind == "mqueue" {
         label_root(plan, context.spec, tree)?;
     }
@@ -442,12 +442,12 @@ fn remount(plan: &mut Plan, context: &Context<'_>, mount: &Mount) -> Result<()> 
     let tree = plan.slot()?;
     let how = links(mount).whole(Wanted::File);
     plan.step(Op::Openat2 { into: tree, at: context.root, path: &path, how });
-    let told = Parameters::of(&mount.options);
-    if !told.is_empty() {
+    let parameters = Parameters::of(&mount.options);
+    if !parameters.is_empty() {
         let fs = plan.slot()?;
         let flags = FspickFlags::FSPICK_CLOEXEC | FspickFlags::FSPICK_EMPTY_PATH;
         plan.step(Op::Fspick { into: fs, at: tree, flags });
-        parameters::all(plan, fs, &told)?;
+        parameters::all(plan, fs, &parameters)?;
         plan.step(Op::FsconfigReconfigure { fs });
         plan.close(fs);
     }
@@ -464,11 +464,11 @@ fn copy_link(plan: &mut Plan, context: &Context<'_>, index: usize, link: &Link) 
     }
     let place = place(context.spec, context.host, index);
     let Some((name, parents)) = place.split_last() else { return Ok(()) };
-    let (name, said) = (c_string(name)?, c_string(&link.target)?);
+    let (name, content) = (c_string(name)?, c_string(&link.target)?);
     let parents = parents.join("/");
     let at = root::target(plan, context.root, parents.as_str(), Wanted::Directory, Links::Follow)?;
     plan.step(Op::FstatfsNot { fd: at, not: Magic::PROC_SUPER_MAGIC });
-    plan.step(Op::Symlinkat { target: &said, at, path: &name });
+    plan.step(Op::Symlinkat { target: &content, at, path: &name });
     plan.close(at);
     Ok(())
 }

@@ -47,14 +47,14 @@ impl<'a> Parameters<'a> {
 ///
 /// # Errors
 /// As for `one`.
-pub fn all(plan: &mut Plan, fs: Slot, told: &Parameters<'_>) -> Result<()> {
-    for flag in told.flags {
+pub fn all(plan: &mut Plan, fs: Slot, parameters: &Parameters<'_>) -> Result<()> {
+    for flag in parameters.flags {
         let key = c_string(flag)?;
         // File systems that count changes now do so always, and refuse this flag with EINVAL.
         let unless = if *flag == "iversion" { Unless::EINVAL } else { Unless::NOTHING };
         plan.step_unless(unless, Op::FsconfigFlag { fs, key: &key });
     }
-    for word in &told.data {
+    for word in &parameters.data {
         match word.split_once('=') {
             Some((key, value)) => one(plan, fs, key, Some(value))?,
             None => one(plan, fs, word, None)?,

@@ -141,10 +141,10 @@ fn linux(namespaces: Vec<Namespace>) -> Linux {
         /proc/timer_list /proc/timer_stats /proc/sched_debug /sys/firmware /proc/scsi";
     let readonly = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger";
     // Deny all devices; the default ones are allowed nevertheless.
-    let none = DeviceRule { access: Some("rwm".to_owned()), ..DeviceRule::default() };
+    let deny_all = DeviceRule { access: Some("rwm".to_owned()), ..DeviceRule::default() };
     Linux {
         namespaces,
-        resources: Some(Resources { devices: vec![none], ..Resources::default() }),
+        resources: Some(Resources { devices: vec![deny_all], ..Resources::default() }),
         masked_paths: words(masked),
         readonly_paths: words(readonly),
         ..Linux::default()

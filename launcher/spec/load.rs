@@ -52,8 +52,7 @@ pub fn read_file<T: Field>(path: &Path) -> Result<(T, Vec<u8>)> {
     }
 }
 
-/// Read the bytes of a file, a pipe or a device up to its end, but no more than `MAX_BYTES` and
-/// one.
+/// Read the bytes of a file, a pipe or a device up to its end, but at most `MAX_BYTES` + 1.
 fn slurp(path: &Path) -> Result<Vec<u8>> {
     let failed = |call| move |e| Error::io(path.display(), call, &e);
     let most = MAX_BYTES as u64 + 1;

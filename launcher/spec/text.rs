@@ -166,8 +166,8 @@ pub fn volume(text: &str, cwd: &Path) -> Result<Mount> {
     }
     let bind = more.bind.is_none().then_some("rbind");
     // `unbindable` says nothing of the propagation, which still has to be given.
-    let said = more.propagation.iter().any(|(kind, _)| *kind != Propagation::MS_UNBINDABLE);
-    let private = (!said).then_some("rprivate");
+    let given = more.propagation.iter().any(|(kind, _)| *kind != Propagation::MS_UNBINDABLE);
+    let private = (!given).then_some("rprivate");
     let words = more.words().map(|(word, _)| word);
     let options = bind.into_iter().chain(private).chain(words).collect();
     Ok(Mount {

@@ -95,9 +95,9 @@ pub fn check(spec: &Spec, allow: Allow) -> Findings {
         linux::check(&mut f, linux);
         if let Some(resources) = &linux.resources {
             resources::check(&mut f, format_args!("linux.resources."), resources);
-            let none = resources.pids.as_ref().is_some_and(|pids| pids.limit == Some(0));
+            let zero = resources.pids.as_ref().is_some_and(|pids| pids.limit == Some(0));
             // Before version 1.3 of the specification, callers wrote 0 for "no limit".
-            if none && spec.minor_version() >= Some(3) {
+            if zero && spec.minor_version() >= Some(3) {
                 let text = "0 is taken as no limit, as runc and crun take it; -1 says so";
                 f.warn("linux.resources.pids.limit", text);
             }
