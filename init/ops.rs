@@ -80,6 +80,9 @@ macro_rules! ops {
             }
 
             /// Decode what `encode` wrote.
+            ///
+            /// # Errors
+            /// The bytes are no operation of this table, are too few, or a field is out of range.
             pub fn decode(from: &mut Reader<$p>) -> Result<Self, Malformed> {
                 let code = u8::decode(from);
                 let op = $(if code == Code::$name as u8 {

@@ -107,6 +107,9 @@ impl<'p> Step<'p> {
     }
 
     /// Decode what `encode` wrote.
+    ///
+    /// # Errors
+    /// The bytes are no step: a guard, an errno or the operation is unknown, or bytes are missing.
     pub fn decode(from: &mut Reader<'p>) -> Result<Self, Malformed> {
         let guard = match u8::decode(from) {
             0 => Guard::Always,
@@ -201,6 +204,9 @@ impl Header {
     }
 
     /// Decode the header; refuses the header of another build.
+    ///
+    /// # Errors
+    /// Another build wrote the header, or it has a length or a count out of range.
     pub fn decode(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let ours = from.take(MAGIC.len()) == MAGIC;
         let header = Header { length: u32::decode(from), preloaded: u32::decode(from) };
@@ -221,6 +227,9 @@ pub struct Plan<'p> {
 
 impl<'p> Plan<'p> {
     /// Check all of `bytes` before any step runs: a prefix of a plan is not a plan.
+    ///
+    /// # Errors
+    /// The header or a step does not decode, or the length in the header is not that of `bytes`.
     pub fn new(bytes: &'p [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let header = Header::decode(&mut reader)?;

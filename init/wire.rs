@@ -53,7 +53,10 @@ impl<'p> Reader<'p> {
         instead
     }
 
-    /// `value`, if everything up to here was well-formed.
+    /// Return `value`, if everything decoded up to here was well-formed.
+    ///
+    /// # Errors
+    /// A value that was decoded before was malformed.
     pub fn whole<T>(&self, value: T) -> Result<T, Malformed> {
         if self.malformed { Err(Malformed) } else { Ok(value) }
     }
@@ -66,6 +69,9 @@ pub trait Field<'p>: Sized {
     /// Decode what `encode` wrote. Other bytes give any value, and [`Reader::whole`] then fails.
     fn decode(from: &mut Reader<'p>) -> Self;
     /// Print as strace would.
+    ///
+    /// # Errors
+    /// The formatter fails.
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 

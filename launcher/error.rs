@@ -1,8 +1,8 @@
 //! The one error: a line that is complete by itself, and details indented below it.
 //!
-//! Knows how an error reads and which exit status it means. Must not know what any command does:
-//! the place and the call come from whoever saw the failure. Never a Rust type name, a source file
-//! of ours or a descriptor number in a text.
+//! Knows how an error reads. Must not know what any command does: the caller that saw the failure
+//! gives the place and the call. No text names a Rust type, a source file of ours or a descriptor's
+//! number.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct Error {
     errno: Option<i32>,
 }
 
-/// What everything that can fail returns.
+/// The result of every function that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -104,7 +104,10 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// What failed of several things that were all tried: the first error, the others below it.
+/// Merge the results of several attempts: the first error, with the others as its details.
+///
+/// # Errors
+/// At least one result is an error.
 pub fn all(results: impl IntoIterator<Item = Result<()>>) -> Result<()> {
     let mut errors = results.into_iter().filter_map(Result::err);
     match errors.next() {

@@ -79,6 +79,9 @@ static LOG: OnceLock<Log> = OnceLock::new();
 /// Append log lines to `path` from now on; a missing file is made with mode 0644. Without a path,
 /// the lines go to standard error. As in crun, `journald:NAME` and `syslog:NAME` name a log
 /// service, and `file:PATH` names a file. Only the first call of a process has an effect.
+///
+/// # Errors
+/// The file cannot be opened, or the socket of the log service cannot be connected.
 pub fn open(path: Option<&Path>, format: Format, level: Level) -> Result<()> {
     let sink = path.map(sink).transpose()?;
     LOG.get_or_init(|| Log { sink, format, level, held: Mutex::default() });

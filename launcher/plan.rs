@@ -101,7 +101,10 @@ impl Plan {
         self.steps += 1;
     }
 
-    /// A free slot. Preloads take the first slots, in the order in which they are requested.
+    /// Take a free slot. Preloads take the first slots, in the order in which they are requested.
+    ///
+    /// # Errors
+    /// No slot is free.
     pub fn slot(&mut self) -> Result<Slot> {
         let number = self.busy.trailing_ones() as u8;
         let slot = Slot::new(number)
@@ -110,7 +113,10 @@ impl Plan {
         Ok(slot)
     }
 
-    /// A slot that the launcher fills before the first step.
+    /// Take a slot that the launcher fills before the first step.
+    ///
+    /// # Errors
+    /// As [`Plan::slot`].
     pub fn preload(&mut self, what: Preload) -> Result<Slot> {
         debug_assert!(self.busy.count_ones() as usize == self.preloads.len() + 1);
         self.preloads.push(what);
@@ -281,7 +287,10 @@ impl fmt::Display for Finished {
     }
 }
 
-/// A path or a name for the kernel.
+/// Convert a path or a name for the kernel.
+///
+/// # Errors
+/// `text` contains NUL.
 pub fn c_string(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Error::new(format!("{text:?}: contains NUL")))
 }

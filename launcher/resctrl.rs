@@ -80,6 +80,10 @@ impl Class {
     ///
     /// A class that already exists has other users: its shares are not changed, and must equal the
     /// requested ones.
+    ///
+    /// # Errors
+    /// A directory cannot be made, a share cannot be written, or an existing class has other
+    /// shares.
     pub fn create(&mut self, rdt: &IntelRdt) -> Result<()> {
         if self.made {
             match fs::create_dir(&self.directory) {
@@ -100,6 +104,9 @@ impl Class {
     }
 
     /// Move a process into the class; its later children inherit the class.
+    ///
+    /// # Errors
+    /// A `tasks` file cannot be written.
     pub fn add(&self, pid: i32) -> Result<()> {
         let groups = [Some(&self.directory), self.monitoring.as_ref()];
         groups.into_iter().flatten().try_for_each(|group| {
@@ -110,6 +117,9 @@ impl Class {
     }
 
     /// Remove the directories that we made; a class with other tasks stays.
+    ///
+    /// # Errors
+    /// A directory cannot be removed, or resctrl is not mounted in this mount namespace.
     pub fn remove(&self) -> Result<()> {
         let ours = self.made || self.monitoring.is_some();
         if ours && !self.directory.exists() {
@@ -147,7 +157,10 @@ impl Class {
         }
     }
 
-    /// The present shares of the class.
+    /// Return the present shares of the class.
+    ///
+    /// # Errors
+    /// The file `schemata` cannot be read.
     pub fn snapshot(&self) -> Result<String> {
         let path = self.directory.join(SCHEMATA);
         fs::read_to_string(&path).map_err(|e| {
@@ -156,11 +169,17 @@ impl Class {
     }
 
     /// Give the class other shares.
+    ///
+    /// # Errors
+    /// The kernel refuses a line.
     pub fn apply(&self, lines: &Lines<'_>) -> Result<()> {
         lines.iter().try_for_each(|(field, line)| self.set(field, line))
     }
 
     /// Write back the shares that [`Class::snapshot`] returned.
+    ///
+    /// # Errors
+    /// The kernel refuses a line.
     pub fn restore(&self, before: &str) -> Result<()> {
         before.lines().try_for_each(|line| self.set(FIELD, line.trim()))
     }

@@ -1,4 +1,4 @@
-//! `checkpoint`: CRIU writes a container's processes into images, and ends them or lets them go on.
+//! `checkpoint`: CRIU writes a container's processes into images, and ends them or lets them run.
 
 use std::fs::File;
 use std::io::Write;
@@ -20,31 +20,31 @@ use crate::sys::process::Exit;
 
 const LOG: &str = "dump.log";
 
-/// What `checkpoint` can be asked for beside what `restore` can.
+/// The options of `checkpoint`.
 #[derive(Debug, Default)]
 pub struct Checkpoint {
-    /// What both share.
+    /// The options that `checkpoint` and `restore` share.
     pub criu: CriuOptions,
-    /// The images of an earlier one, relative to this one's.
+    /// The images of an earlier checkpoint, relative to those of this one.
     pub parent_path: Option<PathBuf>,
-    /// The container goes on.
+    /// Leave the container running.
     pub leave_running: bool,
-    /// Memory alone, and the container goes on.
+    /// Write only memory, and leave the container running.
     pub pre_dump: bool,
-    /// Send memory to a CRIU that listens there: address and port.
+    /// The address and port of a CRIU page server to which memory is sent.
     pub page_server: Option<(String, u16)>,
-    /// Where a NUL byte is written when memory can be fetched.
+    /// The descriptor to which a NUL byte is written once lazy pages can be fetched.
     pub status: Option<OwnedFd>,
-    /// Leave out TCP connections that are being made.
+    /// Leave out TCP connections that are not established yet.
     pub tcp_skip_in_flight: bool,
-    /// Give files that have no name any more one.
+    /// Link unlinked files that are still open to a new name.
     pub link_remap: bool,
 }
 
-/// Write a running container into images; unless it is to go on, it is deleted then.
+/// Write a running container into images, and delete it unless the options leave it running.
 ///
 /// # Errors
-/// There is no such container, it is not running, or CRIU cannot do it: then it runs on.
+/// There is no such container, it is not running, or CRIU fails; the container then runs on.
 pub fn checkpoint(root: &Path, id: &str, options: Checkpoint) -> Result<()> {
     go(root, id, options).map_err(|e| e.within(format!("cannot checkpoint {id:?}")))
 }
@@ -91,7 +91,8 @@ fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
     });
     let ended = asked.and_then(|_| criu.end());
     match ended.map_err(|e| criu::log::told(e, &images.log(LOG)))? {
-        // After a pre-dump it waits for the next, which is another's to ask for.
+        // After a pre-dump CRIU waits for the next request; a later command makes that with a CRIU
+        // of its own.
         _ if options.pre_dump => return Ok(()),
         Some(Exit::Status(0)) | None => {}
         Some(exit) => {
@@ -118,7 +119,7 @@ fn running(record: &Record) -> Result<i32> {
     }
 }
 
-/// What CRIU and the kernel must be able to do, before anything is written.
+/// Check, before anything is written, that CRIU and the kernel support the options.
 fn check(program: &Program, init: &OwnedFd, options: &Checkpoint) -> Result<()> {
     let version = program.version(init)?;
     images::check_version(&options.criu, version)?;
@@ -167,7 +168,8 @@ fn ask_for(opts: &mut Options, options: &Checkpoint) -> Result<()> {
     Ok(())
 }
 
-/// What is the host's stays there; what standard input and output were is written down.
+/// Tell CRIU which mounts, namespaces and files are the host's, and record what standard input,
+/// output and error were.
 fn leave_out(
     opts: &mut Options,
     images: &Images,
@@ -188,10 +190,10 @@ fn leave_out(
     std::fs::write(&path, text).map_err(|e| Error::io(path.display(), "write", &e))
 }
 
-/// A descriptor that the caller has left open for `--status-fd`.
+/// Take the descriptor that the caller left open for `--status-fd`.
 ///
 /// # Errors
-/// It is not open.
+/// The descriptor is not open.
 pub fn status_fd(number: i32) -> Result<OwnedFd> {
     crate::sys::file::inherited(number).ok_or_else(|| {
         Error::new(format!("--status-fd {number}: not open"))

@@ -1,4 +1,4 @@
-//! `create`: a container whose program waits for `start`.
+//! `create`: make a container whose program waits for `start`.
 
 use std::path::Path;
 
@@ -12,7 +12,8 @@ use crate::spec::id;
 /// Make a container whose program waits for [`super::start`].
 ///
 /// # Errors
-/// The id is taken or malformed, the configuration is wrong, or a step failed; nothing is left.
+/// The id is taken or malformed, the configuration is wrong, or a step failed. No part of the
+/// container is left.
 pub fn create(root: &Path, id: &str, source: Source, options: &Options) -> Result<()> {
     make(root, id, source, options).map_err(|e| e.within(format!("cannot create {id:?}")))
 }

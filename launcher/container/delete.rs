@@ -1,6 +1,7 @@
-//! `delete`: everything that the intent names is taken away, and the intent last.
+//! `delete`: remove everything that the record of a container names, and the record last.
 //!
-//! Idempotent: killed half-way, it can be done again. It works on a damaged state too.
+//! A `delete` that is killed half-way can be repeated. It also removes a container whose state is
+//! damaged.
 
 use std::path::Path;
 
@@ -10,10 +11,11 @@ use crate::state::{self, Directory, Record, Status, processes_are_visible};
 use crate::sys::process;
 use crate::{log, network, spec};
 
-/// Remove a container; with `force` a running one too, and one that does not exist is no error.
+/// Remove a container. With `force`, remove a running container too; one that does not exist is
+/// then no error.
 ///
 /// # Errors
-/// It runs and `force` is not given, or something of it cannot be removed.
+/// The container runs and `force` is not given, or a part of it cannot be removed.
 pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
     remove(root, id, force).map_err(|e| e.within(format!("cannot delete {id:?}")))
 }
@@ -43,7 +45,7 @@ fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
     }
 }
 
-/// As `delete`, for whoever holds the lock.
+/// Do the same as `delete`, for a caller that holds the lock.
 pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) -> Result<()> {
     match record.status() {
         Ok(Status::Stopped | Status::Created | Status::Creating) => {}
@@ -59,10 +61,12 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
     let class = record.resctrl.as_ref().map_or(Ok(()), |class| class.remove());
     let network = match &record.network {
         Some(attachment) => network::detach(root, attachment),
-        // Killed between attaching and recording it, the launcher left a lease and no more.
+        // A launcher killed after it attached the container, but before it recorded the
+        // attachment, leaves only the lease to find it by.
         None => network::detach_container(root, &record.id),
     };
-    // What is left is remembered, so that it can be deleted from where it is visible.
+    // On an error the record stays, so that the rest can be deleted later, or from a namespace in
+    // which it is visible.
     error::all([cgroup, class, network])?;
     if let Ok(spec) = state::config(directory) {
         launch::poststop(directory, record, &spec);
@@ -70,7 +74,7 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
     directory.remove()
 }
 
-/// Wait until init, which is about to end, is gone; not for ever.
+/// Wait for the end of init, which is about to exit, but no longer than `PATIENCE_MS`.
 pub fn await_end(record: &Record) {
     let Some(init) = record.living_init() else { return };
     if let Ok(pidfd) = process::pidfd_open(init.pid)
@@ -80,11 +84,12 @@ pub fn await_end(record: &Record) {
     }
 }
 
-/// Kill init, if it lives, and wait until it is gone.
+/// Kill init, if it lives, and wait for its end.
 pub fn end(record: &Record) -> Result<()> {
     let Some(init) = record.living_init() else { return Ok(()) };
     let Ok(pidfd) = process::pidfd_open(init.pid) else { return Ok(()) };
-    // Compared after opening; one that is not there any more, or is another's, is not waited for.
+    // Compare the start time after opening the pidfd: if init ended meanwhile, the pidfd may be
+    // that of another process with the same pid.
     if !init.alive() {
         return Ok(());
     }
@@ -102,11 +107,11 @@ pub fn end(record: &Record) -> Result<()> {
     };
     match (process::wait_gone(&pidfd, PATIENCE_MS), thawed) {
         (Ok(()), _) => Ok(()),
-        // Whether it was frozen could not be seen, and it still lives: that is why.
+        // Init still lives, probably because it is frozen and we could not thaw it.
         (Err(_), Err(e)) => Err(e),
         (Err(e), Ok(())) => Err(Error::io(format!("pid {}", init.pid), "poll", &e)),
     }
 }
 
-/// How long a killed init may take to be gone, in milliseconds.
+/// How long init may take to end, in milliseconds.
 const PATIENCE_MS: i32 = 10_000;

@@ -1,4 +1,4 @@
-//! `events`: what a container uses, at intervals, and what the kernel kills in it.
+//! `events`: the counters of a container at intervals, and each OOM kill in it.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -14,28 +14,28 @@ use crate::state::{Directory, Identity, Record};
 use crate::sys::{memory, process, signal};
 use crate::{log, network};
 
-/// Something to be told about a container, in runc's JSON.
+/// An event of a container, in runc's JSON.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Event<'a> {
-    /// What it uses.
+    /// The counters of its cgroups and interfaces.
     Stats {
         /// The container.
         id: &'a str,
         /// Counters.
         data: Box<Stats>,
     },
-    /// The kernel killed a process of it for want of memory.
+    /// The kernel's OOM killer killed a process of the container.
     Oom {
         /// The container.
         id: &'a str,
     },
 }
 
-/// What a container uses now.
+/// Return the present counters of a container.
 ///
 /// # Errors
-/// There is no such container, it is not running, or it has no cgroup that counts.
+/// There is no such container, it is not running, or its counters cannot be read.
 pub fn stats(root: &Path, id: &str) -> Result<Box<Stats>> {
     let read = || {
         let (record, init) = running(root, id)?;
@@ -44,12 +44,12 @@ pub fn stats(root: &Path, id: &str) -> Result<Box<Stats>> {
     read().map_err(|e: Error| e.within(format!("cannot measure {id:?}")))
 }
 
-/// Tell what happens to a container until it ends, or until `tell` says that nobody listens.
+/// Pass the events of a container to `tell`, until the container ends or `tell` returns false.
 ///
-/// What it uses is told after each `interval`; OOM kills at once.
+/// The counters come after each `interval`, an OOM kill comes at once.
 ///
 /// # Errors
-/// As [`stats`], and those of `tell`.
+/// As [`stats`], or `tell` fails.
 pub fn events(
     root: &Path,
     id: &str,
@@ -68,7 +68,7 @@ fn stream(
     let (record, init) = running(root, id)?;
     let failed = |call| move |e: std::io::Error| Error::io(format!("pid {}", init.pid), call, &e);
     let pidfd = process::pidfd_open(init.pid).map_err(failed("pidfd_open"))?;
-    // Compared after opening: what the pidfd means can no longer change.
+    // Compare the start time after opening the pidfd, which then stays with this process.
     if !init.alive() {
         return Ok(());
     }
@@ -88,7 +88,7 @@ fn stream(
         let left = next.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
         let left = i32::try_from(left).unwrap_or(i32::MAX);
         let ended = signal::wait(&fds, left).map_err(failed("poll"))?[0];
-        // What ended the container is told before its end.
+        // Report the OOM kill that may have ended the container before its end.
         for _ in 0..watch.as_mut().and_then(|watch| watch.take()).unwrap_or(0) {
             if !tell(&Event::Oom { id })? {
                 return Ok(());
@@ -100,7 +100,7 @@ fn stream(
         if Instant::now() >= next {
             next += interval;
             let data = match measure(&record, init) {
-                // Taken away under our eyes: with the container, whose end is told a moment later.
+                // The cgroup vanished because the container ends; poll(2) reports its end next.
                 Err(_) if process::wait_gone(&pidfd, ENDING_MS).is_ok() => continue,
                 data => data?,
             };
@@ -111,7 +111,7 @@ fn stream(
     }
 }
 
-/// How long a process may take from losing what it had to being gone.
+/// How long init may take to end once its cgroup cannot be read any more, in milliseconds.
 const ENDING_MS: i32 = 1000;
 
 fn running(root: &Path, id: &str) -> Result<(Record, Identity)> {
@@ -133,7 +133,7 @@ fn measure(record: &Record, init: Identity) -> Result<Box<Stats>> {
     if join::namespaces(init.pid)?.contains(&NamespaceKind::Network) {
         let interfaces = network::interface_stats(init.pid)?;
         let interfaces: Vec<_> = interfaces.into_iter().map(interface).collect();
-        // As runc has it, none is null.
+        // As in runc, no interface is written as null.
         stats.network_interfaces = Some(interfaces).filter(|list| !list.is_empty());
     }
     Ok(stats)

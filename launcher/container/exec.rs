@@ -1,4 +1,4 @@
-//! `exec`: one more process in a running container, by a short plan for the same init.
+//! `exec`: start one more process in a running container, by a short plan for the same init.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -25,30 +25,30 @@ use crate::state::{self, Directory, Identity, Record, Status};
 use crate::sys;
 use crate::sys::process::{self as processes, Child, Clone};
 
-/// What is run, and how.
+/// How `exec` runs the process.
 #[derive(Debug, Clone, Default)]
 pub struct ExecOptions {
-    /// Return when the program runs.
+    /// Return once the program runs.
     pub detach: bool,
-    /// Write the new process's pid there.
+    /// The file to which the new process's pid is written.
     pub pid_file: Option<PathBuf>,
-    /// Who gets the master of the terminal.
+    /// The socket to which the master of the terminal is sent.
     pub console_socket: Option<PathBuf>,
-    /// Who gets a pidfd of the new process.
+    /// The socket to which a pidfd of the new process is sent.
     pub pidfd_socket: Option<PathBuf>,
-    /// Listening sockets that the program is given: the caller's descriptors from 3 on.
+    /// The listening sockets that the program gets: the caller's descriptors from 3 on.
     pub listen: Listen,
-    /// How many descriptors after those the program inherits.
+    /// How many descriptors after the listening sockets the program inherits.
     pub preserve_fds: u32,
-    /// Go on although the container is paused.
+    /// Start the process although the container is paused.
     pub ignore_paused: bool,
     /// `[CONTROLLER,…:]PATH` of cgroups below the container's own.
     pub cgroups: Vec<String>,
 }
 
-/// Run a process in a running container; `process` is given the container's own to start from.
+/// Run a process in a running container. `process` makes it from the container's own `process`.
 ///
-/// Gives the program's exit status, or 0 if detached.
+/// Returns the program's exit status, or 0 if detached.
 ///
 /// # Errors
 /// There is no such container, it is not running, or the process cannot be started.
@@ -73,7 +73,7 @@ fn go(
     let (init, status) = running(&record, options)?;
     let spec = state::config(&directory)?;
     let mut process = process(spec.process.as_ref(), &Users::of(init.pid))?;
-    // Without a word about it, the kernel shall like it as much as the container's own.
+    // Without an oomScoreAdj of its own, the process gets that of the container's program.
     process.oom_score_adj =
         process.oom_score_adj.or(spec.process.as_ref().and_then(|own| own.oom_score_adj));
     nodev::judge_exec(&spec, &record.cgroup, &mut process);
@@ -118,11 +118,11 @@ struct Joining<'a> {
 }
 
 impl Joining<'_> {
-    /// Make the process, up to its program.
+    /// Start the process in the container's cgroups and namespaces, until it becomes its program.
     fn join(&mut self) -> Result<(Child, Option<OwnedFd>)> {
         let failed = |call| move |e: std::io::Error| Error::io("exec", call, &e);
         let entered = join::Joined::open(self.init.pid);
-        // Compared after opening: what the pidfd means can no longer change.
+        // Compare the start time after opening the pidfd, which then stays with this process.
         if !self.init.alive() {
             return Err(Error::new("container not running"));
         }
@@ -199,9 +199,9 @@ impl Joining<'_> {
         self.going(plan, joined.child.pid).until_running(channel)
     }
 
-    /// Why init is gone without a word.
+    /// Return the error for an init that closed the channel without a report.
     fn ended(&self, joined: &Joined) -> Error {
-        // Its child may have been killed, or the channel closed, before it was: nobody waits then.
+        // Kill it first: if it only closed the channel, waiting for its end would not return.
         let exit = conversation::kill(&joined.child);
         exit::unexpected(&self.record, exit, "init ended before it became the program")
     }
@@ -211,7 +211,7 @@ impl Joining<'_> {
         Going { directory, spec, record, plan, pid, status: self.status }
     }
 
-    /// An error about a cgroup, which is not the container's own if another one was asked for.
+    /// Name `--cgroup` in an error about a cgroup, if the option was given.
     fn asked(&self, e: Error) -> Error {
         match self.options.cgroups.join(" ") {
             asked if asked.is_empty() => e,
@@ -219,7 +219,8 @@ impl Joining<'_> {
         }
     }
 
-    /// The container's groups; those that its init has moved to if it has; those below, if asked.
+    /// Return the groups for the process: those that init is in now, which may not be those that it
+    /// was started in, or the groups below them that `--cgroup` names.
     fn cgroup(&self) -> Result<Cgroup> {
         let mut cgroup = match self.record.cgroup.is_none() {
             true => Cgroup::default(),
@@ -249,7 +250,7 @@ struct Joined {
     terminal: Option<OwnedFd>,
 }
 
-/// Init, until it is ready to become the program.
+/// The answers to init until it is ready to become the program.
 struct Starting<'a> {
     joining: &'a Joining<'a>,
     plan: &'a Finished,

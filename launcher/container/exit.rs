@@ -1,4 +1,4 @@
-//! How a container's process ended, in words: an OOM kill is called one.
+//! Describe how a container's process ended, and say so if the OOM killer ended it.
 
 use crate::cgroup::OomCount;
 use crate::error::Error;
@@ -6,7 +6,7 @@ use crate::signals::ending;
 use crate::state::Record;
 use crate::sys::process::Exit;
 
-/// Init is gone where it should not be.
+/// Return the error for an init that ended when it should not have.
 pub fn unexpected(record: &Record, exit: Option<Exit>, what: &str) -> Error {
     if let Some(text) = oom(record, exit, None) {
         return Error::new(format!(
@@ -20,8 +20,8 @@ pub fn unexpected(record: &Record, exit: Option<Exit>, what: &str) -> Error {
     }
 }
 
-/// If the kernel killed a process of the container for want of memory: the limit and its field.
-/// What was counted along counts where the cgroup is gone.
+/// Return a text with the memory limit and its field, if the OOM killer killed a process of the
+/// container. `count`, if given, replaces the cgroup's counter, since the cgroup may be gone.
 pub fn oom(record: &Record, exit: Option<Exit>, count: Option<&OomCount>) -> Option<String> {
     if !matches!(exit, None | Some(Exit::Signal(libc::SIGKILL) | Exit::Status(137))) {
         return None;

@@ -1,7 +1,8 @@
-//! The `/etc/hosts` of a container on a network whose image has none: its own name and `localhost`.
+//! The `/etc/hosts` of a container on a network, with its own name and `localhost`, if its image
+//! has none or an empty one.
 //!
-//! Knows the file in the state directory and the mount that shows it; what the image or the
-//! configuration has at that place is left alone, as nobody else writes there either.
+//! Knows the file in the state directory and the mount that shows it. A file with content in the
+//! image, or a mount in the configuration, is left as it is.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -12,9 +13,11 @@ use crate::spec::{Mount, NamespaceKind, Spec};
 use crate::state::{Directory, ETC_HOSTS, HOSTS};
 use crate::sys::file;
 
-/// A mount that shows the file of the state directory `state`, if nothing else is to be seen there.
+/// Add a mount of the file in the state directory `state`, unless the configuration or the image
+/// provides the file.
 ///
-/// Read-only: what a container writes would take up the host's memory, where the state is.
+/// The mount is read-only: the state is usually on a tmpfs, so what a container writes would take
+/// up the host's memory.
 pub fn bind(spec: &mut Spec, rootfs: &Path, state: &Path) -> Option<ToMake> {
     let covered = |mount: &Mount| {
         mount.destination != "/" && Path::new(ETC_HOSTS).starts_with(&mount.destination)
@@ -32,7 +35,7 @@ pub fn bind(spec: &mut Spec, rootfs: &Path, state: &Path) -> Option<ToMake> {
     Some(ToMake { path, directory: false })
 }
 
-/// The rootfs has an empty file there, as images have it for engines, or can get one.
+/// Whether the rootfs has an empty `/etc/hosts`, as images for engines do, or none but can get one.
 fn is_wanted(spec: &Spec, rootfs: &Path) -> bool {
     let Ok(root) = file::open_path(rootfs) else { return false };
     let below = |path: &str| file::name_below(&root, Path::new(path));
@@ -40,7 +43,7 @@ fn is_wanted(spec: &Spec, rootfs: &Path) -> bool {
         Ok(found) => file::stat(&found)
             .is_ok_and(|it| it.st_mode & libc::S_IFMT == libc::S_IFREG && it.st_size == 0),
         Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {
-            // In a user namespace it is the namespace's root who makes it, and that may fail.
+            // In a user namespace, the namespace's root would make the file, which may fail.
             let users = spec.linux.iter().flat_map(|linux| &linux.namespaces);
             let mut users = users.filter(|it| it.kind == NamespaceKind::User);
             users.next().is_none() && !file::is_read_only(&root).unwrap_or(true)
@@ -49,7 +52,8 @@ fn is_wanted(spec: &Spec, rootfs: &Path) -> bool {
     }
 }
 
-/// Write the file: its name by `spec`, or the host's; its address, if it is on a network.
+/// Write the file: the name is that of `spec` or the host's; `address` is the container's on its
+/// network.
 pub fn write(directory: &Directory, spec: &Spec, address: Option<IpAddr>) -> Result<()> {
     let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = spec.hostname.as_deref().unwrap_or(own.trim());
@@ -58,7 +62,7 @@ pub fn write(directory: &Directory, spec: &Spec, address: Option<IpAddr>) -> Res
 
 fn text(name: &str, address: Option<IpAddr>) -> String {
     let mut text = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
-    // A name with a blank, a line feed or a # would be several words, lines, or none.
+    // A blank in a name would make two names, a line feed two lines, and a # a comment.
     let plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
     if !name.is_empty() && plain(name) {
         let address = address.unwrap_or(IpAddr::from([127, 0, 1, 1]));

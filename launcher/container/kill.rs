@@ -1,4 +1,4 @@
-//! `kill`: a signal to init, by pidfd, so that no other process is ever hit; and to all the others.
+//! `kill`: send a signal to init, by pidfd, so that no other process gets it; or to every process.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use crate::spec::{NamespaceKind, id};
 use crate::state::{self, Directory, Identity, Record};
 use crate::sys::process;
 
-/// Send a signal to the container's init; with `all`, to every process, and a container that has
-/// stopped is no error. Signal 0 only asks whether there is a process.
+/// Send a signal to the container's init; with `all`, send it to every process, and accept a
+/// container that has stopped. Signal 0 only checks whether there is a process.
 ///
-/// SIGKILL ends every process of the container. Init takes those of its own pid namespace along;
-/// in a shared or joined one they are found by their cgroup, also when init is gone.
+/// SIGKILL ends every process of the container. If init is the first process of a pid namespace,
+/// the kernel kills the others with it; otherwise the cgroup names them, even when init is gone.
 ///
 /// # Errors
 /// There is no such container, or it is not running.
@@ -23,7 +23,7 @@ fn send(root: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
     id::check(id)?;
     let directory = Directory::open(root, id)?;
     let record = Record::load(&directory)?;
-    // Before the others are killed, who may be all that there is.
+    // Look init up first: killing the others may kill it too.
     let init = record.living_init();
     let others = match signal == libc::SIGKILL && (all || outlive_init(&directory)) {
         true => kill_others(&record)?,
@@ -37,15 +37,15 @@ fn send(root: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
     if sent || others || all { Ok(()) } else { Err(not_running(&record)) }
 }
 
-/// Whether the container's processes do not end with init, which is not the first of its pid
-/// namespace.
+/// Whether processes of the container outlive init, because init is not the first process of its
+/// pid namespace.
 fn outlive_init(directory: &Directory) -> bool {
     state::config(directory).is_ok_and(|spec| {
         spec.namespace(NamespaceKind::Pid).is_none_or(|namespace| namespace.path.is_some())
     })
 }
 
-/// Kill every process of the cgroup, and tell whether there was one.
+/// Kill every process of the cgroup, and return whether there was one.
 fn kill_others(record: &Record) -> Result<bool> {
     if record.cgroup.is_none() {
         return Ok(false);
@@ -55,14 +55,14 @@ fn kill_others(record: &Record) -> Result<bool> {
     Ok(any)
 }
 
-/// Send a signal to every process of the cgroup but init, and tell whether one was there to get it.
+/// Send a signal to every process of the cgroup but init, and return whether a process got it.
 fn signal_others(record: &Record, signal: i32) -> Result<bool> {
     if record.cgroup.is_none() {
         return Ok(false);
     }
     let init = record.init.map_or(0, |(init, ..)| init.pid);
     let mut any = false;
-    // 0 stands for a process that the caller's own pid namespace does not show.
+    // The kernel writes 0 for a process that is not in the reader's pid namespace.
     for pid in record.cgroup.pids()?.into_iter().filter(|pid| *pid != init && *pid > 0) {
         if let Ok(pidfd) = process::pidfd_open(pid) {
             any |= process::kill(&pidfd, signal).is_ok();
@@ -71,14 +71,14 @@ fn signal_others(record: &Record, signal: i32) -> Result<bool> {
     Ok(any)
 }
 
-/// Send a signal to init, and tell whether it was there to get it.
+/// Send a signal to init, and return whether init got it.
 fn signal_init(record: &Record, init: Identity, signal: i32) -> Result<bool> {
     let failed = |call| move |e: std::io::Error| Error::io(format!("pid {}", init.pid), call, &e);
     let pidfd = match process::pidfd_open(init.pid) {
         Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(false),
         result => result.map_err(failed("pidfd_open"))?,
     };
-    // Compared after opening: what the pidfd means can no longer change.
+    // Compare the start time after opening the pidfd, which then stays with this process.
     if !init.alive() {
         return Ok(false);
     }
@@ -90,7 +90,7 @@ fn signal_init(record: &Record, init: Identity, signal: i32) -> Result<bool> {
         // A frozen process dies only once it is thawed (cgroup v1).
         match record.cgroup.frozen() {
             Ok(true) => record.cgroup.thaw()?,
-            // Whether it is frozen cannot be seen; one that dies is not.
+            // We cannot see whether init is frozen. If it dies, it was not.
             Err(e) if process::wait_gone(&pidfd, DYING_MS).is_err() => return Err(e),
             _ => {}
         }

@@ -1,7 +1,7 @@
-//! A container comes to be: intent, cgroup, clone, maps, plan, hooks, and at last the commit.
+//! Launch a container: intent, cgroup, clone, maps, plan, hooks, and at last the commit.
 //!
-//! Whatever fails or is killed on the way leaves either nothing, or what `delete --force` finds by
-//! the intent that was written first. Knows the order; each part is its own module's.
+//! A launch that fails leaves nothing. A launch that is killed leaves at most what `delete --force`
+//! finds by the intent, which was written first. Knows the order; other modules do each part.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -30,41 +30,41 @@ use crate::{host, log, network, resctrl, sys};
 pub struct Ready {
     /// Its state directory, locked.
     pub directory: Directory,
-    /// What is remembered.
+    /// The record of the container.
     pub record: Record,
     /// Init.
     pub child: Child,
-    /// To init.
+    /// The channel to init.
     pub channel: UnixStream,
-    /// What init runs.
+    /// The plan that init runs.
     pub plan: Finished,
     /// The configuration.
     pub spec: Spec,
-    /// The master of its terminal, if nobody else has been given it.
+    /// The master of its terminal, unless a console socket got it.
     pub terminal: Option<OwnedFd>,
-    /// Where it says how it is, if somebody wants to know.
+    /// The socket for its notifications, if a service manager wants them.
     pub notify: Option<Notify>,
 }
 
-/// What has to be undone if the container does not come to be.
+/// The parts of a container that are undone if its launch fails.
 pub struct Undo<'a> {
-    /// Where all state is kept.
+    /// The directory that holds all state directories.
     pub root: &'a Path,
     /// The state directory, locked.
     pub directory: Directory,
-    /// What is remembered, as it grows.
+    /// The record, to which each step adds.
     pub record: Record,
     /// The scope to be made, if systemd makes the cgroup.
     pub wanted: Option<Wanted>,
-    /// Init, once there is one.
+    /// Init, once it is cloned.
     pub child: Option<Child>,
-    /// The master of its terminal, if nobody else has been given it.
+    /// The master of its terminal, unless a console socket got it.
     pub terminal: Option<OwnedFd>,
     notify: Option<Notify>,
 }
 
 impl Undo<'_> {
-    /// Take everything away again; what cannot be is said below the error that caused it.
+    /// Remove everything again. What cannot be removed is added to `error` as a detail.
     pub fn undo(mut self, error: Error, spec: &Spec) -> Error {
         if let Some(child) = &self.child {
             conversation::kill(child);
@@ -76,7 +76,8 @@ impl Undo<'_> {
             None => Ok(()),
         };
         let class = self.record.resctrl.as_ref().map_or(Ok(()), resctrl::Class::remove);
-        // What began with hooks ends with them (runtime-spec runtime.md, "Lifecycle").
+        // Earlier hooks may have run, so run the poststop hooks (runtime-spec runtime.md,
+        // "Lifecycle").
         if self.child.is_some() {
             poststop(&self.directory, &self.record, spec);
         }
@@ -86,7 +87,7 @@ impl Undo<'_> {
     }
 }
 
-/// Make the container; `create` and `run` differ only in the plan.
+/// Launch the container; `create` and `run` differ only in the plan.
 pub fn launch(root: &Path, id: &str, mut prepared: Prepared, options: &Options) -> Result<Ready> {
     let mut undo = begin(root, id, &mut prepared)?;
     match commit(&mut undo, &prepared, options) {
@@ -99,7 +100,7 @@ pub fn launch(root: &Path, id: &str, mut prepared: Prepared, options: &Options) 
     }
 }
 
-/// The state directory, and in it what is about to be made, before anything is.
+/// Make the state directory, and write the intent before anything else is made.
 pub fn begin<'a>(root: &'a Path, id: &str, prepared: &mut Prepared) -> Result<Undo<'a>> {
     let directory = Directory::create(root, id)?;
     let record = match intent(id, prepared, &directory) {
@@ -113,10 +114,10 @@ pub fn begin<'a>(root: &'a Path, id: &str, prepared: &mut Prepared) -> Result<Un
     Ok(Undo { root, directory, record, wanted, child: None, terminal: None, notify: None })
 }
 
-/// Who is creating it is the one that has this start time.
+/// The file with the launcher's start time, which identifies the launcher in the intent.
 const OWN_STAT: &str = "/proc/self/stat";
 
-/// What is about to be made is written down before anything is.
+/// Write down what is about to be made, before it is made.
 fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Record> {
     let launcher = std::process::id() as i32;
     let rdt = prepared.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
@@ -141,7 +142,7 @@ fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Re
     Ok(record)
 }
 
-/// Everything from the first side effect to the commit.
+/// Do everything from the first side effect to the commit.
 fn commit(
     undo: &mut Undo<'_>,
     prepared: &Prepared,
@@ -154,7 +155,7 @@ fn commit(
     }
     if let Some(path) = &options.notify_socket {
         notify::make_directory(&undo.directory)?;
-        // What `create` bound would be gone with it: `start` listens in its turn.
+        // A socket that `create` binds is closed when `create` exits, so there `start` binds one.
         if !prepared.plan.preloads.contains(&Preload::StartSocket) {
             undo.notify = Some(Notify::bind(&undo.directory, path)?);
         }
@@ -162,7 +163,7 @@ fn commit(
     let program = conversation::program(&undo.directory)?;
     let ours = start(undo, prepared, &program)?;
     scope::around(undo, prepared, undo.pid())?;
-    // Without CAP_SYS_NICE init keeps the launcher's processors.
+    // sched_setaffinity(2) may need CAP_SYS_NICE; if it fails, init keeps the launcher's affinity.
     let _ = process::on_every_processor(undo.pid());
     channel::send(&ours, &prepared.plan.bytes)?;
     until_ready(undo, prepared, options, &program, &ours)?;
@@ -192,7 +193,7 @@ fn commit(
     Ok((ours, child))
 }
 
-/// Where its processes will be: network, cgroups, class of service.
+/// Make the network, the cgroups and the class of service in which its processes will be.
 pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &Options) -> Result<()> {
     if let Some(request) = &options.network {
         let alive = |id: &str| undo.root.join(id).exists();
@@ -210,7 +211,7 @@ pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &Options) -> Re
     Ok(())
 }
 
-/// Hooks of a container that is no more: there is nobody left to be failed by them.
+/// Run the poststop hooks of a container that has ended; their failures are only logged.
 pub fn poststop(directory: &Directory, record: &Record, spec: &Spec) {
     let Some(all) = spec.hooks.as_ref().filter(|all| !all.poststop.is_empty()) else { return };
     let state = record.state_as(Status::Stopped, 0, String::new());
@@ -225,7 +226,7 @@ pub fn poststop(directory: &Directory, record: &Record, spec: &Spec) {
     }
 }
 
-/// Open what the plan finds in its slots, and start init.
+/// Open the descriptors that the plan expects in its slots, and start init.
 fn start(undo: &mut Undo<'_>, prepared: &Prepared, program: &OwnedFd) -> Result<UnixStream> {
     let (record, spec, plan) = (&undo.record, &prepared.spec, &prepared.plan);
     let mut opened: Vec<OwnedFd> = Vec::new();
@@ -268,12 +269,13 @@ fn start(undo: &mut Undo<'_>, prepared: &Prepared, program: &OwnedFd) -> Result<
     })?;
     let pid = child.pid;
     undo.child = Some(child);
-    // Before it makes others, and before anything is accounted to it.
+    // Add init before it has children, which inherit its class, and before it uses memory that the
+    // monitoring group should count.
     undo.record.resctrl.as_ref().map_or(Ok(()), |class| class.add(pid))?;
     Ok(channel)
 }
 
-/// A pidfd of the new process to whoever listens at `path`.
+/// Send a pidfd of the new process to the process that listens at `path`.
 pub fn send_pidfd(path: &Path, pidfd: &OwnedFd) -> Result<()> {
     let place = || format!("--pidfd-socket {}", path.display());
     let connection =
@@ -286,8 +288,8 @@ fn start_socket(directory: &Directory) -> Result<UnixListener> {
         .map_err(|e| Error::io(directory.path().join(state::SOCKET).display(), "bind", &e))
 }
 
-/// Written whole, under another name first: readers wait for it to appear. A pipe or a device is
-/// written to.
+/// Write the pid to another name and rename(2) it to `path`, since readers wait for the file to
+/// appear and must not see it empty. A `path` that is a pipe or a device is written to directly.
 pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{pid}"));
@@ -304,12 +306,13 @@ pub fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
 }
 
 impl Undo<'_> {
-    /// Init's, once it is born.
+    /// Return init's pid; 0 before it is cloned.
     pub fn pid(&self) -> i32 {
         self.child.as_ref().map_or(0, |child| child.pid)
     }
 
-    /// Why init is gone without a word. Nobody waits for one that only seems to be.
+    /// Return the error for an init that closed the channel without a report. Kill it first: if it
+    /// only closed the channel, waiting for its end would not return.
     fn ended(&self, what: &str) -> Error {
         let exit = self.child.as_ref().and_then(conversation::kill);
         super::exit::unexpected(&self.record, exit, what)
@@ -339,7 +342,7 @@ fn gone() -> Error {
     Error::new("init is gone")
 }
 
-/// What init is answered while it runs its plan up to the commit.
+/// The answers to init while it runs its plan up to the commit.
 struct Setup<'a> {
     record: &'a Record,
     program: &'a OwnedFd,
@@ -352,7 +355,7 @@ struct Setup<'a> {
 }
 
 impl Answers for Setup<'_> {
-    /// The three kinds of hooks that run before the rootfs is entered.
+    /// Run the three kinds of hooks that run before init enters the rootfs.
     fn hooks(&mut self, pid: i32) -> Result<()> {
         let Some(all) = &self.spec.hooks else { return Ok(()) };
         let state = self.record.state_as(Status::Creating, pid, String::new());
@@ -365,13 +368,13 @@ impl Answers for Setup<'_> {
         hooks::run("createContainer", &all.create_container, &scene, place)
     }
 
-    /// uid_map and gid_map of the new user namespace, user_namespaces(7).
+    /// Write uid_map and gid_map of the new user namespace, user_namespaces(7).
     fn maps(&mut self, pid: i32) -> Result<()> {
         let Some(linux) = &self.spec.linux else { return Ok(()) };
         crate::answers::maps::write(pid, &linux.uid_mappings, &linux.gid_mappings)
     }
 
-    /// The tmpfs mounts that want it come in their order.
+    /// Copy into the next tmpfs with `tmpcopyup`: init asks for them in the order of the mounts.
     fn copy_up(&mut self, pid: i32, directory: &OwnedFd, tmpfs: &OwnedFd) -> Result<()> {
         let mounts = self.spec.mounts.iter().enumerate();
         let mut asking = mounts.filter(|(_, mount)| mount.options.copy_up);
@@ -381,7 +384,7 @@ impl Answers for Setup<'_> {
             .map_err(|e| e.within(mount.origin(index)))
     }
 
-    /// So do the mounts whose ids are mapped after they were made.
+    /// Map the ids of the next mount that is mapped after it was made, in the order of the mounts.
     fn map_ids(&mut self, mount: &OwnedFd) -> Result<()> {
         let asks = |(index, mount): &(usize, &Mount)| asks_for_ids(mount, self.host.source(*index));
         let mut asking = self.spec.mounts.iter().enumerate().filter(asks);
@@ -401,7 +404,7 @@ impl Answers for Setup<'_> {
     }
 }
 
-/// Host interfaces that the container is given, once its namespace is there.
+/// Move the host interfaces of `linux.netDevices` into the container's network namespace.
 fn net_devices(spec: &Spec, pid: i32) -> Result<()> {
     if spec.namespace(NamespaceKind::Network).is_none() {
         return Ok(());

@@ -1,15 +1,15 @@
-//! Two `linux.resources`, an older one and what is to be changed of it. Pure.
+//! Merge two `linux.resources`: the present one, and the changes that `update` is given. Pure.
 
 use crate::spec::limits::{LIMITS, Limit};
 use crate::spec::{IntelRdt, Resources};
 
-/// Let the configuration have the shares that the class of service was given.
+/// Write the new shares of the class of service into the configuration.
 pub fn schemata(rdt: &mut IntelRdt, l3_cache: Option<&String>, bandwidth: Option<&String>) {
     rdt.l3_cache_schema = l3_cache.cloned().or(rdt.l3_cache_schema.take());
     rdt.mem_bw_schema = bandwidth.cloned().or(rdt.mem_bw_schema.take());
 }
 
-/// Take out what callers write for "not given".
+/// Remove the values that callers write for "not given".
 pub fn only_given(new: &mut Resources) {
     for limit in LIMITS {
         if limit.asked(new).is_none() {
@@ -18,14 +18,14 @@ pub fn only_given(new: &mut Resources) {
     }
 }
 
-/// Add to `new` what of `old` the kernel has to be told again together with it: a quota with its
-/// period, memory with memory and swap together, shares with whether the group is idle.
+/// Add to `new` the values of `old` that the kernel takes only together with a new one: a quota
+/// with its period, memory with the sum of memory and swap, shares with the idle flag.
 pub fn complete(new: &mut Resources, old: &Resources) {
     if let Some(memory) = &mut new.memory
         && memory.limit == Some(-1)
         && memory.swap.is_none()
     {
-        // As runc and the engines have it; the kernel would refuse less swap than memory.
+        // As in runc and the engines; the kernel refuses a swap limit below the memory limit.
         memory.swap = Some(-1);
     }
     let given = new.clone();
@@ -40,7 +40,7 @@ pub fn complete(new: &mut Resources, old: &Resources) {
     if let Some(cpu) = &mut new.cpu {
         let old = old.cpu.as_ref();
         match (cpu.idle, cpu.shares) {
-            // An idle group takes no shares; one that ceases to be has lost those it had.
+            // An idle group refuses shares; a group that is no longer idle has lost its shares.
             (None, Some(1..)) => cpu.idle = old.and_then(|it| it.idle),
             (Some(0), None) => cpu.shares = old.and_then(|it| it.shares),
             _ => {}

@@ -1,7 +1,7 @@
-//! The life of a container, a file a verb.
+//! The life of a container, one file for each command.
 //!
-//! `prepare` and `launch` are what `create`, `run` and `restore` share. Every change is made under
-//! the lock of the container's state directory. Knows nothing of the command line.
+//! `create`, `run` and `restore` share `prepare` and `launch`. A command that changes a container
+//! holds the lock of its state directory. Knows nothing of the command line.
 
 mod checkpoint;
 mod create;

@@ -1,7 +1,8 @@
-//! `mounts add` and `mounts remove`: mounts of a container that runs, all of a list or none.
+//! `mounts add` and `mounts remove`: change the mounts of a running container. `add` makes all
+//! mounts of a list or none.
 //!
-//! A process joins the container for each mount and ends; what it does is `compile::live`'s. Knows
-//! the conversation with it, and the way back.
+//! For each mount, a process joins the container, runs a plan of `compile::live` and ends. Knows
+//! the conversation with that process, and how a failed `add` is undone.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -25,16 +26,16 @@ use crate::state::{self, Directory, Identity, Record};
 use crate::sys::file;
 use crate::sys::process::{self, Clone};
 
-/// Mounts, and what messages call the document that they are from.
+/// Mounts, and the document that they come from, for messages.
 #[derive(Debug, Clone)]
 pub struct Mounts {
-    /// In the order given.
+    /// The mounts, in the order given.
     pub list: Vec<Mount>,
-    /// Name of the document, and its text.
+    /// The name and the text of the document.
     pub source: (String, Vec<u8>),
 }
 
-/// Mount these in a container, in their order. A relative source is below the bundle.
+/// Make these mounts in a container, in order. A relative source is below the bundle.
 ///
 /// # Errors
 /// There is no such container, it has stopped, or one of the mounts is wrong or refused; then none
@@ -45,13 +46,13 @@ pub fn mount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
         let (bundle, root) = (PathBuf::from(&container.record.bundle), container.root());
         let sources = host::sources(&container.spec.mounts, &bundle, &root)?;
         for (index, source) in sources.into_iter().enumerate() {
-            // As the mounts before it have left what the container has.
+            // Probe now, since the mounts before this one change what is there.
             let facts = host::mounted(&root, &container.spec.mounts[index], source);
             container.host.mounts.push(facts);
             let plan = live::add(&container.request(index))?;
             let before = container.mount_at(index);
             if let Err(e) = container.run(index, &plan) {
-                // What failed may have been the step after the one that counts.
+                // The mount may be attached although a later step failed.
                 let attached = container.mount_at(index) != before;
                 let done = if attached { index + 1 } else { index };
                 return Err((0..done).rev().fold(e, |e, done| container.take_back(done, e)));
@@ -62,15 +63,15 @@ pub fn mount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
     work().map_err(|e: Error| e.within(format!("cannot mount in {id:?}")))
 }
 
-/// Unmount what is mounted last at the destination of each of these, in their order.
+/// Unmount the topmost mount at the destination of each of these, in order.
 ///
 /// # Errors
-/// There is no such container, it has stopped, or nothing is mounted there; those before are gone
-/// all the same.
+/// There is no such container, it has stopped, or nothing is mounted at a destination; the mounts
+/// before that one stay unmounted.
 pub fn unmount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
     let work = || {
         let mut container = Container::open(root, id, mounts)?;
-        // No link is followed: the container could make it lead to a mount that confines it.
+        // Follow no link: the container could point it at a mount that confines the container.
         let name = |mount: &Mount| Some(lexical(&mount.destination).join("/"));
         let facts = |mount| MountFacts { destination: name(mount), ..MountFacts::default() };
         container.host.mounts = mounts.list.iter().map(facts).collect();
@@ -107,7 +108,7 @@ impl Container {
             || Error::new("container not running").hint("only a created or running one has mounts");
         let init = record.living_init().ok_or_else(stopped)?;
         let joined = Joined::open(init.pid);
-        // Compared after opening: what the pidfd means can no longer change.
+        // Compare the start time after opening the pidfd, which then stays with this process.
         if !init.alive() {
             return Err(stopped());
         }
@@ -130,12 +131,13 @@ impl Container {
         Request { spec: &self.spec, host: &self.host, namespaces: &self.joined.namespaces, index }
     }
 
-    /// What the container has now.
+    /// Return the container's present root directory.
     fn root(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root", self.init.pid))
     }
 
-    /// Which mount a destination is on, or would be on if it is still to be made.
+    /// Return the id of the mount that a destination is on, or that its nearest existing parent is
+    /// on if the destination does not exist.
     fn mount_at(&self, index: usize) -> Option<u64> {
         let root = file::open_path(&self.root()).ok()?;
         let place = place(&self.spec, &self.host, index).join("/");
@@ -154,7 +156,7 @@ impl Container {
         }
     }
 
-    /// Run a plan in the container, to its end.
+    /// Run a plan in the container to its end.
     fn run(&self, index: usize, plan: &Finished) -> Result<()> {
         let failed = |call| move |e: std::io::Error| Error::io("mounts", call, &e);
         let program = conversation::program(&self.directory)?;
@@ -195,7 +197,7 @@ impl Container {
     }
 }
 
-/// One of the mounts, while init makes it.
+/// The answers to init while it makes a mount.
 struct Mounting<'a> {
     container: &'a Container,
     index: usize,
@@ -212,13 +214,13 @@ impl Answers for Mounting<'_> {
     }
 }
 
-/// The configuration with these mounts for its own, checked; nothing else in it is looked at again.
+/// Return the configuration with these mounts in place of its own; only the mounts are checked.
 fn asked(mut spec: Spec, mounts: &Mounts) -> Result<Spec> {
     spec.mounts.clone_from(&mounts.list);
     let mut violations = check(&spec, Allow::default()).violations;
     violations.retain(|violation| violation.path.starts_with("mounts["));
     for violation in &mut violations {
-        // In the document the list is all there is.
+        // The document is the list itself, so paths begin at its index.
         violation.path = violation.path["mounts".len()..].to_owned();
     }
     if !violations.is_empty() {

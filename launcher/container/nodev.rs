@@ -1,10 +1,10 @@
-//! A container whose devices no cgroup limits: nodes work in it only where they are bound.
+//! A container whose devices no cgroup limits: only device nodes that are bound into it work.
 //!
-//! Device rules are in force by the v1 devices controller or by a program on a v2 cgroup. Without
-//! either, whoever makes a node, or finds one in the image, opens any device of the host. So there
-//! is no CAP_MKNOD then, and every mount is `nodev`: the nodes of `/dev` are binds of the host's,
-//! each a mount of its own. What config.json asks for in so many words is left to it, with a
-//! warning.
+//! The v1 devices controller, or a BPF program on a v2 cgroup, enforces device rules. Without
+//! either, a process that makes a node, or finds one in the image, could open any device of the
+//! host. So we take CAP_MKNOD from the container and make every mount `nodev`; the nodes of `/dev`
+//! are bind mounts of the host's nodes, each a mount of its own. If config.json asks for devices
+//! explicitly, the container gets them, with a warning.
 
 use crate::cgroup::Cgroup;
 use crate::compile;
@@ -14,17 +14,18 @@ use crate::{log, sys};
 
 const MKNOD: &str = "CAP_MKNOD";
 
-/// File systems without device nodes of their own making; the nodes of devpts are its terminals.
+/// File systems in which no device node can be made; the nodes of devpts are terminals.
 const HARMLESS: [&str; 7] =
     ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "securityfs", "sysfs"];
 
-/// Whether nothing limits the devices of a container of root's. Who is not root opens only what
-/// file permissions let them.
+/// Whether no cgroup limits the devices of a container that root starts. An unprivileged user's
+/// container can open only the nodes that file permissions allow.
 fn is_unlimited(cgroup: &Cgroup) -> bool {
     cgroup.v1("devices").is_none() && cgroup.v2().is_none() && !sys::user::is_rootless()
 }
 
-/// Whether this container is one of those, and its configuration does not ask for all devices.
+/// Whether we restrict this container's devices: no cgroup limits them, and its configuration does
+/// not ask for all devices.
 pub fn holds(spec: &Spec, cgroup: &Cgroup) -> bool {
     is_unlimited(cgroup) && asks_for_all(spec).is_none()
 }
@@ -61,8 +62,12 @@ fn has_mknod(process: &Process) -> bool {
     process.capabilities.as_ref().is_some_and(|sets| sets.has(MKNOD))
 }
 
-/// Take from a container whose devices no cgroup limits what it could reach them with; whether
-/// there is anything to take. One warning says so, or says that it is left.
+/// If no cgroup limits the container's devices, make its mounts `nodev` and, without a user
+/// namespace, remove CAP_MKNOD; unless config.json asks for all devices. Return whether this was
+/// done.
+///
+/// # Errors
+/// The container has no mount namespace in which device nodes could be disabled.
 pub fn judge(spec: &mut Spec, cgroup: &Cgroup) -> Result<bool> {
     if !is_unlimited(cgroup) {
         return Ok(false);
@@ -91,12 +96,13 @@ pub fn judge(spec: &mut Spec, cgroup: &Cgroup) -> Result<bool> {
     Ok(true)
 }
 
-/// A node is not made in a user namespace, whatever the capabilities are there.
+/// Whether the container has a user namespace: mknod(2) of a device fails in it, whatever the
+/// capabilities there.
 fn in_user_namespace(linux: &Option<crate::spec::Linux>) -> bool {
     linux.iter().flat_map(|linux| &linux.namespaces).any(|it| it.kind == NamespaceKind::User)
 }
 
-/// Every mount that may hold nodes is `nodev`, unless it says `dev` in so many words.
+/// Make every mount that may hold device nodes `nodev`, unless its options have `dev`.
 pub fn mounts(spec: &mut Spec) {
     for (index, mount) in spec.mounts.iter_mut().enumerate() {
         let kind = mount.kind.as_deref().unwrap_or_default();
@@ -112,7 +118,7 @@ pub fn mounts(spec: &mut Spec) {
     }
 }
 
-/// Take the capability from a process of such a container; whether it had it.
+/// Remove CAP_MKNOD from a process, and return whether the process had it.
 pub fn without_mknod(process: &mut Process) -> bool {
     let had = has_mknod(process);
     if let Some(capabilities) = &mut process.capabilities {
@@ -121,7 +127,8 @@ pub fn without_mknod(process: &mut Process) -> bool {
     had
 }
 
-/// As [`without_mknod`], for a process of `exec`: told if it is asked for beyond the container's.
+/// Remove CAP_MKNOD from a process of `exec` as [`judge`] does, with a warning if the container's
+/// own process does not ask for it.
 pub fn judge_exec(spec: &Spec, cgroup: &Cgroup, process: &mut Process) {
     let bounded = holds(spec, cgroup) && !in_user_namespace(&spec.linux);
     if bounded && without_mknod(process) && !spec.process.as_ref().is_some_and(has_mknod) {

@@ -7,8 +7,8 @@ use crate::log;
 use crate::spec::id;
 use crate::state::{Directory, Record, Status};
 
-/// Stop every process of a container, wherever it is; [`resume`] lets them go on. A container that
-/// is paused already stays so, with a warning.
+/// Freeze every process of a container; [`resume`] thaws them. A container that is already paused
+/// stays paused, with a warning.
 ///
 /// # Errors
 /// There is no such container, it is not running, or it has no cgroup with a freezer.
@@ -17,19 +17,19 @@ pub fn pause(root: &Path, id: &str) -> Result<()> {
         let (_directory, record) = locked(root, id)?;
         match record.status()? {
             Status::Running | Status::Created => record.cgroup.freeze(),
-            // As crun has it; engines ask for the state before they pause.
+            // As in crun; engines ask for the state before they pause.
             Status::Paused => {
                 log::warning(&format!("pause: container {id:?} is paused already"));
                 Ok(())
             }
-            // runc's words, which callers look for.
+            // The text is runc's; callers match on it.
             status => Err(not("running", status)),
         }
     };
     freeze().map_err(|e| e.within(format!("cannot pause {id:?}")))
 }
 
-/// Let the processes of a paused container go on. A container that is not paused runs on, with a
+/// Thaw the processes of a paused container. A container that is not paused runs on, with a
 /// warning.
 ///
 /// # Errors
@@ -49,7 +49,7 @@ pub fn resume(root: &Path, id: &str) -> Result<()> {
     thaw().map_err(|e| e.within(format!("cannot resume {id:?}")))
 }
 
-/// A container that is neither running nor paused.
+/// Return the error for a container that is neither running nor paused.
 fn not(wanted: &str, status: Status) -> Error {
     Error::new(format!("container not {wanted}")).hint(match status {
         Status::Creating => "it is still being created",
@@ -57,7 +57,7 @@ fn not(wanted: &str, status: Status) -> Error {
     })
 }
 
-/// What is remembered; the lock is held as long as the directory is.
+/// Open the container's record; the returned directory holds the lock.
 fn locked(root: &Path, id: &str) -> Result<(Directory, Record)> {
     id::check(id)?;
     let directory = Directory::open_locked(root, id)?;

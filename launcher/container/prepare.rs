@@ -1,4 +1,4 @@
-//! From a bundle to everything that a launch needs, without a side effect: `explain` stops here.
+//! Prepare everything that a launch needs, without a side effect: `explain` stops here.
 
 use std::path::{Path, PathBuf};
 
@@ -17,29 +17,30 @@ use crate::spec::json::Violation;
 use crate::spec::{IdMapping, Mount, Namespace, NamespaceKind, Process, Spec, load};
 use crate::{log, seccomp, sys};
 
-/// Where the configuration comes from.
+/// The source of the configuration.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// A directory with a config.json.
     Bundle {
-        /// As the user gave it.
+        /// The path as the user gave it.
         path: PathBuf,
-        /// Name of the file in it: `config.json`.
+        /// The name of the file in the directory, usually `config.json`.
         config: String,
     },
-    /// A configuration of our own, whose rootfs may be read through an overlay.
+    /// A configuration made from options, whose rootfs may be the lower layer of an overlay.
     Embedded {
         /// The configuration.
         spec: Box<Spec>,
-        /// Changes to the rootfs vanish.
+        /// Whether changes to the rootfs go to a tmpfs and vanish.
         ephemeral: bool,
-        /// Which options it is made of: nobody has seen the configuration.
+        /// The options behind each field: errors name them, since the user never saw the
+        /// configuration.
         origins: Origins,
     },
 }
 
 impl Source {
-    /// Which option each field came from, where there is no file.
+    /// Return the option behind each field; empty if the configuration is a file.
     pub(super) fn origins(&self) -> Origins {
         match self {
             Source::Bundle { .. } => Origins::default(),
@@ -48,56 +49,57 @@ impl Source {
     }
 }
 
-/// What the caller asks for beside the configuration.
+/// What the caller asks for besides the configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Write init's pid there.
+    /// The file to which init's pid is written.
     pub pid_file: Option<PathBuf>,
-    /// Listening sockets that the program is given: the caller's descriptors from 3 on.
+    /// The listening sockets that the program gets: the caller's descriptors from 3 on.
     pub listen: Listen,
-    /// The service manager's socket that the program's notifications go to.
+    /// The service manager's socket, to which the program's notifications are passed on.
     pub notify_socket: Option<PathBuf>,
-    /// How many descriptors after those the program inherits.
+    /// How many descriptors after the listening sockets the program inherits.
     pub preserve_fds: u32,
-    /// Move the root instead of pivoting to it, where it is a ramdisk.
+    /// Move the root over `/` and chroot(2), instead of pivot_root(2), which fails on an initramfs.
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
-    /// Whether to do without cgroups that may not be made; if it is not said: for who is not root.
+    /// Whether to leave out cgroups that the caller may not make; by default only if the caller is
+    /// not root.
     pub rootless: Option<bool>,
-    /// Who gets the master of the terminal.
+    /// The socket to which the master of the terminal is sent.
     pub console_socket: Option<PathBuf>,
-    /// Who gets a pidfd of init.
+    /// The socket to which a pidfd of init is sent.
     pub pidfd_socket: Option<PathBuf>,
     /// Give the container an address on this network: `NAME[:ADDRESS]`.
     pub network: Option<String>,
-    /// Who makes its cgroup.
+    /// What makes the container's cgroup.
     pub cgroup_driver: CgroupDriver,
 }
 
 /// Everything that a launch needs.
 pub struct Prepared {
-    /// Checked.
+    /// The configuration, checked.
     pub spec: Spec,
     /// config.json as it was read.
     pub config: Vec<u8>,
-    /// Absolute path.
+    /// The absolute path of the bundle.
     pub bundle: PathBuf,
-    /// Facts.
+    /// The facts about the host.
     pub host: Host,
     /// Where the container's groups will be.
     pub cgroup: Cgroup,
-    /// The scope of systemd that makes them, if one does.
+    /// The systemd scope, if systemd makes the groups.
     pub wanted: Option<Wanted>,
-    /// What is written there.
+    /// The limits that are written there.
     pub settings: Vec<Setting>,
-    /// Which devices may be used.
+    /// The devices that the container may use.
     pub devices: Devices,
-    /// What init runs.
+    /// The plan that init runs.
     pub plan: Finished,
     /// The caller's descriptors that the program inherits.
     pub preserved: Preserved,
-    /// Whether the rootfs is read through an overlay.
+    /// Whether the rootfs is the lower layer of an overlay, whose changes vanish.
     pub ephemeral: bool,
 }
 
@@ -108,7 +110,11 @@ impl Prepared {
     }
 }
 
-/// Read, check, probe, compile. `state` is where the container's directory is or will be.
+/// Read and check the configuration, probe the host, and compile the plan. `state` is the path of
+/// the container's state directory, which need not exist.
+///
+/// # Errors
+/// The configuration cannot be read or breaks a rule, or this host lacks what it asks for.
 pub fn prepare(
     id: &str,
     state: &Path,
@@ -134,7 +140,7 @@ fn read_and_compile(
     let (mut cgroup, mut wanted) = scope::locate(by, &spec, (id, state), &hierarchies)?;
     let rootless = crate::sys::user::is_rootless();
     let disabled = by == CgroupDriver::Disabled;
-    // What no cgroup limits is closed by other means: see `nodev`.
+    // Where no cgroup limits devices, `nodev` restricts them by other means.
     let unlimited = rootless || disabled || hierarchies.all.is_empty();
     let (settings, devices) = resources(&spec, &hierarchies, unlimited)?;
     if disabled {
@@ -144,7 +150,8 @@ fn read_and_compile(
     if let Some(wanted) = &mut wanted {
         wanted.limit(&settings, &devices);
     } else if options.rootless.unwrap_or(rootless) && !has_path(&spec) {
-        // Nothing that was asked for is missing: "doctor" tells what does.
+        // The configuration needs none of these groups, so log them for --debug only; "doctor"
+        // lists them.
         cgroup.leave_out(&settings)?.into_iter().for_each(|text| log::debug(|| text));
     }
     let nodev = nodev::judge(&mut spec, &cgroup)?;
@@ -191,8 +198,8 @@ fn read_and_compile(
     })
 }
 
-/// What the command line adds to the configuration, before the facts are taken. Returns what of it
-/// is made with the container, and not there yet.
+/// Add to the configuration what the command line asks for, before the host is probed. Return the
+/// paths that do not exist yet, because they are made with the container.
 fn add(
     spec: &mut Spec,
     rootfs: &Path,
@@ -217,7 +224,7 @@ fn add(
     Ok(to_make)
 }
 
-/// A host without cgroups has none to show.
+/// Warn of cgroup mounts that will be empty, because the host has no cgroup file system.
 fn empty_cgroup_mounts(spec: &Spec, hierarchies: &Hierarchies) {
     if !hierarchies.all.is_empty() {
         return;
@@ -231,8 +238,8 @@ fn empty_cgroup_mounts(spec: &Spec, hierarchies: &Hierarchies) {
     }
 }
 
-/// Which of the caller's descriptors from 3 on are open: listening sockets come first, and all of
-/// them must be. Of those that `--preserve-fds` counts, some may be missing, as with crun.
+/// Find which of the caller's descriptors from 3 on are open. The listening sockets come first, and
+/// all of them must be open; of those that `--preserve-fds` counts, some may be closed, as in crun.
 pub fn preserved(listen: &Listen, count: u32) -> Result<Preserved> {
     let count = listen.count.saturating_add(count);
     let numbers = 3..3u32.saturating_add(count.min(sys::process::MOST_DESCRIPTORS as u32));
@@ -246,7 +253,7 @@ pub fn preserved(listen: &Listen, count: u32) -> Result<Preserved> {
     }
 }
 
-/// A new user namespace without maps has the caller in it, as its root.
+/// Map root to the caller in a new user namespace for which the configuration has no maps.
 fn own_ids(spec: &mut Spec) {
     let new = crate::compile::namespaces::new_user(spec);
     let Some(linux) = spec.linux.as_mut().filter(|_| new) else { return };
@@ -286,7 +293,7 @@ fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> 
     }
 }
 
-/// Every broken rule at once; warnings are logged.
+/// Check the configuration: log warnings, and return all broken rules as one error.
 fn judge(spec: &Spec, bytes: &[u8], path: &Path, allow: Allow, origins: &Origins) -> Result<()> {
     let findings = check(spec, allow);
     warn(path, &findings.warnings, origins);
@@ -302,7 +309,7 @@ fn warn(path: &Path, warnings: &[Violation], origins: &Origins) {
             true => origins.name(&load::line(warning)),
             false => format!("{}: {}", path.display(), load::line(warning)),
         };
-        // runc's own default config has it, and it does no harm: "validate" tells.
+        // runc's default config has this and it is harmless, so only "validate" shows it.
         match warning.path.ends_with("capabilities.ambient") {
             true => log::debug(|| text),
             false => log::warning(&text),
@@ -310,7 +317,7 @@ fn warn(path: &Path, warnings: &[Violation], origins: &Origins) {
     }
 }
 
-/// Every broken rule of a process alone.
+/// Check a process: log warnings, and return all broken rules as one error.
 pub fn judge_process(process: &Process) -> Result<()> {
     let findings = crate::spec::check::check_process(process);
     warn(Path::new("process"), &findings.warnings, &Origins::default());
@@ -320,7 +327,7 @@ pub fn judge_process(process: &Process) -> Result<()> {
     Err(load::refuse(Path::new("process"), b"", findings.violations))
 }
 
-/// The configuration is refused.
+/// Return the error for a configuration with these violations.
 pub fn broken(violations: Vec<Violation>) -> Error {
     load::refuse(Path::new("config.json"), b"", violations)
 }
@@ -333,8 +340,8 @@ fn resources(
     let resources = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     let Some(resources) = resources else { return Ok((Vec::new(), Devices::Unrestricted)) };
     let settings = cgroup::compile("linux.resources", resources, hierarchies).map_err(broken)?;
-    // Who is not root makes no nodes, and attaches no program. Root's containers in a user
-    // namespace make none either, but an image may bring some.
+    // An unprivileged user can neither make device nodes nor attach a BPF program. Root's
+    // containers in a user namespace cannot make nodes either, but their image may contain some.
     let devices = match unlimited {
         true => Devices::Unrestricted,
         false => cgroup::compile_devices(&resources.devices, hierarchies).map_err(broken)?,
@@ -342,18 +349,19 @@ fn resources(
     Ok((settings, devices))
 }
 
-/// The container's system call filter, compiled.
+/// Compile the container's system call filter.
 pub fn filter(spec: &Spec) -> Result<Option<Filter>> {
     let Some(config) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else {
         return Ok(None);
     };
     let filter = seccomp::compile(config).map_err(broken)?;
-    // Every engine's own profile names calls of other machines: "validate" tells.
+    // The default profile of each engine names calls of other architectures, so only "validate"
+    // shows these warnings.
     filter.warnings.iter().for_each(|warning| log::debug(|| warning.clone()));
     Ok(Some(Filter { flags: filter.flags, program: filter.bytes(), notify: filter.notify }))
 }
 
-/// The network namespace that `--network` will make stands in the configuration as one to join.
+/// Make the configuration join the network namespace that `--network` will make.
 fn join_network(spec: &mut Spec, request: &str, path: &str) -> Result<()> {
     let Some(linux) = spec.linux.as_mut() else {
         return Err(Error::new("--network: the config has no linux.namespaces"));

@@ -1,4 +1,4 @@
-//! `ps`: which processes a container has, by the pids that the caller sees.
+//! `ps`: list a container's processes, by their pids in the caller's pid namespace.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -7,13 +7,14 @@ use crate::error::{Error, Result};
 use crate::spec::id;
 use crate::state::{Directory, Record};
 
-/// The pids of a container's processes, ascending; none of one that has stopped.
+/// Return the pids of a container's processes, ascending; a stopped container has none.
 ///
-/// They are those of its cgroup, and of the cgroups that it has made below; if it has none of its
-/// own, those in the pid namespace of its init.
+/// These are the processes of its cgroup and of the cgroups below. If the container has no cgroup,
+/// they are the processes in the pid namespace of its init.
 ///
 /// # Errors
-/// There is no such container, or nothing tells its processes from others.
+/// There is no such container, its cgroup cannot be read, or it has neither a cgroup nor a pid
+/// namespace of its own.
 pub fn processes(root: &Path, id: &str) -> Result<Vec<i32>> {
     let list = || {
         id::check(id)?;
@@ -23,7 +24,7 @@ pub fn processes(root: &Path, id: &str) -> Result<Vec<i32>> {
             return by_namespace(&record);
         }
         let mut pids = record.cgroup.pids()?;
-        // 0 stands for a process that the caller's own pid namespace does not show.
+        // The kernel writes 0 for a process that is not in the reader's pid namespace.
         pids.retain(|pid| *pid > 0);
         Ok(pids)
     };
@@ -46,7 +47,7 @@ fn by_namespace(record: &Record) -> Result<Vec<i32>> {
     }
     let entries = std::fs::read_dir("/proc").map_err(|e| Error::io("/proc", "open", &e))?;
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    // One that ends, or that we may not look at, is not among them.
+    // Skip processes that end meanwhile, or that we may not look at.
     let inside = numbers
         .filter(|name| name.parse::<i32>().is_ok() && namespace(name).is_ok_and(|ns| ns == theirs));
     let mut pids: Vec<i32> = inside.filter_map(|name| name.parse().ok()).collect();

@@ -1,8 +1,8 @@
-//! `restore`: CRIU makes a container's processes out of images, in cgroups and on mounts that are
-//! made as for a new one.
+//! `restore`: CRIU restores a container's processes from images, in cgroups and on mounts that we
+//! make as for a new container.
 //!
-//! CRIU is a child of this process, and so is the init that it makes. What is remembered is
-//! complete before the first restored process runs on: CRIU waits for the answer to `post-restore`.
+//! CRIU and the init that it restores are children of this process. CRIU waits for our answer to
+//! `post-restore`, so the record is complete before the first restored process runs on.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -30,17 +30,17 @@ use crate::sys::process::Exit;
 
 const LOG: &str = "restore.log";
 
-/// Directories in the state directory: in CRIU's own mount namespace the rootfs, twice.
+/// Two directories in the state directory, on which CRIU's mount namespace has the rootfs.
 const GROUND: [&str; 2] = ["criu-scratch", "criu-root"];
 
-/// What `restore` can be asked for beside what `checkpoint` and `run` can.
+/// The options of `restore`.
 #[derive(Debug, Default)]
 pub struct Restore {
-    /// What it shares with `checkpoint`.
+    /// The options that `restore` shares with `checkpoint`.
     pub criu: CriuOptions,
-    /// What it shares with `create`.
+    /// The options that `restore` shares with `create`.
     pub options: Options,
-    /// What it shares with `run`.
+    /// The options that `restore` shares with `run`.
     pub run: RunOptions,
     /// Close TCP connections.
     pub tcp_close: bool,
@@ -52,11 +52,11 @@ pub struct Restore {
 
 /// Restore a container from images, and unless detached wait for its end.
 ///
-/// Gives the program's exit status, 128 and the number of the signal that ended it, or 0 if
+/// Returns the program's exit status, 128 and the number of the signal that ended it, or 0 if
 /// detached.
 ///
 /// # Errors
-/// The id is taken, the configuration is wrong, or CRIU cannot do it; nothing is left.
+/// The id is taken, the configuration is wrong, or CRIU fails. No part of the container is left.
 pub fn restore(root: &Path, id: &str, source: Source, restore: &Restore) -> Result<i32> {
     go(root, id, source, restore).map_err(|e| e.within(format!("cannot restore {id:?}")))
 }
@@ -95,7 +95,7 @@ struct Restoring<'a, 'u> {
 }
 
 impl Restoring<'_, '_> {
-    /// Everything from the first side effect to the running container.
+    /// Do everything from the first side effect to the running container.
     fn from(&mut self, program: &Program) -> Result<()> {
         let init = conversation::program(&self.undo.directory)?;
         let version = program.version(&init)?;
@@ -126,7 +126,7 @@ impl Restoring<'_, '_> {
                 namespaces: &namespaces,
             }),
         })?;
-        // systemd's scope is there only once somebody is in it.
+        // systemd makes the scope around CRIU, so there are no groups to join before.
         let scope = self.undo.wanted.is_some();
         let cgroup = &self.undo.record.cgroup;
         let mut opened = if scope { Vec::new() } else { cgroup.join_files()? };
@@ -155,24 +155,24 @@ impl Restoring<'_, '_> {
         });
         ended.map_err(|e| criu::log::told(e, &self.images.log(LOG)))?;
         for name in GROUND {
-            // Nothing is mounted there where this process looks.
+            // The mounts on it are in CRIU's mount namespace, so here it is an empty directory.
             let _ = fs::remove_dir(self.undo.directory.path().join(name));
         }
         match self.undo.record.init {
-            // What was given room to be set up gets its limits now.
+            // Set the limits that were deferred while the container was restored.
             Some(_) => self.undo.record.cgroup.tighten(),
             None => Err(Error::new("criu: has restored nothing")),
         }
     }
 
-    /// Namespaces to join that CRIU takes by descriptor.
+    /// Return the namespaces to join that CRIU takes by descriptor.
     fn given_namespaces(&self) -> Vec<(NamespaceKind, String)> {
         let all = self.prepared.spec.linux.iter().flat_map(|linux| &linux.namespaces);
         let given = all.filter(|namespace| external::namespace_key(namespace.kind).is_some());
         given.filter_map(|it| Some((it.kind, it.path.clone()?))).collect()
     }
 
-    /// Those that it joins by path.
+    /// Return the namespaces that CRIU joins by path.
     fn joined_namespaces(&self) -> Result<Vec<JoinNamespace>> {
         let mut joined = Vec::new();
         for (index, namespace) in
@@ -196,7 +196,7 @@ impl Restoring<'_, '_> {
         Ok(joined)
     }
 
-    /// What standard input and output are to become, by what they were.
+    /// Map the pipes and files that were standard input, output and error to ours.
     fn inherited(&self) -> Result<Vec<InheritFd>> {
         let path = self.images.path.join(DESCRIPTORS);
         let bytes = fs::read(&path).map_err(|e| {
@@ -241,17 +241,18 @@ impl Restoring<'_, '_> {
         })
     }
 
-    /// What the state directory shows in the container, if it was there when the image was taken.
+    /// Make the files of the state directory that the container may have mounted: CRIU needs them as
+    /// sources if the images have these mounts.
     fn make_sources(&self) -> Result<()> {
         notify::make_directory(&self.undo.directory)?;
         match self.restore.options.network {
-            // Attaching has written it, with an address.
+            // `launch::places` has written the file, with an address.
             Some(_) => Ok(()),
             None => super::hosts::write(&self.undo.directory, &self.prepared.spec, None),
         }
     }
 
-    /// How far CRIU is.
+    /// Act on a notification of CRIU.
     fn notified(
         &mut self,
         notify: &Notify,
@@ -268,7 +269,7 @@ impl Restoring<'_, '_> {
         }
     }
 
-    /// The namespaces are there, and nothing is in them yet.
+    /// Run the hooks: CRIU has made the namespaces, and restored nothing in them yet.
     fn hooks(&mut self, pid: i32, init: &OwnedFd) -> Result<()> {
         let Some(all) = &self.prepared.spec.hooks else { return Ok(()) };
         self.undo.child = Some(adopt(pid)?);
@@ -291,13 +292,13 @@ impl Restoring<'_, '_> {
         Ok(())
     }
 
-    /// All processes are there, and stand still until this is done.
+    /// Commit: CRIU has restored all processes, and keeps them stopped until this returns.
     fn commit(&mut self, pid: i32, plan: &Finished) -> Result<()> {
         let child = adopt(pid)?;
         let identity =
             Identity::of(pid).ok_or_else(|| Error::new("criu: what it has restored is gone"))?;
         self.undo.child = Some(child);
-        // No program of ours is what it is waiting in: it runs.
+        // 0, 0 is no program's device and inode: the container never awaits `start`.
         self.undo.record.init = Some((identity, 0, 0));
         let (directory, record) = (&self.undo.directory, &self.undo.record);
         directory.put(state::CONFIG, &self.prepared.config)?;
@@ -310,7 +311,7 @@ impl Restoring<'_, '_> {
     }
 }
 
-/// What is asked of `restore` alone.
+/// Add the options that only `restore` has.
 fn asked(restore: &Restore, opts: messages::Options) -> messages::Options {
     messages::Options {
         tcp_close: Some(restore.tcp_close),
@@ -320,7 +321,7 @@ fn asked(restore: &Restore, opts: messages::Options) -> messages::Options {
     }
 }
 
-/// The cgroups that CRIU was born in and has joined stand in for those of the checkpoint.
+/// Replace the cgroups in the images by those that CRIU is in.
 fn cgroup_roots(pid: i32) -> Result<Vec<CgroupRoot>> {
     let path = format!("/proc/{pid}/cgroup");
     let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "read", &e))?;

@@ -1,4 +1,4 @@
-//! `run`: create and start in one, and in the foreground wait for the end.
+//! `run`: create and start a container, and in the foreground wait for its end.
 
 use std::path::Path;
 
@@ -17,20 +17,20 @@ use crate::spec::id;
 use crate::state::Record;
 use crate::sys::process::Exit;
 
-/// What `run` can be asked for beside what `create` can.
+/// The options of `run`, besides those of `create`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RunOptions {
-    /// Return when the program runs.
+    /// Return once the program runs.
     pub detach: bool,
-    /// Leave the container there when its program has ended.
+    /// Do not delete the container when its program has ended.
     pub keep: bool,
-    /// Leave orphans of the container to somebody else.
+    /// Do not become the subreaper of the container's orphans.
     pub no_subreaper: bool,
 }
 
 /// Create a container, start it, and unless detached wait for its end.
 ///
-/// Gives the program's exit status, 128 and the number of the signal that ended it, or 0 if
+/// Returns the program's exit status, 128 and the number of the signal that ended it, or 0 if
 /// detached.
 ///
 /// # Errors
@@ -59,7 +59,7 @@ fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions)
         false => Some(Signals::catch(!run.no_subreaper)?),
     };
     let ready = launch::launch(root, id, prepared, options)?;
-    // From before the program runs.
+    // Count from before the program runs, so that no OOM kill is missed.
     let mut oom = if run.detach { None } else { counting(&ready.record) };
     if let Err(e) = started(&ready) {
         conversation::kill(&ready.child);
@@ -69,7 +69,7 @@ fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions)
         });
     }
     let Ready { directory, record, child, terminal, notify, .. } = ready;
-    // Others may look at and change the container while it runs.
+    // Release the lock, so that other commands can use the container while it runs.
     drop(directory);
     let Some(signals) = signals else {
         if let Some(notify) = notify {
@@ -82,12 +82,14 @@ fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions)
     ended(root, &record, exit, oom.as_ref(), run.keep)
 }
 
-/// What systemd takes away when the last process is dead is counted along with.
+/// Count OOM kills while the container runs if it is in a systemd scope, since systemd removes the
+/// cgroup, and its counter, with the last process.
 pub fn counting(record: &Record) -> Option<OomCount> {
     record.scope.as_ref().and_then(|_| record.cgroup.oom_count())
 }
 
-/// The program of a container in the foreground has ended.
+/// Report an OOM kill of a container in the foreground whose program has ended, and delete the
+/// container unless `keep` says otherwise. Return the exit status.
 pub fn ended(
     root: &Path,
     record: &Record,

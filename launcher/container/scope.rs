@@ -1,7 +1,8 @@
-//! The container's cgroup where systemd makes it: in a scope, into which init is put by its pid.
+//! The container's cgroup, which systemd may make, as a scope that init is moved into.
 //!
-//! A scope is made around a process, so init is cloned first; it waits for its plan meanwhile, and
-//! does nothing before it is in. Knows when; `systemd` knows how, `cgroup` what is then there.
+//! systemd makes a scope only around a process, so init is cloned first and waits for its plan
+//! until it is in the scope. Knows when a scope is made and removed; `systemd` knows how, and
+//! `cgroup` the groups in it.
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -18,29 +19,29 @@ use crate::sys::process::{Child, Clone};
 use crate::systemd::properties::{self, Property};
 use crate::systemd::{Owner, Scope, Systemd, names};
 
-/// Who makes cgroups.
+/// What makes the container's cgroup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CgroupDriver {
-    /// We do, by cgroupfs.
+    /// We make it, by cgroupfs.
     #[default]
     Cgroupfs,
-    /// systemd does, over D-Bus.
+    /// systemd makes it; we ask over D-Bus.
     Systemd,
-    /// Nobody: the container stays in the cgroups of its creator.
+    /// No cgroup is made: the container stays in the cgroups of its creator.
     Disabled,
 }
 
-/// A scope that is to be made, and the way to its manager.
+/// A scope that is to be made, and the connection to its manager.
 pub struct Wanted {
-    /// Its names, which are remembered.
+    /// The names of the scope, which the record keeps.
     pub scope: Scope,
-    /// The connection.
+    /// The connection to the manager.
     pub systemd: Systemd,
-    /// With what it is made.
+    /// The properties of the scope.
     pub properties: Vec<Property>,
 }
 
-/// Where the container's groups will be.
+/// Locate the container's groups, which do not exist yet; with systemd, connect to it.
 pub fn locate(
     by: CgroupDriver,
     spec: &Spec,
@@ -70,7 +71,7 @@ pub fn locate(
 }
 
 impl Wanted {
-    /// Limits are properties too; what an annotation says about one of them wins.
+    /// Add the limits as properties; a property that an annotation gives wins over a limit.
     pub fn limit(&mut self, settings: &[Setting], devices: &Devices) {
         let version = self.systemd.version();
         let limits = properties::of(settings, version).into_iter();
@@ -81,14 +82,14 @@ impl Wanted {
     }
 }
 
-/// What a config asks for that a container without a cgroup cannot have.
+/// Refuse limits for a container without a cgroup.
 pub fn without_cgroup(settings: &[Setting]) -> Result<()> {
     let Some(first) = settings.first() else { return Ok(()) };
     let text = format!("{}: --cgroup-manager disabled: there is no cgroup to limit", first.origin);
     Err(Error::new(text).hint("remove linux.resources, or choose another manager"))
 }
 
-/// The groups before init is born, with their limits unless systemd has yet to make them.
+/// Make the groups and set their limits before init is cloned, unless systemd makes the groups.
 pub fn before(undo: &mut Undo<'_>, prepared: &Prepared) -> Result<()> {
     if undo.wanted.is_some() {
         return Ok(());
@@ -103,7 +104,8 @@ fn limit(cgroup: &mut Cgroup, prepared: &Prepared) -> Result<()> {
     cgroup.set_devices(&prepared.devices)
 }
 
-/// Make the scope around init, before it is sent its plan; or around CRIU, whose children are.
+/// Make the scope around init before init gets its plan, or around CRIU before it restores init,
+/// and set the limits.
 pub fn around(undo: &mut Undo<'_>, prepared: &Prepared, pid: i32) -> Result<()> {
     let Some(wanted) = &mut undo.wanted else { return Ok(()) };
     wanted.systemd.start(&wanted.scope, pid, &wanted.properties)?;
@@ -111,13 +113,13 @@ pub fn around(undo: &mut Undo<'_>, prepared: &Prepared, pid: i32) -> Result<()> 
     limit(&mut undo.record.cgroup, prepared)
 }
 
-/// Kill what is left in the container's groups, and take them away.
+/// Kill the processes left in the container's groups, and remove the groups.
 ///
-/// Where systemd cannot be reached any more, it has still been told to forget the scope once it is
-/// empty.
+/// If systemd cannot be reached, it still unloads the scope once that is empty: the scope was made
+/// with CollectMode=inactive-or-failed.
 pub fn remove(record: &Record, manager: Option<&mut Systemd>) -> Result<()> {
     match take_away(record, manager) {
-        // No cgroup outlives its boot; what is there now is another's.
+        // No cgroup outlives its boot, so a group of this name is another container's.
         Err(e) if !record.boot.is_now() => {
             log::debug(|| e.line().to_owned());
             Ok(())
@@ -144,10 +146,10 @@ fn take_away(record: &Record, manager: Option<&mut Systemd>) -> Result<()> {
     };
     match manager.owner(scope)? {
         Owner::Nobody => record.cgroup.remove(Processes::Kill),
-        // The intent came to nothing: what is there is another's.
+        // Our scope was never made: the unit of this name is another's.
         Owner::Another => Ok(()),
         Owner::Ours => {
-            // Systemd ends those of its scope, where they are not visible to us.
+            // If the processes are not visible to us, systemd kills them when it stops the scope.
             let killed = record.cgroup.kill();
             manager.stop(scope)?;
             record.cgroup.remove(Processes::Kill).and(killed)
@@ -155,7 +157,7 @@ fn take_away(record: &Record, manager: Option<&mut Systemd>) -> Result<()> {
     }
 }
 
-/// Change limits of a scope.
+/// Change the limits that are properties of the scope.
 pub fn update(record: &Record, settings: &[Setting]) -> Result<()> {
     let Some(scope) = &record.scope else { return Ok(()) };
     let mut manager = Systemd::at(&scope.manager)?;
@@ -163,8 +165,9 @@ pub fn update(record: &Record, settings: &[Setting]) -> Result<()> {
     manager.set(scope, &changed)
 }
 
-/// A process of `exec`, born in the container's group. A user may not clone into it from a session
-/// that is not their manager's, but their systemd may move there what waits for its plan.
+/// Start a process of `exec` in the container's group. An unprivileged caller outside its systemd
+/// manager's cgroup may not clone into the group; then its systemd moves the process there while
+/// the process waits for its plan.
 pub fn start_in(
     record: &Record,
     cgroup: &Cgroup,

@@ -1,5 +1,5 @@
-//! `start`: the connection to init's socket is the channel on which it tells what goes wrong from
-//! here on; when the program runs, the channel ends.
+//! `start`: the connection to init's socket is the channel on which init reports failures from then
+//! on. The kernel closes it when init executes the program.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -50,7 +50,7 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     let notify = notify.filter(|_| directory.has(state::NOTIFY));
     let notify = notify.map(|to| Notify::bind(&directory, to)).transpose()?;
     let pid = record.init.map_or(0, |(init, ..)| init.pid);
-    // While it cannot be another's.
+    // Open the pidfd while init still waits for `start`, so that the pid is not yet another's.
     let process = notify.as_ref().map(|_| notify::process(pid)).transpose()?;
     let connection = sys::socket::connect(directory.fd(), state::SOCKET).map_err(|e| {
         Error::io(directory.path().join(state::SOCKET).display(), "connect", &e)
@@ -62,7 +62,7 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     going.until_running(&connection)?;
     directory.unlink(state::SOCKET)?;
     going.poststart()?;
-    // Others may look at and change the container while it gets ready.
+    // Release the lock, so that other commands can use the container while it gets ready.
     drop(directory);
     match (notify, process) {
         (Some(notify), Some(process)) => notify.until_ready(pid, &process),
@@ -70,29 +70,29 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     }
 }
 
-/// A container without a program can be created alone.
+/// Return the error for a container without a program, which can be created but not started.
 pub fn nothing() -> Error {
     Error::new("process: the config has none, so there is nothing to start")
 }
 
-/// A container on its way from the commit to its program.
+/// A container between the commit and the start of its program.
 pub struct Going<'a> {
     /// Its state directory.
     pub directory: &'a Directory,
     /// The configuration.
     pub spec: &'a Spec,
-    /// What is remembered.
+    /// The record of the container.
     pub record: &'a Record,
-    /// What init runs.
+    /// The plan that init runs.
     pub plan: &'a Finished,
     /// Init, or the process of an `exec`.
     pub pid: i32,
-    /// The container's status as others are told it.
+    /// The container's status, which a seccomp agent is told.
     pub status: Status,
 }
 
 impl Going<'_> {
-    /// Answer init until it has become the program.
+    /// Answer init until it has executed the program.
     pub fn until_running(&mut self, channel: &UnixStream) -> Result<()> {
         let (plan, pid) = (self.plan, self.pid);
         match conversation::listen(channel, plan, Init::Pid(pid), self)? {
@@ -107,8 +107,8 @@ impl Going<'_> {
         }
     }
 
-    /// A filter may refuse even the word that execve failed, or kill init for it: then a process
-    /// that has ended, and still has init's name, never was the program.
+    /// Check that init executed the program. A filter may refuse init's report that execve(2) failed,
+    /// or kill init for it; then the process has ended, and still has init's name.
     fn executed(&self) -> Result<()> {
         if self.spec.linux.as_ref().is_none_or(|linux| linux.seccomp.is_none()) {
             return Ok(());
@@ -124,7 +124,7 @@ impl Going<'_> {
         }
     }
 
-    /// A memory limit may have waited; without it nothing runs.
+    /// Set the memory limit that may have been deferred; if that fails, kill the container.
     fn tighten(&self) -> Result<()> {
         let result = self.record.cgroup.tighten();
         if result.is_err() {
@@ -139,7 +139,7 @@ impl Going<'_> {
         serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))
     }
 
-    /// Hooks after the program has been started; one that fails stops the container.
+    /// Run the poststart hooks; the failure of a hook stops the container.
     pub fn poststart(&self) -> Result<()> {
         let Some(all) = self.spec.hooks.as_ref().filter(|all| !all.poststart.is_empty()) else {
             return Ok(());
@@ -150,16 +150,16 @@ impl Going<'_> {
         let scene = Scene { program: program.as_fd(), state: &state, bundle };
         let result = hooks::run("poststart", &all.poststart, &scene, Place::Runtime);
         if result.is_err() {
-            // The specification 1.3 has it stopped; what remains is the user's to delete.
+            // runtime-spec 1.3 demands that the container is stopped; the user deletes it.
             let _ = self.record.cgroup.kill();
             let _ = delete::end(self.record);
         }
         result
     }
 
-    /// Hand on the listener of the filter of process `pid`.
+    /// Send the seccomp listener of process `pid` to the agent.
     pub fn listener_of(&self, pid: i32, fd: OwnedFd) -> Result<()> {
-        // The state is the container's, whichever of its processes this is.
+        // The state has the pid of init, even if this is a process of `exec`.
         let init = self.record.init.map_or(pid, |(init, ..)| init.pid);
         let state = self.record.state_as(self.status, init, String::new());
         crate::answers::listener::hand_over(self.spec, &state, pid, fd)
@@ -184,7 +184,7 @@ impl Answers for Going<'_> {
             groups_denied: crate::host::denies_groups(&format!("/proc/{}", self.pid)),
             filter: filter.as_ref(),
             last_capability: sys::process::last_capability(),
-            // Pipes of the launcher's.
+            // The standard streams are pipes that the launcher made.
             stdio: [process.user().uid != 0; 3],
         };
         let cgroup = &self.record.cgroup;

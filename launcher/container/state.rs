@@ -1,4 +1,4 @@
-//! `state` and `explain`: what a container is, and the plan that it was made from.
+//! `state` and `explain`: show the state of a container, and the plan that it was made from.
 
 use std::path::Path;
 

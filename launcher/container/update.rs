@@ -1,7 +1,7 @@
-//! `update`: other limits for a container that runs, all of them or none.
+//! `update`: change the limits of a running container, all of them or none.
 //!
-//! Knows which limits depend on each other, and what is remembered; what a limit is on this machine
-//! is `cgroup`'s. Devices are left as they are, as runc has it.
+//! Knows the order of the change, and how it is undone; `cgroup` knows the files of a limit on this
+//! machine, `merge` which limits depend on each other. As in runc, devices are not changed.
 
 use std::path::Path;
 
@@ -17,22 +17,22 @@ use crate::spec::{Resources, id, load};
 use crate::state::{self, Directory, Record};
 use crate::{log, spec};
 
-/// What is to be changed.
+/// The limits to change.
 #[derive(Debug, Clone, Default)]
 pub struct Update {
-    /// What is not given stays as it is.
+    /// The new limits; a limit that is not given stays as it is.
     pub resources: Resources,
-    /// What messages call the document, and its text; both empty, where there is none.
+    /// The document's name in messages, and its text; both are empty if there is no document.
     pub source: (String, Vec<u8>),
     /// The line L3 of the schemata file of resctrl.
     pub l3_cache_schema: Option<String>,
     /// The line MB of the schemata file of resctrl.
     pub mem_bw_schema: Option<String>,
-    /// Which fields came from options.
+    /// The options behind the fields that options set.
     pub origins: Origins,
 }
 
-/// Change the limits of a container; if one is refused, all are set back.
+/// Change the limits of a container; if the kernel refuses one, restore all.
 ///
 /// # Errors
 /// There is no such container, it has stopped, or a limit is wrong or refused.
@@ -55,7 +55,7 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
     let mut wanted = update.resources.clone();
     merge::only_given(&mut wanted);
     let cgroup = &record.cgroup;
-    // A controller that is not found may only be hidden from us.
+    // A missing controller may only be invisible in this mount namespace: that error comes first.
     let settings =
         settings(update, wanted.clone(), old).or_else(|e| cgroup.visible().and(Err(e)))?;
     if cgroup.is_none() && !settings.is_empty() {
@@ -73,7 +73,7 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
     let done = scope::update(&record, &settings)
         .and_then(|()| cgroup.apply(&settings))
         .and_then(|()| class.map_or(Ok(()), |class| class.apply(&lines)))
-        // What later commands read is the last thing that can fail.
+        // Write the configuration last: later commands then read only limits that are in force.
         .and_then(|()| directory.put(state::CONFIG, text.as_bytes()));
     done.map_err(|e| {
         let e = set_back(&record, &before, e);
@@ -85,7 +85,7 @@ fn change(root: &Path, id: &str, update: &Update) -> Result<()> {
 }
 
 impl Update {
-    /// Lines for resctrl, by the option that each is from.
+    /// Return the lines for resctrl, each with its option.
     fn lines(&self) -> Lines<'_> {
         let named = [
             ("--l3-cache-schema", &self.l3_cache_schema),
@@ -98,7 +98,7 @@ impl Update {
     }
 }
 
-/// The class of service that the lines are for; none, if there are no lines.
+/// Return the container's class of service; `None` if there are no lines for it.
 fn class<'a>(record: &'a Record, lines: &Lines<'_>) -> Result<Option<&'a Class>> {
     match (lines.first(), &record.resctrl) {
         (None, _) => Ok(None),
@@ -110,7 +110,7 @@ fn class<'a>(record: &'a Record, lines: &Lines<'_>) -> Result<Option<&'a Class>>
     }
 }
 
-/// The files to be written, all that is wrong at once.
+/// Return the files to write, or all mistakes of the new limits as one error.
 fn settings(update: &Update, mut wanted: Resources, old: &Resources) -> Result<Vec<Setting>> {
     if !wanted.devices.is_empty() {
         log::debug(|| "devices are left as they are".to_owned());
@@ -130,7 +130,7 @@ fn settings(update: &Update, mut wanted: Resources, old: &Resources) -> Result<V
     cgroup::compile("", &wanted, &cgroup::probe()?).map_err(refuse)
 }
 
-/// The limits as they were; what refuses is told below the error.
+/// Write back the earlier limits; a failure is added to `error` as a detail.
 fn set_back(record: &Record, before: &[Setting], error: Error) -> Error {
     let units = scope::update(record, before);
     match record.cgroup.apply(before).and(units) {

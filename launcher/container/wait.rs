@@ -1,8 +1,8 @@
-//! `wait`: how the program of a container ended that somebody else started.
+//! `wait`: get the exit status of a container's program that another process started.
 //!
-//! waitid(2) tells it to the parent alone. Others can ask a pidfd that was open before the end
-//! (PIDFD_INFO_EXIT, Linux 6.15), or read it from /proc while the process is not reaped. Both are
-//! about the very process: no pid is ever taken for another's.
+//! waitid(2) gives it to the parent only. Other processes can ask a pidfd that was opened before the
+//! end (PIDFD_INFO_EXIT, Linux 6.15), or read the status from /proc until the process is reaped. A
+//! re-used pid cannot mislead either way: the pidfd names the process, and /proc its start time.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -13,7 +13,7 @@ use crate::spec::id;
 use crate::state::{Directory, Identity, Record};
 use crate::sys::{memory, pidfd, process};
 
-/// A container whose end is waited for.
+/// A wait for the end of a container.
 pub struct Waiting {
     id: String,
     init: Identity,
@@ -21,10 +21,10 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// From here on the end is not missed, whenever [`Waiting::end`] is called.
+    /// Open the container's init, so that [`Waiting::end`] does not miss its end.
     ///
     /// # Errors
-    /// There is no such container, or it has ended already and nobody knows how.
+    /// There is no such container, it is not ready, or it has ended and its status is lost.
     pub fn begin(root: &Path, id: &str) -> Result<Waiting> {
         let open = || {
             id::check(id)?;
@@ -42,7 +42,7 @@ impl Waiting {
                     result.map_err(|e| Error::io(format!("pid {}", init.pid), "pidfd_open", &e))?
                 }
             };
-            // Compared after opening: what the pidfd means can no longer change.
+            // Compare the start time after opening the pidfd, which then stays with this process.
             match process::start_time(init.pid) == Some(init.start) {
                 true => Ok(Waiting { id: id.to_owned(), init, pidfd }),
                 false => Err(unknown()),
@@ -51,10 +51,11 @@ impl Waiting {
         open().map_err(|e: Error| e.within(format!("cannot wait for {id:?}")))
     }
 
-    /// The program's exit status, or 128 and the number of the signal that ended it.
+    /// Wait for the end, and return the program's exit status, or 128 plus the number of the signal
+    /// that ended it.
     ///
     /// # Errors
-    /// It has ended, and its parent was told how before anybody else could ask.
+    /// poll(2) fails, or the parent reaped the program before its status could be read.
     pub fn end(&self) -> Result<i32> {
         memory::stay();
         let wait = || {
@@ -66,7 +67,8 @@ impl Waiting {
                     return Ok(exit);
                 }
                 if process::start_time(self.init.pid) != Some(self.init.start) {
-                    // Reaped between the two questions, or by a kernel that keeps nothing.
+                    // The parent reaped it meanwhile: only a pidfd of Linux 6.15 still has the
+                    // status.
                     return pidfd::exit_status(&self.pidfd).ok_or_else(unknown);
                 }
                 pidfd::wait_reaped(&self.pidfd, REAPED_MS).map_err(failed)?;
@@ -77,16 +79,17 @@ impl Waiting {
             .map_err(|e| e.within(format!("cannot wait for {:?}", self.id)))
     }
 
-    /// From /proc/PID/stat, as long as the parent has not been told.
+    /// Read the status from /proc/PID/stat, while the parent has not reaped the process.
     fn unreaped(&self) -> Option<process::Exit> {
-        // To those who may not trace the process the status there is 0 (proc_pid_stat(5)): asked
-        // for something that is refused to the same ones.
+        // A reader without ptrace access sees 0 instead of the status (proc_pid_stat(5)). This
+        // readlink(2) needs the same access, so it fails for such a reader.
         fs::read_link(format!("/proc/{}/ns/user", self.init.pid)).ok()?;
         process::unreaped_exit(self.init.pid, self.init.start)
     }
 }
 
-/// How often it is looked whether the parent has been told, where the kernel does not say so.
+/// The interval at which we check whether the parent has reaped the process, in milliseconds, on a
+/// kernel that does not notify us.
 const REAPED_MS: i32 = 100;
 
 fn unknown() -> Error {

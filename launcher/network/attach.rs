@@ -114,6 +114,9 @@ pub fn detach(root: &Path, attachment: &Attachment) -> Result<()> {
 /// Do the same as [`detach`] for a container whose state does not name its attachment, because
 /// `create` was killed or the state is damaged. Reads the leases of every network; costs one
 /// openat(2) if there is no network.
+///
+/// # Errors
+/// A lease cannot be read, or a call was refused; the lease then stays.
 pub fn detach_container(root: &Path, container: &str) -> Result<()> {
     let store = Store::of(root);
     let mut host = None;

@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 const TRIES: usize = 16;
 
 /// Bring up the loopback interface of the namespace `netns`; `place` names it in errors.
+///
+/// # Errors
+/// The namespace cannot be entered, it has no loopback interface, or a netlink request was refused.
 pub fn loopback_up(place: &str, netns: BorrowedFd<'_>) -> Result<()> {
     let at = |failure: Failure| failure.at(format!("{place}: interface lo"));
     let mut inside = namespace::enter(place, netns)?;

@@ -121,7 +121,10 @@ pub fn create(root: &Path, request: &NewNetwork) -> Result<Network> {
     }
 }
 
-/// Every network, by name; half-made and damaged ones too.
+/// List every network, sorted by name, half-made and damaged ones included.
+///
+/// # Errors
+/// The store cannot be locked or read.
 pub fn list(root: &Path) -> Result<Vec<Network>> {
     let store = Store::of(root);
     // Otherwise a network that is just being made would look half made.

@@ -102,12 +102,16 @@ impl Filter {
 
 /// Compile `linux.seccomp` for the machine this program was built for.
 ///
-/// Returns all mistakes of the profile at once.
+/// # Errors
+/// The profile has mistakes; all of them are returned at once.
 pub fn compile(seccomp: &Seccomp) -> Result<Filter, Vec<Violation>> {
     compile_for(seccomp, Arch::HOST)
 }
 
-/// As [`compile`], for a kernel of architecture `native`.
+/// Compile as [`compile`] does, for a kernel of architecture `native`.
+///
+/// # Errors
+/// As [`compile`].
 pub fn compile_for(seccomp: &Seccomp, native: Arch) -> Result<Filter, Vec<Violation>> {
     let mut profile = profile::read(seccomp, native);
     let mut violations = std::mem::take(&mut profile.violations);

@@ -1,7 +1,8 @@
-//! The state directory of one container: made by one, locked by one at a time.
+//! The state directory of one container: one process makes it, one process at a time locks it.
 //!
-//! Knows files and the lock, not what is in the files. `mkdir` decides who creates; `flock` on the
-//! directory itself decides who changes; a file is complete or not there, by rename.
+//! Knows files and the lock, not what is in the files. mkdir(2) decides which process creates the
+//! container; flock(2) on the directory decides which process may change it; rename(2) makes each
+//! file appear complete or not at all.
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Read, Write};
@@ -13,7 +14,7 @@ use super::{CONFIG, HOSTS, INTENT, PLAN, SOCKET, STATE};
 use crate::error::{Error, Result};
 use crate::sys;
 
-/// A file of ours that is larger is damaged, in bytes.
+/// The greatest size of a file of ours, in bytes: a larger one is damaged.
 const LARGEST: u64 = 64 << 20;
 
 /// An open state directory.
@@ -23,14 +24,18 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Make it; the container must not exist.
+    /// Make the directory and lock it; the container must not exist.
+    ///
+    /// # Errors
+    /// The container exists already, or its directory cannot be made, opened or locked.
     pub fn create(root: &Path, id: &str) -> Result<Directory> {
         let path = root.join(id);
         let make = || DirBuilder::new().mode(0o700).create(&path);
         let made = match make() {
-            // The usual case is that the root exists.
+            // The root usually exists, so make it only after ENOENT.
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                // With the sticky bit it is left alone by those who clean XDG_RUNTIME_DIR.
+                // Programs that clean XDG_RUNTIME_DIR skip a directory with the sticky bit (XDG
+                // Base Directory Specification).
                 let parents = DirBuilder::new().mode(0o1700).recursive(true).create(root);
                 parents.map_err(|e| Error::io(root.display(), "mkdir", &e).hint(WHERE))?;
                 make()
@@ -46,7 +51,7 @@ impl Directory {
         }
         let opened = Self::at(path.clone()).and_then(|it| it.lock().map(|()| it));
         match &opened {
-            // Somebody has deleted it; what is there now is another's.
+            // Another process deleted our directory; one of that name is now another container's.
             Err(e) if e.line() == missing().line() => {}
             Err(_) => drop(std::fs::remove_dir(path)),
             Ok(_) => {}
@@ -54,12 +59,19 @@ impl Directory {
         opened
     }
 
-    /// Open that of an existing container, unlocked.
+    /// Open the directory of an existing container without the lock.
+    ///
+    /// # Errors
+    /// There is no such container, or its directory cannot be opened.
     pub fn open(root: &Path, id: &str) -> Result<Directory> {
         Self::at(root.join(id))
     }
 
-    /// Open that of an existing container, and wait until nobody else changes it.
+    /// Open the directory of an existing container, and wait for its lock.
+    ///
+    /// # Errors
+    /// As [`Directory::open`]; flock(2) fails; or another process deleted the container before we
+    /// got the lock.
     pub fn open_locked(root: &Path, id: &str) -> Result<Directory> {
         let directory = Self::open(root, id)?;
         directory.lock()?;
@@ -75,7 +87,8 @@ impl Directory {
         }
     }
 
-    /// Wait for the lock; whoever had it may have deleted the container.
+    /// Wait for the lock, and check that the path still names the locked directory: the process
+    /// that held the lock before may have deleted the container.
     fn lock(&self) -> Result<()> {
         let failed = |e| Error::io(self.path.display(), "flock", &e);
         sys::file::lock(&self.fd, true).map_err(failed)?;
@@ -89,17 +102,20 @@ impl Directory {
         }
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its descriptor.
+    /// The descriptor of the directory.
     pub fn fd(&self) -> &OwnedFd {
         &self.fd
     }
 
-    /// Put a file there as a whole, replacing one of that name.
+    /// Write a file as a whole, replacing one of that name.
+    ///
+    /// # Errors
+    /// The file cannot be opened, written or renamed.
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let (temporary, path) = (self.path.join(format!(".{name}")), self.path.join(name));
         let mut file = File::options()
@@ -114,7 +130,11 @@ impl Directory {
         std::fs::rename(&temporary, &path).map_err(|e| Error::io(path.display(), "rename", &e))
     }
 
-    /// As [`Directory::put`], for every user of the container to read, whatever the umask.
+    /// Write a file as [`Directory::put`] does, with mode 0644 whatever the umask: every user of
+    /// the container can read it.
+    ///
+    /// # Errors
+    /// As [`Directory::put`], or the mode cannot be changed.
     pub fn put_for_all(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.put(name, bytes)?;
         let path = self.path.join(name);
@@ -122,7 +142,10 @@ impl Directory {
             .map_err(|e| Error::io(path.display(), "chmod", &e))
     }
 
-    /// Read a file of ours; `None` if there is none.
+    /// Read a file; `None` if there is none.
+    ///
+    /// # Errors
+    /// The file cannot be opened or read, or is larger than `LARGEST`.
     pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.path.join(name);
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
@@ -146,6 +169,9 @@ impl Directory {
     }
 
     /// Remove a file; it may be gone already.
+    ///
+    /// # Errors
+    /// unlink(2) fails, other than with ENOENT.
     pub fn unlink(&self, name: &str) -> Result<()> {
         let path = self.path.join(name);
         match std::fs::remove_file(&path) {
@@ -156,7 +182,10 @@ impl Directory {
         }
     }
 
-    /// Remove all of it: the container is no more.
+    /// Remove the directory and everything in it.
+    ///
+    /// # Errors
+    /// A file in the directory, or the directory itself, cannot be removed.
     pub fn remove(&self) -> Result<()> {
         match std::fs::remove_dir_all(&self.path) {
             Err(e) if e.kind() != ErrorKind::NotFound && self.remove_by_name().is_err() => {
@@ -166,7 +195,8 @@ impl Directory {
         }
     }
 
-    /// The same where no descriptor is left to look into it with.
+    /// Remove our files by their names: `remove_dir_all` opens the directory, which fails where no
+    /// descriptor is left (EMFILE, ENFILE).
     fn remove_by_name(&self) -> std::io::Result<()> {
         for name in [INTENT, STATE, CONFIG, PLAN, SOCKET, HOSTS] {
             let _ = std::fs::remove_file(self.path.join(name));
@@ -178,7 +208,7 @@ impl Directory {
 
 const WHERE: &str = "choose where the state is kept with --root, or run as root";
 
-/// go-runc and containerd look for these words.
+/// The error for a container that does not exist; go-runc and containerd match on its text.
 pub fn missing() -> Error {
     Error::new("container does not exist").hint("\"tiny-ce list\" shows those that do")
 }

@@ -1,4 +1,4 @@
-//! `list`: every container below a root, damaged ones as such.
+//! `list`: every container below a root, damaged ones included.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,15 +9,15 @@ use crate::spec::id;
 
 /// One container.
 pub enum Listed {
-    /// As it is.
+    /// A container whose state could be read.
     Whole(Box<State>),
-    /// Its state cannot be told.
+    /// A container whose state could not be read.
     Untold {
         /// The container.
         id: String,
-        /// `damaged` if what is remembered cannot be read, `unknown` if its cgroup is not visible.
+        /// `damaged` if its state files cannot be read, `unknown` if its cgroup is not visible.
         status: &'static str,
-        /// Why.
+        /// The reason.
         error: Error,
     },
 }
@@ -25,7 +25,7 @@ pub enum Listed {
 /// Every container, by id.
 ///
 /// # Errors
-/// The root cannot be read; one that is not there has no containers.
+/// The root cannot be read; a root that does not exist has no containers.
 pub fn list(root: &Path) -> Result<Vec<Listed>> {
     let failed = |e: std::io::Error| Error::io(root.display(), "open", &e);
     let entries = match std::fs::read_dir(root) {
@@ -50,7 +50,7 @@ pub fn list(root: &Path) -> Result<Vec<Listed>> {
         });
         match read {
             Ok(state) => all.push(Listed::Whole(Box::new(state))),
-            // Deleted in this very moment.
+            // Another process deleted the container meanwhile.
             Err(_) if !root.join(&id).exists() => {}
             Err(error) => all.push(Listed::Untold { id, status, error }),
         }

@@ -1,12 +1,12 @@
-//! Containers by a pattern of their ids, as crun's `--regex` has them.
+//! Find containers by a pattern of their ids, as crun's `--regex` does.
 
 use std::path::Path;
 
 use super::{Listed, list};
 use crate::error::{Error, Result};
 
-/// The ids below a root in which the regular expression is found, in order; damaged containers are
-/// among them.
+/// Return the ids below a root that the regular expression matches, sorted; damaged containers
+/// are included.
 ///
 /// # Errors
 /// The pattern is no regular expression, or the root cannot be read.

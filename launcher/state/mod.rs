@@ -1,7 +1,7 @@
-//! What is remembered of containers: a directory for each, its files, and what they tell.
+//! The state of containers: a directory for each container, its files, and the status they give.
 //!
-//! Every change is made under the lock of the directory. Must not know how a container is made or
-//! run.
+//! Every change is made under the lock of the directory. Must not know how a container is
+//! made or run.
 
 mod directory;
 mod list;
@@ -29,7 +29,7 @@ pub const PLAN: &str = "plan";
 pub const SOCKET: &str = "start.sock";
 /// The file that a container on a network whose image has no `/etc/hosts` sees in its place.
 pub const HOSTS: &str = "hosts";
-/// Where the container sees it.
+/// Where the container sees the file [`HOSTS`].
 pub const ETC_HOSTS: &str = "/etc/hosts";
 /// The directory that the container sees, with a socket for sd_notify(3) in it.
 pub const NOTIFY: &str = "notify";
@@ -37,6 +37,9 @@ pub const NOTIFY: &str = "notify";
 pub const ROOTFS: &str = "rootfs";
 
 /// The configuration that a container was made from.
+///
+/// # Errors
+/// The file is missing, cannot be read, or is not a configuration.
 pub fn config(directory: &Directory) -> Result<Spec> {
     let bytes = directory.get(CONFIG)?.unwrap_or_default();
     let path = directory.path().join(CONFIG);
@@ -44,6 +47,9 @@ pub fn config(directory: &Directory) -> Result<Spec> {
 }
 
 /// The plan that a container was made from.
+///
+/// # Errors
+/// The file cannot be read, is missing or damaged, or another build of tiny-ce wrote it.
 pub fn plan(directory: &Directory) -> Result<Finished> {
     let file = directory.get(PLAN)?.unwrap_or_default();
     Finished::from_file(&file).ok_or_else(|| {

@@ -1,7 +1,8 @@
-//! What is remembered of a container, and what its status is.
+//! The record of a container that its state directory keeps, and the container's status.
 //!
-//! `intent.json` is written before the first side effect and never again; `state.json`, with the
-//! process, before the commit. Either is enough to find and remove everything.
+//! `intent.json` is written before the first side effect, and again once the network and the class
+//! of service are made; `state.json`, which adds the process, before init goes on. Either file is
+//! enough to find and remove everything.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -15,29 +16,29 @@ use crate::network::Attachment;
 use crate::systemd::Scope;
 use crate::{resctrl, sys};
 
-/// A process, named so that a re-used pid is not taken for it.
+/// A process, named by its pid and start time, so that a re-used pid is not taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// In the launcher's pid namespace.
+    /// Its pid in the launcher's pid namespace.
     pub pid: i32,
-    /// Field 22 of /proc/PID/stat, clock ticks since boot.
+    /// Its start time: field 22 of /proc/PID/stat, in clock ticks since boot.
     pub start: u64,
 }
 
 impl Identity {
-    /// Of a living process.
+    /// Return the identity of a process; `None` if no process has this pid.
     pub fn of(pid: i32) -> Option<Identity> {
         Some(Identity { pid, start: sys::process::start_time(pid)? })
     }
 
-    /// Whether that very process is there and not a zombie.
+    /// Whether this process exists and is not a zombie.
     pub fn alive(self) -> bool {
         sys::process::stat(self.pid)
             .is_some_and(|(state, start)| start == self.start && !matches!(state, b'Z' | b'X'))
     }
 }
 
-/// Everything that is remembered.
+/// Everything that the state directory records of a container.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
     /// The container.
@@ -48,17 +49,16 @@ pub struct Record {
     pub rootfs: String,
     /// RFC 3339, UTC.
     pub created: String,
-    /// Who is creating it, or has.
+    /// The process that creates the container, or created it.
     pub launcher: Identity,
-    /// /proc/sys/kernel/random/boot_id, if it could be read: processes of another boot are not
-    /// meant.
+    /// The boot in which it was made: a pid of another boot means nothing.
     pub boot: Boot,
-    /// Where its processes are.
+    /// The cgroups of its processes.
     pub cgroup: Cgroup,
-    /// The unit of systemd that made its cgroup, if one did.
+    /// The systemd scope that its cgroup belongs to, if systemd made the cgroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// What has to be undone with the container.
+    /// Its attachment to a network, which `delete` undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Attachment>,
     /// Its class of service, if it has one.
@@ -67,7 +67,7 @@ pub struct Record {
     /// From the config.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Init, and device and inode of its program, once it is ready.
+    /// Init, and the device and inode of init's program; absent until init is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<(Identity, u64, u64)>,
 }
@@ -101,19 +101,19 @@ impl Status {
     }
 }
 
-/// A run of the kernel, by its random name.
+/// A boot of the kernel, by /proc/sys/kernel/random/boot_id; empty if that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot(String);
 
 impl Boot {
-    /// The one that is now; without a name where the kernel does not tell.
+    /// Return the present boot.
     pub fn now() -> Boot {
         let id = sys::file::read_small("/proc/sys/kernel/random/boot_id");
         Boot(id.map(|id| id.trim().to_owned()).unwrap_or_default())
     }
 
-    /// Whether it is the one that is now. If that cannot be told, it may be: pids are compared with
-    /// their start times then, and nobody who lives is taken for dead.
+    /// Whether this is the present boot. If either boot_id is unknown, say yes: then only the start
+    /// time identifies a process, and a living process is not taken for dead.
     pub fn is_now(&self) -> bool {
         let now = Boot::now();
         self.0.is_empty() || now.0.is_empty() || *self == now
@@ -121,7 +121,11 @@ impl Boot {
 }
 
 impl Record {
-    /// Read what is remembered: the state, or the intent of a container that is not ready.
+    /// Read the record: `state.json`, or `intent.json` of a container that is not ready.
+    ///
+    /// # Errors
+    /// The file cannot be read, is missing, or is damaged; or no living init is found, and /proc
+    /// does not show this pid namespace.
     pub fn load(directory: &Directory) -> Result<Record> {
         let (name, bytes) = match directory.get(STATE)? {
             Some(bytes) => (STATE, bytes),
@@ -138,7 +142,7 @@ impl Record {
         }
     }
 
-    /// As `load`, but the intent will do where the state is damaged.
+    /// Read the record as `load` does, but fall back to `intent.json` if `state.json` is damaged.
     pub fn rescue(directory: &Directory) -> Option<Record> {
         Self::load(directory).ok().or_else(|| {
             let bytes = directory.get(INTENT).ok().flatten()?;
@@ -146,7 +150,10 @@ impl Record {
         })
     }
 
-    /// Write it under `name`.
+    /// Write the record to the file `name`.
+    ///
+    /// # Errors
+    /// The record cannot be encoded, or the file cannot be written.
     pub fn save(&self, directory: &Directory, name: &str) -> Result<()> {
         let bytes = serde_json::to_vec(self).map_err(|e| Error::new(format!("{name}: {e}")))?;
         directory.put(name, &bytes)
@@ -158,38 +165,43 @@ impl Record {
         (self.boot.is_now() && init.alive()).then_some(init)
     }
 
-    /// What the container is doing.
+    /// Return the status of the container.
     ///
     /// # Errors
-    /// It lives, and whether it is paused cannot be seen from here.
+    /// Init lives, but its cgroup is not visible from here, so that nothing tells whether the
+    /// container is paused.
     pub fn status(&self) -> Result<Status> {
         let Some(init) = self.living_init() else { return Ok(self.without_init()) };
-        // A created container can be paused, too, and as runc has it that is what it is then.
+        // As in runc, a created container that is frozen is `paused`.
         if self.cgroup.frozen()? {
             return Ok(Status::Paused);
         }
         Ok(if self.awaits_start(init) { Status::Created } else { Status::Running })
     }
 
-    /// What a container does that has no living init.
+    /// Return the status of a container that has no living init.
     pub fn without_init(&self) -> Status {
         let creating = self.init.is_none() && self.boot.is_now() && self.launcher.alive();
         if creating { Status::Creating } else { Status::Stopped }
     }
 
-    /// Whether init still is init: its program is ours, and not yet the container's.
+    /// Whether init still waits for `start`: /proc/PID/exe is then init's program.
     fn awaits_start(&self, init: Identity) -> bool {
         let Some((_, device, inode)) = self.init else { return false };
         match std::fs::metadata(format!("/proc/{}/exe", init.pid)) {
             Ok(program) => program.dev() == device && program.ino() == inode,
-            // Init is not dumpable, so that somebody without privileges cannot look; a program in
-            // their own user namespace they can look at.
+            // An unprivileged caller may not read the link of init, which is not dumpable
+            // (ptrace(2)), but can read that of a dumpable program in its user namespace.
             Err(e) => e.raw_os_error() == Some(libc::EACCES),
         }
     }
 }
 
-/// A process that is not found is dead, unless /proc is not mounted, or is another pid namespace's.
+/// Check that /proc shows the processes of this pid namespace: otherwise a process that is not
+/// found there is not necessarily dead.
+///
+/// # Errors
+/// /proc is not mounted, or belongs to another pid namespace.
 pub fn processes_are_visible() -> Result<()> {
     let own = std::fs::read_link("/proc/self").map_err(|e| {
         Error::io("/proc/self", "readlink", &e).hint("mount /proc: mount -t proc proc /proc")
@@ -212,7 +224,7 @@ fn damaged(directory: &Directory, name: &str, how: &str) -> Error {
 /// The state as callers read it (runtime-spec runtime.md; runc's field names and order).
 #[derive(Debug, Clone, Serialize)]
 pub struct State {
-    /// Of the specification that this follows.
+    /// The version of the specification that this follows.
     #[serde(rename = "ociVersion")]
     pub oci_version: &'static str,
     /// The container.
@@ -227,7 +239,7 @@ pub struct State {
     pub rootfs: String,
     /// RFC 3339, UTC.
     pub created: String,
-    /// The unit of systemd that it is in; crun's name for it.
+    /// The systemd scope of the container; crun's name for this field.
     #[serde(rename = "systemd-scope", skip_serializing_if = "Option::is_none")]
     pub systemd_scope: Option<String>,
     /// From the config.
@@ -241,7 +253,10 @@ pub struct State {
 pub const OCI_VERSION: &str = "1.3.0";
 
 impl Record {
-    /// The state, as of now.
+    /// Return the present state.
+    ///
+    /// # Errors
+    /// As [`Record::status`].
     pub fn state(&self, directory: &Directory) -> Result<State> {
         let status = self.status()?;
         let pid = match (status, self.init) {
@@ -251,7 +266,8 @@ impl Record {
         Ok(self.state_as(status, pid, owner(directory)))
     }
 
-    /// The state with a status that only the caller knows, for hooks.
+    /// Return the state with a status, pid and owner that the caller gives: hooks get a status that
+    /// the record does not show yet.
     pub fn state_as(&self, status: Status, pid: i32, owner: String) -> State {
         State {
             oci_version: OCI_VERSION,
@@ -268,7 +284,7 @@ impl Record {
     }
 }
 
-/// Who owns the directory: a name from /etc/passwd, or else the number.
+/// Return the owner of the directory: the name from /etc/passwd, or else the uid.
 fn owner(directory: &Directory) -> String {
     let Ok(stat) = sys::file::stat(directory.fd()) else { return String::new() };
     let uid = stat.st_uid.to_string();

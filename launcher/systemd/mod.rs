@@ -93,7 +93,10 @@ impl Systemd {
         }))
     }
 
-    /// The manager that made a scope.
+    /// Connect to the manager that made a scope.
+    ///
+    /// # Errors
+    /// The bus cannot be reached, or systemd does not tell its version.
     pub fn at(address: &Address) -> Result<Systemd> {
         let bus = Bus::connect(address)?;
         let mut manager = Systemd { bus, address: address.clone(), version: 0 };
@@ -104,23 +107,29 @@ impl Systemd {
         Ok(manager)
     }
 
-    /// The number of its version.
+    /// The manager's version number; 0 if it is unknown.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Where it is reached.
+    /// The address at which the manager is reached.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
     /// The manager's own cgroup, below which its units are; empty for the root cgroup.
+    ///
+    /// # Errors
+    /// The connection fails, or systemd does not tell the property.
     pub fn cgroup(&mut self) -> Result<String> {
         let path = self.property(PATH, INTERFACE, "ControlGroup")?;
         Ok(path.trim_end_matches('/').to_owned())
     }
 
     /// Make the scope with a process in it, and wait until the job is done.
+    ///
+    /// # Errors
+    /// The connection fails, systemd refuses the unit or a property, or the job fails.
     pub fn start(&mut self, scope: &Scope, pid: i32, wanted: &[Property]) -> Result<()> {
         self.watch_jobs()?;
         let arguments = [
@@ -157,6 +166,9 @@ impl Systemd {
     }
 
     /// The owner of the unit with this name.
+    ///
+    /// # Errors
+    /// The connection fails, or systemd refuses the query.
     pub fn owner(&mut self, scope: &Scope) -> Result<Owner> {
         let path = match self.ask("GetUnit", &[Value::text(&scope.unit)])? {
             Answer::Done(message) => text(&message),
@@ -172,6 +184,9 @@ impl Systemd {
     }
 
     /// Stop the scope, which has no process left, and reset it, so that systemd unloads it.
+    ///
+    /// # Errors
+    /// The connection fails, systemd refuses, or the job fails. A unit that is gone is no error.
     pub fn stop(&mut self, scope: &Scope) -> Result<()> {
         self.watch_jobs()?;
         let arguments = [Value::text(&scope.unit), Value::text("replace")];
@@ -187,7 +202,10 @@ impl Systemd {
         }
     }
 
-    /// Change properties, until the scope's end.
+    /// Change properties of the scope; the change lasts until the scope ends.
+    ///
+    /// # Errors
+    /// The connection fails, or systemd refuses a property.
     pub fn set(&mut self, scope: &Scope, wanted: &[Property]) -> Result<()> {
         if wanted.is_empty() {
             return Ok(());
@@ -198,6 +216,9 @@ impl Systemd {
     }
 
     /// Move a process into the scope, or into a cgroup below it.
+    ///
+    /// # Errors
+    /// The connection fails, or systemd refuses to move the process.
     pub fn attach(&mut self, scope: &Scope, below: &str, pid: i32) -> Result<()> {
         let pids = Value::Array("u".into(), vec![Value::U32(pid as u32)]);
         let arguments = [Value::text(&scope.unit), Value::text(below), pids];

@@ -20,6 +20,9 @@ const LONGEST: usize = 255;
 
 /// Read `linux.cgroupsPath` as runc has it for systemd: `slice:prefix:name`, each of which may be
 /// empty. Without a path, the default slice and a name made of the id.
+///
+/// # Errors
+/// The path has not three parts, or a name in it is no name of a slice or of a scope.
 pub fn names(cgroups_path: Option<&str>, id: &str, user: bool) -> Result<Names> {
     let wrong = |text: String| Error::new(format!("linux.cgroupsPath: {text}"));
     let given = cgroups_path.unwrap_or("");
