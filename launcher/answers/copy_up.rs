@@ -1,11 +1,11 @@
-//! `tmpcopyup`: what the image has below a mount point is copied into the new tmpfs.
+//! `tmpcopyup`: copy the files that the image has below a mount point into the new tmpfs.
 //!
-//! Both come as descriptors: the tmpfs before anybody else can see it, the image's side as init has
-//! resolved it inside the rootfs, with what was mounted there before. Everything is done below
-//! descriptors, and links are never followed.
+//! Init sends both as descriptors: the tmpfs, which is not attached yet, and the directory, which
+//! init resolved inside the rootfs with the mounts made so far. Every path is resolved below these
+//! descriptors, and no symbolic link is followed.
 //!
-//! A tmpfs of a user namespace has no other owners than those that are mapped there: what belongs
-//! to somebody else is nobody's, and is copied only if the container's root may read it.
+//! A tmpfs of a user namespace can hold only owners that are mapped there. A file of another owner
+//! belongs to nobody in the copy, and is copied only if the container's root may read it.
 
 use std::ffi::CString;
 use std::io;
@@ -21,22 +21,23 @@ use crate::sys::{copy, file};
 /// Directories deeper than this are not copied: there is a loop, or an attack.
 const DEEPEST: usize = 128;
 
-/// Who nobody is, in a user namespace (/proc/sys/kernel/overflowuid).
+/// The id of nobody in a user namespace, the default of /proc/sys/kernel/overflowuid.
 const NOBODY: u32 = 65_534;
 
-/// Copy what is in `image` into `tmpfs`, which was made in the user namespace of process `pid`.
+/// Copy the content of `image` into `tmpfs`, which was made in the user namespace of process `pid`.
 ///
 /// # Errors
-/// Say the errno, and not which of the many calls met it.
+/// A file cannot be read or copied, or directories are too deep. The error has the errno, but not
+/// the call.
 pub fn copy_up(image: &OwnedFd, tmpfs: &OwnedFd, pid: i32) -> Result<()> {
     let failed = |call| move |e: io::Error| Error::io("tmpcopyup", call, &e);
     let from = copy::readable(image).map_err(failed("openat2"))?;
-    // What fsmount(2) gives only names the mount.
+    // The descriptor of fsmount(2) is an O_PATH one, so open the directory.
     let to = copy::readable(tmpfs).map_err(failed("openat2"))?;
     let owners = Owners { uids: maps::read(pid, "uid_map")?, gids: maps::read(pid, "gid_map")? };
     let copied = || {
         directory(&owners, &from, &to, DEEPEST)?;
-        // Its own mode is an option of the mount.
+        // The mount option `mode` sets the mode of the root directory.
         copy::set_owner(to.as_fd(), c"", owners.of(&file::stat(&from)?, owners.root()))
     };
     copied().map_err(|e: io::Error| match e.raw_os_error() {
@@ -55,7 +56,7 @@ fn is_mapped(map: &[IdMapping], host_id: u32) -> bool {
     map.iter().any(|m| host_id.checked_sub(m.host_id).is_some_and(|offset| offset < m.size))
 }
 
-/// The host's id of one that is counted inside.
+/// Return the host's id of an id in the user namespace.
 fn on_host(map: &[IdMapping], id: u32) -> Option<u32> {
     let inside = |m: &&IdMapping| id.checked_sub(m.container_id).is_some_and(|it| it < m.size);
     map.iter().find(inside).map(|m| m.host_id + (id - m.container_id))
@@ -68,27 +69,28 @@ impl Owners {
         (id(&self.uids, user::effective_uid()), id(&self.gids, user::effective_gid()))
     }
 
-    /// Make files as the container's root, if that is somebody else.
+    /// Make files as the container's root, if its ids are not ours.
     fn make(&self) -> io::Result<Option<FilesAs>> {
         let (uid, gid) = self.root();
         let own = (uid, gid) == (user::effective_uid(), user::effective_gid());
         (!own).then(|| user::files_as(uid, gid)).transpose()
     }
 
-    /// Whose the copy is, or whose else if its owner is not mapped.
+    /// Return the owner of the copy: that of the original, or the given one if it is not mapped.
     fn of(&self, status: &libc::stat, (uid, gid): (u32, u32)) -> (u32, u32) {
         let id = |map: &[IdMapping], id, other| if is_mapped(map, id) { id } else { other };
         (id(&self.uids, status.st_uid, uid), id(&self.gids, status.st_gid, gid))
     }
 
-    /// Nobody, or the container's root where nobody is not mapped either.
+    /// Return nobody's ids on the host, or the container's root where nobody is not mapped either.
     fn nobody(&self) -> (u32, u32) {
         let (uid, gid) = self.root();
         let id = |map: &[IdMapping], root| on_host(map, NOBODY).unwrap_or(root);
         (id(&self.uids, uid), id(&self.gids, gid))
     }
 
-    /// EACCES if the container's root may not read it either: its rights end with its ids.
+    /// Fail with EACCES if the owner is not mapped and the mode does not let the container's root
+    /// read the file: its capabilities cover only files of mapped ids.
     fn read(&self, status: &libc::stat) -> io::Result<()> {
         if is_mapped(&self.uids, status.st_uid) && is_mapped(&self.gids, status.st_gid) {
             return Ok(());

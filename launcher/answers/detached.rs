@@ -1,5 +1,6 @@
-//! Mounts that only the launcher can make: id-mapped ones, binds for a container whose root is not
-//! the launcher's and may not reach the source, and nodes for one whose root may make none.
+//! Detached mounts that only the launcher can make: id-mapped mounts, binds whose source the
+//! container's root may not reach, and device nodes, which the root of a user namespace may not
+//! make.
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,7 +16,11 @@ use crate::state::Record;
 use crate::sys::mount;
 use crate::sys::process::{self, Clone};
 
-/// Clone the source of `mounts[index]`, map its ids if that is asked for.
+/// Clone the source of `mounts[index]` as a detached mount, and map its ids if the mount asks for
+/// it.
+///
+/// # Errors
+/// The source cannot be cloned, or its file system does not support id-mapped mounts.
 pub fn make(spec: &Spec, index: usize, record: &Record, program: &OwnedFd) -> Result<OwnedFd> {
     let mount = &spec.mounts[index];
     let place = mount.origin(index);
@@ -30,6 +35,10 @@ pub fn make(spec: &Spec, index: usize, record: &Record, program: &OwnedFd) -> Re
 }
 
 /// Map the ids of a detached mount as `mounts[index]` asks for it.
+///
+/// # Errors
+/// The user namespace with the mapping cannot be made or opened, or the file system does not
+/// support id-mapped mounts.
 pub fn map(spec: &Spec, index: usize, tree: &OwnedFd, program: &OwnedFd) -> Result<()> {
     let mount = &spec.mounts[index];
     let place = mount.origin(index);
@@ -40,8 +49,12 @@ pub fn map(spec: &Spec, index: usize, tree: &OwnedFd, program: &OwnedFd) -> Resu
     })
 }
 
-/// Make the node of `linux.devices[index]`, and a detached mount of it. It is in a tmpfs that only
-/// one thread sees, over the container's private `directory`: nothing of it is ever left behind.
+/// Make the node of `linux.devices[index]`, and return a detached mount of it. The node is in a
+/// tmpfs over the container's private `directory`, in a mount namespace of one thread: if the
+/// launcher is killed, the node vanishes.
+///
+/// # Errors
+/// The node's owner is not mapped, or a system call fails.
 pub fn node(spec: &Spec, index: usize, directory: &Path) -> Result<OwnedFd> {
     let Some((linux, device)) =
         spec.linux.as_ref().and_then(|linux| Some((linux, linux.devices.get(index)?)))
@@ -82,7 +95,8 @@ pub fn node(spec: &Spec, index: usize, directory: &Path) -> Result<OwnedFd> {
     })
 }
 
-/// A user namespace with the mapping of the option, or that of the mount, or the container's own.
+/// Return a user namespace with the mapping of the option `idmap`, else of the mount's mappings,
+/// else that of the container.
 fn namespace(spec: &Spec, mount: &Mount, program: &OwnedFd) -> Result<File> {
     if let Some(maps) = idmap::of_options(spec, mount) {
         let (uids, gids) = maps.map_err(|why| Error::new(format!("idmap: {why}")))?;
@@ -101,9 +115,10 @@ fn namespace(spec: &Spec, mount: &Mount, program: &OwnedFd) -> Result<File> {
     user_namespace(uids, gids, program)
 }
 
-/// A user namespace with these maps, which lives as long as its descriptor.
+/// Make a user namespace with these maps, which lives as long as its descriptor.
 ///
-/// It takes a process to make one: init, which waits for a plan that never comes.
+/// The namespace needs a first process. We clone init, which waits for a plan, and ends when we
+/// close the channel instead.
 fn user_namespace(uids: &[IdMapping], gids: &[IdMapping], program: &OwnedFd) -> Result<File> {
     let failed = |call: &'static str| move |e: std::io::Error| Error::io("idmap", call, &e);
     let request = Clone {

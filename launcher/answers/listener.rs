@@ -1,5 +1,5 @@
-//! The notifications of a system call filter: their descriptor goes to `linux.seccomp.listenerPath`
-//! (runtime-spec config-linux.md, "The Container Process State").
+//! Send the listener of a system call filter to `linux.seccomp.listenerPath` (runtime-spec
+//! config-linux.md, "The Container Process State").
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -22,7 +22,10 @@ struct ProcessState<'a> {
     state: &'a State,
 }
 
-/// Send the listener of process `pid` on; our own copy is closed.
+/// Send the listener of process `pid` to the seccomp agent, and close our copy.
+///
+/// # Errors
+/// The configuration has no filter, or the agent's socket cannot be connected or written to.
 pub fn hand_over(spec: &Spec, state: &State, pid: i32, listener: OwnedFd) -> Result<()> {
     let Some(seccomp) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else {
         return Err(Error::new("linux.seccomp: init sends a listener that nobody asked for"));

@@ -1,5 +1,5 @@
-//! The id maps of a user namespace: written straight where that is allowed, else by the setuid
-//! programs newuidmap(1) and newgidmap(1).
+//! The id maps of a user namespace: write them directly where the kernel allows it, else run the
+//! setuid programs newuidmap(1) and newgidmap(1).
 
 use std::fs;
 use std::process::Command;
@@ -9,6 +9,9 @@ use crate::spec::IdMapping;
 use crate::sys::user;
 
 /// Write both maps of the process's user namespace.
+///
+/// # Errors
+/// The kernel refuses a map, or a setuid program fails or is missing.
 pub fn write(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
     let (uid, gid) = (user::effective_uid(), user::effective_gid());
     if uid == 0 {
@@ -21,7 +24,8 @@ pub fn write(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
         by_setuid_program("newuidmap", pid, "linux.uidMappings", uids)?;
     }
     if IdMapping::is_own(gids, gid) {
-        // Without privileges a gid may be mapped only once groups cannot be dropped any more.
+        // An unprivileged process may write gid_map only after it denied setgroups(2)
+        // (user_namespaces(7)).
         put(pid, "setgroups", "linux.gidMappings", "deny")?;
         put(pid, "gid_map", "linux.gidMappings", &lines(gids))
     } else {
@@ -29,7 +33,11 @@ pub fn write(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
     }
 }
 
-/// A map of the process's user namespace, `uid_map` or `gid_map`: the host's ids as they are here.
+/// Read `uid_map` or `gid_map` of a process. Its host ids are those of this process's user
+/// namespace.
+///
+/// # Errors
+/// The file cannot be read, or a line is not three numbers.
 pub fn read(pid: i32, file: &str) -> Result<Vec<IdMapping>> {
     let path = format!("/proc/{pid}/{file}");
     let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "open", &e))?;

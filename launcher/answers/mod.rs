@@ -1,7 +1,7 @@
-//! What init is answered where a word is not enough: the launcher writes its id maps, makes mounts
-//! that init may not make, copies files, and hands on the listener of its filter.
+//! The work behind the answers to init: write its id maps, make mounts that init may not make, copy
+//! files, and send the listener of its filter to the agent.
 //!
-//! Knows how each is done, not when: the conversation is `container`'s.
+//! Knows how each is done; `container` decides when.
 
 pub mod copy_up;
 pub mod detached;

@@ -241,8 +241,8 @@ impl Restoring<'_, '_> {
         })
     }
 
-    /// Make the files of the state directory that the container may have mounted: CRIU needs them as
-    /// sources if the images have these mounts.
+    /// Make the files of the state directory that the container may have mounted: CRIU needs them
+    /// as sources if the images have these mounts.
     fn make_sources(&self) -> Result<()> {
         notify::make_directory(&self.undo.directory)?;
         match self.restore.options.network {

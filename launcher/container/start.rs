@@ -107,8 +107,8 @@ impl Going<'_> {
         }
     }
 
-    /// Check that init executed the program. A filter may refuse init's report that execve(2) failed,
-    /// or kill init for it; then the process has ended, and still has init's name.
+    /// Check that init executed the program. A filter may refuse init's report that execve(2)
+    /// failed, or kill init for it; then the process has ended, and still has init's name.
     fn executed(&self) -> Result<()> {
         if self.spec.linux.as_ref().is_none_or(|linux| linux.seccomp.is_none()) {
             return Ok(());

@@ -7,10 +7,10 @@ use crate::plan::Finished;
 use crate::spec::id;
 use crate::state::{self, Directory, Record, State};
 
-/// The state of a container, as runtime-spec runtime.md has it.
+/// Return the state of a container, as runtime-spec runtime.md defines it.
 ///
 /// # Errors
-/// There is no such container, or what is remembered of it is damaged.
+/// There is no such container, its state is damaged, or its cgroup is not visible from here.
 pub fn state(root: &Path, id: &str) -> Result<State> {
     let read = || {
         id::check(id)?;
@@ -20,7 +20,7 @@ pub fn state(root: &Path, id: &str) -> Result<State> {
     read().map_err(|e: crate::Error| e.within(format!("cannot tell the state of {id:?}")))
 }
 
-/// The plan that a container was made from.
+/// Return the plan that a container was made from.
 ///
 /// # Errors
 /// There is no such container, or its plan is damaged.

@@ -1,8 +1,9 @@
 //! `wait`: get the exit status of a container's program that another process started.
 //!
-//! waitid(2) gives it to the parent only. Other processes can ask a pidfd that was opened before the
-//! end (PIDFD_INFO_EXIT, Linux 6.15), or read the status from /proc until the process is reaped. A
-//! re-used pid cannot mislead either way: the pidfd names the process, and /proc its start time.
+//! waitid(2) gives the status to the parent only. Other processes can ask a pidfd that was opened
+//! before the end (PIDFD_INFO_EXIT, Linux 6.15), or read the status from /proc until the process is
+//! reaped. A re-used pid cannot mislead either way: the pidfd names the process, and /proc has its
+//! start time.
 
 use std::fs;
 use std::os::fd::OwnedFd;

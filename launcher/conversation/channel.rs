@@ -1,6 +1,6 @@
-//! The conversation with init: it reports in 8 bytes, the launcher answers with one.
+//! The channel to init: init reports in 8 bytes, the launcher answers with one byte.
 //!
-//! Knows how reports look, not what follows from them.
+//! Knows the format of reports, not what the launcher does about them.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,31 +13,34 @@ use crate::error::{Error, Result};
 use crate::sys;
 use crate::sys::signal::{self, Interest};
 
-/// What init says.
+/// A message from init, or its absence.
 pub enum Said {
-    /// It is at this point of its plan , perhaps with a descriptor.
+    /// Init has reached this point of its plan, and may send a descriptor.
     At(Report, Option<OwnedFd>),
-    /// A child with this pid goes on with the plan.
+    /// Init forked a child with this pid, which goes on with the plan.
     Forked(i32),
-    /// This step ended with this errno; the kernel may have said more.
+    /// A step failed.
     Failed {
-        /// Of the step in the plan.
+        /// The index of the step in the plan.
         index: u32,
-        /// 0: the kernel's answer is not what was asked for.
+        /// The errno; 0 if the call succeeded, but its result is not the one that was asked for.
         errno: i32,
-        /// The kernel's own words.
+        /// The kernel's message in the fs context; empty if there is none.
         words: String,
     },
-    /// Nothing: it is gone, or has become the program.
+    /// Init closed the channel: it has ended, or has executed the program.
     Closed,
 }
 
 /// Wait for the next report.
+///
+/// # Errors
+/// recvmsg(2) fails.
 pub fn listen(channel: &UnixStream) -> Result<Said> {
     let failed = |e: std::io::Error| Error::io("init's channel", "recvmsg", &e);
     let mut message = [0; 8];
     let (mut got, fd) = match sys::socket::receive(channel, &mut message) {
-        // Init was killed with something unread: the same as gone.
+        // Init was killed with unread data in its socket.
         Err(e) if e.raw_os_error() == Some(libc::ECONNRESET) => return Ok(Said::Closed),
         result => result.map_err(failed)?,
     };
@@ -59,37 +62,49 @@ pub fn listen(channel: &UnixStream) -> Result<Said> {
         return Ok(Said::At(point, fd));
     }
     let mut words = Vec::new();
-    // Init ends after this, and the channel with it.
+    // Init ends after this report, which closes the channel.
     let _ = (&mut &*channel).take(512).read_to_end(&mut words);
     let words = String::from_utf8_lossy(&words).into_owned();
     Ok(Said::Failed { index, errno: value, words })
 }
 
-/// As [`listen`], for a plan that forks: a process that is killed between its fork and its word
-/// about it leaves a child that keeps the channel open, and waits for an answer for ever.
+/// Wait for the next report, or for the end of `process`, which runs a plan that may fork. If it is
+/// killed between its fork and its report of the child, the child keeps the channel open and waits
+/// for an answer for ever, so waiting for the channel alone would not return.
+///
+/// # Errors
+/// poll(2) or recvmsg(2) fails.
 pub fn listen_to(channel: &UnixStream, process: &OwnedFd) -> Result<Said> {
     let failed = |e: std::io::Error| Error::io("init's channel", "poll", &e);
     let both = [Interest::read(channel.as_fd(), true), Interest::read(process.as_fd(), true)];
     let ready = signal::wait(&both, -1).map_err(failed)?;
-    // What it has said before its end is there by now.
+    // The process has ended; a report that it sent before is readable now.
     if !ready[0] && !signal::wait(&both[..1], 0).map_err(failed)?[0] {
         return Ok(Said::Closed);
     }
     listen(channel)
 }
 
-/// What init has said meanwhile, without waiting for it; nothing if it is there and silent.
+/// Return the report that init has sent meanwhile, without waiting; `None` if init lives and has
+/// sent none.
 pub fn last_word(channel: &UnixStream) -> Option<Said> {
     channel.set_nonblocking(true).ok()?;
     listen(channel).ok()
 }
 
 /// Let init go on.
+///
+/// # Errors
+/// As [`send`].
 pub fn go_on(channel: &UnixStream) -> Result<()> {
     send(channel, &[1])
 }
 
-/// Send bytes, such as the plan. A channel that init has closed is told by the next `listen`.
+/// Send bytes, such as the plan. If init has closed the channel, this succeeds, and the next
+/// [`listen`] returns [`Said::Closed`].
+///
+/// # Errors
+/// write(2) fails, other than with EPIPE.
 pub fn send(channel: &UnixStream, bytes: &[u8]) -> Result<()> {
     match (&mut &*channel).write_all(bytes) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,6 +1,6 @@
-//! What of a living container a new process enters, read below /proc/PID.
+//! Find the namespaces of a running container that a new process joins, in /proc/PID/ns.
 //!
-//! Knows what there is, not what is done with it.
+//! Knows which namespaces differ from ours, not how they are joined.
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -14,12 +14,15 @@ use crate::sys::process::pidfd_open;
 pub struct Joined {
     /// Its pidfd, which setns(2) takes.
     pub process: OwnedFd,
-    /// Those of its namespaces that are not this process's.
+    /// The kinds of its namespaces that differ from this process's.
     pub namespaces: Vec<NamespaceKind>,
 }
 
 impl Joined {
-    /// Open process `pid`.
+    /// Open the pidfd of process `pid`, and compare its namespaces with ours.
+    ///
+    /// # Errors
+    /// There is no such process, or its namespaces may not be looked at.
     pub fn open(pid: i32) -> Result<Joined> {
         let process =
             pidfd_open(pid).map_err(|e| Error::io(format!("pid {pid}"), "pidfd_open", &e))?;
@@ -27,7 +30,11 @@ impl Joined {
     }
 }
 
-/// Namespaces of process `pid` that are not our own: joining one's own user namespace is refused.
+/// Return the kinds of namespaces of process `pid` that differ from ours; setns(2) refuses to join
+/// the caller's own user namespace.
+///
+/// # Errors
+/// A namespace of the process, or of this one, may not be looked at.
 pub fn namespaces(pid: i32) -> Result<Vec<NamespaceKind>> {
     let mut differ = Vec::new();
     for kind in NamespaceKind::ALL {
@@ -41,8 +48,8 @@ pub fn namespaces(pid: i32) -> Result<Vec<NamespaceKind>> {
         };
         let failed = |process: &str, e| Error::io(format!("/proc/{process}/ns/{file}"), "stat", &e);
         let own = match namespace("thread-self") {
-            // A kind that this kernel does not have is nobody's. One that only cannot be looked at
-            // must not be passed over: the new process would stay in the host's.
+            // ENOENT: this kernel lacks the kind. Any other error must not be skipped: the new
+            // process would stay in the host's namespace of this kind.
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
             own => own.map_err(|e| failed("thread-self", e))?,
         };

@@ -1,7 +1,7 @@
-//! The conversation with init: how it is started, what it reports, and what it is answered.
+//! The conversation with init: start init, receive its reports, and answer them.
 //!
-//! Knows every report, and after which of them init waits. Must not know what a container is: what
-//! is done about a report is the caller's ([`Answers`]).
+//! Knows every report, and after which reports init waits for an answer. Must not know what a
+//! container is: the caller decides what to do about a report ([`Answers`]).
 
 pub mod channel;
 pub mod join;
@@ -22,7 +22,7 @@ pub use start::{NAME, descriptors, kill, program, start};
 pub enum Init<'a> {
     /// A child of this process whose plan may fork: the new child takes its place.
     Child(&'a mut Child),
-    /// A process whose plan does not fork any more, by its pid.
+    /// The pid of a process whose plan does not fork any more.
     Pid(i32),
 }
 
@@ -39,17 +39,20 @@ impl Init<'_> {
 pub enum End {
     /// Init has done everything that can fail before `start`, and waits.
     Ready,
-    /// Init said that it would execute the program, and closed the channel.
+    /// Init reported that it would execute the program, and the channel is closed.
     Executed,
-    /// Init closed the channel without a word.
+    /// The channel is closed, and init reported neither readiness nor a failure.
     Silent,
 }
 
-/// What a caller does about each report; a report that it has no answer to is out of turn.
+/// The caller's answer to each report; a report without an answer is an error.
 ///
 /// `pid` is the process that reports.
+///
+/// # Errors
+/// Each method fails if the caller expects no such report, or cannot do what init waits for.
 pub trait Answers {
-    /// Run the hooks that run while the rootfs is complete and not entered.
+    /// Run the hooks for which the rootfs must be complete, and not entered yet.
     fn hooks(&mut self, _pid: i32) -> Result<()> {
         Err(out_of_turn())
     }
@@ -59,7 +62,7 @@ pub trait Answers {
         Err(out_of_turn())
     }
 
-    /// Write the maps of its user namespace.
+    /// Write the id maps of init's user namespace.
     fn maps(&mut self, _pid: i32) -> Result<()> {
         Err(out_of_turn())
     }
@@ -84,26 +87,26 @@ pub trait Answers {
         Err(out_of_turn())
     }
 
-    /// Take a directory, as it is seen from init's mount namespace.
+    /// Take the descriptor of a directory that init resolved in its mount namespace.
     fn directory(&mut self, _directory: OwnedFd) -> Result<()> {
         Err(out_of_turn())
     }
 
-    /// Say more about the failure of the step with this index.
+    /// Add to the error of the step with this index, which failed.
     fn failed(&self, _index: u32, error: Error) -> Error {
         error
     }
 }
 
-/// A report that has no place where it comes.
+/// Return the error for a report that the launcher does not expect at this point.
 pub fn out_of_turn() -> Error {
     Error::new("init reports out of turn")
 }
 
-/// Answer init until it is ready, has become the program, or has ended.
+/// Answer init until it is ready, has executed the program, or has ended.
 ///
 /// # Errors
-/// A step of the plan failed, or an answer did.
+/// A step of the plan failed, an answer failed, or init sent a report that was not expected.
 pub fn listen(
     channel: &UnixStream,
     plan: &Finished,
@@ -160,7 +163,8 @@ pub fn listen(
     }
 }
 
-/// The reason for `error`: what init has said meanwhile, or that it has ended, explains it better.
+/// Return the cause of `error`: a failure that init has reported meanwhile, or init's end, explains
+/// the error better than the error itself.
 pub fn reason(
     channel: &UnixStream,
     plan: &Finished,
@@ -174,7 +178,10 @@ pub fn reason(
     }
 }
 
-/// The child of a child, which is a child of this process (CLONE_PARENT).
+/// Adopt a process that our child made with CLONE_PARENT, which makes it a child of ours.
+///
+/// # Errors
+/// The process has ended, or no descriptor is free for its pidfd.
 pub fn adopt(pid: i32) -> Result<Child> {
     let pidfd = process::pidfd_open(pid).map_err(|e| Error::io("init", "pidfd_open", &e))?;
     Ok(Child { pid, pidfd })

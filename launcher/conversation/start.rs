@@ -1,4 +1,4 @@
-//! How init is started: its program, and a process of it with a channel to this one.
+//! Start init: make its program, and clone a process that runs it, with a channel to this process.
 
 use std::ffi::CStr;
 use std::fs::{File, Permissions};
@@ -13,13 +13,17 @@ use crate::state::Directory;
 use crate::sys::file;
 use crate::sys::process::{self, Child, Clone, Exit, MOST_DESCRIPTORS};
 
-/// Init, as build.rs built it.
+/// The executable of init, which build.rs built.
 static INIT: &[u8] = include_bytes!(env!("TINY_CE_INIT"));
 
 /// The name of init's program.
 pub const NAME: &CStr = c"tiny-ce-init";
 
-/// Init's program: a sealed memfd; where executable memfds are forbidden, an unlinked file.
+/// Make init's program: a sealed memfd; where executable memfds are forbidden, an unlinked file in
+/// the state directory.
+///
+/// # Errors
+/// The memfd, or the file in its place, cannot be made.
 pub fn program(directory: &Directory) -> Result<OwnedFd> {
     match file::sealed_executable(NAME, INIT) {
         Err(e) if matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => {
@@ -40,12 +44,15 @@ pub fn program(directory: &Directory) -> Result<OwnedFd> {
     }
 }
 
-/// Stands for init's own end of the channel among the descriptors that it is given.
+/// The number that stands for init's end of the channel in the list of init's descriptors.
 const CHANNEL: RawFd = -1;
 
-/// The descriptors that init finds behind its channel: what its plan preloads, and the caller's
-/// that the program inherits. At a hole init finds its channel once more, so that nothing else of
-/// it comes to lie there; the plan closes it again.
+/// List the descriptors that init gets after its channel: those that its plan preloads, and the
+/// caller's that the program inherits. In place of a hole init gets its channel again, so that none
+/// of its other descriptors takes that number; the plan closes the copy.
+///
+/// # Errors
+/// There are more descriptors than `MOST_DESCRIPTORS`.
 pub fn descriptors(opened: &[OwnedFd], preserved: &Preserved) -> Result<Vec<RawFd>> {
     let count = preserved.count;
     if 1 + opened.len() + count as usize > MOST_DESCRIPTORS {
@@ -58,10 +65,11 @@ pub fn descriptors(opened: &[OwnedFd], preserved: &Preserved) -> Result<Vec<RawF
     Ok(opened.iter().map(AsRawFd::as_raw_fd).chain(inherited).collect())
 }
 
-/// Start init with a channel to it, which is the first of its descriptors; it waits for its plan
-/// ([`super::channel::send`]).
+/// Start init with a channel to it, which is the first of its descriptors. Init then waits for its
+/// plan ([`super::channel::send`]).
 ///
-/// The error names the call that failed.
+/// # Errors
+/// A system call fails, which the error names.
 pub fn start(
     clone: &Clone<'_>,
 ) -> std::result::Result<(Child, UnixStream), (&'static str, io::Error)> {
@@ -73,7 +81,7 @@ pub fn start(
     Ok((child, ours))
 }
 
-/// Kill a process that is not needed any more, and reap it; how it ended.
+/// Kill and reap a child; return how it ended, which may have been before.
 pub fn kill(child: &Child) -> Option<Exit> {
     let _ = process::kill(&child.pidfd, libc::SIGKILL);
     process::wait(&child.pidfd, false).ok().flatten()

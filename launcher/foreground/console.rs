@@ -1,5 +1,5 @@
-//! The terminal of a container on this side: handed to a console socket, or copied to and from the
-//! terminal that the launcher was started on.
+//! The master of a container's terminal: sent to a console socket, or copied from the launcher's
+//! standard input and to its standard output.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
@@ -11,7 +11,10 @@ use crate::error::{Error, Result};
 use crate::sys::signal::{self, Interest};
 use crate::sys::{socket, terminal};
 
-/// Send the master of a terminal to the console socket, if there is one; else keep it.
+/// Send the master of a terminal to the console socket; without a socket, return the master.
+///
+/// # Errors
+/// The socket cannot be connected or written to.
 pub fn deliver(socket: Option<&Path>, master: OwnedFd) -> Result<Option<OwnedFd>> {
     match socket {
         Some(path) => hand_over(path, &master).map(|()| None),
@@ -19,7 +22,8 @@ pub fn deliver(socket: Option<&Path>, master: OwnedFd) -> Result<Option<OwnedFd>
     }
 }
 
-/// Give the master to whoever listens at `path`, as engines expect it: one message, one descriptor.
+/// Send the master to the process that listens at `path`, as engines expect: one message with one
+/// descriptor.
 fn hand_over(path: &Path, master: &OwnedFd) -> Result<()> {
     let place = || format!("--console-socket {}", path.display());
     let connection = socket::connect_path(path).map_err(|e| {
@@ -28,17 +32,21 @@ fn hand_over(path: &Path, master: &OwnedFd) -> Result<()> {
     socket::send(&connection, b"/dev/ptmx", master).map_err(|e| Error::io(place(), "sendmsg", &e))
 }
 
-/// The master that this process keeps, as the program shall find its terminal: with the size of the
-/// launcher's own terminal, if it has one, and without ONLCR, as runc leaves it.
+/// Prepare the terminal whose master this process keeps: give it the size of the launcher's own
+/// terminal, and clear ONLCR, as runc does.
 fn kept(master: OwnedFd) -> OwnedFd {
-    // Neither is worth a failure: without a terminal on this side there is no size, and a hook may
-    // have hung up the new one.
+    // Ignore failures: the launcher may have no terminal and so no size, and a hook may have hung
+    // up the new terminal.
     let _ = terminal::copy_size(io::stdin().as_fd(), master.as_fd());
     let _ = terminal::keep_line_feeds(master.as_fd());
     master
 }
 
-/// Before anything is made: a terminal needs exactly one of a console socket and a foreground.
+/// Check, before anything is made, that a terminal has either a console socket or a launcher in the
+/// foreground.
+///
+/// # Errors
+/// The terminal has neither or both, or there is a console socket without a terminal.
 pub fn check(terminal: bool, detached: bool, socket: Option<&Path>) -> Result<()> {
     match (terminal, detached, socket) {
         (true, true, None) => Err(Error::new(
@@ -55,17 +63,17 @@ pub fn check(terminal: bool, detached: bool, socket: Option<&Path>) -> Result<()
     }
 }
 
-/// Bytes on their way from one side to the other.
+/// Bytes that were read from one side and not yet written to the other.
 #[derive(Default)]
 struct Pipe {
     waiting: VecDeque<u8>,
-    /// Nothing more comes from the one side.
+    /// Whether the source has ended.
     ended: bool,
-    /// The other side takes nothing more.
+    /// Whether the destination refuses more bytes.
     refused: bool,
 }
 
-/// More than this is not read before some of it has been written, in bytes.
+/// The most bytes that wait to be written before we stop reading.
 const MOST_WAITING: usize = 64 << 10;
 
 /// A pipe that poll(2) calls writable takes this much without blocking, in bytes (PIPE_BUF).
@@ -89,7 +97,7 @@ impl Pipe {
         }
     }
 
-    /// Write once.
+    /// Write once, at most `ONE_WRITE` bytes.
     fn drain(&mut self, to: BorrowedFd<'_>) {
         let bytes = self.waiting.as_slices().0;
         match terminal::write(to, &bytes[..bytes.len().min(ONE_WRITE)]) {
@@ -104,26 +112,27 @@ impl Pipe {
     }
 }
 
-/// The end of the launcher's input, which becomes the end of the terminal's.
+/// The end of the launcher's input, which the program must see as the end of its terminal's input.
 ///
-/// A terminal has no end: a program that reads it waits for ever. So the launcher types what a
-/// person types: the byte VEOF, which a shell understands while it edits a line, too. A file at
-/// its end answers each read(2) with its end: VEOF is typed again once it has been read. It is
-/// never typed while input is unread: a terminal that stops collecting lines (ICANON) makes a NUL
-/// of a VEOF that waits.
+/// A terminal has no end of file, so a program that reads it would wait for ever. The launcher
+/// therefore writes what a person types: the byte VEOF, which a shell also understands while it
+/// edits a line. Each read(2) at the end of a file returns 0, so the launcher writes VEOF again once
+/// the program has read it. It never writes VEOF while input is unread: if the program clears ICANON
+/// meanwhile, the kernel turns a waiting VEOF into a NUL.
 struct End {
-    /// When to look next whether everything has been read.
+    /// When to check next whether the program has read everything.
     due: Instant,
-    /// Between two looks.
+    /// The time between two checks.
     delay: Duration,
-    /// The last byte of the input was no line feed.
+    /// Whether the last byte of the input was no line feed.
     unfinished: bool,
 }
 
-/// VEOF of a new terminal, which programs that edit lines know too: control-D.
+/// Control-D: VEOF of a new terminal, and the key that line editors take as the end.
 const CONTROL_D: u8 = 4;
 
-/// Between two looks: at first, and at most. Each is twice the one before while nobody reads.
+/// The first and the longest time between two checks. The time doubles while the program does not
+/// read.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 
 impl End {
@@ -131,7 +140,7 @@ impl End {
         End { due: Instant::now(), delay: DELAYS.0, unfinished }
     }
 
-    /// Type the end if it is due.
+    /// Write the end, if a check is due and finds no unread input.
     fn tell(&mut self, master: BorrowedFd<'_>) {
         let now = Instant::now();
         if now < self.due {
@@ -147,49 +156,52 @@ impl End {
                 self.delay = DELAYS.0;
                 &[byte]
             }
-            // A shell that edits lines runs the last one without its line feed, as it does when it
-            // reads a pipe: by the key that ends a line.
+            // A line editor runs an unfinished last line only on the Return key. From a pipe the
+            // shell would run that line, so write Return first.
             Ok(None) if std::mem::take(&mut self.unfinished) => b"\r",
             _ => &[CONTROL_D],
         };
-        // Full, or without a slave: then the next look comes.
+        // A write fails if the terminal is full or has no open slave; the next check tries again.
         let _ = terminal::write(master, bytes);
     }
 
     fn timeout_ms(&self) -> i32 {
         let left = self.due.saturating_duration_since(Instant::now());
-        // Rounded up: a timeout that is too short would be a turn for nothing.
+        // Round up: a timeout that is too short would wake the loop before the check is due.
         left.as_millis() as i32 + 1
     }
 }
 
-/// A master between the container and the launcher's own stdin and stdout.
+/// A master whose bytes are copied from the launcher's stdin and to its stdout.
 pub struct Console {
     /// `None` once it is hung up.
     master: Option<OwnedFd>,
     before: Option<terminal::Settings>,
     input: Pipe,
-    /// The last byte of the input.
+    /// The last byte that was read from stdin.
     last: u8,
     end: Option<End>,
     output: Pipe,
 }
 
-/// What a [`Console`] waits for.
+/// The descriptors that a [`Console`] waits for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wants {
-    /// Standard input can be read.
+    /// Wait until standard input can be read.
     pub stdin: bool,
-    /// Standard output can be written.
+    /// Wait until standard output can be written.
     pub stdout: bool,
-    /// The master can be read.
+    /// Wait until the master can be read.
     pub master_read: bool,
-    /// The master can be written.
+    /// Wait until the master can be written.
     pub master_write: bool,
 }
 
 impl Console {
-    /// Make the launcher's terminal raw, if it has one.
+    /// Take the master, and make the launcher's terminal raw, if it has one.
+    ///
+    /// # Errors
+    /// The settings of a descriptor cannot be changed.
     pub fn new(master: OwnedFd) -> Result<Console> {
         let stdin = io::stdin();
         let before = match stdin.is_terminal() {
@@ -213,15 +225,15 @@ impl Console {
         Ok(console)
     }
 
-    /// The window has changed.
+    /// Copy the size of the launcher's terminal, whose window has changed.
     pub fn resize(&self) {
         if let Some(master) = &self.master {
-            // Without a terminal on this side there is no size to take over.
+            // Without a terminal of its own the launcher has no size to copy.
             let _ = terminal::copy_size(io::stdin().as_fd(), master.as_fd());
         }
     }
 
-    /// What to wait for.
+    /// Return what to wait for.
     pub fn wants(&self) -> Wants {
         if self.master.is_none() {
             return Wants::default();
@@ -234,17 +246,18 @@ impl Console {
         }
     }
 
-    /// How long to wait for it, in milliseconds; -1 for ever.
+    /// Return how long to wait, in milliseconds; -1 for ever.
     pub fn timeout_ms(&self) -> i32 {
         self.end.as_ref().filter(|_| self.master.is_some()).map_or(-1, End::timeout_ms)
     }
 
-    /// The container's side; `None` once it is hung up.
+    /// Return the master; `None` once it is hung up.
     pub fn master(&self) -> Option<BorrowedFd<'_>> {
         self.master.as_ref().map(AsFd::as_fd)
     }
 
-    /// Move what can be moved: `stdin` and `stdout` are ready, or something about the master is.
+    /// Copy the bytes that can be copied. `stdin` and `stdout` say which of them is ready, `at_master`
+    /// whether poll(2) reported anything for the master.
     pub fn turn(&mut self, stdin: bool, stdout: bool, at_master: bool) {
         let Some(master) = &self.master else { return };
         let wants = self.wants();
@@ -266,13 +279,13 @@ impl Console {
             self.end.get_or_insert_with(|| End::new(unfinished)).tell(master.as_fd());
         }
         if self.output.refused {
-            // Nobody reads what the program writes. Without a terminal it would get SIGPIPE; now it
-            // gets SIGHUP and EIO, and does not wait for a reader for ever.
+            // Standard output is closed. With a pipe the program would get SIGPIPE; closing the
+            // master sends it SIGHUP and makes its writes fail with EIO, so that it does not block.
             self.master = None;
         }
     }
 
-    /// The program has ended: what it wrote last is still to be shown.
+    /// Copy the last output of the program, which has ended.
     pub fn finish(&mut self) {
         let Some(master) = &self.master else { return };
         let stdout = io::stdout();

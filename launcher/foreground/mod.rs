@@ -1,5 +1,5 @@
-//! Waiting in the foreground: signals are forwarded, orphans reaped, a terminal copied, and
-//! notifications passed on.
+//! Wait for a program in the foreground: forward signals, reap orphans, copy the terminal, and pass
+//! on notifications.
 //!
 //! Must not know how the container was started.
 
@@ -17,11 +17,14 @@ use crate::sys::memory;
 use crate::sys::process::{self, Child, Exit};
 use crate::sys::signal::{self, Interest};
 
-/// Signals that have been caught since before the process was made, so that none is lost.
+/// A signalfd that takes every signal from before the process was made, so that none is lost.
 pub struct Signals(OwnedFd);
 
 impl Signals {
-    /// Catch every signal from here on; with `adopt`, orphans of the container become ours.
+    /// Catch every signal from now on; with `adopt`, become the subreaper of the container's orphans.
+    ///
+    /// # Errors
+    /// prctl(2) or signalfd(2) fails.
     pub fn catch(adopt: bool) -> Result<Signals> {
         if adopt {
             process::become_subreaper().map_err(|e| Error::io("signals", "prctl", &e))?;
@@ -29,8 +32,11 @@ impl Signals {
         signal::all().map(Signals).map_err(|e| Error::io("signals", "signalfd", &e))
     }
 
-    /// Until `child` has ended; what it says of itself is passed on meanwhile, and what the kernel
-    /// kills is counted.
+    /// Wait until `child` has ended, and return how. Meanwhile forward signals to it, copy its
+    /// terminal, pass on its notifications, and count OOM kills.
+    ///
+    /// # Errors
+    /// poll(2), read(2) of the signalfd or waitid(2) fails.
     pub fn wait(
         &self,
         child: &Child,
@@ -60,7 +66,7 @@ impl Signals {
             }
             let timeout_ms = console.as_ref().map_or(-1, Console::timeout_ms);
             let ready = signal::wait(&fds, timeout_ms).map_err(failed("poll"))?;
-            // At once: whoever made the cgroup takes it away when the last process is dead.
+            // Count first: systemd removes the cgroup once its last process is dead.
             if let Some(oom) = oom.as_mut().filter(|_| ready[4] || ready[0]) {
                 oom.look();
             }
@@ -85,7 +91,7 @@ impl Signals {
                 let number = signal::next(&self.0).map_err(failed("read"))?;
                 self.forward(number, child, console.as_ref());
             }
-            // A program that ends at its first turn is not worth it.
+            // Only after the first turn: a program that ends at once does not repay the calls.
             memory::stay();
         }
     }
@@ -93,18 +99,18 @@ impl Signals {
     fn forward(&self, number: i32, child: &Child, console: Option<&Console>) {
         match (number, console) {
             (libc::SIGCHLD, _) => reap(child.pid),
-            // Go runtimes send it to their own threads.
+            // Go runtimes send SIGURG to their own threads.
             (libc::SIGURG, _) => {}
             (libc::SIGWINCH, Some(console)) => console.resize(),
             _ => {
-                // Gone in this very moment: the next turn sees it.
+                // If the child has just ended, the next turn sees that.
                 let _ = process::kill(&child.pidfd, number);
             }
         }
     }
 }
 
-/// Orphans that became ours; the child itself is waited for by its pidfd.
+/// Reap the orphans that became our children; `wait` reaps the child itself, by its pidfd.
 fn reap(child: i32) {
     while let Some(pid) = process::ended_child() {
         if pid == child {

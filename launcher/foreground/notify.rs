@@ -1,8 +1,9 @@
-//! sd_notify(3) across the container's border: a socket of ours in a directory that the container
-//! sees, and what is said there told to the service manager's.
+//! sd_notify(3) from a container: listen on a socket in a directory that the container sees, and
+//! pass the messages on to the service manager's socket.
 //!
-//! Knows what may be passed on. Pids are the container's own, descriptors could be stored for ever
-//! and access could be widened, so nothing of that kind is; a barrier's descriptor is.
+//! Knows which fields may be passed on. Pids mean nothing outside the container, the manager could
+//! keep a stored descriptor for ever, and NOTIFYACCESS could widen access, so fields with these are
+//! dropped. The descriptor of a barrier is passed on.
 
 use std::fs::{DirBuilder, Permissions};
 use std::io::ErrorKind;
@@ -21,16 +22,16 @@ use crate::sys::signal::{self, Interest};
 use crate::sys::{file, memory, message};
 use crate::{log, sys};
 
-/// What a manager reads at most: systemd's NOTIFY_BUFFER_MAX, in bytes.
+/// The longest message that a manager reads: systemd's NOTIFY_BUFFER_MAX, in bytes.
 const LARGEST: usize = 4096;
 
-/// How long a manager may take to read what is in its queue before a message is given up.
+/// How long a send may block on the manager's full queue before the message is dropped.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long it may take to have dealt with the last message (runc's), in milliseconds.
+/// How long the manager may take to answer the barrier, in milliseconds (as in runc).
 const BARRIER_MS: i32 = 30_000;
 
-/// Fields that mean the same on both sides of the border.
+/// The fields that mean the same inside and outside the container.
 const FIELDS: [&str; 11] = [
     "READY",
     "STATUS",
@@ -45,23 +46,27 @@ const FIELDS: [&str; 11] = [
     "EXTEND_TIMEOUT_USEC",
 ];
 
-/// Between the container and the service manager.
+/// The socket that the container sends to, and the one connected to the service manager.
 pub struct Notify {
     inside: UnixDatagram,
     outside: UnixDatagram,
 }
 
 /// Make the directory that the container will see.
+///
+/// # Errors
+/// mkdir(2) fails, other than with EEXIST.
 pub fn make_directory(directory: &Directory) -> Result<()> {
     let path = directory.path().join(NOTIFY);
-    // The state directory above it is for its owner alone.
+    // Mode 0755 lets every user of the container in; on the host, the state directory above it has
+    // mode 0700.
     match DirBuilder::new().mode(0o755).create(&path) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
         result => result.map_err(|e| Error::io(path.display(), "mkdir", &e)),
     }
 }
 
-/// Connect to the service manager; what is at the end of `NOTIFY_SOCKET` must listen.
+/// Connect to the service manager's socket `to`.
 fn connect(to: &Path) -> Result<UnixDatagram> {
     let failed =
         |call| move |e: std::io::Error| Error::io(format!("NOTIFY_SOCKET {to:?}"), call, &e);
@@ -83,7 +88,8 @@ fn connect(to: &Path) -> Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// A path that is short enough for a socket, as long as the descriptor of its directory is held.
+/// Return a path that is short enough for a socket's address, by a descriptor of its directory. The
+/// path is valid while that descriptor is open.
 fn by_directory(path: &Path) -> std::io::Result<(OwnedFd, PathBuf)> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(ErrorKind::InvalidInput.into());
@@ -94,7 +100,10 @@ fn by_directory(path: &Path) -> std::io::Result<(OwnedFd, PathBuf)> {
 }
 
 impl Notify {
-    /// Listen where the container speaks, in place of whoever did before.
+    /// Bind the container's notification socket, in place of one that an earlier launcher bound.
+    ///
+    /// # Errors
+    /// The manager cannot be connected, or the socket cannot be made.
     pub fn bind(directory: &Directory, to: &Path) -> Result<Notify> {
         let outside = connect(to)?;
         let path = directory.path().join(NOTIFY).join(NOTIFY_SOCKET);
@@ -108,19 +117,21 @@ impl Notify {
         }
         let (_held, short) = by_directory(&path).map_err(failed("open"))?;
         let inside = UnixDatagram::bind(&short).map_err(failed("bind"))?;
-        // Whoever the program runs as.
+        // The program may run as any user.
         std::fs::set_permissions(&short, Permissions::from_mode(0o777)).map_err(failed("chmod"))?;
         Ok(Notify { inside, outside })
     }
 
-    /// Ready to be read when the container has said something.
+    /// Return the socket that the container sends to, to poll it.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.inside.as_fd()
     }
 
-    /// Tell the manager all that the container has said by now; whether it is ready.
+    /// Pass on all messages that the container has sent by now. With `main`, stop at READY=1, pass
+    /// on `main` as MAINPID with it, and return true.
     ///
-    /// With `main`, that is the pid of the service from then on.
+    /// # Errors
+    /// recvmsg(2) or sendmsg(2) fails.
     pub fn pass_on(&self, main: Option<i32>) -> Result<bool> {
         let mut bytes = [0; LARGEST];
         loop {
@@ -134,7 +145,7 @@ impl Notify {
             }
             let text = &bytes[..message.length];
             if text.trim_ascii_end() == b"BARRIER=1" {
-                // Whoever waits for it waits until the manager has closed it, too.
+                // The sender waits until every copy of the descriptor is closed, the manager's too.
                 self.tell(b"BARRIER=1", message.descriptors.first().map(AsFd::as_fd))?;
                 continue;
             }
@@ -151,15 +162,17 @@ impl Notify {
         }
     }
 
-    /// As long as this process lives, which is what the manager knows: a lost word is no reason to
-    /// stop.
+    /// Pass on all messages, and only log a failure: a lost message is no reason to end the wait.
     pub fn keep_passing_on(&self) {
         if let Err(e) = self.pass_on(None) {
             log::debug(|| e.line().to_owned());
         }
     }
 
-    /// Pass everything on until the program says that it is ready, or has ended.
+    /// Pass on messages until the program is ready or has ended.
+    ///
+    /// # Errors
+    /// As [`Notify::pass_on`], or poll(2) fails.
     pub fn until_ready(&self, pid: i32, process: &OwnedFd) -> Result<()> {
         loop {
             let both = [Interest::read(self.fd(), true), Interest::read(process.as_fd(), true)];
@@ -175,8 +188,8 @@ impl Notify {
         }
     }
 
-    /// Wait until the manager has dealt with what it was told: once this process is gone, it would
-    /// not know any more whose words they were.
+    /// Wait until the manager has processed our messages: it attributes a message to a unit by the
+    /// sender's pid, so this process must live until then.
     fn barrier(&self) -> Result<()> {
         let failed = |call| move |e: std::io::Error| Error::io("NOTIFY_SOCKET", call, &e);
         let (reader, writer) = std::io::pipe().map_err(failed("pipe"))?;
@@ -195,7 +208,7 @@ impl Notify {
     }
 }
 
-/// What of a message may be passed on, and whether it says that the program is ready.
+/// Return the lines of a message that may be passed on, and whether they contain READY=1.
 fn allowed(text: &[u8]) -> (Vec<u8>, bool) {
     let (mut told, mut ready) = (Vec::new(), false);
     for line in text.split(|byte| *byte == b'\n') {
@@ -209,7 +222,10 @@ fn allowed(text: &[u8]) -> (Vec<u8>, bool) {
     (told, ready)
 }
 
-/// The process whose end ends the wait.
+/// Open the process whose end ends [`Notify::until_ready`].
+///
+/// # Errors
+/// There is no such process.
 pub fn process(pid: i32) -> Result<OwnedFd> {
     sys::process::pidfd_open(pid).map_err(|e| Error::io(format!("pid {pid}"), "pidfd_open", &e))
 }
