@@ -1,7 +1,7 @@
-//! The options of a container without a bundle: `run`, and what `spec` and `explain` show of it.
+//! The options of a container without a bundle, for `run`, `spec` and `explain`.
 //!
-//! Types words, lays them over the defaults of `spec::embedded`, and says which option a field of
-//! config.json came with: a row has the option and its field, `spec` what it changes.
+//! Parses the words, applies them to the defaults of `spec::embedded`, and records which option set
+//! a field of config.json: a row has the option and its field, `spec` changes the field.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -193,7 +193,7 @@ impl EmbeddedOptions {
             linux.resources.get_or_insert_default().cpu = Some(cpu);
         }
         if let Some(Number(limit)) = self.pids {
-            // As with Docker and Podman; config.json has a number of its own for it.
+            // As in Docker and Podman, 0 means no limit, which is -1 in config.json.
             let limit = Some(if limit == 0 { -1 } else { limit });
             linux.resources.get_or_insert_default().pids = Some(Pids { limit });
         }

@@ -78,7 +78,7 @@ command! {
         }
         run = |it, globals: &Globals| {
             exec(it, globals).or_else(|e| {
-                // runc's: so that it is told apart from a program that fails.
+                // As in runc, 255 distinguishes our failure from that of the program.
                 log::error(&e);
                 Ok(255)
             })
@@ -188,7 +188,7 @@ impl Changes {
         if self.user.is_some() || !self.gids.is_empty() {
             let user = process.user.get_or_insert_default();
             match &self.user {
-                // runc's: what is not said stays.
+                // As in runc, a user without a group changes the uid alone.
                 Some(User(Who::Id(uid), None)) => user.uid = *uid,
                 Some(User(Who::Id(uid), Some(Who::Id(gid)))) => {
                     (user.uid, user.gid) = (*uid, *gid);

@@ -16,7 +16,7 @@ pub struct Signal(
 );
 
 impl Value for Signal {
-    // Those that people send.
+    // The signals that users usually send.
     const COMPLETES: Completes =
         Completes::Words(&["TERM", "KILL", "INT", "HUP", "QUIT", "USR1", "USR2", "STOP", "CONT"]);
 

@@ -1,6 +1,6 @@
-//! `run` and `cs`: a container from its creation to its end.
+//! `run` and `cs`: create a container, start it, and wait for its end.
 //!
-//! Decides whether the words mean a bundle, or a container without one.
+//! Decides whether the words of the command line mean a bundle or a container without a bundle.
 
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
@@ -84,7 +84,7 @@ command! {
 fn run(it: Run, globals: &Globals) -> Result<u8> {
     let AfterDashes(command) = &it.command;
     let root = globals.state_root()?;
-    // As a shell would have it: where somebody sits, the program has a terminal.
+    // Give the program a terminal if a user sits at ours, or if a console socket takes it.
     let terminal = it.create.console_socket.is_some()
         || !it.detach && io::stdin().is_terminal() && io::stdout().is_terminal();
     let named = name(&it, command)?;
@@ -95,7 +95,7 @@ fn run(it: Run, globals: &Globals) -> Result<u8> {
     let run = RunOptions { detach: it.detach, keep, no_subreaper: it.no_subreaper };
     let code = container::run(&root, &id, source, &it.create.options(globals)?, run)?;
     if it.detach && unnamed {
-        // Otherwise nobody would know what to delete.
+        // The user needs the generated id to delete the container.
         print(&format!("{id}\n"))?;
     }
     Ok(status(code))
@@ -130,7 +130,7 @@ fn name(it: &Run, command: &[OsString]) -> Result<Option<String>> {
     if it.name.as_ref().is_some_and(|Id(name)| *name != id) {
         return wrong(&format!("{id:?} and --name are two names; give one of them"));
     }
-    // Other tools would take the word for an image, or for a root file system.
+    // Refuse a bare word: other tools take it for an image or a root file system.
     let bare = command.is_empty() && it.name.is_none() && it.embedded.rootfs.is_none();
     if !meant && bare { Err(what_is_meant(word)) } else { Ok(Some(id)) }
 }

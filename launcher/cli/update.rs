@@ -1,7 +1,7 @@
-//! `update`: limits by a document or by options.
+//! `update`: new limits from a document or from options.
 //!
-//! Types words and puts them where config.json has them; what a limit does is `container`'s. Names
-//! of options are runc's.
+//! Parses the words and sets the fields that they have in config.json; `container` changes the
+//! limits. The names of the options are runc's.
 
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,7 @@ impl Options for Limits {
                     Takes::Text => String::parse(word)?.into(),
                 }))
             })?;
-            // As with runc, an empty word is none.
+            // As in runc, an empty word counts as not given.
             let value = value.filter(|value| *value != Value::Text(String::new()));
             given.extend(value.map(|value| (limit, spec, value)));
         }
@@ -126,7 +126,7 @@ fn update(it: UpdateCommand, globals: &Globals) -> Result<u8> {
     it.limits.put(&mut update.resources);
     let rdt = update.l3_cache_schema.is_some() || update.mem_bw_schema.is_some();
     if it.resources.is_none() && !rdt && update.resources == before {
-        // Engines call it so when nothing is left to be changed.
+        // Engines call "update" without a limit if they have nothing to change.
         log::warning("update: no limit is named, nothing is changed; name one: --memory 512m");
     }
     container::update(&globals.state_root()?, &it.id.0, &update).map(|()| 0)

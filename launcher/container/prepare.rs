@@ -150,8 +150,7 @@ fn read_and_compile(
     if let Some(wanted) = &mut wanted {
         wanted.limit(&settings, &devices);
     } else if options.rootless.unwrap_or(rootless) && !has_path(&spec) {
-        // The configuration needs none of these groups, so log them for --debug only; "doctor"
-        // lists them.
+        // The configuration needs none of these, so only --debug shows them; "doctor" lists them.
         cgroup.leave_out(&settings)?.into_iter().for_each(|text| log::debug(|| text));
     }
     let nodev = nodev::judge(&mut spec, &cgroup)?;

@@ -42,11 +42,11 @@ fn kept(master: OwnedFd) -> OwnedFd {
     master
 }
 
-/// Check, before anything is made, that a terminal has either a console socket or a launcher in the
-/// foreground.
+/// Check, before anything is made, the options for the terminal.
 ///
 /// # Errors
-/// The terminal has neither or both, or there is a console socket without a terminal.
+/// A detached container with a terminal has no console socket, or there is a console socket without
+/// a terminal.
 pub fn check(terminal: bool, detached: bool, socket: Option<&Path>) -> Result<()> {
     match (terminal, detached, socket) {
         (true, true, None) => Err(Error::new(
@@ -116,9 +116,9 @@ impl Pipe {
 ///
 /// A terminal has no end of file, so a program that reads it would wait for ever. The launcher
 /// therefore writes what a person types: the byte VEOF, which a shell also understands while it
-/// edits a line. Each read(2) at the end of a file returns 0, so the launcher writes VEOF again once
-/// the program has read it. It never writes VEOF while input is unread: if the program clears ICANON
-/// meanwhile, the kernel turns a waiting VEOF into a NUL.
+/// edits a line. Each read(2) at the end of a file returns 0, so the launcher writes VEOF again
+/// once the program has read it. It never writes VEOF while input is unread: if the program clears
+/// ICANON meanwhile, the kernel turns a waiting VEOF into a NUL.
 struct End {
     /// When to check next whether the program has read everything.
     due: Instant,
@@ -256,8 +256,8 @@ impl Console {
         self.master.as_ref().map(AsFd::as_fd)
     }
 
-    /// Copy the bytes that can be copied. `stdin` and `stdout` say which of them is ready, `at_master`
-    /// whether poll(2) reported anything for the master.
+    /// Copy the bytes that can be copied. `stdin` and `stdout` say which of them is ready,
+    /// `at_master` whether poll(2) reported anything for the master.
     pub fn turn(&mut self, stdin: bool, stdout: bool, at_master: bool) {
         let Some(master) = &self.master else { return };
         let wants = self.wants();

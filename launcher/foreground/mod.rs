@@ -21,7 +21,8 @@ use crate::sys::signal::{self, Interest};
 pub struct Signals(OwnedFd);
 
 impl Signals {
-    /// Catch every signal from now on; with `adopt`, become the subreaper of the container's orphans.
+    /// Catch every signal from now on; with `adopt`, become the subreaper of the container's
+    /// orphans.
     ///
     /// # Errors
     /// prctl(2) or signalfd(2) fails.
@@ -91,7 +92,7 @@ impl Signals {
                 let number = signal::next(&self.0).map_err(failed("read"))?;
                 self.forward(number, child, console.as_ref());
             }
-            // Only after the first turn: a program that ends at once does not repay the calls.
+            // Free memory from the second turn on: for a program that ends at once, exit frees all.
             memory::stay();
         }
     }

@@ -1,35 +1,36 @@
-//! What a program needs besides itself: the interpreter of a script, the loader of an ELF file.
+//! Find the file that a program needs besides itself: the interpreter of a script, or the loader of
+//! an ELF file.
 //!
-//! execve(2) says ENOENT where that is missing, and everybody looks for the program. Knows the two
-//! formats; where files are looked up is the caller's.
+//! If that file is missing, execve(2) fails with ENOENT, which looks as if the program were
+//! missing. Knows the two formats; the caller looks the files up.
 
-/// As much of a file as is read: what the kernel looks at for `#!`, and program headers.
+/// How many bytes of a file are read: enough for a `#!` line and for program headers.
 pub const HEAD: u64 = 4096;
 
-/// As much of the first line as the kernel takes, include/uapi/linux/binfmts.h.
+/// How many bytes of the first line the kernel reads: BINPRM_BUF_SIZE of linux/binfmts.h.
 const LINE: usize = 256;
 
 /// PT_INTERP, elf(5).
 const PT_INTERP: u32 = 3;
 
-/// What a file names to be run in its place, and what that is called.
+/// The file that execve(2) runs besides the program, by its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Needs {
-    /// Behind `#!`.
+    /// The interpreter after `#!`.
     Interpreter(String),
-    /// In an ELF file's PT_INTERP.
+    /// The loader in an ELF file's PT_INTERP.
     Loader(String),
 }
 
 impl Needs {
-    /// The path.
+    /// Return its path.
     pub fn path(&self) -> &str {
         match self {
             Needs::Interpreter(path) | Needs::Loader(path) => path,
         }
     }
 
-    /// What it is called in a message.
+    /// Return its name in a message.
     pub fn word(&self) -> &'static str {
         match self {
             Needs::Interpreter(_) => "interpreter",
@@ -37,7 +38,7 @@ impl Needs {
         }
     }
 
-    /// What to do if it is not there.
+    /// Return the hint for an error that it is missing.
     pub fn hint(&self) -> &'static str {
         match self {
             Needs::Interpreter(path) if path.ends_with('\r') => {
@@ -55,7 +56,7 @@ impl Needs {
     }
 }
 
-/// What the file that begins with these bytes needs.
+/// Return what the file that begins with these bytes needs.
 pub fn of(head: &[u8]) -> Option<Needs> {
     match head {
         [b'#', b'!', rest @ ..] => script(rest),
@@ -73,7 +74,8 @@ fn script(rest: &[u8]) -> Option<Needs> {
     Some(Needs::Interpreter(std::str::from_utf8(word).ok()?.to_owned()))
 }
 
-/// Of this machine's own kind alone: others are run by programs that look elsewhere.
+/// Return the loader of an ELF file of this machine's architecture. An emulator runs other files,
+/// and may look its loader up elsewhere.
 fn elf(head: &[u8]) -> Option<Needs> {
     const NATIVE: u16 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
     let half = |at: usize| Some(u16::from_le_bytes(head.get(at..at + 2)?.try_into().ok()?));
@@ -117,7 +119,7 @@ mod tests {
     fn programs_name_their_loader() {
         let own = std::fs::read("/proc/self/exe").expect("this program");
         let head = &own[..own.len().min(HEAD as usize)];
-        // Tests are static where the launcher is.
+        // A test is linked statically if the launcher is.
         match of(head) {
             Some(Needs::Loader(path)) => assert!(path.starts_with('/'), "{path}"),
             other => assert_eq!(other, None),
@@ -130,7 +132,7 @@ mod tests {
         (made[72], made[96]) = (150, 8);
         made[150..158].copy_from_slice(b"/lib/ld\0");
         assert_eq!(of(&made), Some(Needs::Loader("/lib/ld".to_owned())));
-        // Nothing that is cut short or points elsewhere is more than "none".
+        // A truncated file, or one whose offsets are out of range, needs nothing.
         for length in 0..made.len() - 42 {
             assert_eq!(of(&made[..length]), None, "{length}");
         }

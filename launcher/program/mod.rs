@@ -1,6 +1,6 @@
-//! A container's program: whether it is there, what it is started with, and as which user.
+//! A container's program: check that it exists, and find its argv, its envp and its user.
 //!
-//! Reads the container's own files, as init sees them. Must not know how its mounts are made.
+//! Reads the container's own files, as init sees them. Must not know how the mounts are made.
 
 mod interpreter;
 pub mod users;
@@ -15,14 +15,17 @@ use crate::error::{Error, Result};
 use crate::spec::Process;
 use crate::sys::file;
 
-/// Look `process.args[0]` up below the root of process `pid`, so that `create` fails with the words
-/// that engines expect (podman and dockerd match on them).
+/// Look `process.args[0]` up below the root of process `pid`, so that `create` fails with the texts
+/// that podman and dockerd match on.
+///
+/// # Errors
+/// The program is not found, may not be executed, or its interpreter or loader is missing.
 pub fn check(process: Option<&Process>, pid: i32) -> Result<()> {
     let Some(process) = process else { return Ok(()) };
     let Some(name) = process.args.first() else { return Ok(()) };
     let root = match file::open_path(Path::new(&format!("/proc/{pid}/root"))) {
         Ok(root) => root,
-        // Somebody without privileges may not look; execve will tell.
+        // An unprivileged caller may not open the root of init; execve(2) will report the error.
         Err(e) if e.raw_os_error() == Some(libc::EACCES) => return Ok(()),
         Err(e) => return Err(Error::io("process.args[0]", "openat2", &e)),
     };
@@ -55,14 +58,16 @@ pub fn check(process: Option<&Process>, pid: i32) -> Result<()> {
     })
 }
 
-/// Scripts may name scripts, but the kernel does not go on for ever.
+/// How many interpreters of interpreters are checked: the kernel also limits the chain (execve(2),
+/// ELOOP).
 const DEEPEST: usize = 5;
 
-/// If what the program is to be run by is not there: which, and what to do.
+/// Return what is wrong with the interpreter or loader of the program, and a hint; `None` if it can
+/// be executed.
 fn needed(root: &OwnedFd, path: &str, cwd: &str) -> Option<(String, &'static str)> {
     let mut path = path.to_owned();
     for _ in 0..DEEPEST {
-        // What cannot be read may be executed all the same.
+        // A file that we cannot read may still be executable.
         let head = file::read_in_root(root, Path::new(&path), interpreter::HEAD).ok()?;
         let needs = interpreter::of(&head)?;
         let next = match needs.path().starts_with('/') {
@@ -93,7 +98,7 @@ fn look(root: &impl AsFd, path: &str) -> std::result::Result<(), String> {
     })?;
     let mode = file::mode(&there).map_err(|e| e.to_string())?;
     match mode & libc::S_IFMT {
-        // As execve(2) has it, and as Docker 20.10 wants it for the exit status 126.
+        // execve(2) fails with EACCES too, and Docker 20.10 needs this text for exit status 126.
         libc::S_IFDIR => Err("permission denied: is a directory".to_owned()),
         libc::S_IFREG if mode & 0o111 != 0 => Ok(()),
         _ => Err("permission denied".to_owned()),

@@ -1,7 +1,8 @@
-//! Users and groups that a command line names, by the container's own /etc/passwd and /etc/group.
+//! Find the users and groups that a command line names in the container's /etc/passwd and
+//! /etc/group.
 //!
-//! The launcher reads them, below the container's root and never through a name service; what a
-//! name comes to is decided as by Docker and Podman. Must not know which option named it.
+//! The launcher reads these files below the container's root, and asks no name service. It resolves
+//! a name as Docker and Podman do. Must not know which option gave the name.
 
 use std::path::Path;
 
@@ -10,20 +11,20 @@ use crate::program::vectors::{self, Seen};
 use crate::spec::text::Who;
 use crate::spec::{Mount, User, is_id};
 
-/// Where a container's users are told.
+/// The files that list a container's users and groups.
 pub struct Users {
     passwd: Seen,
     group: Seen,
 }
 
 impl Users {
-    /// Those of a living container, by a process of it.
+    /// Return the files of a running container, by one of its processes.
     pub fn of(pid: i32) -> Users {
         Users { passwd: vectors::file_of(pid, PASSWD), group: vectors::file_of(pid, GROUP) }
     }
 
-    /// Those of a container that is not made yet: of this root, unless one of these binds puts
-    /// another file there.
+    /// Return the files of a container that is not made yet: those below `rootfs`, unless one of
+    /// these binds covers them.
     pub fn to_be(rootfs: &Path, binds: &[Mount]) -> Users {
         let file = |file| {
             let binds = binds.iter().map(|it| (it.destination.as_str(), it, it.source.as_deref()));
@@ -32,10 +33,12 @@ impl Users {
         Users { passwd: file(PASSWD), group: file(GROUP) }
     }
 
-    /// A user, with its own group and those that it is a member of, unless a group is named.
+    /// Find a user, with its own group and supplementary groups; `group`, if given, replaces the
+    /// groups.
     ///
     /// # Errors
-    /// A name is in none of the two files. A number need not be: its group is then 0.
+    /// A name is not in its file, or a file cannot be read. A number need not be in the file: its
+    /// group is then 0.
     pub fn find(&self, user: &Who, group: Option<&Who>) -> Result<User> {
         if let (Who::Id(uid), Some(Who::Id(gid))) = (user, group) {
             return Ok(User { uid: *uid, gid: *gid, ..User::default() });
@@ -49,7 +52,7 @@ impl Users {
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
 
-/// passwd(5), group(5).
+/// Find a user in the texts of passwd(5) and group(5).
 fn find(user: &Who, group: Option<&Who>, passwd: &str, groups: &str) -> Result<User> {
     let found = entry(user, passwd);
     let (uid, own) = match (user, &found) {
@@ -79,7 +82,7 @@ fn find(user: &Who, group: Option<&Who>, passwd: &str, groups: &str) -> Result<U
     Ok(answer)
 }
 
-/// The first line with this name, or with this number in its third field.
+/// Return the fields of the first line with this name, or with this number as its third field.
 fn entry<'a>(who: &Who, text: &'a str) -> Option<Vec<&'a str>> {
     text.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| match who {
         Who::Name(name) => fields.len() > 2 && fields[0] == name,
@@ -87,7 +90,7 @@ fn entry<'a>(who: &Who, text: &'a str) -> Option<Vec<&'a str>> {
     })
 }
 
-/// The id in one of the fields.
+/// Return the id in the field `at`.
 fn id(fields: &[&str], at: usize) -> Option<u32> {
     let digits = fields.get(at).filter(|it| it.bytes().all(|b| b.is_ascii_digit()))?;
     digits.parse().ok().filter(|id| is_id(*id))

@@ -1,7 +1,7 @@
-//! argv and envp of a program, which init is started with already; and its HOME, if nobody says it,
-//! by the /etc/passwd that the program will see.
+//! argv and envp of a program, with which init is already started. If HOME is not given, it comes
+//! from the /etc/passwd that the program will see.
 //!
-//! Knows where mounts and masks put another file in its place; must not know how they are made.
+//! Knows which mounts and masks cover that file; must not know how they are made.
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
@@ -12,22 +12,23 @@ use crate::plan::c_string;
 use crate::spec::{Mount, Process, Spec};
 use crate::sys::file;
 
-/// A file below a root, both as they are seen from here; none, if the program will see none.
+/// A root directory and a path below it, in the launcher's mount namespace; `None` if the program
+/// will not see the file.
 pub type Seen = Option<(PathBuf, PathBuf)>;
 
 const PASSWD: &str = "/etc/passwd";
 
-/// The /etc/passwd of a living container's process.
+/// Return the /etc/passwd of a running container's process.
 pub fn passwd_of(pid: i32) -> Seen {
     file_of(pid, PASSWD)
 }
 
-/// A file, by its absolute path in there, of a living container's process.
+/// Return a file of a running container's process, by its absolute path in the container.
 pub fn file_of(pid: i32, file: &str) -> Seen {
     Some((PathBuf::from(format!("/proc/{pid}/root")), below_root(file)))
 }
 
-/// The /etc/passwd of a container whose mounts are yet to be made.
+/// Return the /etc/passwd of a container whose mounts are not made yet.
 pub fn passwd_to_be(spec: &Spec, host: &Host) -> Seen {
     let mounts = spec.mounts.iter().enumerate().map(|(index, mount)| {
         let place = host.destination(index).unwrap_or(&mount.destination);
@@ -37,9 +38,9 @@ pub fn passwd_to_be(spec: &Spec, host: &Host) -> Seen {
     file_to_be(PASSWD, Path::new(&host.rootfs), mounts, masked)
 }
 
-/// A file, by its absolute path, of a container whose mounts are yet to be made, each with the
-/// place where it will be and the source of a bind: the last one that covers the file counts, and
-/// what is masked is gone.
+/// Return a file, by its absolute path, of a container whose mounts are not made yet. `mounts` has
+/// for each mount its place and the source of a bind. The last mount that covers the file counts,
+/// and a masked file is not seen.
 pub fn file_to_be<'a>(
     file: &str,
     rootfs: &Path,
@@ -48,12 +49,13 @@ pub fn file_to_be<'a>(
 ) -> Seen {
     let mut found = Some((rootfs.to_owned(), below_root(file)));
     for (place, mount, source) in mounts {
-        // Names only: a link on the way to it is the image's own affair.
+        // Compare names only; symbolic links in the image are not followed here.
         let place = Path::new("/").join(place);
         let Ok(below) = Path::new(file).strip_prefix(&place) else { continue };
         found = match source {
             _ if mount.options.remount => found,
-            // Without the link's target, a link is nowhere.
+            // Resolve a source that is a symbolic link: the path that is returned may not contain
+            // the link's target.
             Some(source) => std::fs::canonicalize(source).ok().and_then(|source| {
                 if below.as_os_str().is_empty() {
                     return Some((source.parent()?.to_owned(), source.file_name()?.into()));
@@ -72,14 +74,17 @@ fn below_root(file: &str) -> PathBuf {
     PathBuf::from(file.trim_start_matches('/'))
 }
 
-/// argv and envp of the program.
+/// Return argv and envp of the program.
+///
+/// # Errors
+/// A string contains NUL, or the passwd file cannot be read.
 pub fn vectors(process: Option<&Process>, passwd: &Seen) -> Result<(Vec<CString>, Vec<CString>)> {
     let Some(process) = process else {
         return Ok((vec![c"tiny-ce".to_owned()], Vec::new()));
     };
     let argv = process.args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
     let mut names = std::collections::BTreeSet::new();
-    // The last of several wins, in its place.
+    // Of several entries with one name, keep the last one at its position.
     let mut envp: Vec<&String> = process
         .env
         .iter()
@@ -87,7 +92,7 @@ pub fn vectors(process: Option<&Process>, passwd: &Seen) -> Result<(Vec<CString>
         .filter(|entry| names.insert(entry.split('=').next().unwrap_or_default()))
         .collect();
     envp.reverse();
-    // An empty one is none, as runc has it.
+    // As in runc, an empty HOME counts as not given.
     envp.retain(|entry| *entry != "HOME=");
     let has_home = envp.iter().any(|entry| entry.starts_with("HOME="));
     let mut envp = envp.into_iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>>>()?;
@@ -98,15 +103,15 @@ pub fn vectors(process: Option<&Process>, passwd: &Seen) -> Result<(Vec<CString>
     Ok((argv, envp))
 }
 
-/// What to say where init could not be made with these vectors: `place` is to blame, unless one of
-/// its strings, or all of them, are too long for execve(2).
+/// Return the error for an init that could not be started with these vectors. It names `place`,
+/// unless E2BIG says that one string, or all strings together, are too long for execve(2).
 pub fn failed(
     process: Option<&Process>,
     place: &str,
     call: &'static str,
     error: &std::io::Error,
 ) -> Error {
-    /// Pages in the longest string, its NUL included: MAX_ARG_STRLEN of linux/binfmts.h.
+    /// The pages that the longest string may have, with its NUL: MAX_ARG_STRLEN of linux/binfmts.h.
     const PAGES: usize = 32;
     let Some(process) = process.filter(|_| error.raw_os_error() == Some(libc::E2BIG)) else {
         return Error::io(place, call, error);
@@ -122,7 +127,7 @@ pub fn failed(
     Error::io("process.args, process.env", call, error)
 }
 
-/// Home directory of a user; `/` if it is not there.
+/// Return the home directory of a user; `/` if the file has no line for the user.
 fn home(uid: u32, passwd: &Seen) -> Result<String> {
     let text = read(passwd)?;
     let home = text.lines().find_map(|line| {
@@ -133,8 +138,10 @@ fn home(uid: u32, passwd: &Seen) -> Result<String> {
     Ok(home.unwrap_or_else(|| "/".to_owned()))
 }
 
-/// The text of a file; empty if there is none. What the image has in its place is its own affair;
-/// what the kernel cannot do now is told.
+/// Read a file; return an empty text if the image has no such file, or something else in its place.
+///
+/// # Errors
+/// The file is there and the kernel cannot read it.
 pub fn read(seen: &Seen) -> Result<String> {
     let read = |(root, path): &(PathBuf, PathBuf)| match file::open_path(root)
         .and_then(|root| file::read_in_root(&root, path, 1 << 20))
@@ -148,7 +155,8 @@ pub fn read(seen: &Seen) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What opening and reading says where there is no such file, or another thing of that name.
+/// The errnos of opening and reading if there is no such file, or it is not a regular file that we
+/// may read.
 const NO_FILE: [i32; 9] = [
     libc::ENOENT,
     libc::ENOTDIR,
