@@ -6,6 +6,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, Uid};
+
 use super::check;
 use super::file::openat2;
 
@@ -45,8 +47,7 @@ pub fn status(at: BorrowedFd<'_>, name: &CStr) -> io::Result<libc::stat> {
 
 /// mkdirat(2), for now only for us.
 pub fn make_directory(at: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    // SAFETY: `name` is a C string.
-    check(unsafe { libc::mkdirat(at.as_raw_fd(), name.as_ptr(), 0o700) }.into()).map(drop)
+    Ok(fs::mkdirat(at, name, Mode::from_raw_mode(0o700))?)
 }
 
 /// A regular file of that name, to be read. It is named first and then opened: opening a device
@@ -64,10 +65,8 @@ pub fn open_regular(at: BorrowedFd<'_>, name: &CStr) -> io::Result<File> {
 
 /// A new regular file with the bytes of another.
 pub fn regular(mut source: File, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-    // SAFETY: `name` is a C string.
-    let made = unsafe { libc::openat(to.as_raw_fd(), name.as_ptr(), flags, 0o600) };
-    let mut target = File::from(super::file::owned(made.into())?);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut target = File::from(fs::openat(to, name, flags, Mode::from_raw_mode(0o600))?);
     io::copy(&mut source, &mut target).map(drop)
 }
 
@@ -80,20 +79,12 @@ pub fn said_by(directory: &OwnedFd, name: &std::ffi::OsStr) -> io::Result<std::p
 /// A symbolic link, as it is.
 pub fn link(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     let target = read_link(from, name)?;
-    // SAFETY: both are C strings.
-    let made = unsafe { libc::symlinkat(target.as_ptr(), to.as_raw_fd(), name.as_ptr()) };
-    check(made.into()).map(drop)
+    Ok(fs::symlinkat(target, to, name)?)
 }
 
 /// What a symbolic link says; with an empty name, one that the descriptor names.
 pub fn read_link(from: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
-    let mut target = vec![0u8; libc::PATH_MAX as usize];
-    // SAFETY: the kernel writes at most as many bytes as `target` has.
-    let length = unsafe {
-        libc::readlinkat(from.as_raw_fd(), name.as_ptr(), target.as_mut_ptr().cast(), target.len())
-    };
-    target.truncate(check(length as i64)? as usize);
-    Ok(CString::new(target)?)
+    Ok(fs::readlinkat(from, name, Vec::with_capacity(libc::PATH_MAX as usize))?)
 }
 
 /// A device, FIFO or socket.
@@ -107,10 +98,8 @@ pub fn node(at: BorrowedFd<'_>, name: &CStr, status: &libc::stat) -> io::Result<
 
 /// The owner of an entry, or with an empty name of the descriptor itself.
 pub fn set_owner(at: BorrowedFd<'_>, name: &CStr, (uid, gid): (u32, u32)) -> io::Result<()> {
-    let flags = libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH;
-    // SAFETY: `name` is a C string.
-    let owned = unsafe { libc::fchownat(at.as_raw_fd(), name.as_ptr(), uid, gid, flags) };
-    check(owned.into()).map(drop)
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+    Ok(fs::chownat(at, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)?)
 }
 
 /// Owner and mode of an entry, or with an empty name of the descriptor itself.
@@ -124,13 +113,10 @@ pub fn set_owner_and_mode(
     if status.st_mode & libc::S_IFMT == libc::S_IFLNK {
         return Ok(());
     }
-    let mode = status.st_mode & 0o7777;
-    // SAFETY: as above; the entry is one that was just made, and is no link.
-    let set = unsafe {
-        match name.is_empty() {
-            true => libc::fchmod(at.as_raw_fd(), mode),
-            false => libc::fchmodat(at.as_raw_fd(), name.as_ptr(), mode, 0),
-        }
-    };
-    check(set.into()).map(drop)
+    let mode = Mode::from_raw_mode(status.st_mode & 0o7777);
+    // The entry is one that was just made, and is no link.
+    Ok(match name.is_empty() {
+        true => fs::fchmod(at, mode),
+        false => fs::chmodat(at, name, mode, AtFlags::empty()),
+    }?)
 }

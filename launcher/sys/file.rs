@@ -6,7 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use syscalls::Sysno;
+use rustix::fs::{
+    self, FlockOperation, MemfdFlags, Mode, OFlags, ResolveFlags, SealFlags, StatVfsMountFlags,
+};
+use rustix::io::Errno;
 
 use super::check;
 
@@ -23,9 +26,7 @@ pub(super) fn owned(result: i64) -> io::Result<OwnedFd> {
 
 /// A descriptor that only names a directory or file of the host.
 pub fn open_path(path: &Path) -> io::Result<OwnedFd> {
-    let path = c_path(path)?;
-    // SAFETY: `path` is a C string that lives over the call.
-    owned(unsafe { libc::open(path.as_ptr(), libc::O_PATH | libc::O_CLOEXEC) }.into())
+    Ok(fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// A small file of the kernel's, in one read: at most 4 KiB of it.
@@ -41,24 +42,14 @@ const RACES: usize = 128;
 
 /// openat2(2) with these flags and this way of resolving.
 pub fn openat2(at: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
-    let how = [flags as u64, 0, resolve];
+    let (flags, resolve) =
+        (OFlags::from_bits_retain(flags as u32), ResolveFlags::from_bits_retain(resolve));
     let mut tries = RACES;
     loop {
-        // SAFETY: `how` is three words, the kernel's struct open_how of 24 bytes; `path` is a C
-        // string.
-        let result = unsafe {
-            libc::syscall(
-                Sysno::openat2 as i64,
-                at.as_raw_fd(),
-                path.as_ptr(),
-                how.as_ptr(),
-                24usize,
-            )
-        };
         tries -= 1;
-        match owned(result) {
-            Err(e) if e.raw_os_error() == Some(libc::EAGAIN) && tries > 0 => {}
-            opened => return opened,
+        match fs::openat2(at, path, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) if tries > 0 => {}
+            opened => return Ok(opened?),
         }
     }
 }
@@ -100,11 +91,7 @@ pub fn read_in_root(root: &OwnedFd, path: &Path, most: u64) -> io::Result<Vec<u8
 
 /// Whether nothing can be made on the file system of `fd`, fstatvfs(3).
 pub fn is_read_only(fd: &impl AsFd) -> io::Result<bool> {
-    let mut found = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: the call fills the structure whole when it answers 0.
-    check(unsafe { libc::fstatvfs(fd.as_fd().as_raw_fd(), found.as_mut_ptr()) }.into())?;
-    // SAFETY: it has answered 0.
-    Ok(unsafe { found.assume_init() }.f_flag & libc::ST_RDONLY != 0)
+    Ok(fs::fstatvfs(fd)?.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// fstat(2).
@@ -125,26 +112,18 @@ pub fn mode(fd: &impl AsFd) -> io::Result<u32> {
 ///
 /// `EPERM` or `EACCES` where `vm.memfd_noexec` forbids it.
 pub fn sealed_executable(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
-    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
-    // SAFETY: `name` is a C string. MFD_EXEC is new in Linux 6.3; older kernels say EINVAL.
-    let first = unsafe { libc::memfd_create(name.as_ptr(), flags | libc::MFD_EXEC) };
-    let fd = match owned(first.into()) {
-        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
-            // SAFETY: as above.
-            owned(unsafe { libc::memfd_create(name.as_ptr(), flags) }.into())?
-        }
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = match fs::memfd_create(name, flags | MemfdFlags::EXEC) {
+        Err(Errno::INVAL) => fs::memfd_create(name, flags)?,
         result => result?,
     };
     let mut file = std::fs::File::from(fd);
     io::Write::write_all(&mut file, bytes)?;
-    // SAFETY: no pointers.
-    check(unsafe { libc::fchmod(file.as_raw_fd(), 0o511) }.into())?;
-    let seals = libc::F_SEAL_WRITE | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-    // SAFETY: no pointers. F_SEAL_EXEC is as new as MFD_EXEC.
-    let sealed = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals | F_SEAL_EXEC) };
-    if sealed < 0 {
-        // SAFETY: no pointers.
-        check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) }.into())?;
+    fs::fchmod(&file, Mode::from_raw_mode(0o511))?;
+    let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    let exec = SealFlags::from_bits_retain(F_SEAL_EXEC as u32);
+    if fs::fcntl_add_seals(&file, seals | exec).is_err() {
+        fs::fcntl_add_seals(&file, seals)?;
     }
     Ok(file.into())
 }
@@ -154,14 +133,9 @@ const F_SEAL_EXEC: i32 = 0x20;
 
 /// Wait for, or try, the one lock of an open file, flock(2).
 pub fn lock(fd: &impl AsFd, wait: bool) -> io::Result<()> {
-    let operation = if wait { libc::LOCK_EX } else { libc::LOCK_EX | libc::LOCK_NB };
-    loop {
-        // SAFETY: no pointers.
-        match check(unsafe { libc::flock(fd.as_fd().as_raw_fd(), operation) }.into()) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            result => return result.map(drop),
-        }
-    }
+    let operation =
+        if wait { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
+    Ok(rustix::io::retry_on_intr(|| fs::flock(fd, operation))?)
 }
 
 /// Whether a descriptor number is open, and such that a program inherits it: those that this

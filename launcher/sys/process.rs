@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use rustix::io::Errno;
 use syscalls::Sysno;
 
 use super::check;
@@ -276,11 +277,11 @@ pub fn on_every_processor(pid: i32) -> io::Result<()> {
 /// pidfd_open(2). A process that is gone is ESRCH: Linux 6.1 says EINVAL while its number is still
 /// that of a process group or a session.
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: no pointers.
-    let opened = super::file::owned(unsafe { libc::syscall(Sysno::pidfd_open as i64, pid, 0) });
-    opened.map_err(|e| match e.raw_os_error() {
-        Some(libc::EINVAL) if pid > 0 => io::Error::from_raw_os_error(libc::ESRCH),
-        _ => e,
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let pid = Pid::from_raw(pid.max(0)).ok_or(Errno::INVAL)?;
+    pidfd_open(pid, PidfdFlags::empty()).map_err(|e| match e {
+        Errno::INVAL => Errno::SRCH.into(),
+        e => e.into(),
     })
 }
 

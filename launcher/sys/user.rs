@@ -8,8 +8,7 @@ use std::os::unix::fs::MetadataExt;
 
 /// The effective user id (geteuid(2), which cannot fail).
 pub fn effective_uid() -> u32 {
-    // SAFETY: no arguments, no memory, no failure.
-    unsafe { libc::geteuid() }
+    rustix::process::geteuid().as_raw()
 }
 
 /// Whether this process is in a user namespace other than the machine's: root of it is no root.
@@ -28,8 +27,7 @@ pub fn is_rootless() -> bool {
 
 /// The effective group id (getegid(2), which cannot fail).
 pub fn effective_gid() -> u32 {
-    // SAFETY: no arguments, no memory, no failure.
-    unsafe { libc::getegid() }
+    rustix::process::getegid().as_raw()
 }
 
 /// Files are made as another user, as long as this lives.
