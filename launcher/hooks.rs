@@ -72,6 +72,10 @@ pub struct Confined<'a> {
 ///
 /// `kind` is the list's name in config.json. The error names the hook, how it ended, and what it
 /// said last.
+///
+/// # Errors
+/// A hook cannot be executed, ends with another status than 0 or by a signal, or exceeds its
+/// timeout.
 pub fn run(kind: &str, hooks: &[Hook], scene: &Scene<'_>, place: Place<'_>) -> Result<()> {
     let one = |(index, hook)| one(kind, index, hook, scene, place);
     hooks.iter().enumerate().try_for_each(one)

@@ -177,6 +177,9 @@ impl Host {
 }
 
 /// Find out what `compile` needs to know about a container that is to be made.
+///
+/// # Errors
+/// `root.path` is not UTF-8, or a namespace or the source of a bind cannot be opened.
 pub fn probe(spec: &Spec, launch: &Launch<'_>) -> Result<Host> {
     let joins = launch.cgroup.groups.iter().filter(|group| group.version == Version::V1);
     let namespaces = namespaces(spec, launch.to_make)?;
@@ -243,6 +246,9 @@ fn initramfs() -> bool {
 }
 
 /// Whether the security modules that the config names are there.
+///
+/// # Errors
+/// The config names a label, and the kernel runs without its security module.
 pub fn security(spec: &Spec) -> Result<()> {
     let label = spec.linux.as_ref().and_then(|linux| linux.mount_label.as_ref());
     spec.process.as_ref().map_or(Ok(()), security_of)?;
@@ -253,6 +259,9 @@ pub fn security(spec: &Spec) -> Result<()> {
 }
 
 /// As [`security`], for one process.
+///
+/// # Errors
+/// The process has a label, and the kernel runs without its security module.
 pub fn security_of(process: &Process) -> Result<()> {
     let wants = |label: &Option<String>| label.as_ref().is_some_and(|label| !label.is_empty());
     if wants(&process.apparmor_profile) {
@@ -296,6 +305,9 @@ fn utf8(path: PathBuf, field: &str) -> Result<String> {
 }
 
 /// The directory that `root.path` names, absolute and without links.
+///
+/// # Errors
+/// The config has no root, or its path does not lead to a directory.
 pub fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
     let Some(root) = &spec.root else {
         return Err(Error::new("root: required, and missing"));

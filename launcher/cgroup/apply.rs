@@ -15,6 +15,10 @@ impl Cgroup {
     /// Write the settings in order. What the kernel calls invalid is tried once more at the
     /// end: v1 memory and memsw, and cpu quota, period and burst limit each other, and which
     /// has to be first depends on what is there.
+    ///
+    /// # Errors
+    /// The kernel refuses a value, a file is missing, a cgroup is hidden, or memory in use is above
+    /// a new limit that must not be below it.
     pub fn apply(&self, settings: &[Setting]) -> Result<()> {
         let mut again = Vec::new();
         for setting in settings {
@@ -35,6 +39,9 @@ impl Cgroup {
 
     /// The values that are there now: applied, they undo the settings. Files that do not exist
     /// are left out, since their settings would fail.
+    ///
+    /// # Errors
+    /// A cgroup is hidden, or one of its files cannot be read.
     pub fn snapshot(&self, settings: &[Setting]) -> Result<Vec<Setting>> {
         let mut old: Vec<Setting> = Vec::new();
         for setting in settings {

@@ -46,6 +46,9 @@ impl fmt::Display for Setting {
 /// Device rules are `compile_devices`'s.
 ///
 /// `base` is the path of the resources in their document, as in `spec::check`.
+///
+/// # Errors
+/// A value that this machine cannot have, or a controller that it lacks: all of them.
 pub fn compile(
     base: &str,
     resources: &Resources,

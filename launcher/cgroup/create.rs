@@ -20,6 +20,9 @@ impl Cgroup {
     /// warnings. One that a setting needs is an error.
     ///
     /// For callers who can do without: not root, and no cgroupsPath was given.
+    ///
+    /// # Errors
+    /// A setting belongs to a group that this user may not make.
     pub fn leave_out(&mut self, settings: &[Setting]) -> Result<Vec<String>> {
         let (kept, refused): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.groups).into_iter().partition(Group::makeable);
@@ -48,6 +51,10 @@ impl Cgroup {
     ///
     /// `settings` tells which controllers must be there. After an error nothing that was made
     /// remains.
+    ///
+    /// # Errors
+    /// No cgroup file system is mounted, mkdir(2) fails, a controller is not enabled, or a cgroup
+    /// of this name has processes or is frozen.
     pub fn create(&mut self, settings: &[Setting]) -> Result<()> {
         if self.groups.is_empty() && !settings.is_empty() {
             let e = Error::new("no cgroup file system is mounted").detail(limits(settings));

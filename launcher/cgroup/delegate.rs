@@ -15,6 +15,9 @@ const FALLBACK: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
 /// Give the directory and the delegatable files of the container's v2 cgroup to a user and a
 /// group of the host. Files that this cgroup does not have are passed over.
+///
+/// # Errors
+/// The cgroup is hidden, or fchownat(2) fails.
 pub fn delegate(cgroup: &Cgroup, uid: u32, gid: u32) -> Result<()> {
     let Some(group) = cgroup.v2() else { return Ok(()) };
     let dir = group.dir()?;

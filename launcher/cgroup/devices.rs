@@ -68,6 +68,9 @@ pub enum Devices {
 
 /// Translate the rules; all that is wrong at once. Rootless containers and those in a user
 /// namespace cannot have rules (the kernel refuses them nodes anyhow): do not call it for them.
+///
+/// # Errors
+/// Rules that the kernel has no form for: all of them.
 pub fn compile_devices(
     rules: &[DeviceRule],
     h: &Hierarchies,
@@ -296,6 +299,9 @@ fn overlaps(a: Entry, b: Entry) -> bool {
 impl Cgroup {
     /// Put the rules in force. A v2 program that an earlier container left at the same place
     /// is replaced.
+    ///
+    /// # Errors
+    /// There is no cgroup for them, it is hidden, or the kernel refuses a rule or the program.
     pub fn set_devices(&self, devices: &Devices) -> Result<()> {
         match devices {
             Devices::Unrestricted => Ok(()),

@@ -19,6 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Cgroup {
     /// Stop every process; on failure they all run on.
+    ///
+    /// # Errors
+    /// There is no freezer, it is hidden or cannot be written, or the processes do not stop in
+    /// time.
     pub fn freeze(&self) -> Result<()> {
         let group = self.freezer()?;
         let dir = group.dir()?;
@@ -34,6 +38,10 @@ impl Cgroup {
     }
 
     /// Let them continue, whichever freezer has stopped them.
+    ///
+    /// # Errors
+    /// There is no freezer, one is hidden or cannot be written, or the processes do not continue in
+    /// time.
     pub fn thaw(&self) -> Result<()> {
         self.freezer()?;
         for group in self.freezers() {
@@ -61,6 +69,10 @@ impl Cgroup {
     }
 
     /// SIGKILL to every process, a frozen one too, without a gap for one that forks.
+    ///
+    /// # Errors
+    /// The cgroup is hidden, or kill(2) or a write to it fails. A cgroup that is removed has no
+    /// processes.
     pub fn kill(&self) -> Result<()> {
         let group = self.primary()?;
         let dir = match group.dir() {
@@ -93,6 +105,9 @@ impl Cgroup {
     }
 
     /// The directory of the freezer that CRIU is to use, if there is one.
+    ///
+    /// # Errors
+    /// The freezer is hidden, or removed.
     pub fn freezer_path(&self) -> Result<Option<&str>> {
         let Some(group) = self.v1("freezer").or(self.v2()) else { return Ok(None) };
         group.dir()?;

@@ -31,6 +31,9 @@ impl Cgroup {
     }
 
     /// Fail unless every group is visible, or has been removed.
+    ///
+    /// # Errors
+    /// A group is hidden, or mountinfo cannot be read.
     pub fn visible(&self) -> Result<()> {
         let mut hidden = Vec::new();
         for group in &self.groups {

@@ -26,6 +26,9 @@ impl Cgroup {
     /// Prove that the process is where its manager was to put it, make the groups of hierarchies
     /// that the manager does not use, and move it into those. From here on what is in there is the
     /// container's.
+    ///
+    /// # Errors
+    /// The process is elsewhere in pure v2, its membership cannot be read, or it cannot be moved.
     pub fn adopt(&mut self, pid: i32, h: &Hierarchies) -> Result<()> {
         let there = Cgroup::of_process(pid, h)?;
         let hybrid = h.mode() != probe::Mode::V2;

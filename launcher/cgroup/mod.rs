@@ -90,6 +90,9 @@ impl Cgroup {
     /// An absolute `linux.cgroupsPath` is below the root of each hierarchy. A relative one, or
     /// none (then it is the id), is below our own cgroup in v1, and next to it in pure v2, since
     /// a v2 cgroup that has processes cannot have children with controllers.
+    ///
+    /// # Errors
+    /// The path has `..`, or names the root of the hierarchy.
     pub fn locate(cgroups_path: Option<&str>, id: &str, h: &Hierarchies) -> Result<Cgroup> {
         let given = cgroups_path.filter(|path| !path.is_empty());
         let wanted = given.unwrap_or(id);
@@ -112,6 +115,9 @@ impl Cgroup {
     ///
     /// For a process to be run where the container's init is now (it may have moved), and for
     /// a scope that systemd has made.
+    ///
+    /// # Errors
+    /// /proc/PID/cgroup cannot be read.
     pub fn of_process(pid: i32, h: &Hierarchies) -> Result<Cgroup> {
         let file = format!("/proc/{pid}/cgroup");
         let text = dir::read_path(&file).map_err(|e| Error::io(&file, "read", &e))?;
@@ -143,6 +149,9 @@ impl Cgroup {
 
     /// The group of `path` below each of these groups, or below that of one controller only:
     /// `exec --cgroup [CONTROLLER:]PATH`. It must exist, and cannot be outside.
+    ///
+    /// # Errors
+    /// The path has `..` or names nothing, or no group has this controller.
     pub fn below(&self, controller: Option<&str>, path: &str) -> Result<Cgroup> {
         let inner = inner_path(path)?;
         let mut found = false;

@@ -14,6 +14,9 @@ use crate::{Error, Result};
 
 impl Cgroup {
     /// How many processes the kernel has killed for want of memory.
+    ///
+    /// # Errors
+    /// There is no memory controller, its cgroup is hidden, or the counter cannot be read.
     pub fn oom_kills(&self) -> Result<u64> {
         let group = self.memory()?;
         group.dir()?;
@@ -36,6 +39,9 @@ impl Cgroup {
     }
 
     /// Be told of what comes.
+    ///
+    /// # Errors
+    /// There is no memory controller, its cgroup is hidden, or the kernel refuses the watch.
     pub fn oom_watch(&self) -> Result<OomWatch<'_>> {
         let group = self.memory()?;
         let dir = group.dir()?;

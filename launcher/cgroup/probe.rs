@@ -125,6 +125,9 @@ impl Hierarchies {
 }
 
 /// Look at this machine. A machine without cgroupfs is not an error.
+///
+/// # Errors
+/// /proc/self/cgroup, mountinfo or `cgroup.controllers` cannot be read.
 pub fn probe() -> Result<Hierarchies> {
     let own =
         read_path("/proc/self/cgroup").map_err(|e| Error::io("/proc/self/cgroup", "read", &e))?;

@@ -15,6 +15,9 @@ impl Cgroup {
     ///
     /// The clone fails with EAGAIN if `pids.max` is 0, and with EBUSY if the group has children
     /// with controllers: clone without, and [`Cgroup::add`].
+    ///
+    /// # Errors
+    /// The v2 cgroup is hidden, or removed.
     pub fn clone_fd(&self) -> Result<Option<BorrowedFd<'_>>> {
         self.v2().map(|group| group.dir().map(AsFd::as_fd)).transpose()
     }
@@ -22,6 +25,9 @@ impl Cgroup {
     /// One file per v1 hierarchy to which a **single-threaded** child writes `0` to move
     /// itself: it is spared the kernel's threadgroup lock (see the module). Permission is that
     /// of who opened the file (CVE-2021-4197), so that a child in a user namespace may write.
+    ///
+    /// # Errors
+    /// A v1 cgroup is hidden or removed, or its `tasks` cannot be opened.
     pub fn join_files(&self) -> Result<Vec<OwnedFd>> {
         let v1 = self.groups.iter().filter(|group| group.version == Version::V1);
         v1.map(|group| {
@@ -33,6 +39,9 @@ impl Cgroup {
 
     /// Move a process, with its threads, into every group; `cloned` if it is already in that
     /// of v2. Slow (see the module): for processes that cannot move themselves.
+    ///
+    /// # Errors
+    /// A cgroup is hidden or removed, or the kernel refuses the move.
     pub fn add(&self, pid: i32, cloned: bool) -> Result<()> {
         let text = pid.to_string();
         for group in self.groups.iter().filter(|g| !(cloned && g.version == Version::V2)) {
@@ -54,6 +63,10 @@ impl Cgroup {
     }
 
     /// Every process of the container, those in cgroups of its own included, by pid.
+    ///
+    /// # Errors
+    /// The cgroup is hidden, or `cgroup.procs` cannot be read. A cgroup that is removed has no
+    /// processes.
     pub fn pids(&self) -> Result<Vec<i32>> {
         let group = self.primary()?;
         match group.dir().map(pids_below) {

@@ -28,6 +28,9 @@ pub enum Processes {
 impl Cgroup {
     /// Remove every group. Groups that are gone already are well; all are tried, and told if they
     /// are left.
+    ///
+    /// # Errors
+    /// A group is hidden, or is left because rmdir(2) fails, as while processes are in it.
     pub fn remove(&self, processes: Processes) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         let mut killed = false;

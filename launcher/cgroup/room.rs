@@ -54,6 +54,9 @@ impl Cgroup {
     }
 
     /// Set what has waited for the program to run.
+    ///
+    /// # Errors
+    /// A cgroup is hidden or removed, or the kernel refuses the limit.
     pub fn tighten(&self) -> Result<()> {
         for limit in &self.waiting {
             let group = match limit.version {

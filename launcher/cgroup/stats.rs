@@ -264,6 +264,9 @@ shape! {
 
 impl Cgroup {
     /// Read all counters. What a controller does not offer on this kernel stays zero or out.
+    ///
+    /// # Errors
+    /// The container has no cgroup, or one is hidden or removed.
     pub fn stats(&self) -> Result<Stats> {
         let mut stats = Stats::default();
         self.primary()?.dir()?;

@@ -47,6 +47,9 @@ pub fn probe(
 
 /// What the sources of the binds are, for a container that runs and whose files `root` shows: the
 /// launcher opens them all, as what the container has mounted is not seen from here.
+///
+/// # Errors
+/// A source does not exist, or may not be opened.
 pub fn sources(mounts: &[Mount], bundle: &Path, root: &Path) -> Result<Vec<Option<Source>>> {
     let source = |(index, mount): (usize, &Mount)| match mount.is_bind() {
         true => source(mount, (bundle, root), &mount.origin(index), |_| None).map(Some),

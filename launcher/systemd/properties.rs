@@ -132,6 +132,9 @@ pub fn of_devices(devices: &Devices) -> Vec<Property> {
 }
 
 /// The properties that annotations name.
+///
+/// # Errors
+/// An annotation names no property or one that tiny-ce sets itself, or its value cannot be parsed.
 pub fn of_annotations(annotations: &BTreeMap<String, String>) -> Result<Vec<Property>, Violation> {
     let mut found = Vec::new();
     for (key, text) in annotations {
