@@ -5,6 +5,9 @@ use std::path::Path;
 use tiny_ce::container::{self, Options, Source, Status};
 
 /// Create, start and delete a container of `bundle`; what its status was in between.
+///
+/// # Errors
+/// The container cannot be created, started or deleted.
 pub fn life(root: &Path, bundle: &Path) -> tiny_ce::Result<Status> {
     let id = format!("library-{}", std::process::id());
     let source = Source::Bundle { path: bundle.to_owned(), config: "config.json".into() };
@@ -16,6 +19,9 @@ pub fn life(root: &Path, bundle: &Path) -> tiny_ce::Result<Status> {
 }
 
 /// The words of the command line.
+///
+/// # Errors
+/// There are not two words, or as [`life`].
 pub fn main() -> tiny_ce::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [root, bundle] = words.as_slice() else {
