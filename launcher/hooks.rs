@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::compile::hook::{self, Request};
+use crate::compile::hook::{self, HookRequest};
 use crate::compile::identity::Identity;
 use crate::conversation::join::Joined;
 use crate::conversation::{self, Answers, Init, channel};
@@ -167,7 +167,7 @@ fn launch<'a>(name: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> R
         Place::Container { rootfs, .. } => rootfs,
         _ => scene.bundle,
     };
-    let plan = hook::compile(&Request {
+    let plan = hook::compile(&HookRequest {
         name,
         path: &path(hook, scene, place),
         cwd: &cwd.to_string_lossy(),

@@ -5,7 +5,7 @@
 //! says.
 
 use std::collections::BTreeMap;
-use tiny_ce::cli::{COMMANDS, Globals, table::Options};
+use tiny_ce::cli::{COMMANDS, Globals, table::OptionSet};
 use tiny_ce_test::tree;
 
 const PAGE: &str = "docs/parity.md";

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tiny_ce::container::{self, Options, Source, Status};
+use tiny_ce::container::{self, LaunchOptions, Source, Status};
 
 /// Create, start and delete a container of `bundle`; what its status was in between.
 ///
@@ -11,7 +11,7 @@ use tiny_ce::container::{self, Options, Source, Status};
 pub fn life(root: &Path, bundle: &Path) -> tiny_ce::Result<Status> {
     let id = format!("library-{}", std::process::id());
     let source = Source::Bundle { path: bundle.to_owned(), config: "config.json".into() };
-    container::create(root, &id, source, &Options::default())?;
+    container::create(root, &id, source, &LaunchOptions::default())?;
     let status = container::state(root, &id)?.status;
     let started = container::start(root, &id, None);
     container::delete(root, &id, true)?;

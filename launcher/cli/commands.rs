@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::cli::Globals;
     use crate::cli::parse::parse;
-    use crate::cli::table::{Opt, Options, paragraphs};
+    use crate::cli::table::{Opt, OptionSet, paragraphs};
     use crate::cli::value::{Completes, PlaceKind};
 
     #[test]

@@ -6,7 +6,7 @@ use super::table::{command, options};
 use super::value::{DescriptorCount, Directory, Id};
 use super::{Globals, activation};
 use crate::Result;
-use crate::container::{self, Options, Source};
+use crate::container::{self, LaunchOptions, Source};
 
 options! {
     /// What `create` and `run` share.
@@ -63,8 +63,8 @@ impl CreateOptions {
     }
 
     /// What has nothing to do with the configuration.
-    pub fn options(&self, globals: &Globals) -> Result<Options> {
-        Ok(Options {
+    pub fn options(&self, globals: &Globals) -> Result<LaunchOptions> {
+        Ok(LaunchOptions {
             pid_file: self.pid_file.clone(),
             console_socket: self.console_socket.clone(),
             pidfd_socket: self.pidfd_socket.clone(),

@@ -11,7 +11,7 @@ use super::run::status;
 use super::table::{command, options};
 use super::value::{Directory, Id, Number, Value, choice, expected};
 use crate::container::{
-    self, CgroupDriver, CgroupMode, Checkpoint, CriuOptions, NetworkLock, Options, Restore,
+    self, CgroupDriver, CgroupMode, Checkpoint, CriuOptions, LaunchOptions, NetworkLock, Restore,
     RunOptions, Source,
 };
 use crate::log;
@@ -240,12 +240,12 @@ fn restore(it: RestoreCommand, globals: &Globals) -> Result<u8> {
     let source = Source::Bundle { path, config: CONFIG.to_owned() };
     let options = Restore {
         criu: it.common.options(),
-        options: Options {
+        options: LaunchOptions {
             pid_file: it.pid_file,
             console_socket: it.console_socket,
             network: it.network,
             cgroup_driver,
-            ..Options::default()
+            ..LaunchOptions::default()
         },
         run: RunOptions { detach: it.detach, keep: it.keep, no_subreaper: it.no_subreaper },
         tcp_close: it.tcp_close,

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::cli::Globals;
     use crate::cli::run::Run;
-    use crate::cli::table::{Opt, Options};
+    use crate::cli::table::{Opt, OptionSet};
 
     /// docker run --help, of 28.
     const DOCKER: &str = "\

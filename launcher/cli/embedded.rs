@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{Variable, variables};
 use super::read_document;
-use super::table::{Opt, Options, options};
+use super::table::{Opt, OptionSet, options};
 use super::value::{Directory, Number, Switch, Value};
 use crate::container::Users;
 use crate::origin::Origins;

@@ -10,7 +10,7 @@ use super::activation;
 use super::embedded::{User, utf8};
 use super::environment::{Variable, variables};
 use super::run::{NEVER_ALONE, status};
-use super::table::{Opt, Options, command};
+use super::table::{Opt, OptionSet, command};
 use super::value::{CommandLine, DescriptorCount, Id, Number, Switch, Value};
 use super::{Globals, read_document};
 use crate::container::{self, ExecOptions, Users};
@@ -230,7 +230,7 @@ impl Changes {
 mod tests {
     use super::*;
     use crate::cli::parse::parse;
-    use crate::cli::table::Options;
+    use crate::cli::table::OptionSet;
 
     fn applied(line: &str, own: Option<Process>) -> Process {
         let (read, result) = parse(line.split(' ').map(OsString::from));

@@ -11,7 +11,7 @@ use super::table::command;
 use super::value::AfterDashes;
 use super::{Globals, print};
 use crate::compile::Then;
-use crate::container::{self, Options, Source};
+use crate::container::{self, LaunchOptions, Source};
 use crate::spec::id;
 use crate::{Error, Result};
 
@@ -108,7 +108,7 @@ fn explain(it: Explain, globals: &Globals) -> Result<u8> {
 /// The values for the container's cgroup, each with its field, and then the plan.
 fn would(globals: &Globals, source: Source, network: Option<String>, then: Then) -> Result<u8> {
     let (root, cgroup_driver) = (globals.state_root()?, globals.cgroups()?);
-    let options = Options { network, cgroup_driver, ..Options::default() };
+    let options = LaunchOptions { network, cgroup_driver, ..LaunchOptions::default() };
     let prepared = container::prepare(NAME, &root.join(NAME), source, &options, then)?;
     let mut text = String::new();
     if let Some(wanted) = &prepared.wanted {

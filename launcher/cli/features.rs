@@ -1,6 +1,6 @@
 //! `features`: what the runtime can do, as JSON in the shape of the specification's features.md.
 
-use super::table::{Options, command};
+use super::table::{OptionSet, command};
 use super::{COMMIT, Globals, commands, print};
 use crate::Error;
 use crate::features::{Offered, features};

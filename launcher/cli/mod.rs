@@ -49,7 +49,7 @@ pub use render::markdown::document;
 
 use crate::doctor::kernel;
 use crate::{Error, Result, log, spec, sys};
-use table::Options;
+use table::OptionSet;
 
 /// Run a command line, the program's name first; the result is the exit status.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use lexopt::{Arg as Word, Parser};
 
 use super::nearest::did_you_mean;
-use super::table::{Command, Opt, Options};
+use super::table::{Command, Opt, OptionSet};
 use super::value::{Place, PlaceKind, Slot};
 use super::{Globals, commands, elsewhere};
 use crate::{Error, Result, log};

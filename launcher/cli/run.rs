@@ -12,7 +12,7 @@ use super::embedded::EmbeddedOptions;
 use super::table::command;
 use super::value::{AfterDashes, Directory, Id, Switch, Value};
 use super::{Globals, print};
-use crate::container::{self, Options, RunOptions, Source};
+use crate::container::{self, LaunchOptions, RunOptions, Source};
 use crate::{Error, Result};
 
 command! {
@@ -75,7 +75,8 @@ command! {
             let (Directory(path), config) = (it.bundle, CONFIG.to_owned());
             let source = Source::Bundle { path, config };
             let (root, id) = (globals.state_root()?, generated_id());
-            let options = Options { cgroup_driver: globals.cgroups()?, ..Options::default() };
+            let cgroup_driver = globals.cgroups()?;
+            let options = LaunchOptions { cgroup_driver, ..LaunchOptions::default() };
             container::run(&root, &id, source, &options, RunOptions::default()).map(status)
         };
     }

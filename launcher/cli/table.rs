@@ -145,7 +145,7 @@ pub fn paragraphs(doc: &str) -> Vec<String> {
 }
 
 /// A set of options that a command can include.
-pub trait Options: Sized {
+pub trait OptionSet: Sized {
     /// Its rows.
     const ROWS: &'static [Opt];
     /// Type the words that were given for them.
@@ -193,7 +193,7 @@ macro_rules! options {
         #[derive(Debug)]
         pub struct $name { $($(#[doc = $doc])* pub $field: $type,)* }
 
-        impl $crate::cli::table::Options for $name {
+        impl $crate::cli::table::OptionSet for $name {
             const ROWS: &'static [$crate::cli::table::Opt] = &[$(
                 $crate::cli::table::opt::<$type>(
                     $spec,
@@ -252,7 +252,7 @@ macro_rules! command {
                     ),*] },)?
                     $($($crate::cli::table::Group {
                         title: $title,
-                        rows: <$gtype as $crate::cli::table::Options>::ROWS,
+                        rows: <$gtype as $crate::cli::table::OptionSet>::ROWS,
                     },)*)?
                 ],
                 examples: &[$($(($line, $what)),*)?],
@@ -266,7 +266,7 @@ macro_rules! command {
                 Ok($name {
                     $($($arg: _input.place($aspec)?,)*)?
                     $($($opt: _input.option($ospec)?,)*)?
-                    $($($group: $crate::cli::table::Options::take(_input)?,)*)?
+                    $($($group: $crate::cli::table::OptionSet::take(_input)?,)*)?
                 })
             }
         }

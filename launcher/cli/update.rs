@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::embedded::Bytes;
 use super::parse::Input;
-use super::table::{Opt, Options, command, opt, options};
+use super::table::{Opt, OptionSet, command, opt, options};
 use super::value::{Id, Value as _, number};
 use super::{Globals, read_document};
 use crate::container::{self, Update};
@@ -43,7 +43,7 @@ const NAMED: usize = {
     count
 };
 
-impl Options for Limits {
+impl OptionSet for Limits {
     const ROWS: &'static [Opt] = &{
         let mut rows =
             [const { opt::<Option<String>>("", "", &[], "") }; NAMED + Shares::ROWS.len()];

@@ -23,7 +23,7 @@ pub const SERVICE: u32 = 3;
 
 /// What to compile.
 #[derive(Default)]
-pub struct Request<'a> {
+pub struct CriuRequest<'a> {
     /// How many cgroup v1 hierarchies the process joins by itself.
     pub cgroup_joins: usize,
     /// The container to restore, unless CRIU is to do something else.
@@ -53,7 +53,7 @@ pub struct Restore<'a> {
 /// # Errors
 /// The plan needs more descriptors at once than it has slots, a text of it contains NUL, or a bind
 /// mount of the container cannot be compiled (see `mounts::single`).
-pub fn compile(request: &Request<'_>) -> Result<Finished> {
+pub fn compile(request: &CriuRequest<'_>) -> Result<Finished> {
     let mut plan = Plan::new();
     let plan = &mut plan;
     let service = plan.preload(Preload::Service)?;

@@ -1,27 +1,27 @@
 //! Compile `exec` to a plan: join the container, take on the identity, execute the program.
 //!
 //! The container is not trusted: init is non-dumpable before it joins a namespace, and stays so
-//! (CVE-2016-9962). The filter, capabilities, limits and no_new_privs of `Request` apply as they do
-//! to the container's own program.
+//! (CVE-2016-9962). The filter, capabilities, limits and no_new_privs of `ExecRequest` apply as
+//! they do to the container's own program.
 
 use tiny_ce_init::flags::{CloneFlags, Mode, Prctl, Report};
 use tiny_ce_init::{Op, Slot};
 
 use super::identity::{self, Identity};
 use super::terminal::{self, Place};
-use super::{Filter, activation, namespaces, root, security, write_file};
+use super::{FilterBytes, activation, namespaces, root, security, write_file};
 use crate::error::Result;
 use crate::plan::{Finished, Plan, Preload};
 use crate::spec::{NamespaceKind, Process, Spec};
 
 /// What to compile.
-pub struct Request<'a> {
+pub struct ExecRequest<'a> {
     /// The container's configuration.
     pub spec: &'a Spec,
     /// The process to run, with every default filled in.
     pub process: &'a Process,
     /// The container's filter.
-    pub filter: Option<&'a Filter>,
+    pub filter: Option<&'a FilterBytes>,
     /// Namespaces of the container's init that are not the launcher's own.
     pub namespaces: &'a [NamespaceKind],
     /// How many cgroup v1 hierarchies init joins by itself.
@@ -42,7 +42,7 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// The plan needs more descriptors at once than it has slots, or a text of it contains NUL.
-pub fn compile(request: &Request<'_>) -> Result<Finished> {
+pub fn compile(request: &ExecRequest<'_>) -> Result<Finished> {
     let mut plan = Plan::new();
     let plan = &mut plan;
     let container = plan.preload(Preload::Process)?;
@@ -106,7 +106,7 @@ fn affinity(plan: &mut Plan, which: &str, cpus: Option<&str>) {
 /// Enter the container's cgroups and namespaces.
 fn join(
     plan: &mut Plan,
-    request: &Request<'_>,
+    request: &ExecRequest<'_>,
     container: Slot,
     tasks: Vec<Slot>,
     root: Option<Slot>,

@@ -13,7 +13,7 @@ use crate::plan::{Finished, Plan, Preload, c_string};
 use crate::spec::NamespaceKind;
 
 /// What to compile.
-pub struct Request<'a> {
+pub struct HookRequest<'a> {
     /// The field of config.json: `hooks.createRuntime[1] "/path"`.
     pub name: &'a str,
     /// Absolute path of the program.
@@ -43,7 +43,7 @@ pub struct Confined<'a> {
 ///
 /// # Errors
 /// The plan needs more descriptors at once than it has slots, or a text of it contains NUL.
-pub fn compile(request: &Request<'_>) -> Result<Finished> {
+pub fn compile(request: &HookRequest<'_>) -> Result<Finished> {
     let mut plan = Plan::new();
     let plan = &mut plan;
     plan.origin(request.name);
@@ -139,7 +139,7 @@ pub(super) fn be_root(plan: &mut Plan) {
 
 /// Close all descriptors but 0, 1 and 2, load the filter, and execute the program. A preloaded
 /// program stays open as descriptor 3: if it is a script, its interpreter opens it by number.
-fn become_hook(plan: &mut Plan, request: &Request<'_>, program: Option<Slot>) -> Result<()> {
+fn become_hook(plan: &mut Plan, request: &HookRequest<'_>, program: Option<Slot>) -> Result<()> {
     const PROGRAM: u32 = 3;
     let flags = CloseRangeFlags(0);
     let channel = plan.slot()?;

@@ -12,7 +12,7 @@ use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::root::path_only;
 
-use super::Filter;
+use super::FilterBytes;
 use super::activation::Preserved;
 use super::security::{self, Label};
 use crate::error::Result;
@@ -42,7 +42,7 @@ pub struct Identity<'a> {
     /// Whether setgroups(2) is denied: see `namespaces::groups_denied`.
     pub groups_denied: bool,
     /// The system call filter, if any.
-    pub filter: Option<&'a Filter>,
+    pub filter: Option<&'a FilterBytes>,
     /// The highest capability that the kernel has.
     pub last_capability: u32,
     /// Which of stdin, stdout and stderr the program's user is to own.
@@ -277,7 +277,7 @@ fn capability_sets(plan: &mut Plan, caps: &Capabilities, held: u64) {
 ///
 /// # Errors
 /// The filter has a listener, and the plan has no free slot.
-pub fn seccomp(plan: &mut Plan, filter: &Filter, channel: Slot) -> Result<()> {
+pub fn seccomp(plan: &mut Plan, filter: &FilterBytes, channel: Slot) -> Result<()> {
     plan.origin("linux.seccomp");
     let (flags, program) = (FilterFlags(filter.flags), filter.program.as_slice());
     if !filter.notify {

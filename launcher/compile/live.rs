@@ -15,7 +15,7 @@ use crate::plan::{Finished, Plan, Preload, c_string};
 use crate::spec::{Mount, NamespaceKind, Spec};
 
 /// One mount, and the container that gains or loses it.
-pub struct Request<'a> {
+pub struct MountRequest<'a> {
     /// The container's configuration, with the new mounts in place of its own.
     pub spec: &'a Spec,
     /// Facts about the new mounts.
@@ -33,7 +33,7 @@ pub struct Request<'a> {
 /// # Errors
 /// There is no such mount, it would cover the root, the container has no mount namespace of its
 /// own, or the mount cannot be compiled (see `mounts::single`).
-pub fn add(request: &Request<'_>) -> Result<Finished> {
+pub fn add(request: &MountRequest<'_>) -> Result<Finished> {
     let mut plan = Plan::new();
     let plan = &mut plan;
     let process = plan.preload(Preload::Process)?;
@@ -59,7 +59,7 @@ pub fn add(request: &Request<'_>) -> Result<Finished> {
 /// # Errors
 /// There is no such mount, its destination is the root or contains NUL, the container has no mount
 /// namespace of its own, or the plan has no free slot.
-pub fn remove(request: &Request<'_>) -> Result<Finished> {
+pub fn remove(request: &MountRequest<'_>) -> Result<Finished> {
     let mut plan = Plan::new();
     let plan = &mut plan;
     let process = plan.preload(Preload::Process)?;
@@ -83,14 +83,14 @@ pub fn remove(request: &Request<'_>) -> Result<Finished> {
     Ok(end(plan))
 }
 
-fn mount<'a>(request: &Request<'a>) -> Result<&'a Mount> {
+fn mount<'a>(request: &MountRequest<'a>) -> Result<&'a Mount> {
     let found = request.spec.mounts.get(request.index);
     found.ok_or_else(|| Error::new(format!("there is no mounts[{}]", request.index)))
 }
 
 /// Join the mount namespace, and the user namespace and the namespace of the file system if the
 /// container has its own; open the container's root.
-fn enter(plan: &mut Plan, request: &Request<'_>, process: Slot) -> Result<Slot> {
+fn enter(plan: &mut Plan, request: &MountRequest<'_>, process: Slot) -> Result<Slot> {
     let mount = mount(request)?;
     plan.origin("linux.namespaces");
     // These file systems show the namespace of the process that mounts them.

@@ -45,7 +45,7 @@ pub enum Then {
 
 /// A compiled system call filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filter {
+pub struct FilterBytes {
     /// SECCOMP_FILTER_FLAG_*.
     pub flags: u32,
     /// An array of struct sock_filter.
@@ -55,7 +55,7 @@ pub struct Filter {
 }
 
 /// What to compile.
-pub struct Request<'a> {
+pub struct ContainerRequest<'a> {
     /// The config, which `check` has accepted.
     pub spec: &'a Spec,
     /// Facts about the host.
@@ -63,7 +63,7 @@ pub struct Request<'a> {
     /// Whether the command is `create` or `run`.
     pub then: Then,
     /// The filter of `linux.seccomp`.
-    pub filter: Option<&'a Filter>,
+    pub filter: Option<&'a FilterBytes>,
     /// Which descriptors after 2 the program inherits.
     pub preserved: &'a activation::Preserved,
     /// `--no-pivot`: move the rootfs over `/`, for a host whose root is a ramdisk.
@@ -79,7 +79,7 @@ pub struct Request<'a> {
 /// # Errors
 /// The config needs more descriptors at once than a plan has slots, a text of it contains NUL, a
 /// device number is out of range, or a mount option is longer than fsconfig(2) takes.
-pub fn compile(request: &Request<'_>) -> Result<Finished> {
+pub fn compile(request: &ContainerRequest<'_>) -> Result<Finished> {
     let (spec, host) = (request.spec, request.host);
     let mut plan = Plan::new();
     let plan = &mut plan;
@@ -131,7 +131,7 @@ pub fn compile(request: &Request<'_>) -> Result<Finished> {
 
 /// Set what needs the host's /proc, make init non-dumpable, and give it a session and a keyring of
 /// its own.
-fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
+fn session(plan: &mut Plan, request: &ContainerRequest<'_>) -> Result<()> {
     plan.origin("the session");
     if let Some(score) = request.spec.process.as_ref().and_then(|p| p.oom_score_adj) {
         plan.origin("process.oomScoreAdj");
@@ -163,7 +163,7 @@ fn session(plan: &mut Plan, request: &Request<'_>) -> Result<()> {
 /// Let the usual signals end a container that waits for `start`, as runc does. Init needs a handler
 /// for each: the kernel drops a signal for which the first process of a pid namespace has no
 /// handler (pid_namespaces(7)).
-fn end_on_signals(plan: &mut Plan, request: &Request<'_>) {
+fn end_on_signals(plan: &mut Plan, request: &ContainerRequest<'_>) {
     let first = request.spec.namespace(NamespaceKind::Pid).is_some_and(|pid| pid.path.is_none());
     if request.then == Then::AwaitStart && first {
         for (_, signal) in Signal::ALL {
@@ -247,7 +247,7 @@ fn of_the_hosts(spec: &Spec) -> Propagation {
 }
 
 /// Attach a clone of the root file system over its own directory, and return its descriptor.
-fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
+fn rootfs(plan: &mut Plan, request: &ContainerRequest<'_>) -> Result<Slot> {
     if inherits_mounts(request.spec) {
         plan.origin("root.path");
         return bare_root(plan, &request.host.rootfs);
@@ -273,7 +273,7 @@ fn rootfs(plan: &mut Plan, request: &Request<'_>) -> Result<Slot> {
 }
 
 /// Make the image's device nodes unusable if no cgroup limits devices.
-fn nodev(request: &Request<'_>) -> Attrs {
+fn nodev(request: &ContainerRequest<'_>) -> Attrs {
     let set = match request.host.nodev {
         true => MountAttrs::MOUNT_ATTR_NODEV,
         false => MountAttrs(0),
@@ -322,7 +322,7 @@ fn propagate(at: Slot, path: &std::ffi::CStr, flags: AtFlags, propagation: Propa
 }
 
 /// Attach an overlay over the rootfs; its changes go to a tmpfs in init's mount namespace.
-fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<Slot> {
+fn ephemeral(plan: &mut Plan, request: &ContainerRequest<'_>, directory: &str) -> Result<Slot> {
     let data = Parameters::new(vec!["mode=700"]);
     let upper = mounts::make(plan, "tmpfs", Some("tiny-ce"), &data, MountAttrs(0))?;
     let path = c_string(directory)?;
@@ -351,7 +351,7 @@ fn ephemeral(plan: &mut Plan, request: &Request<'_>, directory: &str) -> Result<
 }
 
 /// Make the working directory if the image lacks it, as runc and crun do.
-fn working_directory(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
+fn working_directory(plan: &mut Plan, request: &ContainerRequest<'_>, root: Slot) -> Result<()> {
     let Some(process) = &request.spec.process else { return Ok(()) };
     if components(&process.cwd).is_empty() {
         return Ok(());
@@ -379,7 +379,7 @@ fn hooks(plan: &mut Plan, spec: &Spec) {
 
 /// Make the rootfs the root. Between `pivot_root` and `umount2`, the host's root is mounted over it
 /// and is `/..`.
-fn enter(plan: &mut Plan, request: &Request<'_>, root: Slot) -> Result<()> {
+fn enter(plan: &mut Plan, request: &ContainerRequest<'_>, root: Slot) -> Result<()> {
     plan.origin("root.path");
     if inherits_mounts(request.spec) {
         change_root(plan, root);
@@ -481,7 +481,7 @@ struct Inside {
 }
 
 /// Take on the identity of the program, wait for `start`, and execute the program.
-fn become_program(plan: &mut Plan, request: &Request<'_>, inside: Inside) -> Result<()> {
+fn become_program(plan: &mut Plan, request: &ContainerRequest<'_>, inside: Inside) -> Result<()> {
     let spec = request.spec;
     let Inside { socket, slave, labels } = inside;
     personality(plan, spec);

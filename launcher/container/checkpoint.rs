@@ -10,7 +10,7 @@ use crate::compile::criu as plan;
 use crate::conversation;
 use crate::criu::external::{self, Seen};
 use crate::criu::images::{self, CriuOptions, DESCRIPTORS, Images};
-use crate::criu::messages::{Features, Options, PageServer, Request, kind};
+use crate::criu::messages::{Features, PageServer, RpcOptions, RpcRequest, kind};
 use crate::criu::{self, Criu, Program, Start};
 use crate::error::{Error, Result};
 use crate::log;
@@ -74,12 +74,12 @@ fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
     if !options.pre_dump {
         leave_out(&mut opts, &images, &spec, &record, pid)?;
     }
-    let plan = plan::compile(&plan::Request::default())?;
+    let plan = plan::compile(&plan::CriuRequest::default())?;
     let start =
         Start { program: &program, init: &init, plan: &plan, cgroup: None, flags: 0, opened: &[] };
     let criu = Criu::start(&start)?;
     let kind = if options.pre_dump { kind::PRE_DUMP } else { kind::DUMP };
-    let request = Request { kind, opts: Some(opts), ..Request::default() };
+    let request = RpcRequest { kind, opts: Some(opts), ..RpcRequest::default() };
     let mut status = options.status.take();
     let asked = criu.ask(&request, &mut |notify, _| {
         if notify.script.as_deref() == Some("status-ready")
@@ -144,7 +144,7 @@ fn check(program: &Program, init: &OwnedFd, options: &Checkpoint) -> Result<()> 
     Ok(())
 }
 
-fn ask_for(opts: &mut Options, options: &Checkpoint) -> Result<()> {
+fn ask_for(opts: &mut RpcOptions, options: &Checkpoint) -> Result<()> {
     opts.leave_running = Some(options.leave_running);
     opts.tcp_skip_in_flight = Some(options.tcp_skip_in_flight);
     opts.link_remap = Some(options.link_remap);
@@ -171,7 +171,7 @@ fn ask_for(opts: &mut Options, options: &Checkpoint) -> Result<()> {
 /// Tell CRIU which mounts, namespaces and files are the host's, and record what standard input,
 /// output and error were.
 fn leave_out(
-    opts: &mut Options,
+    opts: &mut RpcOptions,
     images: &Images,
     spec: &Spec,
     record: &Record,
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn every_option_reaches_criu() {
-        let mut opts = Options::default();
+        let mut opts = RpcOptions::default();
         let mut options = Checkpoint {
             leave_running: true,
             page_server: Some(("192.0.2.1".to_owned(), 9)),

@@ -10,7 +10,7 @@ use crate::cgroup::stats::{NetworkInterface, Stats};
 use crate::conversation::join;
 use crate::error::{Error, Result};
 use crate::spec::{NamespaceKind, id};
-use crate::state::{Directory, Identity, Record};
+use crate::state::{Directory, ProcessId, Record};
 use crate::sys::{memory, process, signal};
 use crate::{log, network};
 
@@ -114,7 +114,7 @@ fn stream(
 /// How long init may take to end once its cgroup cannot be read any more, in milliseconds.
 const ENDING_MS: i32 = 1000;
 
-fn running(root: &Path, id: &str) -> Result<(Record, Identity)> {
+fn running(root: &Path, id: &str) -> Result<(Record, ProcessId)> {
     id::check(id)?;
     let record = Record::load(&Directory::open(root, id)?)?;
     match record.living_init() {
@@ -127,7 +127,7 @@ fn running(root: &Path, id: &str) -> Result<(Record, Identity)> {
 }
 
 /// The counters of the cgroups, and of the interfaces if they are the container's own.
-fn measure(record: &Record, init: Identity) -> Result<Box<Stats>> {
+fn measure(record: &Record, init: ProcessId) -> Result<Box<Stats>> {
     let mut stats = Box::new(record.cgroup.stats()?);
     stats.intel_rdt = record.resctrl.as_ref().map(|class| class.stats()).unwrap_or_default();
     if join::namespaces(init.pid)?.contains(&NamespaceKind::Network) {

@@ -21,7 +21,7 @@ use crate::program;
 use crate::program::users::Users;
 use crate::program::vectors;
 use crate::spec::{Process, Spec, id};
-use crate::state::{self, Directory, Identity, Record, Status};
+use crate::state::{self, Directory, ProcessId, Record, Status};
 use crate::sys;
 use crate::sys::process::{self as processes, Child, Clone};
 
@@ -89,7 +89,7 @@ fn go(
     Ok(signals.wait(&child, console, None, None)?.code())
 }
 
-fn running(record: &Record, options: &ExecOptions) -> Result<(Identity, Status)> {
+fn running(record: &Record, options: &ExecOptions) -> Result<(ProcessId, Status)> {
     let status = record.status()?;
     match status {
         Status::Created | Status::Running => {}
@@ -112,7 +112,7 @@ struct Joining<'a> {
     record: Record,
     spec: Spec,
     process: Process,
-    init: Identity,
+    init: ProcessId,
     status: Status,
     options: &'a ExecOptions,
 }
@@ -131,7 +131,7 @@ impl Joining<'_> {
         let filter = filter(&self.spec)?;
         let joins = cgroup.groups.iter().filter(|g| g.version == Version::V1).count();
         let preserved = preserved(&self.options.listen, self.options.preserve_fds)?;
-        let plan = plan::compile(&plan::Request {
+        let plan = plan::compile(&plan::ExecRequest {
             spec: &self.spec,
             process: &self.process,
             filter: filter.as_ref(),

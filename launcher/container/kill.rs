@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::spec::{NamespaceKind, id};
-use crate::state::{self, Directory, Identity, Record};
+use crate::state::{self, Directory, ProcessId, Record};
 use crate::sys::process;
 
 /// Send a signal to the container's init; with `all`, send it to every process, and accept a
@@ -72,7 +72,7 @@ fn signal_others(record: &Record, signal: i32) -> Result<bool> {
 }
 
 /// Send a signal to init, and return whether init got it.
-fn signal_init(record: &Record, init: Identity, signal: i32) -> Result<bool> {
+fn signal_init(record: &Record, init: ProcessId, signal: i32) -> Result<bool> {
     let failed = |call| move |e: std::io::Error| Error::io(format!("pid {}", init.pid), call, &e);
     let pidfd = match process::pidfd_open(init.pid) {
         Err(e) if e.raw_os_error() == Some(libc::ESRCH) => return Ok(false),

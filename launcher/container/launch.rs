@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::prepare::{Options, Prepared};
+use super::prepare::{LaunchOptions, Prepared};
 use super::scope::{self, Wanted};
 use crate::compile::mounts::asks_for_ids;
 use crate::compile::namespaces;
@@ -22,7 +22,7 @@ use crate::host::Host;
 use crate::plan::{Finished, Preload};
 use crate::program::vectors;
 use crate::spec::{Mount, NamespaceKind, Spec};
-use crate::state::{self, Boot, Directory, Identity, Record, Status};
+use crate::state::{self, Boot, Directory, ProcessId, Record, Status};
 use crate::sys::process::{self, Child, Clone};
 use crate::{host, log, network, resctrl, sys};
 
@@ -88,7 +88,12 @@ impl Undo<'_> {
 }
 
 /// Launch the container; `create` and `run` differ only in the plan.
-pub fn launch(root: &Path, id: &str, mut prepared: Prepared, options: &Options) -> Result<Ready> {
+pub fn launch(
+    root: &Path,
+    id: &str,
+    mut prepared: Prepared,
+    options: &LaunchOptions,
+) -> Result<Ready> {
     let mut undo = begin(root, id, &mut prepared)?;
     match commit(&mut undo, &prepared, options) {
         Ok((channel, child)) => {
@@ -126,7 +131,7 @@ fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Re
         bundle: prepared.bundle.to_string_lossy().into_owned(),
         rootfs: prepared.host.rootfs.clone(),
         created: crate::rfc3339::format(SystemTime::now()),
-        launcher: Identity::of(launcher).ok_or_else(|| match File::open(OWN_STAT) {
+        launcher: ProcessId::of(launcher).ok_or_else(|| match File::open(OWN_STAT) {
             Err(e) => Error::io(OWN_STAT, "open", &e),
             Ok(_) => Error::new(format!("{OWN_STAT}: cannot be read")).hint("mount /proc"),
         })?,
@@ -146,7 +151,7 @@ fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Re
 fn commit(
     undo: &mut Undo<'_>,
     prepared: &Prepared,
-    options: &Options,
+    options: &LaunchOptions,
 ) -> Result<(UnixStream, Child)> {
     places(undo, prepared, options)?;
     if prepared.ephemeral {
@@ -174,7 +179,7 @@ fn commit(
     net_devices(&prepared.spec, undo.pid()).map_err(|e| reason(undo, e))?;
     let process = prepared.spec.process.as_ref();
     crate::program::check(process, undo.pid()).map_err(|e| reason(undo, e))?;
-    let identity = Identity::of(undo.pid()).ok_or_else(|| {
+    let identity = ProcessId::of(undo.pid()).ok_or_else(|| {
         reason(undo, Error::new(format!("/proc/{}/stat: cannot be read", undo.pid())))
     })?;
     let stat = sys::file::stat(&program).map_err(|e| Error::io("init", "fstat", &e))?;
@@ -194,7 +199,7 @@ fn commit(
 }
 
 /// Make the network, the cgroups and the class of service in which its processes will be.
-pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &Options) -> Result<()> {
+pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &LaunchOptions) -> Result<()> {
     if let Some(request) = &options.network {
         let alive = |id: &str| undo.root.join(id).exists();
         undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
@@ -323,7 +328,7 @@ impl Undo<'_> {
 fn until_ready(
     undo: &mut Undo<'_>,
     prepared: &Prepared,
-    options: &Options,
+    options: &LaunchOptions,
     program: &OwnedFd,
     channel: &UnixStream,
 ) -> Result<()> {

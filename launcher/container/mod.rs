@@ -34,7 +34,7 @@ pub use exec::{ExecOptions, exec};
 pub use kill::kill;
 pub use mounts::{Mounts, mount, unmount};
 pub use pause::{pause, resume};
-pub use prepare::{Options, Prepared, Source, prepare};
+pub use prepare::{LaunchOptions, Prepared, Source, prepare};
 pub use processes::processes;
 pub use restore::{Restore, restore};
 pub use run::{RunOptions, run};

@@ -12,7 +12,7 @@ use crate::answers::copy_up;
 use crate::answers::detached;
 use crate::cgroup;
 use crate::compile::activation::Preserved;
-use crate::compile::live::{self, Request};
+use crate::compile::live::{self, MountRequest};
 use crate::compile::mounts::place;
 use crate::conversation::join::Joined;
 use crate::conversation::{self, Answers, End, Init, channel};
@@ -22,7 +22,7 @@ use crate::plan::{Finished, Preload};
 use crate::spec::check::{Allow, check};
 use crate::spec::paths::lexical;
 use crate::spec::{Mount, Spec, id, load};
-use crate::state::{self, Directory, Identity, Record};
+use crate::state::{self, Directory, ProcessId, Record};
 use crate::sys::file;
 use crate::sys::process::{self, Clone};
 
@@ -93,7 +93,7 @@ pub fn unmount(root: &Path, id: &str, mounts: &Mounts) -> Result<()> {
 struct Container {
     directory: Directory,
     record: Record,
-    init: Identity,
+    init: ProcessId,
     spec: Spec,
     host: Host,
     joined: Joined,
@@ -127,8 +127,13 @@ impl Container {
         Ok(Container { directory, record, init, spec, host, joined })
     }
 
-    fn request(&self, index: usize) -> Request<'_> {
-        Request { spec: &self.spec, host: &self.host, namespaces: &self.joined.namespaces, index }
+    fn request(&self, index: usize) -> MountRequest<'_> {
+        MountRequest {
+            spec: &self.spec,
+            host: &self.host,
+            namespaces: &self.joined.namespaces,
+            index,
+        }
     }
 
     /// Return the container's present root directory.

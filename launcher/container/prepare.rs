@@ -7,7 +7,7 @@ use super::nodev;
 use super::scope::{self, CgroupDriver, Wanted};
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Setting};
 use crate::compile::activation::{self, Listen, Preserved};
-use crate::compile::{self, Filter, Request, Then};
+use crate::compile::{self, ContainerRequest, FilterBytes, Then};
 use crate::error::{Error, Result};
 use crate::host::{self, Host, ToMake};
 use crate::origin::Origins;
@@ -51,7 +51,7 @@ impl Source {
 
 /// What the caller asks for besides the configuration.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct LaunchOptions {
     /// The file to which init's pid is written.
     pub pid_file: Option<PathBuf>,
     /// The listening sockets that the program gets: the caller's descriptors from 3 on.
@@ -119,7 +119,7 @@ pub fn prepare(
     id: &str,
     state: &Path,
     source: Source,
-    options: &Options,
+    options: &LaunchOptions,
     then: Then,
 ) -> Result<Prepared> {
     let origins = source.origins();
@@ -130,7 +130,7 @@ fn read_and_compile(
     id: &str,
     state: &Path,
     source: Source,
-    options: &Options,
+    options: &LaunchOptions,
     then: Then,
 ) -> Result<Prepared> {
     let (mut spec, config, bundle, ephemeral) = read(source, state)?;
@@ -171,7 +171,7 @@ fn read_and_compile(
     let directory = state.join(crate::state::ROOTFS);
     let directory = ephemeral.then(|| directory.to_string_lossy());
     let preserved = preserved(&options.listen, options.preserve_fds)?;
-    let request = Request {
+    let request = ContainerRequest {
         spec: &spec,
         host: &host,
         then,
@@ -202,7 +202,7 @@ fn read_and_compile(
 fn add(
     spec: &mut Spec,
     rootfs: &Path,
-    options: &Options,
+    options: &LaunchOptions,
     (id, state): (&str, &Path),
 ) -> Result<Vec<ToMake>> {
     let mut to_make = Vec::new();
@@ -349,7 +349,7 @@ fn resources(
 }
 
 /// Compile the container's system call filter.
-pub fn filter(spec: &Spec) -> Result<Option<Filter>> {
+pub fn filter(spec: &Spec) -> Result<Option<FilterBytes>> {
     let Some(config) = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else {
         return Ok(None);
     };
@@ -357,7 +357,7 @@ pub fn filter(spec: &Spec) -> Result<Option<Filter>> {
     // The default profile of each engine names calls of other architectures, so only "validate"
     // shows these warnings.
     filter.warnings.iter().for_each(|warning| log::debug(|| warning.clone()));
-    Ok(Some(Filter { flags: filter.flags, program: filter.bytes(), notify: filter.notify }))
+    Ok(Some(FilterBytes { flags: filter.flags, program: filter.bytes(), notify: filter.notify }))
 }
 
 /// Make the configuration join the network namespace that `--network` will make.

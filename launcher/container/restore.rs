@@ -9,13 +9,13 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use super::launch::{self, Undo};
-use super::prepare::{Options, Prepared, Source, prepare};
+use super::prepare::{LaunchOptions, Prepared, Source, prepare};
 use super::{RunOptions, run, scope};
 use crate::compile::{Then, criu as plan};
 use crate::conversation::{self, adopt};
 use crate::criu::external;
 use crate::criu::images::{self, CriuOptions, DESCRIPTORS, Images};
-use crate::criu::messages::{self, CgroupRoot, InheritFd, JoinNamespace, Notify, Request, kind};
+use crate::criu::messages::{self, CgroupRoot, InheritFd, JoinNamespace, Notify, RpcRequest, kind};
 use crate::criu::{self, Criu, Program, Start};
 use crate::error::{Error, Result};
 use crate::foreground::Signals;
@@ -25,7 +25,7 @@ use crate::hooks::{self, Place, Scene};
 use crate::host;
 use crate::plan::Finished;
 use crate::spec::{NamespaceKind, id};
-use crate::state::{self, Identity, Status};
+use crate::state::{self, ProcessId, Status};
 use crate::sys::process::Exit;
 
 const LOG: &str = "restore.log";
@@ -39,7 +39,7 @@ pub struct Restore {
     /// The options that `restore` shares with `checkpoint`.
     pub criu: CriuOptions,
     /// The options that `restore` shares with `create`.
-    pub options: Options,
+    pub options: LaunchOptions,
     /// The options that `restore` shares with `run`.
     pub run: RunOptions,
     /// Close TCP connections.
@@ -115,7 +115,7 @@ impl Restoring<'_, '_> {
         }
         let ground = ground.canonicalize().map_err(|e| Error::io("--root", "realpath", &e))?;
         let (namespaces, directories) = (self.given_namespaces(), self.images.paths()?);
-        let plan = plan::compile(&plan::Request {
+        let plan = plan::compile(&plan::CriuRequest {
             cgroup_joins: self.prepared.host.cgroup_joins,
             restore: Some(plan::Restore {
                 spec: &self.prepared.spec,
@@ -147,7 +147,7 @@ impl Restoring<'_, '_> {
         let mut directories = criu.directories.iter();
         opts.images_dir_fd = directories.next().map_or(-1, criu::number);
         opts.work_dir_fd = directories.next().map(criu::number);
-        let request = Request { kind: kind::RESTORE, opts: Some(opts), ..Request::default() };
+        let request = RpcRequest { kind: kind::RESTORE, opts: Some(opts), ..RpcRequest::default() };
         let asked = criu.ask(&request, &mut |notify, fds| self.notified(notify, fds, &init, &plan));
         let ended = asked.and_then(|_| criu.end()).and_then(|exit| match exit {
             Some(Exit::Status(0)) | None => Ok(()),
@@ -220,7 +220,7 @@ impl Restoring<'_, '_> {
         ground: &Path,
         namespaces: &[(NamespaceKind, String)],
         mut inherit_fd: Vec<InheritFd>,
-    ) -> Result<messages::Options> {
+    ) -> Result<messages::RpcOptions> {
         let (spec, restore) = (&self.prepared.spec, self.restore);
         for (index, (kind, _)) in namespaces.iter().enumerate() {
             let key = external::namespace_key(*kind).unwrap_or_default().to_owned();
@@ -230,7 +230,7 @@ impl Restoring<'_, '_> {
         let (bundle, rootfs) = (Path::new(&record.bundle), Path::new(&record.rootfs));
         let state = self.undo.directory.path();
         let annotation = spec.annotations.get(criu::ANNOTATION);
-        Ok(messages::Options {
+        Ok(messages::RpcOptions {
             root: Some(ground.to_string_lossy().into_owned()),
             rst_sibling: Some(true),
             evasive_devices: Some(true),
@@ -296,7 +296,7 @@ impl Restoring<'_, '_> {
     fn commit(&mut self, pid: i32, plan: &Finished) -> Result<()> {
         let child = adopt(pid)?;
         let identity =
-            Identity::of(pid).ok_or_else(|| Error::new("criu: what it has restored is gone"))?;
+            ProcessId::of(pid).ok_or_else(|| Error::new("criu: what it has restored is gone"))?;
         self.undo.child = Some(child);
         // 0, 0 is no program's device and inode: the container never awaits `start`.
         self.undo.record.init = Some((identity, 0, 0));
@@ -312,8 +312,8 @@ impl Restoring<'_, '_> {
 }
 
 /// Add the options that only `restore` has.
-fn asked(restore: &Restore, opts: messages::Options) -> messages::Options {
-    messages::Options {
+fn asked(restore: &Restore, opts: messages::RpcOptions) -> messages::RpcOptions {
+    messages::RpcOptions {
         tcp_close: Some(restore.tcp_close),
         lsm_profile: restore.lsm_profile.clone(),
         lsm_mount_context: restore.lsm_mount_context.clone(),
@@ -345,7 +345,7 @@ mod tests {
             lsm_mount_context: Some("a:b:c".to_owned()),
             ..Restore::default()
         };
-        let opts = asked(&restore, messages::Options::default());
+        let opts = asked(&restore, messages::RpcOptions::default());
         assert_eq!(opts.tcp_close, Some(true));
         assert_eq!(opts.lsm_profile.as_deref(), Some("apparmor:other"));
         assert_eq!(opts.lsm_mount_context.as_deref(), Some("a:b:c"));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::launch::{self, Ready};
-use super::prepare::{Options, Source, prepare};
+use super::prepare::{LaunchOptions, Source, prepare};
 use super::start::Going;
 use super::{delete, exit, start};
 use crate::cgroup::OomCount;
@@ -39,7 +39,7 @@ pub fn run(
     root: &Path,
     id: &str,
     source: Source,
-    options: &Options,
+    options: &LaunchOptions,
     run: RunOptions,
 ) -> Result<i32> {
     let origins = source.origins();
@@ -47,7 +47,13 @@ pub fn run(
     go(root, id, source, options, run).map_err(told)
 }
 
-fn go(root: &Path, id: &str, source: Source, options: &Options, run: RunOptions) -> Result<i32> {
+fn go(
+    root: &Path,
+    id: &str,
+    source: Source,
+    options: &LaunchOptions,
+    run: RunOptions,
+) -> Result<i32> {
     id::check(id)?;
     let prepared = prepare(id, &root.join(id), source, options, Then::Run)?;
     if prepared.spec.process.is_none() {

@@ -11,13 +11,13 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::spec::id;
-use crate::state::{Directory, Identity, Record};
+use crate::state::{Directory, ProcessId, Record};
 use crate::sys::{memory, pidfd, process};
 
 /// A wait for the end of a container.
 pub struct Waiting {
     id: String,
-    init: Identity,
+    init: ProcessId,
     pidfd: OwnedFd,
 }
 

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::criu::{self, messages::Options};
+use crate::criu::{self, messages::RpcOptions};
 use crate::error::{Error, Result};
 
 /// Standard input, output and error as they were: links of /proc/PID/fd, or what CRIU calls them.
@@ -128,8 +128,8 @@ impl Images {
         options: &CriuOptions,
         log: &str,
         annotation: Option<&String>,
-    ) -> Options {
-        Options {
+    ) -> RpcOptions {
+        RpcOptions {
             images_dir_fd: criu::number(&self.directory),
             work_dir_fd: self.work.as_ref().map(|(_, file)| criu::number(file)),
             tcp_established: Some(options.tcp_established),

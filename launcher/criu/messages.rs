@@ -22,11 +22,11 @@ pub mod kind {
 
 /// `criu_req`.
 #[derive(Clone, PartialEq, Message)]
-pub struct Request {
+pub struct RpcRequest {
     #[prost(int32, required, tag = "1")]
     pub kind: i32,
     #[prost(message, optional, tag = "2")]
-    pub opts: Option<Options>,
+    pub opts: Option<RpcOptions>,
     #[prost(bool, optional, tag = "3")]
     pub notify_success: Option<bool>,
     #[prost(message, optional, tag = "5")]
@@ -35,7 +35,7 @@ pub struct Request {
 
 /// `criu_resp`.
 #[derive(Clone, PartialEq, Message)]
-pub struct Response {
+pub struct RpcResponse {
     #[prost(int32, required, tag = "1")]
     pub kind: i32,
     #[prost(bool, required, tag = "2")]
@@ -126,7 +126,7 @@ pub struct JoinNamespace {
 
 /// `criu_opts`.
 #[derive(Clone, PartialEq, Message)]
-pub struct Options {
+pub struct RpcOptions {
     #[prost(int32, required, tag = "1")]
     pub images_dir_fd: i32,
     #[prost(int32, optional, tag = "2")]
@@ -208,20 +208,20 @@ mod tests {
     /// As protoc encodes them, worked out by hand from the wire format.
     #[test]
     fn a_request_is_as_criu_reads_it() {
-        let version = Request { kind: kind::VERSION, ..Request::default() };
+        let version = RpcRequest { kind: kind::VERSION, ..RpcRequest::default() };
         assert_eq!(version.encode_to_vec(), [0x08, 10]);
         let answer =
-            Request { kind: kind::NOTIFY, notify_success: Some(true), ..Request::default() };
+            RpcRequest { kind: kind::NOTIFY, notify_success: Some(true), ..RpcRequest::default() };
         assert_eq!(answer.encode_to_vec(), [0x08, 6, 0x18, 1]);
-        let opts = Options {
+        let opts = RpcOptions {
             images_dir_fd: 5,
             pid: Some(300),
             leave_running: Some(false),
             external: vec!["mnt[/a]:/a".to_owned()],
             network_lock: Some(2),
-            ..Options::default()
+            ..RpcOptions::default()
         };
-        let dump = Request { kind: kind::DUMP, opts: Some(opts), ..Request::default() };
+        let dump = RpcRequest { kind: kind::DUMP, opts: Some(opts), ..RpcRequest::default() };
         let mut wanted = vec![0x08, 1, 0x12, 23, 0x08, 5, 0x10, 0xac, 2, 0x18, 0];
         // Fields from 16 on have keys of two bytes: 37 << 3 | 2, and 64 << 3.
         wanted.extend([0xaa, 2, 10]);
@@ -234,18 +234,18 @@ mod tests {
     fn a_response_is_read_whatever_else_is_in_it() {
         // type = NOTIFY, success, notify { script = "a", pid = 7 }, status (11) = 1.
         let bytes = [0x08, 6, 0x10, 1, 0x2a, 5, 0x0a, 1, b'a', 0x10, 7, 0x58, 1];
-        let response = Response::decode(&bytes[..]).expect("a response");
+        let response = RpcResponse::decode(&bytes[..]).expect("a response");
         let notify = Notify { script: Some("a".to_owned()), pid: Some(7) };
         assert_eq!((response.kind, response.success), (kind::NOTIFY, true));
         assert_eq!(response.notify, Some(notify));
-        assert!(Response::decode(&bytes[..3]).is_err());
-        let failed = Response::decode(&[0x08, 1, 0x10, 0, 0x38, 52][..]).expect("a response");
+        assert!(RpcResponse::decode(&bytes[..3]).is_err());
+        let failed = RpcResponse::decode(&[0x08, 1, 0x10, 0, 0x38, 52][..]).expect("a response");
         assert_eq!((failed.success, failed.cr_errno), (false, Some(52)));
     }
 
     #[test]
     fn every_option_survives_the_wire() {
-        let opts = Options {
+        let opts = RpcOptions {
             images_dir_fd: 4,
             ps: Some(PageServer { address: Some("::1".to_owned()), port: Some(1) }),
             inherit_fd: vec![InheritFd { key: "pipe:[1]".to_owned(), fd: 2 }],
@@ -253,15 +253,15 @@ mod tests {
             join_ns: vec![JoinNamespace { ns: "uts".to_owned(), ns_file: "/b".to_owned() }],
             empty_ns: Some(0x4000_0000),
             lsm_mount_context: Some("c".to_owned()),
-            ..Options::default()
+            ..RpcOptions::default()
         };
-        assert_eq!(Options::decode(&opts.encode_to_vec()[..]), Ok(opts));
+        assert_eq!(RpcOptions::decode(&opts.encode_to_vec()[..]), Ok(opts));
     }
 
     #[test]
     fn no_response_breaks_it() {
         tiny_ce_test::fuzz("criu", &["test/fuzz/criu"], |bytes| {
-            let _ = Response::decode(bytes);
+            let _ = RpcResponse::decode(bytes);
         });
     }
 }

@@ -21,7 +21,7 @@ use crate::plan::Finished;
 use crate::signals::ending;
 use crate::sys::process::{self, Child, Clone, Exit};
 use crate::sys::{file, message};
-use messages::{Features, Notify, Options, Request, Response, kind};
+use messages::{Features, Notify, RpcOptions, RpcRequest, RpcResponse, kind};
 use prost::Message;
 
 /// An annotation of a config.json: a file of options that CRIU reads itself.
@@ -54,10 +54,10 @@ impl Program {
 
     /// Which version it is, as 31700; an error if it is older than what is relied on.
     pub fn version(&self, init: &OwnedFd) -> Result<u32> {
-        let plan = plan::compile(&plan::Request::default())?;
+        let plan = plan::compile(&plan::CriuRequest::default())?;
         let start = Start { program: self, init, plan: &plan, cgroup: None, flags: 0, opened: &[] };
         let criu = Criu::start(&start)?;
-        let request = Request { kind: kind::VERSION, ..Request::default() };
+        let request = RpcRequest { kind: kind::VERSION, ..RpcRequest::default() };
         let response = criu.ask(&request, &mut |_, _| Ok(()))?;
         let Some(version) = response.version else {
             return Err(Error::new("criu: does not tell its version"));
@@ -74,11 +74,11 @@ impl Program {
 
     /// Whether it and this kernel have what is `wanted`.
     pub fn has(&self, init: &OwnedFd, wanted: Features) -> Result<Features> {
-        let plan = plan::compile(&plan::Request::default())?;
+        let plan = plan::compile(&plan::CriuRequest::default())?;
         let start = Start { program: self, init, plan: &plan, cgroup: None, flags: 0, opened: &[] };
         let criu = Criu::start(&start)?;
         let features = Some(wanted);
-        let request = Request { kind: kind::FEATURE_CHECK, features, ..Request::default() };
+        let request = RpcRequest { kind: kind::FEATURE_CHECK, features, ..RpcRequest::default() };
         Ok(criu.ask(&request, &mut |_, _| Ok(()))?.features.unwrap_or_default())
     }
 }
@@ -156,7 +156,7 @@ impl Criu {
     ///
     /// A notification that cannot be answered well makes CRIU undo what it has done; the error is
     /// that of the notification then.
-    pub fn ask(&self, request: &Request, notified: &mut Notified<'_>) -> Result<Response> {
+    pub fn ask(&self, request: &RpcRequest, notified: &mut Notified<'_>) -> Result<RpcResponse> {
         self.tell(request)?;
         let mut broken = None;
         let mut bytes = vec![0; LARGEST];
@@ -166,7 +166,7 @@ impl Criu {
             if received.length == 0 || received.truncated {
                 return Err(broken.unwrap_or_else(|| self.silent()));
             }
-            let response = Response::decode(&bytes[..received.length])
+            let response = RpcResponse::decode(&bytes[..received.length])
                 .map_err(|e| Error::new(format!("criu: an answer that is none: {e}")))?;
             if response.kind == kind::NOTIFY {
                 let notify = response.notify.unwrap_or_default();
@@ -178,7 +178,7 @@ impl Criu {
                 let well = result.is_ok() && broken.is_none();
                 broken = broken.or(result.err());
                 let (kind, notify_success) = (kind::NOTIFY, Some(well));
-                self.tell(&Request { kind, notify_success, ..Request::default() })?;
+                self.tell(&RpcRequest { kind, notify_success, ..RpcRequest::default() })?;
                 continue;
             }
             return match (broken, response.success) {
@@ -197,7 +197,7 @@ impl Criu {
         Error::new(format!("criu: no answer: {how}"))
     }
 
-    fn tell(&self, request: &Request) -> Result<()> {
+    fn tell(&self, request: &RpcRequest) -> Result<()> {
         message::send(self.socket()?, &request.encode_to_vec(), None)
             .map_err(|e| Error::io("criu", "sendmsg", &e))
     }
@@ -231,7 +231,7 @@ impl Drop for Criu {
     }
 }
 
-fn refused(response: &Response) -> Error {
+fn refused(response: &RpcResponse) -> Error {
     let what = match response.kind {
         kind::DUMP => "the checkpoint",
         kind::PRE_DUMP => "the checkpoint of the memory alone",
@@ -246,13 +246,13 @@ fn refused(response: &Response) -> Error {
 }
 
 /// What dump and restore ask for alike.
-pub fn common(log: &str) -> Options {
-    Options {
+pub fn common(log: &str) -> RpcOptions {
+    RpcOptions {
         log_level: Some(4),
         log_file: Some(log.to_owned()),
         notify_scripts: Some(true),
         orphan_pts_master: Some(true),
-        ..Options::default()
+        ..RpcOptions::default()
     }
 }
 

@@ -18,17 +18,17 @@ use crate::{resctrl, sys};
 
 /// A process, named by its pid and start time, so that a re-used pid is not taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
+pub struct ProcessId {
     /// Its pid in the launcher's pid namespace.
     pub pid: i32,
     /// Its start time: field 22 of /proc/PID/stat, in clock ticks since boot.
     pub start: u64,
 }
 
-impl Identity {
+impl ProcessId {
     /// Return the identity of a process; `None` if no process has this pid.
-    pub fn of(pid: i32) -> Option<Identity> {
-        Some(Identity { pid, start: sys::process::start_time(pid)? })
+    pub fn of(pid: i32) -> Option<ProcessId> {
+        Some(ProcessId { pid, start: sys::process::start_time(pid)? })
     }
 
     /// Whether this process exists and is not a zombie.
@@ -50,7 +50,7 @@ pub struct Record {
     /// RFC 3339, UTC.
     pub created: String,
     /// The process that creates the container, or created it.
-    pub launcher: Identity,
+    pub launcher: ProcessId,
     /// The boot in which it was made: a pid of another boot means nothing.
     pub boot: Boot,
     /// The cgroups of its processes.
@@ -69,7 +69,7 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// Init, and the device and inode of init's program; absent until init is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub init: Option<(Identity, u64, u64)>,
+    pub init: Option<(ProcessId, u64, u64)>,
 }
 
 /// runtime-spec runtime.md, "State", and `paused`, which runc and crun add.
@@ -160,7 +160,7 @@ impl Record {
     }
 
     /// Init, if it lives.
-    pub fn living_init(&self) -> Option<Identity> {
+    pub fn living_init(&self) -> Option<ProcessId> {
         let (init, ..) = self.init?;
         (self.boot.is_now() && init.alive()).then_some(init)
     }
@@ -186,7 +186,7 @@ impl Record {
     }
 
     /// Whether init still waits for `start`: /proc/PID/exe is then init's program.
-    fn awaits_start(&self, init: Identity) -> bool {
+    fn awaits_start(&self, init: ProcessId) -> bool {
         let Some((_, device, inode)) = self.init else { return false };
         match std::fs::metadata(format!("/proc/{}/exe", init.pid)) {
             Ok(program) => program.dev() == device && program.ino() == inode,

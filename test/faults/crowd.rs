@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tiny_ce::container::{self, Options, Source};
+use tiny_ce::container::{self, LaunchOptions, Source};
 use tiny_ce_test::{Bundle, Case, cgroup_v2, full, run, sweep};
 
 use crate::verdict::{fails_cleanly_or_succeeds, make, one_line, recovers};
@@ -139,7 +139,7 @@ fn a_thousand_containers_leave_nothing() {
         let id = case.id();
         let path = bundle.path().to_owned();
         let source = Source::Bundle { path, config: "config.json".into() };
-        container::create(&root, &id, source, &Options::default()).expect("a container");
+        container::create(&root, &id, source, &LaunchOptions::default()).expect("a container");
         container::start(&root, &id, None).expect("a start");
         container::delete(&root, &id, true).expect("a delete");
     };

@@ -3,7 +3,7 @@
 //! The host is a constant: machines with cgroup v2, with v1, and users with and without privileges.
 
 use tiny_ce::compile::activation::Preserved;
-use tiny_ce::compile::{self, Filter, Then, activation, criu, exec};
+use tiny_ce::compile::{self, FilterBytes, Then, activation, criu, exec};
 use tiny_ce::host::{
     CgroupMounts, DeviceFacts, GroupMount, Host, MountFacts, NamespaceFacts, Source, V1Mount,
 };
@@ -197,11 +197,11 @@ impl Given {
     }
 
     /// A filter as short as one can be: what the real one looks like is seccomp's own test.
-    fn filter(&self) -> Option<Filter> {
+    fn filter(&self) -> Option<FilterBytes> {
         let seccomp = self.spec.linux.as_ref()?.seccomp.as_ref()?;
         // BPF_RET|BPF_K, SECCOMP_RET_ALLOW.
         let program = vec![0x06, 0, 0, 0, 0, 0, 0xff, 0x7f];
-        Some(Filter { flags: 0, program, notify: seccomp.listener_path.is_some() })
+        Some(FilterBytes { flags: 0, program, notify: seccomp.listener_path.is_some() })
     }
 
     /// The plan.
@@ -211,7 +211,7 @@ impl Given {
         }
         let filter = self.filter();
         if let Some(namespaces) = &self.exec {
-            return exec::compile(&exec::Request {
+            return exec::compile(&exec::ExecRequest {
                 spec: &self.spec,
                 process: self.spec.process.as_ref().expect("a process"),
                 filter: filter.as_ref(),
@@ -224,7 +224,7 @@ impl Given {
                 root: None,
             });
         }
-        compile::compile(&compile::Request {
+        compile::compile(&compile::ContainerRequest {
             spec: &self.spec,
             host: &self.host,
             then: self.then,
@@ -254,7 +254,7 @@ impl Given {
             namespaces: &namespaces,
         });
         let cgroup_joins = if restore.is_some() { self.host.cgroup_joins } else { 0 };
-        criu::compile(&criu::Request { cgroup_joins, restore })
+        criu::compile(&criu::CriuRequest { cgroup_joins, restore })
     }
 }
 

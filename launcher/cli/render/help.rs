@@ -5,7 +5,7 @@
 use crate::Error;
 use crate::cli::Globals;
 use crate::cli::commands::{COMMANDS, FAMILIES, all};
-use crate::cli::table::{Command, Opt, Options, paragraphs};
+use crate::cli::table::{Command, Opt, OptionSet, paragraphs};
 
 /// The description of the program, in one sentence.
 pub const ABOUT: &str =

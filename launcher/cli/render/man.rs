@@ -5,7 +5,7 @@
 use super::help::ABOUT;
 use crate::cli::Globals;
 use crate::cli::commands::COMMANDS;
-use crate::cli::table::{Command, Group, Options, paragraphs};
+use crate::cli::table::{Command, Group, OptionSet, paragraphs};
 
 /// tiny-ce(1).
 pub fn global() -> String {

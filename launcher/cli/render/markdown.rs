@@ -4,7 +4,7 @@
 
 use crate::cli::Globals;
 use crate::cli::commands::COMMANDS;
-use crate::cli::table::{Command, Opt, Options, paragraphs};
+use crate::cli::table::{Command, Opt, OptionSet, paragraphs};
 
 /// The whole page.
 pub fn document() -> String {

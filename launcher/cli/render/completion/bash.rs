@@ -6,7 +6,7 @@
 use super::{first_words, second_words, spellings};
 use crate::cli::Globals;
 use crate::cli::commands::{FAMILIES, all};
-use crate::cli::table::{Opt, Options};
+use crate::cli::table::{Opt, OptionSet};
 use crate::cli::value::{Completes, PlaceKind};
 
 /// The script.

@@ -5,7 +5,7 @@
 use super::{brief, first_words, second_words, spellings};
 use crate::cli::Globals;
 use crate::cli::commands::FAMILIES;
-use crate::cli::table::{Command, Opt, Options};
+use crate::cli::table::{Command, Opt, OptionSet};
 use crate::cli::value::{Completes, PlaceKind};
 
 /// The script.
