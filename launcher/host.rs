@@ -1,7 +1,7 @@
-//! The facts about this machine that compiling a config needs.
+//! The facts about this machine that `compile` needs.
 //!
-//! Only reads; every fact is taken once, here, so that `compile` can be pure. What a fact is about
-//! has one record, and no record changes once it is made.
+//! Only reads. Every fact is taken once, here, so that `compile` is pure. Each mount, device and
+//! namespace has one record of facts, which does not change after it is made.
 
 mod mounts;
 pub mod namespaces;
@@ -18,34 +18,35 @@ use crate::error::{Error, Result};
 use crate::spec::{Linux, Namespace, NamespaceKind, Process, Spec};
 use crate::sys;
 
-/// Facts.
+/// The facts about the host.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
-    /// Whom the launcher runs as.
+    /// The launcher's effective user ID.
     pub euid: u32,
-    /// Whom the launcher runs as.
+    /// The launcher's effective group ID.
     pub egid: u32,
-    /// The launcher is in a user namespace that is not the machine's: nobody there makes nodes.
+    /// Whether the launcher is in a user namespace other than the initial one, where mknod(2) of a
+    /// device is refused.
     pub user_namespace: bool,
-    /// No cgroup limits the container's devices: only nodes that are bound may work.
+    /// Whether no cgroup limits the container's devices, so that only bound nodes may be usable.
     pub nodev: bool,
-    /// setgroups(2) is denied in the user namespace that the launcher is in or that is joined.
+    /// Whether setgroups(2) is denied in the launcher's user namespace, or in the one to join.
     pub groups_denied: bool,
-    /// The launcher's root is the first mount of all, an initramfs: nothing can be pivoted over it.
+    /// Whether the launcher's root is an initramfs, from which pivot_root(2) cannot pivot.
     pub initramfs: bool,
-    /// The root file system, absolute.
+    /// The absolute path of the root file system.
     pub rootfs: String,
-    /// Of each of `mounts`.
+    /// The facts about each of `mounts`.
     pub mounts: Vec<MountFacts>,
-    /// Of each of `linux.devices`.
+    /// The facts about each of `linux.devices`.
     pub devices: Vec<DeviceFacts>,
-    /// Of each of `linux.namespaces`.
+    /// The facts about each of `linux.namespaces`.
     pub namespaces: Vec<NamespaceFacts>,
     /// Where `process.cwd` leads, as [`MountFacts::destination`].
     pub cwd: Option<String>,
     /// Whether this kernel has /proc/kcore.
     pub kcore: bool,
-    /// How a `cgroup` mount is made here.
+    /// What a mount of type `cgroup` shows.
     pub cgroups: CgroupMounts,
     /// How many cgroup v1 hierarchies init joins by itself.
     pub cgroup_joins: usize,
@@ -55,84 +56,86 @@ pub struct Host {
     pub stdio: [bool; 3],
 }
 
-/// About one of `mounts`.
+/// The facts about one of `mounts`.
 #[derive(Debug, Clone, Default)]
 pub struct MountFacts {
-    /// What its source is; `None` where it is not a bind.
+    /// The source of a bind; `None` for another mount.
     pub source: Option<Source>,
-    /// Mode of the directory under a tmpfs that is given none.
+    /// The mode of the directory that a tmpfs without `mode=` covers.
     pub tmpfs_mode: Option<u32>,
-    /// Where its destination leads if that is not there yet, without links and `..` and relative to
-    /// the root; `None` where it leads where it says.
+    /// The path that its destination leads to, without links and `..` and relative to the root;
+    /// `None` if that is the destination itself.
     pub destination: Option<String>,
 }
 
-/// About one of `linux.devices`.
+/// The facts about one of `linux.devices`.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceFacts {
-    /// Where its directory leads, as [`MountFacts::destination`].
+    /// The path that its directory leads to, as [`MountFacts::destination`].
     pub directory: Option<String>,
-    /// Whether the host has nothing, or something else, at its path.
+    /// Whether a container with a user namespace cannot have it, since its node must be a bind of
+    /// the host's and the host does not have this device at its path.
     pub missing: bool,
 }
 
-/// About one of `linux.namespaces`.
+/// The facts about one of `linux.namespaces`.
 #[derive(Debug, Clone, Default)]
 pub struct NamespaceFacts {
-    /// Whether it is joined, and belongs to the user namespace that the launcher is in.
+    /// Whether it is joined, and the launcher's user namespace owns it.
     pub ours: bool,
 }
 
-/// What the launcher makes for a container, and its configuration names before it is there.
+/// A path that the config names, and that the launcher makes later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToMake {
-    /// Absolute path.
+    /// The absolute path.
     pub path: String,
-    /// A directory, or else a file or a namespace.
+    /// Whether it is a directory, and not a file or a namespace.
     pub directory: bool,
 }
 
-/// What the launcher has decided before it looks around.
+/// What the launcher has decided before it takes the facts.
 pub struct Launch<'a> {
-    /// Absolute path.
+    /// The absolute path of the bundle.
     pub bundle: &'a Path,
-    /// As [`rootfs`] gives it.
+    /// The root file system, as [`rootfs`] returns it.
     pub rootfs: &'a Path,
-    /// The container's groups.
+    /// The container's cgroups.
     pub cgroup: &'a Cgroup,
-    /// Those of the machine.
+    /// The machine's cgroup hierarchies.
     pub hierarchies: &'a Hierarchies,
-    /// Systemd puts init into its groups: it joins none by itself.
+    /// Whether systemd puts init into its cgroups, so that init joins none by itself.
     pub scope: bool,
     /// See [`Host::nodev`].
     pub nodev: bool,
-    /// What is not there yet.
+    /// The paths that the launcher makes later.
     pub to_make: &'a [ToMake],
 }
 
 /// The source of a bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Absolute path.
+    /// The absolute path.
     pub path: String,
-    /// A directory, or else anything that is not one.
+    /// Whether it is a directory.
     pub directory: bool,
-    /// It is in the rootfs, and an earlier mount of the same config makes it: only init sees it.
+    /// Whether an earlier mount of the same config makes it in the rootfs, so that only init sees
+    /// it.
     pub made: bool,
-    /// It is a symbolic link that is to be copied.
+    /// The symbolic link to copy, if the source is one and the mount asks for a copy.
     pub link: Option<Link>,
 }
 
 /// A symbolic link on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// What it says.
+    /// Its target.
     pub target: String,
-    /// Whether the rootfs has one at the destination that says the same.
-    pub there: bool,
+    /// Whether the rootfs has a link with the same target at the destination.
+    pub present: bool,
 }
 
-/// How a mount of type `cgroup` is made.
+/// What a mount of type `cgroup` shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum CgroupMounts {
     /// There is no cgroup file system.
@@ -140,32 +143,32 @@ pub enum CgroupMounts {
     None,
     /// The unified hierarchy.
     V2(GroupMount),
-    /// One mount a hierarchy, below a tmpfs.
+    /// One mount for each v1 hierarchy, below a tmpfs.
     V1(Vec<V1Mount>),
 }
 
-/// The cgroup that a container without a cgroup namespace is shown.
+/// The cgroup that a container without a cgroup namespace sees.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupMount {
-    /// Its directory on the host, absolute.
+    /// The absolute path of its directory on the host.
     pub directory: String,
-    /// Whether it is the container's own, and not the launcher's that the container stays in.
+    /// Whether it is the container's own, and not the launcher's, in which the container stays.
     pub own: bool,
 }
 
 /// A cgroup v1 hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct V1Mount {
-    /// Directory below /sys/fs/cgroup: `cpu,cpuacct`, `systemd`.
+    /// Its directory below /sys/fs/cgroup: `cpu,cpuacct`, `systemd`.
     pub name: String,
-    /// Options of the mount: `cpu`, `cpuacct`; `none`, `name=systemd`.
+    /// The options of its mount: `cpu`, `cpuacct`; `none`, `name=systemd`.
     pub options: Vec<String>,
     /// The container's group.
     pub shown: GroupMount,
 }
 
 impl Host {
-    /// Where the destination of a mount leads, if that is another place than it says.
+    /// The path that the destination of a mount leads to, if that is another path.
     pub fn destination(&self, index: usize) -> Option<&str> {
         self.mounts.get(index)?.destination.as_deref()
     }
@@ -176,7 +179,7 @@ impl Host {
     }
 }
 
-/// Find out what `compile` needs to know about a container that is to be made.
+/// Take the facts that `compile` needs for a container that is to be made.
 ///
 /// # Errors
 /// `root.path` is not UTF-8, or a namespace or the source of a bind cannot be opened.
@@ -196,7 +199,7 @@ pub fn probe(spec: &Spec, launch: &Launch<'_>) -> Result<Host> {
     })
 }
 
-/// As [`probe`], without what is about the paths and namespaces that `spec` names.
+/// As [`probe`], without the facts about the paths and namespaces that `spec` names.
 pub fn machine(spec: &Spec, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Host {
     Host {
         euid: sys::user::effective_uid(),
@@ -212,12 +215,13 @@ pub fn machine(spec: &Spec, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Host 
     }
 }
 
-/// user_namespaces(7). Of a namespace that is joined by the path of a process, the process tells.
+/// Whether setgroups(2) is denied, user_namespaces(7). A user namespace to join is asked through
+/// the process in its path, /proc/PID/ns/user.
 fn groups_denied(spec: &Spec) -> bool {
     let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
     let mut joined = namespaces.filter(|namespace| namespace.kind == NamespaceKind::User);
     let joined = joined.find_map(|namespace| namespace.path.as_deref()?.strip_suffix("/ns/user"));
-    // The machine's own namespace never denies it.
+    // The initial namespace never denies setgroups(2).
     joined.is_some_and(denies_groups)
         || sys::user::in_user_namespace() && denies_groups("/proc/self")
 }
@@ -228,12 +232,13 @@ pub fn denies_groups(process: &str) -> bool {
     text.is_ok_and(|text| text.trim() == "deny")
 }
 
-/// tmpfs and ramfs, include/uapi/linux/magic.h: an initramfs is one of them.
+/// The magic numbers of tmpfs and ramfs, include/uapi/linux/magic.h; an initramfs has one of them.
 const RAM: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 
-/// Whether the root is a mount without a parent, which proc_pid_mountinfo(5) shows as its own.
+/// Whether the root is an initramfs: a mount without a parent, which proc_pid_mountinfo(5) shows as
+/// its own parent.
 fn initramfs() -> bool {
-    // Asked first, since a table of mounts can be long.
+    // This is cheaper than reading the mounts, which can be many.
     if !sys::cgroupfs::fs_type_of("/").is_ok_and(|kind| RAM.contains(&kind)) {
         return false;
     }
@@ -245,7 +250,7 @@ fn initramfs() -> bool {
     })
 }
 
-/// Whether the security modules that the config names are there.
+/// Check that the kernel runs with the security modules that the config names.
 ///
 /// # Errors
 /// The config names a label, and the kernel runs without its security module.
@@ -287,7 +292,8 @@ fn selinux(field: &str) -> Result<()> {
         .hint("this kernel runs without SELinux: remove the field, or boot with it"))
 }
 
-/// Pipes and files are handed to a user other than root; never a device: /dev/null is everybody's.
+/// Which standard descriptors a user other than root is to own: pipes, sockets and regular files,
+/// but never a device such as /dev/null, which others use as well.
 pub fn stdio(process: Option<&Process>) -> [bool; 3] {
     if process.is_none_or(|process| process.user().uid == 0) {
         return [false; 3];
@@ -325,8 +331,8 @@ pub fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
     Ok(resolved)
 }
 
-/// What a mount of type `cgroup` shows: on a hybrid machine the v1 hierarchies. Where a rootless
-/// container has no group of its own, it stays in the launcher's.
+/// What a mount of type `cgroup` shows: on a hybrid machine the v1 hierarchies. In a hierarchy
+/// where a rootless container has no cgroup of its own, it stays in the launcher's.
 fn cgroup_mounts(cgroup: &Cgroup, hierarchies: &Hierarchies) -> CgroupMounts {
     let v1 = |group: &&crate::cgroup::Group| group.version == Version::V1;
     let own = cgroup.left_out(hierarchies);
@@ -357,7 +363,7 @@ fn v1_mount(group: &crate::cgroup::Group, own: bool) -> V1Mount {
     V1Mount { name, options, shown: shown(group, own) }
 }
 
-/// A parameter of the network must not be set in the namespace that the launcher itself is in.
+/// Refuse a parameter of the network (`net.*`) if the network namespace to join is the launcher's.
 fn not_the_hosts(linux: &Linux, kind: NamespaceKind, file: &File) -> Result<()> {
     let net = |key: &&String| key.starts_with("net.") || key.starts_with("net/");
     let Some(key) = linux.sysctl.keys().find(net).filter(|_| kind == NamespaceKind::Network) else {
@@ -375,7 +381,7 @@ fn namespaces(spec: &Spec, to_make: &[ToMake]) -> Result<Vec<NamespaceFacts>> {
     let Some(linux) = &spec.linux else { return Ok(Vec::new()) };
     let ours = |(index, namespace): (usize, &Namespace)| {
         let Some(path) = &namespace.path else { return Ok(false) };
-        // What the launcher makes belongs to the user namespace that it is in.
+        // The launcher's user namespace owns the namespaces that the launcher makes.
         if to_make.iter().any(|it| it.path == *path) {
             return Ok(true);
         }

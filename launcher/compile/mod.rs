@@ -66,7 +66,7 @@ pub struct ContainerRequest<'a> {
     pub filter: Option<&'a FilterBytes>,
     /// Which descriptors after 2 the program inherits.
     pub preserved: &'a activation::Preserved,
-    /// `--no-pivot`: move the rootfs over `/`, for a host whose root is a ramdisk.
+    /// `--no-pivot`: attach the rootfs over `/` and chroot(2) into it, instead of pivot_root(2).
     pub no_pivot: bool,
     /// `--no-new-keyring`: keep the caller's session keyring.
     pub no_new_keyring: bool,

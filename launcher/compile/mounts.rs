@@ -459,7 +459,7 @@ fn remount(plan: &mut Plan, context: &Context<'_>, mount: &Mount) -> Result<()> 
 
 /// `copy-symlink`: make a link with the same content as the host's. The image may have it already.
 fn copy_link(plan: &mut Plan, context: &Context<'_>, index: usize, link: &Link) -> Result<()> {
-    if link.there {
+    if link.present {
         return Ok(());
     }
     let place = place(context.spec, context.host, index);

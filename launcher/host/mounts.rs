@@ -1,5 +1,5 @@
-//! Facts about `mounts`: what the sources of binds are, where destinations lead, which directories
-//! are covered. Each mount is looked at in what those before it leave.
+//! The facts about `mounts`: the sources of binds, the paths that destinations lead to, the
+//! directories that a tmpfs covers. Each mount is looked up on top of the mounts before it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -11,8 +11,11 @@ use crate::spec::paths::{components, lexical};
 use crate::spec::{Device, Mount, NamespaceKind, Spec};
 use crate::sys;
 
-/// What is to be known about mounts, and about the paths that are looked up after them: devices and
-/// the working directory.
+/// The facts about mounts, and about the paths that are looked up on top of all mounts: those of
+/// devices and the working directory.
+///
+/// # Errors
+/// The source of a bind does not exist, may not be looked up, or is not UTF-8.
 pub fn probe(
     spec: &Spec,
     launch: &Launch<'_>,
@@ -35,18 +38,19 @@ pub fn probe(
         let parts = components(&device.path);
         let parents = parts.split_last().map_or_else(String::new, |(_, parents)| parents.join("/"));
         let directory = elsewhere(&parents, view.lead(&parents, true).as_deref());
-        DeviceFacts { directory, missing: user && !is_there(device) }
+        DeviceFacts { directory, missing: user && !is_on_host(device) }
     };
     let devices = spec.linux.iter().flat_map(|linux| &linux.devices).map(device).collect();
     let cwd = spec.process.as_ref().map_or("", |process| &process.cwd);
-    // The program enters it by its own name: what comes before a `..` has to be there.
+    // Init enters the working directory by its path as configured, so that whatever comes before a
+    // `..` must exist.
     let plain = !cwd.split('/').any(|part| part == "..");
     let lead = view.lead(cwd, true).filter(|_| plain);
     Ok((mounts, devices, elsewhere(cwd, lead.as_deref())))
 }
 
-/// What the sources of the binds are, for a container that runs and whose files `root` shows: the
-/// launcher opens them all, as what the container has mounted is not seen from here.
+/// The sources of binds for a container that runs, whose files `root` shows. The launcher opens all
+/// of them on the host, since it does not see the mounts of the container.
 ///
 /// # Errors
 /// A source does not exist, or may not be opened.
@@ -58,12 +62,12 @@ pub fn sources(mounts: &[Mount], bundle: &Path, root: &Path) -> Result<Vec<Optio
     mounts.iter().enumerate().map(source).collect()
 }
 
-/// About a mount that the container is to get now, whose files `root` shows.
+/// The facts about a mount for a container that runs, whose files `root` shows.
 pub fn mounted(root: &Path, mount: &Mount, source: Option<Source>) -> MountFacts {
     look(&View::new(root), mount, source).0
 }
 
-/// About one mount, and the place that it is to have.
+/// The facts about one mount, and the place where it is attached.
 fn look(view: &View, mount: &Mount, source: Option<Source>) -> (MountFacts, Option<Vec<String>>) {
     let link = source.as_ref().is_some_and(|source| source.link.is_some());
     let place = destination(view, mount, link);
@@ -72,26 +76,26 @@ fn look(view: &View, mount: &Mount, source: Option<Source>) -> (MountFacts, Opti
     (MountFacts { source, tmpfs_mode, destination }, place)
 }
 
-/// Whether the host has this very device at its path.
-fn is_there(device: &Device) -> bool {
+/// Whether the host has this device, of the same kind and number, at its path.
+fn is_on_host(device: &Device) -> bool {
     let (major, minor) = device.number();
-    std::fs::metadata(&device.path).is_ok_and(|there| {
-        there.mode() & libc::S_IFMT == device.kind.file_type() as u32
-            && there.rdev() == libc::makedev(major, minor)
+    std::fs::metadata(&device.path).is_ok_and(|found| {
+        found.mode() & libc::S_IFMT == device.kind.file_type() as u32
+            && found.rdev() == libc::makedev(major, minor)
     })
 }
 
-/// The place that a mount is to have.
+/// The place where a mount is attached.
 fn destination(view: &View, mount: &Mount, link: bool) -> Option<Vec<String>> {
     let parts = lexical(&mount.destination);
     if matches!(parts.as_slice(), ["proc" | "sys" | "dev"]) {
-        // There may be no link on the way.
+        // Init refuses a symbolic link there.
         return Some(parts.into_iter().map(str::to_owned).collect());
     }
     view.lead(&mount.destination, !link && !mount.options.target_nofollow)
 }
 
-/// The place as a path, unless it is the path itself.
+/// The place as a path; `None` if it is `path` itself.
 fn elsewhere(path: &str, place: Option<&[String]>) -> Option<String> {
     let place = place?.join("/");
     (place != components(path).join("/")).then_some(place)
@@ -129,7 +133,7 @@ fn launched(view: &View, mount: &Mount, index: usize, launch: &Launch<'_>) -> Re
     source(mount, paths, &mount.origin(index), |path| made(view, path, launch.rootfs))
 }
 
-/// The source of a bind; `made` tells what earlier mounts make stand at its path.
+/// The source of a bind; `made` returns what earlier mounts have put at its path.
 fn source(
     mount: &Mount,
     (bundle, rootfs): (&Path, &Path),
@@ -162,11 +166,11 @@ fn source(
     Ok(Source { path, directory: metadata.is_dir(), made: made.is_some(), link: None })
 }
 
-/// What earlier mounts make stand at a path of the host's, if it is one in the rootfs.
+/// What earlier mounts have put at a path of the host, if the path is in the rootfs.
 fn made(view: &View, path: &Path, rootfs: &Path) -> Option<Found> {
     let inside = match path.strip_prefix(rootfs) {
         Ok(inside) => inside.to_owned(),
-        // The rootfs may be reached by another name.
+        // The path may name the rootfs through a symbolic link.
         Err(_) if path.symlink_metadata().is_err() => real(path)?.strip_prefix(rootfs).ok()?.into(),
         Err(_) => return None,
     };
@@ -174,7 +178,7 @@ fn made(view: &View, path: &Path, rootfs: &Path) -> Option<Found> {
     for part in inside.components() {
         match part {
             Component::Normal(name) => place.push(name.to_str()?.to_owned()),
-            // Links are the host's here, where they may lead out of the rootfs.
+            // The host resolves this path, so that a symbolic link may lead out of the rootfs.
             Component::ParentDir if view.is_directory(&place) => drop(place.pop()?),
             _ => return None,
         }
@@ -182,7 +186,7 @@ fn made(view: &View, path: &Path, rootfs: &Path) -> Option<Found> {
     view.made(&place)
 }
 
-/// A path as it is without links, as far as it exists.
+/// A path without symbolic links, as far as it exists.
 fn real(path: &Path) -> Option<PathBuf> {
     let resolved = |ancestor: &Path| {
         let rest = path.strip_prefix(ancestor).ok()?;
@@ -191,15 +195,15 @@ fn real(path: &Path) -> Option<PathBuf> {
     path.ancestors().find_map(resolved)
 }
 
-/// What the source says if it is a symbolic link, and whether the image says the same.
+/// The source, if it is a symbolic link, and whether the image has the same link.
 fn link(source: &Path, rootfs: &Path, mount: &Mount, origin: &str) -> Result<Option<Link>> {
     let Ok(target) = std::fs::read_link(source) else { return Ok(None) };
     let destination = Path::new(&mount.destination);
-    let there = || {
+    let present = || {
         let root = sys::file::open_path(rootfs).ok()?;
         let parent = sys::file::open_in_root(&root, destination.parent()?).ok()?;
-        sys::copy::said_by(&parent, destination.file_name()?).ok()
+        sys::copy::link_target(&parent, destination.file_name()?).ok()
     };
-    let there = there().is_some_and(|said| said == target);
-    Ok(Some(Link { target: utf8(target, origin)?, there }))
+    let present = present().is_some_and(|existing| existing == target);
+    Ok(Some(Link { target: utf8(target, origin)?, present }))
 }

@@ -1,4 +1,4 @@
-//! Namespaces that a container joins: opened, and verified to be of the wanted kind.
+//! Open the namespaces that a container joins, and verify their kinds.
 
 use std::fs::File;
 use std::io;
@@ -7,10 +7,10 @@ use crate::error::{Error, Result};
 use crate::spec::NamespaceKind;
 use crate::sys::namespace;
 
-/// Open the namespace at `path`, and refuse it if it is of another kind, or none.
+/// Open the namespace at `path`.
 ///
 /// # Errors
-/// There is none, or it is of another kind.
+/// The path cannot be opened, or is not a namespace of this kind.
 pub fn open(path: &str, wanted: NamespaceKind) -> Result<File> {
     let file = File::open(path).map_err(|e| {
         let hint = match e.kind() {

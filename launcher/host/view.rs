@@ -1,9 +1,9 @@
-//! Where a path inside a container leads while it does not exist yet: along the symbolic links of
-//! the image and of what `mounts` put over it, as runc and crun follow them.
+//! Resolve a path inside a container before its mounts exist: through the symbolic links of the
+//! image and of what `mounts` put over it, as runc and crun follow them.
 //!
-//! Only reads. What is found here decides which directories the plan makes, never where something
-//! is attached: init resolves every path again, inside the root. A link that is exchanged
-//! meanwhile makes init fail, or make an empty directory inside the root.
+//! Only reads. The result decides which directories the plan makes, but never where something is
+//! attached: init resolves every path again, inside the root. If a link is exchanged meanwhile,
+//! init fails, or makes an empty directory inside the root.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::spec::paths::components;
 use crate::sys::{copy, file};
 
-/// The files of a container as they will be: the image, and each mount over those before it.
+/// The files of a container after its mounts: the image, and each mount over those before it.
 pub struct View {
     layers: Vec<Layer>,
 }
@@ -23,51 +23,51 @@ struct Layer {
 
 /// What a mount shows.
 pub enum Content {
-    /// A directory of the host's.
+    /// A directory of the host.
     Directory(PathBuf),
     /// Anything that is not a directory.
     File,
-    /// A symbolic link that says this.
+    /// A symbolic link with this target.
     Link(String),
-    /// A new file system, in which there is nothing that leads elsewhere; with the mode of its
-    /// root, if that is known.
+    /// A new file system without symbolic links, and the mode of its root if that is known.
     New(Option<u32>),
-    /// What is there already.
+    /// The files that it covers.
     Same,
 }
 
-/// What a name stands for.
+/// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing, as far as can be seen.
+    /// Nothing that this process can see.
     Missing,
-    /// A directory; with its mode, if that is known.
+    /// A directory, and its mode if that is known.
     Directory(Option<u32>),
-    /// Anything else.
+    /// A file of another kind.
     File,
-    /// A symbolic link that says this.
+    /// A symbolic link with this target.
     Link(String),
 }
 
 /// The kernel follows 40 symbolic links in one path (path_resolution(7)).
 const MOST_LINKS: usize = 40;
-/// So many components are looked at for one path, links included.
+/// The most components of one path that are looked up, those of links included.
 const MOST_COMPONENTS: usize = 4096;
 
 impl View {
-    /// Of an image, without any mount.
+    /// The view of an image without mounts.
     pub fn new(rootfs: &Path) -> View {
         let content = Content::Directory(rootfs.to_owned());
         View { layers: vec![Layer { place: Vec::new(), content }] }
     }
 
-    /// Mount something at a place that [`View::lead`] gave.
+    /// Mount something at a place that [`View::lead`] returned.
     pub fn mount(&mut self, place: Vec<String>, content: Content) {
         self.layers.push(Layer { place, content });
     }
 
-    /// The components of the place that a path leads to. A `..` after what does not exist takes
-    /// that component away. `None` if the path is endless, or not UTF-8.
+    /// The place that a path leads to, as components. A `..` after a component that does not exist
+    /// removes that component. `None` if the path has too many links or components, or a link is
+    /// not UTF-8.
     pub fn lead(&self, path: &str, follow_last: bool) -> Option<Vec<String>> {
         let owned = |path: &str| components(path).into_iter().rev().map(str::to_owned).collect();
         let mut left: Vec<String> = owned(path);
@@ -107,7 +107,7 @@ impl View {
         Some(place)
     }
 
-    /// What stands at a place, none of whose parents is a link.
+    /// What a place names, none of whose parents is a symbolic link.
     pub fn look(&self, place: &[String]) -> Found {
         for layer in self.layers.iter().rev() {
             let Some(rest) = place.strip_prefix(layer.place.as_slice()) else { continue };
@@ -129,19 +129,19 @@ impl View {
         mounts.iter().any(|layer| layer.place.starts_with(place))
     }
 
-    /// Whether a directory stands at a place.
+    /// Whether a place names a directory, once the mounts are made.
     pub fn is_directory(&self, place: &[String]) -> bool {
         let found = self.made(place).unwrap_or_else(|| self.look(place));
         matches!(found, Found::Directory(_))
     }
 
-    /// What the mounts make stand at a place: `None` if none of them has to do with it.
+    /// What a place names once the mounts are made; `None` if no mount is at, above or below it.
     pub fn made(&self, place: &[String]) -> Option<Found> {
         let mounts = self.layers.get(1..).unwrap_or_default();
         let under = self.has_below(place);
         let over = mounts.iter().any(|layer| place.starts_with(&layer.place));
         match self.look(place) {
-            // The parents of a mount's destination are made.
+            // Init makes the parents of a mount's destination.
             Found::Missing if under => Some(Found::Directory(Some(0o755))),
             found if under || over => Some(found),
             _ => None,
@@ -195,11 +195,11 @@ mod tests {
         assert_eq!(place(&view, "/a/./up/c").as_deref(), Some("out/c"));
         assert_eq!(view.lead("/a/up", false), Some(vec!["a".to_owned(), "up".to_owned()]));
         assert_eq!(place(&view, "../no/../a/b/../..").as_deref(), Some(""));
-        // In a circle, or all too long.
+        // A link to itself, and paths of too many components.
         assert_eq!(place(&view, "/self"), None);
         assert_eq!(place(&view, "/wide/../").map(|path| path.len()), Some(2 * 1999 - 1));
         assert_eq!(place(&view, &format!("/wide/{}", "y/".repeat(3000))), None);
-        // A mount covers links, and brings some.
+        // A mount covers links of the image, and has links of its own.
         assert_eq!(view.made(&["a".to_owned()]), None);
         view.mount(vec!["a".to_owned()], Content::Directory(volume));
         assert_eq!(place(&view, "/a/up/c").as_deref(), Some("a/up/c"));

@@ -1,4 +1,4 @@
-//! bpf(2): load a cgroup device program, attach it to a cgroup, look at what is attached.
+//! bpf(2): load a cgroup device program, attach it to a cgroup, list the attached programs.
 //!
 //! Knows the call's structures (linux/bpf.h). What the instructions mean is in
 //! `crate::cgroup::program`.
@@ -22,11 +22,11 @@ const BPF_CGROUP_DEVICE: u32 = 6;
 const BPF_F_ALLOW_MULTI: u32 = 1 << 1;
 const BPF_F_REPLACE: u32 = 1 << 2;
 
-/// How many programs of one cgroup are looked at; the kernel allows 64 (BPF_CGROUP_MAX_PROGS).
+/// The most programs that one cgroup can have (BPF_CGROUP_MAX_PROGS in the kernel).
 const MAX_PROGRAMS: usize = 64;
 
-/// The start of `union bpf_attr` for BPF_PROG_LOAD, up to `prog_name`; the kernel takes any
-/// known length and reads the rest as zero.
+/// The start of `union bpf_attr` for BPF_PROG_LOAD, up to `prog_name`. The kernel accepts a shorter
+/// union and reads the rest as zero.
 #[repr(C)]
 #[derive(Default)]
 struct Load {
@@ -77,13 +77,13 @@ struct ById {
 }
 
 fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<i64> {
-    // SAFETY: `attr` is a writable structure of exactly the size told, and each command's
+    // SAFETY: `attr` is a writable structure of exactly the size that is passed, and each command's
     // structure holds only pointers to memory that its caller keeps alive over the call.
     let result = unsafe { libc::syscall(Sysno::bpf as i64, command, attr, size_of::<T>()) };
     check(result)
 }
 
-/// The descriptor that a command has made; those of BPF are close-on-exec from birth.
+/// Run a command that makes a descriptor; the kernel makes each of BPF close-on-exec.
 fn made<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
     owned(bpf(command, attr)?)
 }
@@ -92,8 +92,10 @@ fn number(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().unsigned_abs()
 }
 
-/// Load a program of type `BPF_PROG_TYPE_CGROUP_DEVICE`; needs CAP_BPF and CAP_NET_ADMIN, or
-/// CAP_SYS_ADMIN.
+/// Load a program of type `BPF_PROG_TYPE_CGROUP_DEVICE`.
+///
+/// # Errors
+/// EPERM without CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN.
 pub fn load_device_program(instructions: &[u64]) -> io::Result<OwnedFd> {
     // No GPL-only function is called, so the licence need not be the GPL.
     let license = c"Apache-2.0";
@@ -110,7 +112,8 @@ pub fn load_device_program(instructions: &[u64]) -> io::Result<OwnedFd> {
     made(BPF_PROG_LOAD, &mut attr)
 }
 
-/// Attach a device program to a cgroup directory; with `replace`, atomically in another's place.
+/// Attach a device program to a cgroup directory; `replace` is a program that it replaces
+/// atomically.
 pub fn attach_device_program(
     cgroup: BorrowedFd<'_>,
     program: BorrowedFd<'_>,
@@ -137,7 +140,10 @@ pub fn detach_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) ->
     bpf(BPF_PROG_DETACH, &mut attr).map(drop)
 }
 
-/// The device programs attached to a cgroup directory itself, oldest first.
+/// Open the device programs that are attached to a cgroup directory itself, oldest first.
+///
+/// # Errors
+/// ENOENT if a program is freed between the query and its opening.
 pub fn device_programs(cgroup: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
     let mut ids = [0u32; MAX_PROGRAMS];
     let mut attr = Query {

@@ -1,4 +1,5 @@
-//! Copying a tree below descriptors: no path of more than one component, no link followed.
+//! Copy a tree by descriptors of its directories: a name has one component, and no symbolic link is
+//! followed.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -13,17 +14,20 @@ use super::file::openat2;
 
 const BELOW: u64 = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
 
-/// A descriptor to read the directory that `path_only` names.
+/// Open for reading the directory that `path_only`, an `O_PATH` descriptor, names: openat2(2).
 pub fn readable(path_only: &OwnedFd) -> io::Result<OwnedFd> {
     open_directory(path_only.as_fd(), c".")
 }
 
-/// A directory below another.
+/// Open the directory `name` below another, openat2(2).
+///
+/// # Errors
+/// ELOOP if it is a symbolic link.
 pub fn open_directory(at: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
     openat2(at, name, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC, BELOW)
 }
 
-/// What is in a directory, without itself and its parent.
+/// The names in a directory without `.` and `..`, readdir(3).
 pub fn names(directory: &OwnedFd) -> io::Result<Vec<CString>> {
     let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
     let entries = std::fs::read_dir(path)?;
@@ -34,7 +38,7 @@ pub fn names(directory: &OwnedFd) -> io::Result<Vec<CString>> {
     entries.map(name).collect()
 }
 
-/// fstatat(2) of the entry itself.
+/// fstatat(2) of the entry itself, also if it is a symbolic link.
 pub fn status(at: BorrowedFd<'_>, name: &CStr) -> io::Result<libc::stat> {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
     let flags = libc::AT_SYMLINK_NOFOLLOW;
@@ -45,16 +49,16 @@ pub fn status(at: BorrowedFd<'_>, name: &CStr) -> io::Result<libc::stat> {
     }
 }
 
-/// mkdirat(2), for now only for us.
+/// mkdirat(2) with mode 0700: others get their access once the copy is complete.
 pub fn make_directory(at: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     Ok(fs::mkdirat(at, name, Mode::from_raw_mode(0o700))?)
 }
 
-/// A regular file of that name, to be read. It is named first and then opened: opening a device
-/// that somebody has put in its place meanwhile may do something.
+/// Open the regular file `name` for reading. openat2(2) with `O_PATH` comes first, since to open a
+/// device that another process has put in its place may have an effect.
 ///
 /// # Errors
-/// ESTALE if it is another thing.
+/// ESTALE if it is not a regular file.
 pub fn open_regular(at: BorrowedFd<'_>, name: &CStr) -> io::Result<File> {
     let named = openat2(at, name, libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC, BELOW)?;
     if super::file::mode(&named)? & libc::S_IFMT != libc::S_IFREG {
@@ -63,31 +67,32 @@ pub fn open_regular(at: BorrowedFd<'_>, name: &CStr) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", named.as_raw_fd()))
 }
 
-/// A new regular file with the bytes of another.
+/// Make a regular file that only its owner may read and write, with the bytes of `source`:
+/// openat(2), read(2), write(2).
 pub fn regular(mut source: File, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut target = File::from(fs::openat(to, name, flags, Mode::from_raw_mode(0o600))?);
     io::copy(&mut source, &mut target).map(drop)
 }
 
-/// What a symbolic link below a directory says.
-pub fn said_by(directory: &OwnedFd, name: &std::ffi::OsStr) -> io::Result<std::path::PathBuf> {
+/// readlinkat(2): the target of the symbolic link `name` below a directory.
+pub fn link_target(directory: &OwnedFd, name: &std::ffi::OsStr) -> io::Result<std::path::PathBuf> {
     let target = read_link(directory.as_fd(), &CString::new(name.as_bytes())?)?;
     Ok(std::ffi::OsString::from_vec(target.into_bytes()).into())
 }
 
-/// A symbolic link, as it is.
+/// Copy a symbolic link with an unchanged target: readlinkat(2), symlinkat(2).
 pub fn link(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
     let target = read_link(from, name)?;
     Ok(fs::symlinkat(target, to, name)?)
 }
 
-/// What a symbolic link says; with an empty name, one that the descriptor names.
+/// readlinkat(2): the target of a symbolic link; with an empty name, of the link that `from` names.
 pub fn read_link(from: BorrowedFd<'_>, name: &CStr) -> io::Result<CString> {
     Ok(fs::readlinkat(from, name, Vec::with_capacity(libc::PATH_MAX as usize))?)
 }
 
-/// A device, FIFO or socket.
+/// mknodat(2): a device, FIFO or socket as `status` describes it, for its owner only.
 pub fn node(at: BorrowedFd<'_>, name: &CStr, status: &libc::stat) -> io::Result<()> {
     // SAFETY: `name` is a C string.
     let made = unsafe {
@@ -96,13 +101,14 @@ pub fn node(at: BorrowedFd<'_>, name: &CStr, status: &libc::stat) -> io::Result<
     check(made.into()).map(drop)
 }
 
-/// The owner of an entry, or with an empty name of the descriptor itself.
+/// fchownat(2) of an entry, or with an empty name of the descriptor itself.
 pub fn set_owner(at: BorrowedFd<'_>, name: &CStr, (uid, gid): (u32, u32)) -> io::Result<()> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
     Ok(fs::chownat(at, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)?)
 }
 
-/// Owner and mode of an entry, or with an empty name of the descriptor itself.
+/// Set the owner and the mode of an entry, or with an empty name of the descriptor itself:
+/// fchownat(2), then fchmodat(2), since a change of owner clears the set-user-ID bit.
 pub fn set_owner_and_mode(
     at: BorrowedFd<'_>,
     name: &CStr,
@@ -114,7 +120,8 @@ pub fn set_owner_and_mode(
         return Ok(());
     }
     let mode = Mode::from_raw_mode(status.st_mode & 0o7777);
-    // The entry is one that was just made, and is no link.
+    // fchmodat(2) would follow a symbolic link, but this process has just made the entry, and it
+    // is none.
     Ok(match name.is_empty() {
         true => fs::fchmod(at, mode),
         false => fs::chmodat(at, name, mode, AtFlags::empty()),

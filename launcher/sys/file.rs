@@ -1,4 +1,4 @@
-//! Files: openat2(2), memfd_create(2) with seals, flock(2), ownership of descriptors.
+//! Files: openat2(2), memfd_create(2) with seals, flock(2), and which descriptors are owned.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -17,19 +17,19 @@ fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
-/// A descriptor from a call that made it.
+/// Own the descriptor that a call has just made and returned.
 pub(super) fn owned(result: i64) -> io::Result<OwnedFd> {
     let fd = check(result)? as RawFd;
-    // SAFETY: the call before has just made this descriptor, and told nobody else.
+    // SAFETY: the call has just made this descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A descriptor that only names a directory or file of the host.
+/// open(2) with `O_PATH`: a descriptor that only names a file or directory of the host.
 pub fn open_path(path: &Path) -> io::Result<OwnedFd> {
     Ok(fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// A small file of the kernel's, in one read: at most 4 KiB of it.
+/// The first 4 KiB of a file of procfs, in one read(2): the kernel's small files are no longer.
 pub fn read_small(path: &str) -> io::Result<String> {
     let mut file = std::fs::File::open(path)?;
     let mut bytes = [0; 4096];
@@ -37,10 +37,14 @@ pub fn read_small(path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes[..got]).into_owned())
 }
 
-/// How often a resolution that raced with a rename or a mount is tried (openat2(2), EAGAIN).
+/// How many times a path is resolved that fails with EAGAIN, as while anything is renamed or
+/// mounted (openat2(2)).
 const RACES: usize = 128;
 
-/// openat2(2) with these flags and this way of resolving.
+/// openat2(2) with `O_*` flags and `RESOLVE_*` flags.
+///
+/// # Errors
+/// EAGAIN if each of [`RACES`] tries raced with a rename or a mount.
 pub fn openat2(at: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> io::Result<OwnedFd> {
     let (flags, resolve) =
         (OFlags::from_bits_retain(flags as u32), ResolveFlags::from_bits_retain(resolve));
@@ -54,28 +58,32 @@ pub fn openat2(at: BorrowedFd<'_>, path: &CStr, flags: i32, resolve: u64) -> io:
     }
 }
 
-/// Name a path inside a root, following links inside it only.
+/// Open with `O_PATH` a path inside a root; symbolic links lead inside the root only (openat2(2)).
 pub fn open_in_root(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     let path = c_path(path)?;
     let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
     openat2(root.as_fd(), &path, libc::O_PATH | libc::O_CLOEXEC, resolve)
 }
 
-/// As [`open_in_root`], for a root that may be a process's: its own links are not magic ones.
+/// As [`open_in_root`], by any descriptor. RESOLVE_IN_ROOT alone refuses the magic links of /proc
+/// as well, with EXDEV instead of ELOOP.
 pub fn open_beneath(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     let path = c_path(path)?;
     openat2(root.as_fd(), &path, libc::O_PATH | libc::O_CLOEXEC, libc::RESOLVE_IN_ROOT)
 }
 
-/// Name a path below a directory without following any link: one that is its last component is
-/// named itself.
+/// Open with `O_PATH` a path below a directory without following a symbolic link (openat2(2)); if
+/// its last component is a link, the descriptor names the link.
 pub fn name_below(directory: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     let path = c_path(path)?;
     let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     openat2(directory.as_fd(), &path, flags, libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS)
 }
 
-/// The bytes of a regular file inside a root, at most `most`.
+/// At most `most` bytes of a regular file inside a root: openat2(2), read(2).
+///
+/// # Errors
+/// `InvalidInput` if it is not a regular file.
 pub fn read_in_root(root: &OwnedFd, path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let path = c_path(path)?;
     let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
@@ -89,7 +97,7 @@ pub fn read_in_root(root: &OwnedFd, path: &Path, most: u64) -> io::Result<Vec<u8
     Ok(bytes)
 }
 
-/// Whether nothing can be made on the file system of `fd`, fstatvfs(3).
+/// Whether the mount of `fd`, or its file system, is read-only: fstatvfs(3).
 pub fn is_read_only(fd: &impl AsFd) -> io::Result<bool> {
     Ok(fs::fstatvfs(fd)?.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
@@ -103,14 +111,16 @@ pub fn stat(fd: &impl AsFd) -> io::Result<libc::stat> {
     Ok(unsafe { stat.assume_init() })
 }
 
-/// Type and permissions of an open file.
+/// Type and permissions of an open file, fstat(2).
 pub fn mode(fd: &impl AsFd) -> io::Result<u32> {
     stat(fd).map(|stat| stat.st_mode)
 }
 
-/// An executable memfd of these bytes that nobody can change any more.
+/// Make an executable memfd of these bytes and seal it against any change: memfd_create(2),
+/// write(2), fcntl(2).
 ///
-/// `EPERM` or `EACCES` where `vm.memfd_noexec` forbids it.
+/// # Errors
+/// EPERM or EACCES if `vm.memfd_noexec` forbids executable memfds.
 pub fn sealed_executable(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = match fs::memfd_create(name, flags | MemfdFlags::EXEC) {
@@ -131,36 +141,39 @@ pub fn sealed_executable(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
 /// include/uapi/linux/fcntl.h, Linux 6.3.
 const F_SEAL_EXEC: i32 = 0x20;
 
-/// Wait for, or try, the one lock of an open file, flock(2).
+/// Take the exclusive lock of an open file, flock(2).
+///
+/// # Errors
+/// `WouldBlock` if `wait` is false and another open file description holds the lock.
 pub fn lock(fd: &impl AsFd, wait: bool) -> io::Result<()> {
     let operation =
         if wait { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
     Ok(rustix::io::retry_on_intr(|| fs::flock(fd, operation))?)
 }
 
-/// Whether a descriptor number is open, and such that a program inherits it: those that this
-/// process has opened itself are not.
+/// Whether a descriptor number is open, and stays open over execve(2). Descriptors that this
+/// process has opened itself do not: they are close-on-exec.
 pub fn is_inheritable(fd: RawFd) -> bool {
     // SAFETY: no pointers.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
     flags >= 0 && flags & libc::FD_CLOEXEC == 0
 }
 
-/// A descriptor that the caller has left open for this process, by its number; from here on it is
-/// owned, and closed by execve.
+/// Own a descriptor that the caller has left open for this process, and make it close-on-exec.
+/// `None` if the number is not one of those.
 pub fn inherited(fd: RawFd) -> Option<OwnedFd> {
-    // What this process has opened itself is never inheritable, so nobody else owns it; standard
-    // descriptors are the standard library's.
+    // An inheritable descriptor has no owner, since those that this process opens are not
+    // inheritable. The standard library owns 0 to 2.
     if fd < 3 || !is_inheritable(fd) {
         return None;
     }
     // SAFETY: no pointers; the number is open.
     unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-    // SAFETY: it is open, and owned by nobody: see above.
+    // SAFETY: it is open and has no owner, see above.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Type and permissions of an inherited descriptor.
+/// Type and permissions of an inherited descriptor, fstat(2).
 pub fn mode_of(fd: RawFd) -> io::Result<u32> {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the kernel fills the structure whole when it answers 0.
@@ -183,9 +196,9 @@ mod tests {
     use std::fs;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    /// The kernel gives up a path with `..` in it as soon as anything is renamed, anywhere.
+    /// The kernel gives up a path with `..` in it if anything is renamed meanwhile, anywhere.
     #[test]
-    fn renames_elsewhere_are_no_failure() {
+    fn a_path_is_resolved_despite_renames_elsewhere() {
         let dir = std::env::temp_dir().join(format!("tiny-ce-renames-{}", std::process::id()));
         fs::create_dir_all(dir.join("here/a")).expect("a directory");
         fs::write(dir.join("one"), "").expect("a file");

@@ -1,36 +1,37 @@
-//! Waiting for a process and its pipes at once, poll(2); killing it with its whole group.
+//! Wait for a process and its pipes at once, poll(2); kill and reap a whole process group.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use super::check;
 
-/// What there is to do.
+/// What poll(2) has found ready.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ready {
     /// The process has ended.
     pub ended: bool,
-    /// Its output can be read, or is at its end.
+    /// Its output can be read, or has reached its end.
     pub output: bool,
-    /// Its input takes PIPE_BUF bytes, or is closed.
+    /// Its input takes PIPE_BUF bytes, or its reading end is closed.
     pub input: bool,
 }
 
-/// Wait for any of these, at most `timeout_ms` (-1: for ever); nothing is ready after a signal.
+/// Wait with poll(2) until one of these is ready, at most `timeout_ms` (-1: without limit). Nothing
+/// is ready after the timeout or a signal.
 pub fn ready(
     process: &OwnedFd,
     output: Option<&io::PipeReader>,
     input: Option<&io::PipeWriter>,
     timeout_ms: i32,
 ) -> io::Result<Ready> {
-    // The kernel passes over entries with a negative descriptor.
+    // The kernel skips entries with a negative descriptor.
     let entry = |fd, events| libc::pollfd { fd, events, revents: 0 };
     let mut set = [
         entry(process.as_raw_fd(), libc::POLLIN),
         entry(output.map_or(-1, AsRawFd::as_raw_fd), libc::POLLIN),
         entry(input.map_or(-1, AsRawFd::as_raw_fd), libc::POLLOUT),
     ];
-    // SAFETY: `set` has as many entries as is said.
+    // SAFETY: `set` has as many entries as its length says.
     match check(unsafe { libc::poll(set.as_mut_ptr(), set.len() as _, timeout_ms) }.into()) {
         Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(Ready::default()),
         Err(e) => Err(e),
@@ -41,14 +42,16 @@ pub fn ready(
     }
 }
 
-/// SIGKILL for every process of the group that an unreaped child of ours leads.
+/// Send SIGKILL to every process of the group that `leader` leads, a child that is not reaped yet,
+/// so that its pid cannot be another process's.
 pub fn kill_group(leader: i32) {
-    // SAFETY: no pointers. ESRCH, if it has not made a group yet, leaves nothing to do.
+    // SAFETY: no pointers. ESRCH means that the child has not made a group yet.
     unsafe { libc::kill(-leader, libc::SIGKILL) };
 }
 
-/// Wait for every child of ours that is in this group, which they were born into and leave by
-/// ending: as long as one is a zombie, so is the first process of its pid namespace.
+/// Wait for every child of ours in this process group to end. Init's fork makes such a child with
+/// CLONE_PARENT: it is in init's group, and if it is not reaped, the first process of its pid
+/// namespace stays a zombie as well (pid_namespaces(7)).
 pub fn reap_group(leader: i32) {
     loop {
         let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();

@@ -1,21 +1,22 @@
-//! Memory of the command line: what a short command takes is never given back.
+//! The allocator of the command line: a short command never frees what it allocates.
 //!
-//! The C library returns each freed page to the kernel and faults it in again; page faults are what
-//! a start costs. A command that ends in milliseconds needs less than [`ARENA_BYTES`], which it
-//! takes block after block and gives back by exiting. A command that waits for a container (`run`,
-//! `exec` and `restore` in the foreground, `events`, `wait`, a notify socket) says so with
-//! [`stay`]: from there on each block is the C library's, which frees it. The C library also has
-//! what an arena has no room for. Only the command line uses this, not the library.
+//! The C library returns each freed page to the kernel and faults it in again, and page faults take
+//! much of the time of a start. A command that ends in milliseconds needs less than
+//! [`ARENA_BYTES`], which it takes block by block and frees by exiting. A command that waits for a
+//! container (`run`, `exec` and `restore` in the foreground, `events`, `wait`, a notify socket)
+//! calls [`stay`]: from then on each block comes from the C library, which frees it. Blocks for
+//! which the arena has no room come from the C library as well. Only the command line uses this,
+//! not the library.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Small blocks from one piece of the arena after the other, as long as there are pieces; all
-/// others from the C library.
+/// An allocator that takes small blocks from one piece of the arena after the other while there are
+/// pieces, and all other blocks from the C library.
 pub struct Arena {
     bytes: UnsafeCell<[u8; ARENA_BYTES]>,
-    /// How much has been handed out, in whole pieces.
+    /// How many bytes have been handed out, in whole pieces.
     taken: AtomicUsize,
 }
 
@@ -24,14 +25,14 @@ const PIECE_BYTES: usize = 128 << 10;
 const LARGEST: usize = 16 << 10;
 
 thread_local! {
-    /// What is left of this thread's piece: its first free address and its end.
+    /// The free rest of this thread's piece: its first address and its end.
     static FREE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
 /// Whether this process may live long.
 static STAYS: AtomicBool = AtomicBool::new(false);
 
-/// This process may live long: free from here on what it allocates from here on.
+/// Declare that this process may live long: what it allocates from here on is freed.
 pub fn stay() {
     STAYS.store(true, Ordering::Relaxed);
 }
@@ -40,7 +41,7 @@ pub fn stay() {
 unsafe impl Sync for Arena {}
 
 impl Arena {
-    /// All of it is free: pages that the kernel has not been asked for yet.
+    /// An arena of which nothing is handed out. Its pages are zero, and cost nothing until used.
     #[expect(clippy::new_without_default, reason = "for a static")]
     pub const fn new() -> Arena {
         Arena { bytes: UnsafeCell::new([0; ARENA_BYTES]), taken: AtomicUsize::new(0) }
@@ -54,16 +55,16 @@ impl Arena {
         (block as usize).wrapping_sub(self.first()) < ARENA_BYTES
     }
 
-    /// The next piece: its first address and its end.
+    /// Take the next piece: its first address and its end.
     fn piece(&self) -> Option<(usize, usize)> {
-        // Not beyond the end, however often it is asked for.
+        // `taken` stops at the end of the arena, so that it cannot overflow.
         let take = |taken| (taken < ARENA_BYTES).then_some(taken + PIECE_BYTES);
         let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
         let first = self.first() + taken;
         Some((first, first + PIECE_BYTES))
     }
 
-    /// A block from this thread's piece, or from the next one.
+    /// Take a block from this thread's piece, or from the next one.
     fn carve(&self, layout: Layout) -> Option<*mut u8> {
         FREE.with(|free| {
             let within = |(first, end): (usize, usize)| {
@@ -76,7 +77,7 @@ impl Arena {
         })
     }
 
-    /// Make the block that was carved last `size` long, if it is that one and there is room.
+    /// Give a block another size, if it is the one that was carved last and its piece has room.
     fn resize(&self, block: *mut u8, layout: Layout, size: usize) -> bool {
         FREE.with(|free| {
             let (first, end) = free.get();
@@ -90,16 +91,16 @@ impl Arena {
     }
 }
 
-// SAFETY: every block is carved out of a piece of the arena, which belongs to one thread, or is the
-// C library's; an address tells which. No two blocks overlap, since the first free address only
-// grows, but for the block that was carved last.
+// SAFETY: every block is carved out of a piece of the arena, which belongs to one thread, or comes
+// from the C library; its address says which. No two blocks overlap: the first free address moves
+// back only to resize the block that was carved last.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let stays = STAYS.load(Ordering::Relaxed);
         let small = layout.size() <= LARGEST && layout.align() <= 16 && !stays;
         match small.then(|| self.carve(layout)).flatten() {
             Some(block) => block,
-            // SAFETY: the caller's own promise.
+            // SAFETY: the caller's promise is the same.
             None => unsafe { System.alloc(layout) },
         }
     }
@@ -108,14 +109,14 @@ unsafe impl GlobalAlloc for Arena {
         if self.has(block) {
             self.resize(block, layout, 0);
         } else {
-            // SAFETY: it came from there.
+            // SAFETY: a block outside of the arena came from the C library.
             unsafe { System.dealloc(block, layout) }
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if !self.has(block) {
-            // SAFETY: it came from there, and stays there.
+            // SAFETY: a block outside of the arena came from the C library.
             return unsafe { System.realloc(block, layout, size) };
         }
         if size <= LARGEST && self.resize(block, layout, size) {
@@ -139,7 +140,7 @@ unsafe impl GlobalAlloc for Arena {
 mod tests {
     use super::*;
 
-    /// Blocks of 1 to 2048 bytes, each filled and looked at again before it goes.
+    /// Allocate blocks of 1 to 2048 bytes, fill each, and compare its bytes before it is freed.
     fn churn(arena: &Arena, turns: usize) {
         let mut kept: Vec<(*mut u8, Layout, u8)> = Vec::new();
         for turn in 0..turns {
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_keep_what_is_in_them_when_the_arena_is_full() {
+    fn blocks_keep_their_bytes_when_the_arena_is_full() {
         static ARENA: Arena = Arena::new();
         churn(&ARENA, 20_000);
         assert!(ARENA.taken.load(Ordering::Relaxed) <= ARENA_BYTES);

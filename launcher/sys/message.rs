@@ -1,4 +1,4 @@
-//! Messages of datagram and seqpacket sockets, with all the descriptors that come along.
+//! Messages of sockets with the descriptors that they carry: sendmsg(2), recvmsg(2), unix(7).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -10,26 +10,29 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
-/// As many descriptors as one message can carry: the kernel's SCM_MAX_FD.
+/// The most descriptors that one message can carry: the kernel's SCM_MAX_FD.
 const MOST: usize = 253;
 
 /// One message.
 pub struct Message {
     /// How many of its bytes are in the buffer.
     pub length: usize,
-    /// There were more, which are lost.
+    /// Whether the message was longer than the buffer; the rest is lost.
     pub truncated: bool,
-    /// What came along; dropped, it is closed.
+    /// The descriptors that it carried; dropping them closes them.
     pub descriptors: Vec<OwnedFd>,
 }
 
-/// Two ends of a conversation in whole messages.
+/// socketpair(2) of type SOCK_SEQPACKET, for a conversation in whole messages.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (kind, flags) = (SocketType::SEQPACKET, SocketFlags::CLOEXEC);
     Ok(net::socketpair(AddressFamily::UNIX, kind, flags, None)?)
 }
 
-/// Take the next message; with `wait` unset, `WouldBlock` if there is none.
+/// recvmsg(2): receive the next message, with all its descriptors.
+///
+/// # Errors
+/// `WouldBlock` if `wait` is false and there is no message.
 pub fn receive(from: &impl AsFd, into: &mut [u8], wait: bool) -> io::Result<Message> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -46,7 +49,7 @@ pub fn receive(from: &impl AsFd, into: &mut [u8], wait: bool) -> io::Result<Mess
     Ok(Message { length: got.bytes, truncated, descriptors })
 }
 
-/// Send one message, with at most one descriptor.
+/// sendmsg(2): send one message, with at most one descriptor and without SIGPIPE.
 pub fn send(to: &impl AsFd, bytes: &[u8], along: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);

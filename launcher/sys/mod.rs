@@ -1,7 +1,10 @@
-//! The launcher's system calls: thin, each as its man page has it, an errno where it fails.
+//! The launcher's system calls, as their man pages describe them.
 //!
-//! The only files of the launcher in which `unsafe` stands. They decide nothing.
-#![expect(unsafe_code, reason = "what std has no safe form of: each with its SAFETY line")]
+//! A function that returns `io::Result` fails with the errno of the system calls that its docs
+//! name; a path with a NUL byte is `InvalidInput`. An `# Errors` section says what else it fails
+//! with, and which errno matters. These are the only files of the launcher with `unsafe`, and they
+//! decide nothing.
+#![expect(unsafe_code, reason = "std has no safe form of these calls; each has its SAFETY line")]
 
 pub mod bpf;
 pub mod cgroupfs;
@@ -24,7 +27,7 @@ pub mod user;
 
 use std::io;
 
-/// The errno of a call that answers -1.
+/// The result of a call of the C library, which returns -1 and sets errno if it fails.
 fn check(result: i64) -> io::Result<i64> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -1,4 +1,6 @@
-//! Mounts that the launcher makes, detached: open_tree(2), mount_setattr(2).
+//! What the launcher mounts: detached trees (open_tree(2), mount_setattr(2)), and nodes that init
+//! binds, on a tmpfs in a mount namespace of the calling thread (unshare(2), mount(2), mknod(2)).
+//! Also fsopen(2), as a question for a file system.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -14,7 +16,7 @@ use super::check;
 const OPEN_TREE_CLONE: i32 = 1;
 const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
 
-/// A detached clone of what is mounted at `path`.
+/// open_tree(2) with OPEN_TREE_CLONE: a detached clone of the mount at `path`.
 pub fn clone_tree(path: &Path, recursive: bool, nofollow: bool) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut flags = OPEN_TREE_CLONE | libc::O_CLOEXEC;
@@ -26,7 +28,8 @@ pub fn clone_tree(path: &Path, recursive: bool, nofollow: bool) -> io::Result<Ow
     super::file::owned(result)
 }
 
-/// Map the ids of a detached tree as a user namespace does (Linux 5.12).
+/// mount_setattr(2) with MOUNT_ATTR_IDMAP: map the ids of a detached tree as a user namespace does
+/// (Linux 5.12).
 pub fn map_ids(tree: &OwnedFd, user: &impl AsRawFd, recursive: bool) -> io::Result<()> {
     let attr = [MOUNT_ATTR_IDMAP, 0, 0, user.as_raw_fd() as u64];
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
@@ -44,14 +47,15 @@ pub fn map_ids(tree: &OwnedFd, user: &impl AsRawFd, recursive: bool) -> io::Resu
     check(result).map(drop)
 }
 
-/// unshare(2) with CLONE_NEWNS, for the calling thread alone; what it mounts reaches nobody.
+/// unshare(2) with CLONE_NEWNS for the calling thread alone, and mount(2) with MS_PRIVATE, so that
+/// its mounts do not propagate.
 pub fn unshare_mounts() -> io::Result<()> {
-    // SAFETY: no pointers; the mounts and the directory of this thread concern no other.
+    // SAFETY: no pointers; no other thread uses the mounts and the directory of this one.
     check(unsafe { libc::unshare(libc::CLONE_NEWNS) }.into())?;
     mount(c"none", c"/", libc::MS_PRIVATE | libc::MS_REC)
 }
 
-/// A tmpfs on `target`, whose nodes work.
+/// mount(2): a tmpfs on `target` without MS_NODEV, so that device nodes on it can be opened.
 pub fn tmpfs(target: &Path) -> io::Result<()> {
     let target = CString::new(target.as_os_str().as_bytes())?;
     mount(c"tmpfs", &target, libc::MS_NOSUID | libc::MS_NOEXEC)
@@ -64,7 +68,7 @@ fn mount(kind: &CStr, target: &CStr, flags: libc::c_ulong) -> io::Result<()> {
     check(result.into()).map(drop)
 }
 
-/// mknod(2). The caller's umask applies.
+/// mknod(2), with a mode from which the kernel takes the umask.
 pub fn make_node(path: &Path, mode: u32, (major, minor): (u32, u32)) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let number = libc::makedev(major, minor);
@@ -72,7 +76,8 @@ pub fn make_node(path: &Path, mode: u32, (major, minor): (u32, u32)) -> io::Resu
     check(unsafe { libc::mknod(path.as_ptr(), mode, number) }.into()).map(drop)
 }
 
-/// Whether the kernel has a file system of this name; its module is loaded, if it is one.
+/// Whether the kernel has a file system of this name: fsopen(2), for which the kernel loads the
+/// module if it is one.
 pub fn knows(name: &str) -> bool {
     let Ok(name) = CString::new(name) else { return false };
     // SAFETY: `name` is a C string that lives over the call.

@@ -1,4 +1,4 @@
-//! Namespaces: of which kind one is, whose it is, and how to enter it.
+//! Namespaces: the kind of one, its owner, and how a thread joins it.
 
 use std::fs::File;
 use std::io;
@@ -9,15 +9,15 @@ use super::check;
 const NS_GET_USERNS: u64 = 0xb701;
 const NS_GET_NSTYPE: u64 = 0xb703;
 
-/// CLONE_NEW* of the namespace that this is.
+/// The CLONE_NEW* flag of an open namespace's kind, NS_GET_NSTYPE of ioctl_nsfs(2).
 pub fn flag(file: &File) -> io::Result<u32> {
     // SAFETY: this ioctl takes no argument.
     check(unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE as _) }.into()).map(|it| it as u32)
 }
 
-/// Whether the namespace belongs to the user namespace that this process is in.
+/// Whether the user namespace of this process owns the namespace, NS_GET_USERNS of ioctl_nsfs(2).
 pub fn owned_by_us(file: &File) -> bool {
-    // SAFETY: this ioctl takes no argument, and answers with a new descriptor or an errno.
+    // SAFETY: this ioctl takes no argument, and returns a new descriptor or fails.
     let owner =
         super::file::owned(unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_USERNS as _) }.into());
     let identity = |stat: libc::stat| (stat.st_dev, stat.st_ino);
@@ -26,7 +26,7 @@ pub fn owned_by_us(file: &File) -> bool {
     matches!((owner, ours), (Ok(a), Ok(b)) if a == b)
 }
 
-/// setns(2) of this thread.
+/// setns(2): the calling thread joins the namespaces of these kinds.
 pub fn enter(fd: BorrowedFd<'_>, kinds: u32) -> io::Result<()> {
     // SAFETY: no pointers.
     check(unsafe { libc::setns(fd.as_raw_fd(), kinds as i32) }.into()).map(drop)

@@ -8,22 +8,24 @@ use super::check;
 
 /// unshare(2) with CLONE_NEWNET: a new network namespace, for the calling thread alone.
 pub fn unshare_network() -> io::Result<()> {
-    // SAFETY: no pointers; which namespace this thread's next sockets belong to concerns no other.
+    // SAFETY: no pointers; the other threads keep their network namespace.
     check(unsafe { libc::unshare(libc::CLONE_NEWNET) }.into()).map(drop)
 }
 
-/// mount(2) with MS_BIND | MS_REC: `source` can be seen at `target`, too.
+/// mount(2) with MS_BIND | MS_REC: show `source` at `target` as well.
 pub fn bind(source: &CStr, target: &CStr) -> io::Result<()> {
     mount(source, target, libc::MS_BIND | libc::MS_REC)
 }
 
-/// mount(2) with MS_SHARED | MS_REC: what is mounted below reaches the peers. EINVAL if `target`
-/// is not a mount point.
+/// mount(2) with MS_SHARED | MS_REC: mounts below `target` propagate to its peers.
+///
+/// # Errors
+/// EINVAL if `target` is not a mount point.
 pub fn make_shared(target: &CStr) -> io::Result<()> {
     mount(c"", target, libc::MS_SHARED | libc::MS_REC)
 }
 
-/// umount2(2) with MNT_DETACH, not through a symbolic link.
+/// umount2(2) with MNT_DETACH, without following a symbolic link.
 pub fn unmount(target: &CStr) -> io::Result<()> {
     let flags = libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW;
     // SAFETY: `target` is a C string that lives over the call.

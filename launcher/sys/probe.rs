@@ -1,4 +1,5 @@
-//! Questions to the kernel whose answer is an errno: nothing stays changed.
+//! System calls that are made for their errno only, to learn what the kernel has; they change
+//! nothing.
 
 use std::io;
 
@@ -6,8 +7,8 @@ use syscalls::Sysno;
 
 use super::check;
 
-/// A system call with arguments that the kernel refuses before it does anything: null pointers, and
-/// descriptors that do not exist.
+/// A system call with arguments that the kernel refuses before it does anything, such as null
+/// pointers and descriptors that do not exist.
 pub struct Refused {
     /// Its name.
     pub name: &'static str,
@@ -20,10 +21,10 @@ impl Refused {
         Refused { name, call, args }
     }
 
-    /// With which errno it is refused; 0 if it is not.
+    /// Make the call, and return the errno with which the kernel refuses it; 0 if it succeeds.
     pub fn errno(&self) -> i32 {
         let [a, b, c, d, e] = self.args;
-        // SAFETY: only the rows below exist, and none of them has a pointer that is valid.
+        // SAFETY: the constants below are the only values, and none has a valid pointer.
         match check(unsafe { libc::syscall(self.call as i64, a, b, c, d, e) }) {
             Ok(_) => 0,
             Err(e) => e.raw_os_error().unwrap_or(0),
@@ -34,7 +35,7 @@ impl Refused {
 /// The newest system call that all containers need.
 pub const NEWEST: Refused = Refused::new("mount_setattr", Sysno::mount_setattr, [-1, 0, -1, 0, 0]);
 
-/// System calls that everything is built on.
+/// The system calls without which no container can be made.
 pub const CALLS: [Refused; 9] = [
     Refused::new("clone3", Sysno::clone3, [0, 0, 0, 0, 0]),
     Refused::new("openat2", Sysno::openat2, [-1, 0, 0, 0, 0]),
@@ -47,12 +48,13 @@ pub const CALLS: [Refused; 9] = [
     Refused::new("close_range", Sysno::close_range, [1, 0, 0, 0, 0]),
 ];
 
-/// unshare(2), in a child that ends at once: first `before` (0: nothing), then `flags`.
+/// Whether unshare(2) succeeds in a child that ends at once: first with `before` (unless it is 0),
+/// then with `flags`.
 pub fn can_unshare(before: i32, flags: i32) -> io::Result<()> {
     // SAFETY: the child makes system calls only, and never returns from here.
     let child = check(unsafe { libc::fork() }.into())? as libc::pid_t;
     if child == 0 {
-        // SAFETY: no pointers but that to this thread's errno; exit handlers do not run.
+        // SAFETY: the only pointer is that to this thread's errno; _exit runs no exit handlers.
         unsafe {
             if (before == 0 || libc::unshare(before) == 0) && libc::unshare(flags) == 0 {
                 libc::_exit(0);

@@ -1,4 +1,4 @@
-//! Processes: clone3(2) straight into a program, pidfds, waiting.
+//! Processes: clone3(2) and execveat(2) in one, pidfds, waiting, /proc/PID/stat.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -9,20 +9,20 @@ use syscalls::Sysno;
 
 use super::check;
 
-/// The highest capability of this kernel: at least the 40 of Linux 5.9.
+/// The highest capability of this kernel, prctl(2): at least the 40 of Linux 5.9.
 pub fn last_capability() -> u32 {
-    // SAFETY: no pointers; EINVAL says that there is no such capability.
+    // SAFETY: no pointers; EINVAL means that there is no such capability.
     (41..64)
         .take_while(|c| unsafe { libc::prctl(libc::PR_CAPBSET_READ, *c, 0, 0, 0) } >= 0)
         .last()
         .map_or(40, |c| c as u32)
 }
 
-/// What a clone makes.
+/// A process to make.
 pub struct Clone<'a> {
-    /// CLONE_NEW*.
+    /// CLONE_NEW* flags.
     pub flags: u64,
-    /// Directory of the cgroup v2 to be born in.
+    /// The directory of the v2 cgroup that it starts in.
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The program, executed by descriptor.
     pub program: BorrowedFd<'a>,
@@ -30,17 +30,17 @@ pub struct Clone<'a> {
     pub argv: &'a [CString],
     /// Its envp.
     pub envp: &'a [CString],
-    /// What it finds from descriptor 3 on; 0, 1 and 2 are this process's own.
+    /// The descriptors that it gets as 3, 4 and so on; 0, 1 and 2 are those of this process.
     pub descriptors: &'a [RawFd],
-    /// Killed if the launcher's thread dies first.
+    /// Whether the kernel kills it when the calling thread ends first (PR_SET_PDEATHSIG).
     pub die_with_parent: bool,
 }
 
-/// A new process: its pid as seen from here, and a pidfd.
+/// A child.
 pub struct Child {
-    /// In this process's pid namespace.
+    /// Its pid in the pid namespace of this process.
     pub pid: i32,
-    /// Refers to it for ever.
+    /// Its pidfd, which refers to no other process even if the pid is used again.
     pub pidfd: OwnedFd,
 }
 
@@ -61,7 +61,8 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// All that the child reads; it lives on the parent's stack, which waits.
+/// What the child reads. It is on the stack of the parent, which waits until the child has executed
+/// its program.
 struct Birth {
     program: RawFd,
     argv: *const *const libc::c_char,
@@ -77,9 +78,11 @@ struct Birth {
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const STACK_BYTES: usize = 16 << 10;
 
-/// Clone and execute: the child shares this memory until it has become the program.
+/// Clone a process that executes a program: clone3(2) with CLONE_VM and CLONE_VFORK, so that the
+/// child shares this memory until execveat(2).
 ///
-/// The error names the call that failed, `clone3` or what the child did after it.
+/// # Errors
+/// The call that failed and its errno: `clone3`, or one that the child made after it.
 pub fn clone_exec(clone: &Clone<'_>) -> Result<Child, (&'static str, io::Error)> {
     let argv = pointers(clone.argv);
     let envp = pointers(clone.envp);
@@ -109,10 +112,10 @@ pub fn clone_exec(clone: &Clone<'_>) -> Result<Child, (&'static str, io::Error)>
     };
     // SAFETY: `args`, `birth` and the stack live until this call returns, and CLONE_VFORK makes it
     // return only when the child has executed or ended; the child runs `be_born` on that stack and
-    // never returns from it. Signals cannot run handlers in the child: none is installed here.
+    // never returns from it. No signal runs a handler in the child, since this process has none.
     let pid = unsafe { clone3(&args, &mut birth) };
     let pid = check(pid).map_err(|e| ("clone3", e))?;
-    // SAFETY: clone3 has succeeded and with CLONE_PIDFD made this descriptor.
+    // SAFETY: clone3 has succeeded, and made this descriptor because of CLONE_PIDFD.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     let child = Child { pid: pid as i32, pidfd };
     if birth.errno == 0 {
@@ -127,7 +130,7 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
-/// The system call itself: the parent gets the pid or -1 with errno, the child runs `be_born`.
+/// Make the system call: the parent gets the pid, or -1 with errno; the child runs `be_born`.
 unsafe fn clone3(args: &CloneArgs, birth: &mut Birth) -> i64 {
     let result: i64;
     let entry: unsafe extern "C" fn(*mut Birth) -> ! = be_born;
@@ -178,9 +181,9 @@ unsafe fn clone3(args: &CloneArgs, birth: &mut Birth) -> i64 {
     result
 }
 
-/// The child: arrange descriptors, forget the caller's signals, become the program.
+/// The child: arrange the descriptors, reset the signals, execute the program.
 unsafe extern "C" fn be_born(birth: *mut Birth) -> ! {
-    // SAFETY: the parent made it and waits; nothing else looks at it meanwhile.
+    // SAFETY: the parent has made `birth` and waits; no other thread uses it.
     let birth = unsafe { &mut *birth };
     // SAFETY: this is the child, and `birth` is as the parent made it.
     birth.errno = unsafe { become_program(birth) };
@@ -188,16 +191,17 @@ unsafe extern "C" fn be_born(birth: *mut Birth) -> ! {
     unsafe { libc::_exit(127) }
 }
 
-/// Only calls that neither allocate nor lock; it returns only the errno of the one that failed.
+/// Make only calls that neither allocate nor lock. Return the errno of the one that failed, and do
+/// not return otherwise.
 ///
 /// # Safety
-/// Called in a child that shares the parent's memory but not its descriptors and dispositions of
-/// signals, while the parent waits; `birth` has pointers to what its fields say.
+/// The caller is a child that shares the parent's memory but not its descriptors and signal
+/// dispositions, and the parent waits. The pointers of `birth` are valid.
 unsafe fn become_program(birth: &mut Birth) -> i32 {
-    // SAFETY: errno is this thread's own, and shared with a parent that waits.
+    // SAFETY: errno is shared with the parent's thread only, which waits.
     let errno = || unsafe { *libc::__errno_location() };
-    // SAFETY: `descriptors` has `count` entries; these calls take no other pointers that outlive
-    // them; the new process has its own table of descriptors and of signal dispositions.
+    // SAFETY: `descriptors` has `count` entries, and no call keeps a pointer. This process has its
+    // own descriptors and its own signal dispositions.
     unsafe {
         birth.call = c"prctl";
         if birth.die_with_parent && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) < 0
@@ -207,7 +211,7 @@ unsafe fn become_program(birth: &mut Birth) -> i32 {
         birth.call = c"fcntl";
         let first = 3;
         let free = first + birth.count as RawFd;
-        // Out of the way of the places that they are to go to.
+        // First move each above the numbers that they are to get, so that dup2 overwrites none.
         let copies = std::slice::from_raw_parts(birth.descriptors, birth.count);
         let mut numbers = [0 as RawFd; MOST_DESCRIPTORS];
         for (number, fd) in numbers.iter_mut().zip(copies) {
@@ -226,7 +230,8 @@ unsafe fn become_program(birth: &mut Birth) -> i32 {
                 return errno();
             }
         }
-        // What the caller left open is not for init, which may wait long: pipes would not end.
+        // Init must not inherit what the caller left open: it may live long, and the reader of a
+        // pipe that it holds would never see the end.
         birth.call = c"close_range";
         let cloexec = libc::CLOSE_RANGE_CLOEXEC;
         if libc::syscall(Sysno::close_range as i64, free, u32::MAX, cloexec) < 0 {
@@ -234,7 +239,8 @@ unsafe fn become_program(birth: &mut Birth) -> i32 {
         }
         birth.call = c"rt_sigaction";
         for signal in (1..=64).filter(|it| ![libc::SIGKILL, libc::SIGSTOP].contains(it)) {
-            // Rust ignores SIGPIPE, callers ignore what they like; the program starts afresh.
+            // Rust ignores SIGPIPE, and the caller may have ignored other signals. execve(2) would
+            // keep them ignored.
             let default = DEFAULT.as_ptr();
             if libc::syscall(Sysno::rt_sigaction as i64, signal, default, 0usize, 8usize) < 0 {
                 return errno();
@@ -258,24 +264,27 @@ unsafe fn become_program(birth: &mut Birth) -> i32 {
     }
 }
 
-/// As many descriptors as can be handed to a new process.
+/// The most descriptors that a new process can get.
 pub const MOST_DESCRIPTORS: usize = 512;
 
-/// The kernel's struct sigaction, and its empty set of signals: all zero.
+/// The kernel's struct sigaction for SIG_DFL, and an empty set of signals: all zero.
 static DEFAULT: [u64; 4] = [0; 4];
 
-/// Let a process run on every processor that its cpuset has, whatever the caller's own affinity is,
-/// sched_setaffinity(2): since Linux 6.2 that would outlive the move to another cpuset.
+/// sched_setaffinity(2): let a process run on every processor of its cpuset, whatever affinity it
+/// has inherited. Since Linux 6.2 an affinity stays in force after the move to another cpuset.
 pub fn on_every_processor(pid: i32) -> io::Result<()> {
-    // As many as a kernel can be built for.
+    // The most processors that a kernel can be built for.
     let mask = [0xff_u8; 8192 / 8];
-    // SAFETY: the mask is as long as is said, and lives over the call.
+    // SAFETY: the mask has the length that is passed, and lives over the call.
     let result = unsafe { libc::sched_setaffinity(pid, mask.len(), mask.as_ptr().cast()) };
     check(result.into()).map(drop)
 }
 
-/// pidfd_open(2). A process that is gone is ESRCH: Linux 6.1 says EINVAL while its number is still
-/// that of a process group or a session.
+/// pidfd_open(2).
+///
+/// # Errors
+/// ESRCH if there is no such process: also where the kernel says EINVAL, as Linux 6.1 does while
+/// the number is still that of a process group or a session.
 pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
     let pid = Pid::from_raw(pid.max(0)).ok_or(Errno::INVAL)?;
@@ -287,7 +296,7 @@ pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
 
 /// pidfd_send_signal(2).
 pub fn kill(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
-    // SAFETY: the null pointer asks for the default siginfo.
+    // SAFETY: the null pointer stands for the siginfo that kill(2) would give.
     let result = unsafe {
         libc::syscall(Sysno::pidfd_send_signal as i64, pidfd.as_raw_fd(), signal, 0usize, 0)
     };
@@ -304,7 +313,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// From a status as waitpid(2) has it.
+    /// From a wait status, as waitpid(2) returns it.
     pub fn of_wait(status: i32) -> Exit {
         match libc::WIFSIGNALED(status) {
             true => Exit::Signal(libc::WTERMSIG(status)),
@@ -312,7 +321,7 @@ impl Exit {
         }
     }
 
-    /// As a shell has it: 128 and the signal's number.
+    /// The exit status that a shell reports: for a signal, 128 plus its number.
     pub fn code(self) -> i32 {
         match self {
             Exit::Status(status) => status,
@@ -326,8 +335,8 @@ pub fn wait(pidfd: &OwnedFd, poll: bool) -> io::Result<Option<Exit>> {
     wait_and_measure(pidfd, poll).map(|(exit, _)| exit)
 }
 
-/// As [`wait`], and how many bytes it, or a child that it has waited for, had in memory at most:
-/// the fifth argument, which the kernel has and the C library has not (getrusage(2), `ru_maxrss`).
+/// As [`wait`], and the most bytes that the child, or one that it has reaped, had in memory
+/// (`ru_maxrss` of getrusage(2)). The C library's waitid lacks the argument for it.
 pub fn wait_and_measure(pidfd: &OwnedFd, poll: bool) -> io::Result<(Option<Exit>, u64)> {
     let options = libc::WEXITED | if poll { libc::WNOHANG } else { 0 };
     loop {
@@ -348,11 +357,11 @@ pub fn wait_and_measure(pidfd: &OwnedFd, poll: bool) -> io::Result<(Option<Exit>
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
             result => result?,
         };
-        // SAFETY: zeroed at first, and filled by a call that succeeded.
+        // SAFETY: it was zeroed, and the kernel filled it.
         let info = unsafe { info.assume_init() };
-        // SAFETY: for SIGCHLD, or all zero, these fields are what the kernel filled.
+        // SAFETY: waitid fills these fields, or all are zero.
         let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
-        // SAFETY: as `info`.
+        // SAFETY: it was zeroed, and the kernel filled it.
         let kib = unsafe { usage.assume_init() }.ru_maxrss;
         let exit = match (pid, info.si_code) {
             (0, _) => None,
@@ -363,24 +372,28 @@ pub fn wait_and_measure(pidfd: &OwnedFd, poll: bool) -> io::Result<(Option<Exit>
     }
 }
 
-/// A child that has ended, left as it is; `None` if there is none.
+/// waitid(2) with WNOWAIT: the pid of a child that has ended, which stays unreaped; `None` if no
+/// child has ended.
 pub fn ended_child() -> Option<i32> {
     let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: the kernel writes at most a siginfo_t there.
     let result = unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) };
-    // SAFETY: zeroed at first; the field is 0 if no child has ended.
+    // SAFETY: it was zeroed; the field is 0 if no child has ended.
     let pid = unsafe { info.assume_init().si_pid() };
     (result == 0 && pid > 0).then_some(pid)
 }
 
-/// Forget a child that has ended.
+/// Reap a child that has ended, waitpid(2), without its status.
 pub fn reap(pid: i32) {
-    // SAFETY: the null pointer says that nobody wants the status.
+    // SAFETY: the null pointer means that the kernel stores no status.
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
 }
 
-/// Wait until a process that need not be a child has ended, for at most `timeout_ms`.
+/// Wait until a process has ended, which need not be a child: poll(2) of its pidfd.
+///
+/// # Errors
+/// ETIMEDOUT after `timeout_ms` milliseconds.
 pub fn wait_gone(pidfd: &OwnedFd, timeout_ms: i32) -> io::Result<()> {
     use std::os::fd::AsFd;
     let interest = super::signal::Interest::read(pidfd.as_fd(), true);
@@ -390,7 +403,7 @@ pub fn wait_gone(pidfd: &OwnedFd, timeout_ms: i32) -> io::Result<()> {
     }
 }
 
-/// Adopt orphans of descendants, prctl(2).
+/// prctl(2) with PR_SET_CHILD_SUBREAPER: become the parent of orphaned descendants.
 pub fn become_subreaper() -> io::Result<()> {
     // SAFETY: no pointers.
     check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }.into()).map(drop)
@@ -398,19 +411,21 @@ pub fn become_subreaper() -> io::Result<()> {
 
 /// Field 22 of /proc/PID/stat: when a process started, in clock ticks since boot.
 ///
-/// With the pid it names one process of this boot: a re-used pid has another.
+/// Pid and start time together name one process of this boot: a process that uses the pid again
+/// has another start time.
 pub fn start_time(pid: i32) -> Option<u64> {
     stat(pid).map(|(_, start)| start)
 }
 
-/// State letter and start time of a process; `None` if there is none.
+/// State letter and start time of a process, proc_pid_stat(5); `None` if it does not exist.
 pub fn stat(pid: i32) -> Option<(u8, u64)> {
     fields(&super::file::read_small(&format!("/proc/{pid}/stat")).ok()?).map(|(s, t, _)| (s, t))
 }
 
-/// How the process with this start time ended, if its parent has not been told yet.
+/// How the process with this start time ended, if its parent has not reaped it yet.
 ///
-/// For callers that may trace it: to others field 52 is 0 (proc_pid_stat(5), Linux 3.5).
+/// Only a caller that may ptrace the process gets its status: for others field 52 is 0 since Linux
+/// 3.5 (proc_pid_stat(5)).
 pub fn unreaped_exit(pid: i32, start: u64) -> Option<Exit> {
     let text = super::file::read_small(&format!("/proc/{pid}/stat")).ok()?;
     match fields(&text)? {
@@ -419,11 +434,12 @@ pub fn unreaped_exit(pid: i32, start: u64) -> Option<Exit> {
     }
 }
 
-/// How a process ended that nobody has waited for yet, if its last program was the memfd `name`.
-/// The kernel calls one so, or before Linux 6.14 by the number of the descriptor.
+/// How a process ended that its parent has not reaped yet, if its last program was the memfd
+/// `name`. The kernel gives such a process the memfd's name, or before Linux 6.14 the number of the
+/// descriptor.
 ///
-/// For a process that has just closed its descriptors: it is about to end, or to get the name of
-/// another program.
+/// For a process that has just closed its descriptors: it soon ends, or executes another program
+/// and has another name. Wait for that at most a fraction of a second.
 pub fn ended_as(pid: i32, name: &std::ffi::CStr) -> Option<Exit> {
     /// TASK_COMM_LEN without the NUL.
     const LONGEST: usize = 15;
@@ -431,9 +447,9 @@ pub fn ended_as(pid: i32, name: &std::ffi::CStr) -> Option<Exit> {
     let full = format!("memfd:{}", name.to_string_lossy());
     for _ in 0..TRIES {
         let text = super::file::read_small(&format!("/proc/{pid}/stat")).ok()?;
-        let called = &text[text.find('(')? + 1..text.rfind(')')?];
-        let is_number = called.bytes().all(|byte| byte.is_ascii_digit());
-        if called != &full[..full.len().min(LONGEST)] && !is_number {
+        let comm = &text[text.find('(')? + 1..text.rfind(')')?];
+        let is_number = comm.bytes().all(|byte| byte.is_ascii_digit());
+        if comm != &full[..full.len().min(LONGEST)] && !is_number {
             return None;
         }
         if let (b'Z', _, Some(status)) = fields(&text)? {
@@ -446,7 +462,7 @@ pub fn ended_as(pid: i32, name: &std::ffi::CStr) -> Option<Exit> {
 
 /// State (field 3), start time (22) and exit code (52) of a /proc/PID/stat.
 fn fields(text: &str) -> Option<(u8, u64, Option<i32>)> {
-    // The name, in parentheses, may hold anything.
+    // The name, in parentheses, may contain any byte.
     let after = text.get(text.rfind(')')? + 2..)?;
     let mut fields = after.split_ascii_whitespace();
     let state = fields.next()?.bytes().next()?;
@@ -466,7 +482,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_hold_anything() {
+    fn a_name_may_contain_spaces_and_parentheses() {
         let text = include_str!("../../test/fuzz/stat/zombie");
         assert_eq!(fields(text), Some((b'Z', 4711, Some(256))));
     }

@@ -1,11 +1,12 @@
-//! Signals as descriptors: blocked, then read from a signalfd(2); poll(2).
+//! Signals that are blocked and read from a signalfd(2); waiting for descriptors with poll(2).
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use super::check;
 
-/// Block every signal that can be forwarded, and read them from a descriptor instead.
+/// Block every signal that can be blocked, and return a signalfd(2) from which they are read:
+/// sigprocmask(2).
 pub fn all() -> io::Result<OwnedFd> {
     let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigfillset fills the set whole; the other calls read it.
@@ -16,15 +17,15 @@ pub fn all() -> io::Result<OwnedFd> {
     }
 }
 
-/// A file that may not grow is an errno of write(2), EFBIG, and not the end of the process.
+/// Ignore SIGXFSZ: write(2) beyond RLIMIT_FSIZE then fails with EFBIG and does not end the process.
 pub fn outlive_large_files() {
-    // SAFETY: to ignore a signal, no code of ours is run.
+    // SAFETY: an ignored signal runs no handler.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
 }
 
-/// The next signal.
+/// Wait for the next signal and return its number: read(2) of a signalfd.
 pub fn next(signals: &OwnedFd) -> io::Result<i32> {
     let mut info = [0u8; 128];
     // SAFETY: a signalfd_siginfo is 128 bytes.
@@ -33,40 +34,40 @@ pub fn next(signals: &OwnedFd) -> io::Result<i32> {
     Ok(i32::from_ne_bytes([info[0], info[1], info[2], info[3]]))
 }
 
-/// What is waited for.
+/// A descriptor to wait for, and the events that count.
 pub struct Interest<'a> {
-    /// On this descriptor.
+    /// The descriptor.
     pub fd: BorrowedFd<'a>,
-    /// That it can be read, or has ended.
+    /// It can be read, or has reached its end (POLLIN).
     pub read: bool,
-    /// That it can be written.
+    /// It can be written (POLLOUT).
     pub write: bool,
-    /// That something has happened to it, as a file of cgroupfs tells (POLLPRI).
+    /// Its state has changed, as that of a file of cgroupfs (POLLPRI).
     pub urgent: bool,
 }
 
 impl<'a> Interest<'a> {
-    /// Only reading, and only if `wanted`.
+    /// Wait for POLLIN, if `wanted`.
     pub fn read(fd: BorrowedFd<'a>, wanted: bool) -> Self {
         Interest { fd, read: wanted, write: false, urgent: false }
     }
 
-    /// Only what happens to it, and only if `wanted`.
+    /// Wait for POLLPRI, if `wanted`.
     pub fn urgent(fd: BorrowedFd<'a>, wanted: bool) -> Self {
         Interest { fd, read: false, write: false, urgent: wanted }
     }
 }
 
-/// Wait until one of these is ready, or until `timeout_ms` (-1: for ever).
+/// Wait with poll(2) until one of these is ready, at most `timeout_ms` (-1: without limit).
 ///
-/// Tells for each whether it is ready; all false after the timeout. What nothing is wanted of is
-/// not looked at.
+/// Return for each whether it is ready; none is after the timeout. An entry without an event is
+/// never ready.
 pub fn wait(fds: &[Interest<'_>], timeout_ms: i32) -> io::Result<Vec<bool>> {
     let entry = |interest: &Interest<'_>| {
         let read = if interest.read { libc::POLLIN } else { 0 };
         let write = if interest.write { libc::POLLOUT } else { 0 };
         let events = read | write | if interest.urgent { libc::POLLPRI } else { 0 };
-        // The kernel passes over negative descriptors.
+        // The kernel skips negative descriptors.
         let fd = if events == 0 { -1 } else { interest.fd.as_raw_fd() };
         libc::pollfd { fd, events, revents: 0 }
     };

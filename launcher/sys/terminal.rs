@@ -1,4 +1,4 @@
-//! Terminals: raw mode, window size, non-blocking copies.
+//! Terminals: raw mode, window size, end of input, reads and writes that do not block.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -11,11 +11,12 @@ use rustix::termios::{
 
 use super::check;
 
-/// What a terminal was before it was made raw.
+/// The settings of a terminal before it was made raw.
 pub struct Settings(Termios);
 
-/// Hand every byte on as it is, termios(3), except that a line feed written to the terminal still
-/// gets its carriage return (ONLCR) if it did before. Gives what has to be restored.
+/// Make a terminal raw, termios(3): it passes every byte on unchanged, but still adds a carriage
+/// return to a line feed that is written to it (ONLCR) if it did before. Return the settings to
+/// restore.
 pub fn make_raw(tty: BorrowedFd<'_>) -> io::Result<Settings> {
     let before = tcgetattr(tty)?;
     let mut raw = before.clone();
@@ -25,40 +26,41 @@ pub fn make_raw(tty: BorrowedFd<'_>) -> io::Result<Settings> {
     Ok(Settings(before))
 }
 
-/// As it was.
+/// Restore the settings from before [`make_raw`], tcsetattr(3).
 pub fn restore(tty: BorrowedFd<'_>, settings: &Settings) -> io::Result<()> {
     Ok(tcsetattr(tty, OptionalActions::Drain, &settings.0)?)
 }
 
-/// Hand line feeds written to the terminal on without a carriage return (clear ONLCR): what reads
-/// the master is a pipe or a file, or a terminal that adds the carriage return itself.
+/// Clear ONLCR with tcsetattr(3), so that line feeds get no carriage return: the output of the
+/// master goes to a pipe or a file, or to a terminal that adds the carriage return itself.
 pub fn keep_line_feeds(master: BorrowedFd<'_>) -> io::Result<()> {
     let mut settings = tcgetattr(master)?;
     settings.output_modes -= OutputModes::ONLCR;
     Ok(tcsetattr(master, OptionalActions::Now, &settings)?)
 }
 
-/// The byte that ends the input of a terminal that collects lines (VEOF); `None` if the terminal
-/// hands on each byte as it comes. A master answers for its slave.
+/// The byte that ends the input of a terminal in canonical mode (VEOF); `None` in another mode.
+/// tcgetattr(3) of a master returns the settings of its slave.
 pub fn end_of_input(master: BorrowedFd<'_>) -> io::Result<Option<u8>> {
     let settings = tcgetattr(master)?;
     let lines = settings.local_modes.contains(LocalModes::ICANON);
     Ok(lines.then(|| settings.special_codes[SpecialCodeIndex::VEOF]))
 }
 
-/// Whether the slave of `master` has input that no process has read yet, be it an end of input.
+/// Whether the slave of `master` has input, or an end of input, that no process has read yet:
+/// TIOCGPTPEER of ioctl_tty(2), poll(2).
 pub fn has_unread(master: BorrowedFd<'_>) -> io::Result<bool> {
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-    // SAFETY: the call takes the flags as a number, no pointer.
+    // SAFETY: the argument is a number, no pointer.
     let slave = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) };
     let slave = super::file::owned(slave.into())?;
     let mut entry = libc::pollfd { fd: slave.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-    // SAFETY: one entry, as the count says.
+    // SAFETY: `entry` is one writable pollfd.
     check(unsafe { libc::poll(&mut entry, 1, 0) }.into())?;
     Ok(entry.revents & libc::POLLIN != 0)
 }
 
-/// Give `to` the window size of `from`.
+/// Give `to` the window size of `from`: TIOCGWINSZ and TIOCSWINSZ of ioctl_tty(2).
 pub fn copy_size(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     Ok(tcsetwinsize(to, tcgetwinsize(from)?)?)
 }
@@ -73,7 +75,8 @@ pub fn write(fd: BorrowedFd<'_>, from: &[u8]) -> io::Result<usize> {
     Ok(rustix::io::write(fd, from)?)
 }
 
-/// O_NONBLOCK on or off; it is the open file's, and so everybody's who shares it.
+/// Clear or set O_NONBLOCK, fcntl(2). Every process that shares the open file description shares
+/// the flag.
 pub fn set_blocking(fd: BorrowedFd<'_>, blocking: bool) -> io::Result<()> {
     let mut flags = fcntl_getfl(fd)?;
     flags.set(OFlags::NONBLOCK, !blocking);

@@ -1,7 +1,5 @@
-//! Who the caller is, and as whom it makes files.
-//!
-//! Knows the ids of this process; makes no decision.
-// SAFETY of the file as a whole: calls of the C library without pointers.
+//! The ids and the user namespace of this process, and how it makes files with other ids.
+// SAFETY of the whole file: no call of the C library here takes a pointer.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -12,12 +10,13 @@ pub fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// Whether this process is in a user namespace other than the machine's: root of it is no root.
+/// Whether this process is in a user namespace other than the initial one. Root of such a namespace
+/// has no rights over the machine.
 ///
-/// The machine's has a number of its own, USER_NS_INIT_INO of include/uapi/linux/nsfs.h.
+/// The initial namespace has a fixed inode, USER_NS_INIT_INO of include/uapi/linux/nsfs.h.
 pub fn in_user_namespace() -> bool {
     const INITIAL: u64 = 0xEFFF_FFFD;
-    // A kernel without user namespaces has no such file, and one namespace.
+    // A kernel without user namespaces has no such file, and only the initial namespace.
     std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() != INITIAL)
 }
 
@@ -32,16 +31,17 @@ pub fn effective_gid() -> u32 {
     unsafe { libc::getegid() }
 }
 
-/// Files are made as another user, as long as this lives.
+/// While this value lives, its thread makes files as another user.
 pub struct FilesAs(());
 
-/// setfsuid(2) and setfsgid(2), of this thread; root's capabilities over files go with its uid.
+/// setfsuid(2) and setfsgid(2) of the calling thread. The kernel takes the capabilities over files
+/// from a thread whose file system user ID changes from 0 to another (capabilities(7)).
 ///
 /// # Errors
-/// EPERM without CAP_SETUID and CAP_SETGID, which the calls themselves do not say.
+/// EPERM without CAP_SETUID and CAP_SETGID. The calls do not report it, so the ids are read back.
 pub fn files_as(uid: u32, gid: u32) -> io::Result<FilesAs> {
     let set = FilesAs(());
-    // SAFETY: no memory is involved; an id of -1 changes nothing and is answered with the current.
+    // SAFETY: no pointers. The id -1 changes nothing, and makes the call return the current id.
     let now = unsafe {
         libc::setfsgid(gid);
         libc::setfsuid(uid);
@@ -56,7 +56,7 @@ pub fn files_as(uid: u32, gid: u32) -> io::Result<FilesAs> {
 
 impl Drop for FilesAs {
     fn drop(&mut self) {
-        // SAFETY: as above; one may always become again who one is.
+        // SAFETY: no pointers. A thread may always set its own effective ids.
         unsafe {
             libc::setfsuid(effective_uid());
             libc::setfsgid(effective_gid());
