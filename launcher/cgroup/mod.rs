@@ -96,7 +96,9 @@ impl Cgroup {
     pub fn locate(cgroups_path: Option<&str>, id: &str, h: &Hierarchies) -> Result<Cgroup> {
         let given = cgroups_path.filter(|path| !path.is_empty());
         let wanted = given.unwrap_or(id);
-        let inner = inner_path(wanted)?;
+        let root = "names the root of the hierarchy; name a cgroup below it";
+        let named = |e: Error| e.within(format_args!("linux.cgroupsPath {wanted:?}"));
+        let inner = inner_path(wanted, root).map_err(named)?;
         let groups = h.all.iter().filter(|hierarchy| joins(hierarchy)).map(|hierarchy| {
             let base = match (wanted.starts_with('/'), h.mode()) {
                 (true, _) => "",
@@ -153,7 +155,8 @@ impl Cgroup {
     /// # Errors
     /// The path has `..` or names nothing, or no group has this controller.
     pub fn below(&self, controller: Option<&str>, path: &str) -> Result<Cgroup> {
-        let inner = inner_path(path)?;
+        let own = "names the container's own cgroup; name a cgroup below it";
+        let inner = inner_path(path, own)?;
         let mut found = false;
         let groups = self.groups.iter().map(|group| {
             let named = |name: &str| group.controllers.iter().any(|c| c == name);
@@ -173,9 +176,9 @@ impl Cgroup {
         });
         let groups = groups.collect();
         match controller {
-            Some(name) if !found => Err(Error::new(format!(
-                "--cgroup {name}:{path}: the container has no cgroup with the {name} controller"
-            ))),
+            Some(name) if !found => {
+                Err(Error::new(format!("the container has no cgroup with the {name} controller")))
+            }
             _ => Ok(Cgroup { groups, waiting: Vec::new() }),
         }
     }
@@ -279,21 +282,18 @@ fn beside(hierarchy: &Hierarchy) -> &str {
     if own != "/" && !writable(parent) && writable(own) { own } else { parent }
 }
 
-/// `a/b` or `/a//./b` → `/a/b`.
-fn inner_path(path: &str) -> Result<String> {
+/// `a/b` or `/a//./b` → `/a/b`; if nothing is left, the error is `empty`.
+fn inner_path(path: &str, empty: &str) -> Result<String> {
     let mut inner = String::with_capacity(path.len() + 1);
     for component in path.split('/').filter(|c| !c.is_empty() && *c != ".") {
         if component == ".." {
-            let text = format!("linux.cgroupsPath {path:?}: \"..\" is not allowed");
-            return Err(Error::new(text));
+            return Err(Error::new("\"..\" is not allowed"));
         }
         inner.push('/');
         inner.push_str(component);
     }
     if inner.is_empty() {
-        return Err(Error::new(format!(
-            "linux.cgroupsPath {path:?}: names the root of the hierarchy; name a cgroup below it"
-        )));
+        return Err(Error::new(empty));
     }
     Ok(inner)
 }

@@ -357,7 +357,12 @@ fn exec_can_join_a_cgroup_below() {
         let of = |name: &str| some.iter().find(|line| line.contains(&format!(":{name}:")));
         assert!(of("memory").is_some_and(|line| line.ends_with("/below")), "{some:?}");
     }
-    for (group, why) in [("nope", "ENOENT"), ("../..", ".."), ("banana:below", "banana")] {
+    for (group, why) in [
+        ("nope", "ENOENT"),
+        ("../..", ": --cgroup \"../..\": \"..\" is not allowed"),
+        ("/", ": --cgroup \"/\": names the container's own cgroup"),
+        ("banana:below", ": --cgroup \"banana:below\": the container has no cgroup"),
+    ] {
         let done = exec(&case, &container, &["--cgroup", group], "cgroup");
         assert!(done.fails().contains(why), "{group}: {done}");
     }
