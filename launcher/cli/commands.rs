@@ -148,7 +148,7 @@ mod tests {
             }
             for opt in command.options() {
                 assert!(
-                    paragraphs(opt.doc).concat().ends_with('.'),
+                    paragraphs(&opt.text()).concat().ends_with('.'),
                     "{} {}",
                     command.name,
                     opt.spec

@@ -31,18 +31,10 @@ const FIELDS: &[(&str, &str)] = &[
     ("--userns --uidmap --gidmap --subuidname --subgidname", "linux.uidMappings and gidMappings"),
     ("--device --gpus", "linux.devices"),
     ("--device-cgroup-rule", "linux.resources.devices"),
+    ("--memory-swappiness --oom-kill-disable", "linux.resources.memory"),
     (
-        "--memory-swap --memory-reservation --memory-swappiness --kernel-memory --oom-kill-disable",
-        "linux.resources.memory",
-    ),
-    (
-        "-c --cpu-shares --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpuset-cpus \
-         --cpuset-mems",
-        "linux.resources.cpu",
-    ),
-    (
-        "--blkio-weight --blkio-weight-device --device-read-bps --device-read-iops \
-         --device-write-bps --device-write-iops",
+        "--blkio-weight-device --device-read-bps --device-read-iops --device-write-bps \
+         --device-write-iops",
         "linux.resources.blockIO",
     ),
     ("--cgroup-conf", "linux.resources.unified"),
@@ -87,6 +79,7 @@ const ADVICE: &[(&str, &str)] = &[
         "standard streams and signals are its own, unless --detach is given",
     ),
     ("--log-driver --log-opt", "no output is kept: redirect it"),
+    ("-c", "it is called --cpu-shares here"),
     ("--cidfile", "--name says its id, and --pid-file writes its pid to a file"),
     ("--pidfile --conmon-pidfile", "it is called --pid-file here"),
     ("--preserve-fd", "descriptors are passed on from 3 on: --preserve-fds NUMBER"),

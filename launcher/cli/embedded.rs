@@ -7,31 +7,16 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::environment::{Variable, variables};
+use super::limits::LimitOptions;
 use super::read_document;
 use super::table::{Opt, OptionSet, options};
-use super::value::{Directory, Number, Switch, Value};
+use super::value::{Directory, Switch, Value};
 use crate::container::Users;
 use crate::origin::Origins;
 use crate::spec::embedded::embedded;
 use crate::spec::text::{self, Who};
-use crate::spec::{Cpu, Linux, Memory, Mount, Pids, Process, Spec};
+use crate::spec::{Cpu, Mount, Process, Resources, Spec};
 use crate::{Error, Result, log, sys};
-
-/// A size in bytes, or -1 for no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bytes(
-    /// As `text::bytes` reads it; or -1.
-    pub i64,
-);
-
-impl Value for Bytes {
-    fn parse(word: &OsStr) -> Result<Self> {
-        match word.to_string_lossy().as_ref() {
-            "-1" => Ok(Bytes(-1)),
-            word => text::bytes(word).map(Bytes),
-        }
-    }
-}
 
 /// CPU time, in CPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,13 +65,8 @@ options! {
     pub struct EmbeddedOptions {
         /// Root file system; default: the host's /, seen through an overlay whose changes vanish.
         "--rootfs DIRECTORY" rootfs: Option<Directory> => "root.path",
-        /// Most memory, such as 512m or 1.5g; more is an OOM kill. 0 or -1: no limit.
-        "-m, --memory SIZE" memory: Option<Bytes> => "linux.resources.memory",
-        /// Most CPU time, in CPUs, such as 1.5; 0: no limit.
+        /// Most CPU time, in CPUs, such as 1.5; 0: no limit. Sets --cpu-quota and --cpu-period.
         "--cpus NUMBER" cpus: Option<Cpus> => "linux.resources.cpu",
-        /// Most tasks; 0 or -1: no limit.
-        "--pids NUMBER" | "--pids-limit" pids: Option<Number<-1, 4_194_304>>
-            => "linux.resources.pids",
         /// Host name; default: tiny-ce.
         "-h, --hostname NAME" hostname: Option<String> => "hostname",
         /// Variable of the environment; without a value: the caller's, if it has one.
@@ -107,6 +87,7 @@ options! {
         /// System calls that are refused, as linux.seccomp in JSON; "unconfined" refuses none.
         /// Default: those that reach beyond the container.
         "--seccomp FILE" seccomp: Option<PathBuf>,
+        ..limits: LimitOptions
     }
 }
 
@@ -160,7 +141,7 @@ impl EmbeddedOptions {
         origins.add("process.args", "the command");
         origins.add("config.json: process.args", "the command");
         let linux = spec.linux.get_or_insert_default();
-        self.limits(linux);
+        self.limits(&mut linux.resources)?;
         if let Some(path) = &self.seccomp {
             let filter = path != Path::new("unconfined");
             linux.seccomp = filter.then(|| read_document(path)).transpose()?.map(|it| it.0);
@@ -182,21 +163,18 @@ impl EmbeddedOptions {
         Ok(())
     }
 
-    fn limits(&self, linux: &mut Linux) {
-        if let Some(Bytes(limit)) = self.memory {
-            let memory = Memory { limit: Some(limit), ..Memory::default() };
-            linux.resources.get_or_insert_default().memory = Some(memory);
-        }
+    fn limits(&self, resources: &mut Option<Resources>) -> Result<()> {
         if let Some(Cpus(quota)) = self.cpus {
+            if self.limits.has("cpu.quota") || self.limits.has("cpu.period") {
+                let text = "--cpus: sets --cpu-quota and --cpu-period, which are given as well";
+                return Err(Error::new(text).hint("give --cpus, or the other two"));
+            }
             let period = Some(text::CPU_PERIOD_US);
             let cpu = Cpu { quota: Some(quota), period, ..Cpu::default() };
-            linux.resources.get_or_insert_default().cpu = Some(cpu);
+            resources.get_or_insert_default().cpu = Some(cpu);
         }
-        if let Some(Number(limit)) = self.pids {
-            // As in Docker and Podman, 0 means no limit, which is -1 in config.json.
-            let limit = Some(if limit == 0 { -1 } else { limit });
-            linux.resources.get_or_insert_default().pids = Some(Pids { limit });
-        }
+        self.limits.put_new(resources);
+        Ok(())
     }
 }
 
@@ -254,8 +232,13 @@ mod tests {
         let limits = |line: &str, rootless| spec(line, rootless).linux.expect("linux").resources;
         assert_eq!(limits("run", true), None);
         let pids = limits("run --pids 9", true).expect("resources");
-        assert_eq!((pids.pids, pids.memory), (Some(Pids { limit: Some(9) }), None));
+        assert_eq!((pids.pids.and_then(|it| it.limit), pids.memory), (Some(9), None));
+        assert_eq!(limits("run --pids-limit 0 -m 0", true), None, "0 is no limit");
         let default = limits("run", false).expect("resources");
         assert_eq!(default.devices.len(), 1, "no device but the default ones");
+        let cpu = limits("run --cpus 1.5 --cpu-burst 7 --cpuset-cpus 0-1", true);
+        let cpu = cpu.and_then(|it| it.cpu).expect("limits of CPUs");
+        assert_eq!((cpu.quota, cpu.period, cpu.burst), (Some(150_000), Some(100_000), Some(7)));
+        assert_eq!(cpu.cpus.as_deref(), Some("0-1"));
     }
 }

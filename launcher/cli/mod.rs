@@ -21,6 +21,7 @@ mod features;
 mod global;
 mod help;
 mod kill;
+mod limits;
 mod list;
 mod man;
 mod mounts;

@@ -94,6 +94,12 @@ impl Opt {
         }
     }
 
+    /// What it does, and which other names it has.
+    pub fn text(&self) -> String {
+        let also = self.aliases.iter().map(|alias| format!("Also called {alias}.\n"));
+        self.doc.to_owned() + &also.collect::<String>()
+    }
+
     /// The word that stands for the value; empty for a switch.
     pub fn placeholder(&self) -> &'static str {
         self.spec.split_once("--").and_then(|(_, name)| name.split_once(' ')).map_or("", |it| it.1)
@@ -181,35 +187,73 @@ pub const fn arg<T: Place>(spec: &'static str, doc: &'static str) -> Arg {
     Arg { spec, doc, kind: T::KIND, completes: T::COMPLETES }
 }
 
+/// How many rows these sets have.
+pub const fn count(sets: &[&[Opt]]) -> usize {
+    let (mut set, mut count) = (0, 0);
+    while set < sets.len() {
+        count += sets[set].len();
+        set += 1;
+    }
+    count
+}
+
+/// The rows of these sets, which are `COUNT`.
+pub const fn joined<const COUNT: usize>(sets: &[&[Opt]]) -> [Opt; COUNT] {
+    let mut rows = [const { opt::<bool>("", "", &[], "") }; COUNT];
+    let (mut set, mut row, mut at) = (0, 0, 0);
+    while at < COUNT {
+        if row == sets[set].len() {
+            (set, row) = (set + 1, 0);
+            continue;
+        }
+        rows[at] = sets[set][row];
+        (row, at) = (row + 1, at + 1);
+    }
+    rows
+}
+
 /// Rows of options → a struct with a typed field for each; behind `=>`, the field of config.json.
+/// Behind two full stops, another set of options that belongs to this one.
 macro_rules! options {
     ($(#[doc = $about:literal])* pub struct $name:ident {
         $(
             $(#[doc = $doc:literal])*
             $spec:literal $(| $alias:literal)* $field:ident: $type:ty $(=> $sets:literal)?,
         )*
+        $(..$more:ident: $set:ty)?
     }) => {
         $(#[doc = $about])*
         #[derive(Debug)]
-        pub struct $name { $($(#[doc = $doc])* pub $field: $type,)* }
+        pub struct $name {
+            $($(#[doc = $doc])* pub $field: $type,)*
+            $(#[doc = concat!("Those of `", stringify!($set), "`.")] pub $more: $set,)?
+        }
 
         impl $crate::cli::table::OptionSet for $name {
-            const ROWS: &'static [$crate::cli::table::Opt] = &[$(
-                $crate::cli::table::opt::<$type>(
-                    $spec,
-                    concat!($($doc, "\n",)* $("Also called ", $alias, ".\n"),*),
-                    &[$($alias),*],
-                    concat!($($sets)?),
-                )
-            ),*];
+            const ROWS: &'static [$crate::cli::table::Opt] = {
+                const SETS: &[&[$crate::cli::table::Opt]] = &[
+                    &[$($crate::cli::table::opt::<$type>(
+                        $spec,
+                        concat!($($doc, "\n"),*),
+                        &[$($alias),*],
+                        concat!($($sets)?),
+                    )),*],
+                    $(<$set as $crate::cli::table::OptionSet>::ROWS)?
+                ];
+                &$crate::cli::table::joined::<{ $crate::cli::table::count(SETS) }>(SETS)
+            };
 
             fn take(input: &$crate::cli::parse::Input) -> $crate::Result<Self> {
-                Ok($name { $($field: input.option($spec)?),* })
+                Ok($name {
+                    $($field: input.option($spec)?,)*
+                    $($more: $crate::cli::table::OptionSet::take(input)?,)?
+                })
             }
 
             fn given(&self) -> impl Iterator<Item = &'static $crate::cli::table::Opt> {
                 let given = [$($crate::cli::value::Slot::is_given(&self.$field)),*];
-                Self::ROWS.iter().zip(given).filter(|(_, given)| *given).map(|(row, _)| row)
+                let own = Self::ROWS.iter().zip(given).filter(|(_, given)| *given);
+                own.map(|(row, _)| row)$(.chain(self.$more.given()))?
             }
         }
     };

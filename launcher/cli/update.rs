@@ -1,89 +1,17 @@
 //! `update`: new limits from a document or from options.
 //!
 //! Parses the words and sets the fields that they have in config.json; `container` changes the
-//! limits. The names of the options are runc's.
+//! limits.
 
 use std::path::{Path, PathBuf};
 
-use super::embedded::Bytes;
-use super::parse::Input;
-use super::table::{Opt, OptionSet, command, opt, options};
-use super::value::{Id, Value as _, number};
+use super::limits::LimitOptions;
+use super::table::{OptionSet, command};
+use super::value::Id;
 use super::{Globals, read_document};
 use crate::container::{self, Update};
 use crate::spec::Resources;
-use crate::spec::limits::{LIMITS, Limit, Takes, Value};
 use crate::{Result, log};
-
-options! {
-    /// Shares of resctrl, each by an option.
-    pub struct Shares {
-        /// Line of its class of service in resctrl, such as L3:0=f.
-        "--l3-cache-schema LINE" l3_cache_schema: Option<String>,
-        /// Line of its class of service in resctrl, such as MB:0=50.
-        "--mem-bw-schema LINE" mem_bw_schema: Option<String>,
-    }
-}
-
-/// Limits, each by the option that its row names.
-#[derive(Debug)]
-pub struct Limits {
-    /// The rows, with what was given.
-    given: Vec<(&'static Limit, &'static str, Value)>,
-    shares: Shares,
-}
-
-/// How many rows name an option.
-const NAMED: usize = {
-    let (mut row, mut count) = (0, 0);
-    while row < LIMITS.len() {
-        count += LIMITS[row].option.is_some() as usize;
-        row += 1;
-    }
-    count
-};
-
-impl OptionSet for Limits {
-    const ROWS: &'static [Opt] = &{
-        let mut rows =
-            [const { opt::<Option<String>>("", "", &[], "") }; NAMED + Shares::ROWS.len()];
-        let (mut row, mut count) = (0, 0);
-        while row < LIMITS.len() {
-            if let Some((spec, _)) = LIMITS[row].option {
-                rows[count] = opt::<Option<String>>(spec, LIMITS[row].doc, &[], LIMITS[row].field);
-                count += 1;
-            }
-            row += 1;
-        }
-        rows[NAMED] = Shares::ROWS[0];
-        rows[NAMED + 1] = Shares::ROWS[1];
-        rows
-    };
-
-    fn take(input: &Input) -> Result<Self> {
-        let mut given = Vec::new();
-        for limit in LIMITS {
-            let Some((spec, takes)) = limit.option else { continue };
-            let value = input.folded(spec, |words| {
-                let Some(word) = words.last().copied().flatten() else { return Ok(None) };
-                Ok(Some(match takes {
-                    Takes::Bytes => Bytes::parse(word)?.0.into(),
-                    Takes::Number(low, high) => number(word, low, high)?.into(),
-                    Takes::Text => String::parse(word)?.into(),
-                }))
-            })?;
-            // As in runc, an empty word counts as not given.
-            let value = value.filter(|value| *value != Value::Text(String::new()));
-            given.extend(value.map(|value| (limit, spec, value)));
-        }
-        Ok(Limits { given, shares: Shares::take(input)? })
-    }
-
-    fn given(&self) -> impl Iterator<Item = &'static Opt> {
-        let is_given = |row: &&Opt| self.given.iter().any(|(_, spec, _)| *spec == row.spec);
-        Self::ROWS.iter().filter(is_given).chain(self.shares.given())
-    }
-}
 
 command! {
     /// Change the limits of a container that runs, or is paused.
@@ -99,9 +27,13 @@ command! {
         options {
             /// A JSON document as config.json has it in linux.resources; -: standard input.
             "-r, --resources FILE" resources: Option<PathBuf>,
+            /// Line of its class of service in resctrl, such as L3:0=f.
+            "--l3-cache-schema LINE" l3_cache_schema: Option<String>,
+            /// Line of its class of service in resctrl, such as MB:0=50.
+            "--mem-bw-schema LINE" mem_bw_schema: Option<String>,
         }
         include {
-            "Limits" limits: Limits,
+            "Limits" limits: LimitOptions,
         }
         examples {
             "update --memory 512m --memory-swap 512m web": "no swap",
@@ -118,10 +50,11 @@ fn update(it: UpdateCommand, globals: &Globals) -> Result<u8> {
         Some(path) => document(path)?,
     };
     let before = update.resources.clone();
-    update.l3_cache_schema.clone_from(&it.limits.shares.l3_cache_schema);
-    update.mem_bw_schema.clone_from(&it.limits.shares.mem_bw_schema);
-    for opt in it.limits.given().filter(|opt| !opt.field.is_empty()) {
-        update.origins.add(opt.field, opt.name());
+    update.l3_cache_schema.clone_from(&it.l3_cache_schema);
+    update.mem_bw_schema.clone_from(&it.mem_bw_schema);
+    for opt in it.limits.given() {
+        let below = opt.field.strip_prefix("linux.resources.").unwrap_or(opt.field);
+        update.origins.add(below, opt.name());
     }
     it.limits.put(&mut update.resources);
     let rdt = update.l3_cache_schema.is_some() || update.mem_bw_schema.is_some();
@@ -135,13 +68,4 @@ fn update(it: UpdateCommand, globals: &Globals) -> Result<u8> {
 fn document(path: &Path) -> Result<Update> {
     let (resources, source) = read_document::<Resources>(path)?;
     Ok(Update { resources, source, ..Update::default() })
-}
-
-impl Limits {
-    /// Each where config.json has it.
-    fn put(self, to: &mut Resources) {
-        for (limit, _, value) in self.given {
-            (limit.set)(to, Some(value));
-        }
-    }
 }

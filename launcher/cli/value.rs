@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::spec::id;
+use crate::spec::{id, text};
 use crate::{Error, Result};
 
 /// The candidates that a shell offers to complete a value.
@@ -302,6 +302,22 @@ impl Value for Id {
     fn parse(word: &OsStr) -> Result<Self> {
         let text = word.to_string_lossy();
         id::check(&text).map(|()| Id(text.into_owned()))
+    }
+}
+
+/// A size in bytes, or -1 for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(
+    /// As `text::bytes` reads it; or -1.
+    pub i64,
+);
+
+impl Value for Bytes {
+    fn parse(word: &OsStr) -> Result<Self> {
+        match word.to_string_lossy().as_ref() {
+            "-1" => Ok(Bytes(-1)),
+            word => text::bytes(word).map(Bytes),
+        }
     }
 }
 

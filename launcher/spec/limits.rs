@@ -1,9 +1,9 @@
 //! The table of limits: one row for each limit of `linux.resources` that is one value.
 //!
 //! A row gives the property and its type, the check, what `update` merges, the cgroup files, the
-//! property of systemd, and the option of `update` with its documents. This module does not know
-//! how a file is written, or anything of the machine. If a limit needs more than the name of a
-//! file, it is `Odd`: the row names a function of `cgroup`.
+//! property of systemd, and the option of `update` and `run` with its documents. This module does
+//! not know how a file is written, or anything of the machine. If a limit needs more than the name
+//! of a file, it is `Odd`: the row names a function of `cgroup`.
 
 use std::fmt;
 
@@ -210,7 +210,7 @@ const fn unit(file: &'static str, name: &'static str, least: u64, since: u32) ->
     Property { file, name, least, since }
 }
 
-/// The type of the value that an option of `update` takes.
+/// The type of the value that an option takes.
 #[derive(Debug, Clone, Copy)]
 pub enum Takes {
     /// A size such as 512m, or -1.
@@ -226,6 +226,8 @@ pub enum Takes {
 pub struct Limit {
     /// The path of the property below `linux.resources`.
     pub field: &'static str,
+    /// The whole path of the property.
+    pub path: &'static str,
     /// Return the value of the property.
     pub get: fn(&Resources) -> Option<Value>,
     /// Set the property to this value, and change nothing else.
@@ -254,13 +256,16 @@ pub struct Limit {
     pub hint: Option<&'static str>,
     /// The properties of systemd for the files.
     pub systemd: &'static [Property],
-    /// The option of `update`, as the help shows it, and what it takes.
+    /// The option of `update` and `run`, as the help shows it, and what it takes.
     pub option: Option<(&'static str, Takes)>,
+    /// Other names of the option, with their dashes.
+    pub aliases: &'static [&'static str],
 }
 
 impl Limit {
     const PLAIN: Limit = Limit {
         field: "",
+        path: "",
         get: |_| None,
         set: |_, _| {},
         doc: "",
@@ -276,14 +281,20 @@ impl Limit {
         hint: None,
         systemd: &[],
         option: None,
+        aliases: &[],
     };
 
     /// Return the value, unless it means the same as a property that is not given.
     pub fn asked(&self, resources: &Resources) -> Option<Value> {
-        (self.get)(resources).filter(|value| match value {
-            Value::Text(text) => !text.is_empty(),
-            value => value.number().is_none() || value.number() != self.nothing,
-        })
+        (self.get)(resources).filter(|value| !self.is_nothing(value))
+    }
+
+    /// Whether a value means the same as a property that is not given.
+    pub fn is_nothing(&self, value: &Value) -> bool {
+        match value {
+            Value::Text(text) => text.is_empty(),
+            value => value.number().is_some() && value.number() == self.nothing,
+        }
     }
 }
 
@@ -334,6 +345,7 @@ macro_rules! limits {
         pub const LIMITS: &[Limit] = &[
             $($(Limit {
                 field: concat!($group, ".", $key),
+                path: concat!("linux.resources.", $group, ".", $key),
                 get: |from| from.$at.as_ref()?.$field.clone().map(Scalar::value),
                 set: |to, value| match value {
                     Some(value) => {
@@ -349,6 +361,7 @@ macro_rules! limits {
             },)*)*
             $(Limit {
                 field: concat!("unified[\"", $file, "\"]"),
+                path: concat!("linux.resources.unified[\"", $file, "\"]"),
                 get: |from| from.unified.get($file).map(|text| Value::read(text)),
                 set: |to, value| match value {
                     Some(value) => {
@@ -379,7 +392,7 @@ const NO_REAL_TIME: File = File::No("cgroup v2 has no real-time scheduling limit
 limits! {
     /// `linux.resources.memory`, in bytes; -1 is unlimited.
     pub struct Memory = "memory" memory {
-        /// Memory, such as 512m; -1: unlimited.
+        /// Most memory, such as 512m or 1.5g; more is an OOM kill. -1: unlimited.
         "limit" limit: i64 {
             nothing: Some(0), range: BYTES, with: Some("memory.swap"), controller: "memory",
             v1: File::Odd(Odd::Memory), v2: File::Odd(Odd::Memory),
@@ -387,7 +400,7 @@ limits! {
                 unit("memory.limit_in_bytes", "MemoryLimit", 1, 0),
                 unit("memory.max", "MemoryMax", 1, 0),
             ],
-            option: Some(("--memory BYTES", Takes::Bytes)),
+            option: Some(("-m, --memory BYTES", Takes::Bytes)),
         }
         /// Memory that is left to it when memory is short; -1: none in particular.
         "reservation" reservation: i64 {
@@ -447,6 +460,7 @@ limits! {
                 unit("cpu.weight", "CPUWeight", 1, 0),
             ],
             option: Some(("--cpu-share WEIGHT", Takes::Number(0, 262_144))),
+            aliases: &["--cpu-shares"],
         }
         /// Processor time per period; 0 and less: unlimited.
         "quota" quota: i64 {
@@ -502,12 +516,13 @@ limits! {
 
     /// `linux.resources.pids`.
     pub struct Pids = "pids" pids {
-        /// Number of tasks; -1: unlimited.
+        /// Most tasks; -1: unlimited.
         "limit" limit: i64 {
             nothing: Some(0), check: Some(rule::pids), controller: "pids",
             v1: File::Max("pids.max"), v2: File::Max("pids.max"),
             systemd: &[unit("pids.max", "TasksMax", 1, 0)],
-            option: Some(("--pids-limit NUMBER", SIGNED)),
+            option: Some(("--pids-limit NUMBER", Takes::Number(-1, 4_194_304))),
+            aliases: &["--pids"],
         }
     }
 

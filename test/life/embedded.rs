@@ -64,8 +64,10 @@ fn its_limits_are_as_asked() {
         true => "/sys/fs/cgroup/cpu.max",
         false => "/sys/fs/cgroup/cpu/cpu.cfs_quota_us",
     };
-    let done = seen(&case, &["--cpus", "0.5"], &format!("cat {file}"));
-    assert!(done.ok().starts_with("50000"), "{done}");
+    for options in [&["--cpus", "0.5"][..], &["--cpu-quota", "50000", "--cpu-period", "100000"]] {
+        let done = seen(&case, options, &format!("cat {file}"));
+        assert!(done.ok().starts_with("50000"), "{done}");
+    }
 }
 
 #[test]
@@ -174,6 +176,8 @@ fn short_options_and_names_of_other_tools_are_understood() {
         "1.5g",
         "--pids-limit",
         "-1",
+        "--cpu-shares",
+        "512",
         "--env-file",
         file,
         "-e",

@@ -91,7 +91,7 @@ fn options(rows: &[Opt]) -> String {
     let row = |opt: &Opt| {
         let indent = if opt.short().is_some() { "" } else { "    " };
         let again = if opt.repeatable { " (may be given again)" } else { "" };
-        (format!("{indent}{}", opt.spec), paragraphs(opt.doc).join(" ") + again)
+        (format!("{indent}{}", opt.spec), paragraphs(&opt.text()).join(" ") + again)
     };
     columns(&rows.iter().map(row).collect::<Vec<_>>())
 }

@@ -7,8 +7,8 @@ const HEAD: &str = "# Limits\n\n\
     This page is printed from the table of limits, launcher/spec/limits.rs. Each row is one\n\
     property of `linux.resources`: the files of cgroup v1 and v2 that hold it, the first Linux\n\
     that has them if not every supported kernel does, systemd's properties for it, and the\n\
-    option of `update`.\n\n\
-    | property | what it is | v1 | v2 | Linux | systemd | `update` |\n\
+    option of `update`, and of `run` without a bundle.\n\n\
+    | property | what it is | v1 | v2 | Linux | systemd | option |\n\
     | --- | --- | --- | --- | --- | --- | --- |\n";
 
 /// The page.

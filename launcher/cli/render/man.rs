@@ -75,7 +75,7 @@ fn groups(groups: &[Group]) -> String {
             if !value.is_empty() {
                 spec.push_str(&format!(" \\fI{}\\fR", escape(value)));
             }
-            page.push_str(&format!(".TP\n{spec}\n{}", text(opt.doc, ".IP\n")));
+            page.push_str(&format!(".TP\n{spec}\n{}", text(&opt.text(), ".IP\n")));
             if opt.repeatable {
                 page.push_str("May be given again.\n");
             }

@@ -68,7 +68,7 @@ fn options(rows: &[Opt]) -> String {
     let mut text = String::from("| option | |\n|---|---|\n");
     for opt in rows {
         let again = if opt.repeatable { " May be given again." } else { "" };
-        text.push_str(&row(opt.spec, opt.doc, again));
+        text.push_str(&row(opt.spec, &opt.text(), again));
     }
     text
 }
