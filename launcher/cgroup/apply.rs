@@ -1,7 +1,6 @@
-//! Write the settings, and tell what a refused one was about; read what they are about to
-//! replace, for the way back.
+//! Write the settings and explain a refused one; read the values that they replace, to undo them.
 //!
-//! Knows which directory a controller is in, and what the kernel's errnos mean for which file.
+//! Knows the directory of each controller, and the meaning of the kernel's errnos for each file.
 
 use std::io;
 
@@ -12,13 +11,13 @@ use crate::spec::limits::{self, Value};
 use crate::{Error, Result};
 
 impl Cgroup {
-    /// Write the settings in order. What the kernel calls invalid is tried once more at the
-    /// end: v1 memory and memsw, and cpu quota, period and burst limit each other, and which
-    /// has to be first depends on what is there.
+    /// Write the settings in order. A setting that fails with EINVAL is written again at the end:
+    /// v1's memory and memsw limits, and the quota, period and burst of cpu, limit each other, so
+    /// that the right order depends on the old values.
     ///
     /// # Errors
-    /// The kernel refuses a value, a file is missing, a cgroup is hidden, or memory in use is above
-    /// a new limit that must not be below it.
+    /// The kernel refuses a value, a file is missing, a cgroup is hidden, or a limit with
+    /// checkBeforeUpdate is below the memory in use.
     pub fn apply(&self, settings: &[Setting]) -> Result<()> {
         let mut again = Vec::new();
         for setting in settings {
@@ -37,8 +36,8 @@ impl Cgroup {
         Ok(())
     }
 
-    /// The values that are there now: applied, they undo the settings. Files that do not exist
-    /// are left out, since their settings would fail.
+    /// The current values of the files, as settings that undo these. Files that do not exist are
+    /// left out, since these settings fail for them as well.
     ///
     /// # Errors
     /// A cgroup is hidden, or one of its files cannot be read.
@@ -53,7 +52,7 @@ impl Cgroup {
                 (text, _) => (setting.file.clone(), text),
             };
             let text = match text {
-                // Not there, or only to be written to: nothing to go back to.
+                // The file does not exist, or cannot be read: there is no old value.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
                 Err(e) if e.kind() == io::ErrorKind::InvalidInput => continue,
                 Err(e) => return Err(Error::io(format!("{}/{file}", dir.path()), "read", &e)),
@@ -70,7 +69,7 @@ impl Cgroup {
                 });
             }
         }
-        // Backwards, so that what depends on an earlier one is undone before it.
+        // In reverse, so that a setting is undone before an earlier one that it depends on.
         old.reverse();
         Ok(old)
     }
@@ -97,7 +96,8 @@ fn write(dir: &Dir, setting: &Setting) -> io::Result<()> {
     if missing(&result) && setting.missing_ok { Ok(()) } else { result }
 }
 
-/// memory.checkBeforeUpdate: rather refuse than have the kernel kill.
+/// memory.checkBeforeUpdate: refuse a limit below the memory in use, for which the kernel would
+/// kill processes.
 fn not_in_use(dir: &Dir, setting: &Setting) -> Result<()> {
     let Some(file) = setting.usage else { return Ok(()) };
     let used =
@@ -112,7 +112,7 @@ fn not_in_use(dir: &Dir, setting: &Setting) -> Result<()> {
     }
 }
 
-/// What a file held, as values that can be written to it.
+/// The old content of a file, as values that can be written to it.
 fn old_values(file: &str, text: &str, setting: &Setting) -> Vec<String> {
     let first = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
     if let Some(unset) = &setting.unset {
@@ -125,20 +125,21 @@ fn old_values(file: &str, text: &str, setting: &Setting) -> Vec<String> {
             let off = super::processes::keyed(text, "oom_kill_disable").unwrap_or(0);
             vec![off.to_string()]
         }
-        // The first line is the default, the others are devices.
+        // The first line is the default, each other line is for a device.
         "io.bfq.weight" | "io.weight" | "blkio.bfq.weight" => {
             let line = text.lines().next().unwrap_or_default();
             vec![line.trim_start_matches("default ").to_owned()]
         }
         _ => match text.trim_end().lines().map(str::to_owned).collect::<Vec<_>>() {
-            // An empty list is written as an empty line: a write of nothing is no write.
+            // An empty list is written as an empty line, since write(2) of zero bytes does nothing.
             lines if lines.is_empty() => vec!["\n".into()],
             lines => lines,
         },
     }
 }
 
-/// Field, file, value, errno, and what the kernel would have taken.
+/// The error of a refused setting: its field, file, value and errno, and the values that the kernel
+/// accepts.
 fn refused(dir: &Dir, setting: &Setting, e: &io::Error) -> Error {
     let (path, value) = (dir.path(), setting.value.to_string());
     let place = format!("{}: {path}/{} = {value:?}", setting.origin, setting.file);
@@ -219,7 +220,7 @@ fn missing_file(dir: &Dir, setting: &Setting, error: Error) -> Error {
     }
 }
 
-/// The CPUs or memory nodes that the cgroup above has.
+/// The CPUs or memory nodes of the cgroup above.
 fn cpuset_above(path: &str, file: &str, version: Version) -> Option<String> {
     let file = match version {
         Version::V1 => file.to_owned(),
@@ -229,7 +230,7 @@ fn cpuset_above(path: &str, file: &str, version: Version) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// What the kernel takes, for files whose EINVAL is about the value.
+/// The values that the kernel accepts, for files where EINVAL means that the value is out of range.
 fn range(file: &str) -> Option<&'static str> {
     Some(match file {
         "cpu.cfs_quota_us" | "cpu.cfs_period_us" | "cpu.max" => {

@@ -1,7 +1,7 @@
 //! linux.resources → cgroup files and values. Pure: no system call, no clock.
 //!
-//! Knows which controller is where. The table `spec::limits` names the files; `v1` and `v2` write
-//! its odd rows and the limits of devices. `spec::check` has checked the ranges.
+//! Knows the hierarchy of each controller. The table `spec::limits` names the files; `v1` and `v2`
+//! compile its odd rows and the limits of devices. `spec::check` has checked the ranges.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,23 +16,23 @@ use crate::spec::{BlockIo, HugepageLimit, NetworkClass, Rdma, Resources};
 /// One value for one file of the container's cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// In which kind of hierarchy the controller is.
+    /// The version of the controller's hierarchy.
     pub version: Version,
     /// The controller; empty for the `cgroup.*` files.
     pub controller: String,
-    /// Name of the file.
+    /// The name of the file.
     pub file: String,
-    /// What is written, in one write(2).
+    /// The value, which is written in one write(2).
     pub value: Value,
     /// The field of config.json: `linux.resources.memory.limit`.
     pub origin: String,
-    /// File and value for kernels that lack the file.
+    /// Another file and its value, for a kernel without `file`.
     pub fallback: Option<(String, Value)>,
-    /// A kernel without the file does by itself what the value asks for.
+    /// Whether the file may be missing, since a kernel without it behaves as the value asks.
     pub missing_ok: bool,
-    /// A file with the bytes in use, which must not exceed the value (checkBeforeUpdate).
+    /// The file with the bytes in use, which must not exceed the value (checkBeforeUpdate).
     pub usage: Option<&'static str>,
-    /// The file has a line per device, and this line stands for "no such line".
+    /// For a file with a line per device: the line that removes the device's line.
     pub unset: Option<String>,
 }
 
@@ -42,13 +42,13 @@ impl fmt::Display for Setting {
     }
 }
 
-/// Translate linux.resources for this machine, in the order of writing; all that is wrong at once.
-/// Device rules are `compile_devices`'s.
+/// Compile linux.resources for this machine to settings in the order of writing. `compile_devices`
+/// compiles the device rules.
 ///
 /// `base` is the path of the resources in their document, as in `spec::check`.
 ///
 /// # Errors
-/// A value that this machine cannot have, or a controller that it lacks: all of them.
+/// All values that this machine cannot have, and all controllers that it lacks.
 pub fn compile(
     base: &str,
     resources: &Resources,
@@ -74,18 +74,18 @@ pub fn compile(
         d.network(network);
     }
     d.rdma(&resources.rdma);
-    // Last, so that what is said there explicitly wins.
+    // Last, so that `unified` overrides the other fields.
     d.unified(&resources.unified);
     if draft.violations.is_empty() { Ok(draft.settings) } else { Err(draft.violations) }
 }
 
-/// The settings found so far, and what is wrong.
+/// The settings and violations so far.
 pub(super) struct Draft<'h> {
     base: &'h str,
     h: &'h Hierarchies,
     pub(super) settings: Vec<Setting>,
     violations: Vec<Violation>,
-    /// The odd ones that are written, and controllers that are missing.
+    /// The odd rows that are compiled, and the controllers that are reported missing.
     done: Vec<Odd>,
     missing: Vec<&'static str>,
 }
@@ -100,7 +100,7 @@ impl Draft<'_> {
         self.violations.push(Violation::rule(self.path(field), text));
     }
 
-    /// Which version has the controller; a violation if none.
+    /// The version with the controller; `None` after a violation if neither has it.
     fn version_of(&mut self, controller: &str, field: &str) -> Option<Version> {
         if let Some(hierarchy) = self.h.find(controller) {
             return Some(hierarchy.version);
@@ -145,7 +145,7 @@ impl Draft<'_> {
         &mut self.settings[last]
     }
 
-    /// A row of the table.
+    /// Compile a row of the table.
     fn limit(&mut self, limit: &'static Limit, resources: &Resources) {
         let Some(value) = limit.asked(resources) else { return };
         match limit.v2 {
@@ -174,7 +174,7 @@ impl Draft<'_> {
         self.set(version, (controller, file), value, limit.field).missing_ok = missing_ok;
     }
 
-    /// An idle group refuses shares: before them it ceases to be one, and becomes one after them.
+    /// Set cpu.idle. An idle group refuses shares, so that 0 is written before them and 1 after.
     pub(super) fn idle(&mut self, version: Version, idle: Option<i64>) {
         let Some(idle) = idle else { return };
         self.set(version, ("cpu", "cpu.idle"), idle, "cpu.idle").missing_ok = idle == 0;
@@ -205,7 +205,7 @@ impl Draft<'_> {
             let file = format!("hugetlb.{size}.{name}");
             let reserved = format!("hugetlb.{size}.rsvd.{name}");
             self.set(version, ("hugetlb", &file), limit.limit, &field);
-            // Linux 5.7; before, reservations were not limited.
+            // The file exists since Linux 5.7; before, the kernel did not limit reservations.
             self.set(version, ("hugetlb", &reserved), limit.limit, &field).missing_ok = true;
         }
     }
@@ -276,7 +276,7 @@ impl Draft<'_> {
                     continue;
                 }
             }
-            // A file with a line per device takes one line per write.
+            // A file with a line per device accepts one line per write.
             let lines = text.trim_end_matches('\n').split('\n');
             for line in lines {
                 self.set(V2, (controller, file), Value::read(line), &field);
@@ -285,7 +285,7 @@ impl Draft<'_> {
     }
 }
 
-/// 0 is "leave as it is", as runc and the engines have it.
+/// The value, unless it is 0: for runc and the engines 0 means "leave unchanged".
 pub(super) fn given(value: Option<i64>) -> Option<i64> {
     value.filter(|v| *v != 0)
 }

@@ -8,7 +8,7 @@ fn resources(text: &str) -> Resources {
     json::read(text.as_bytes()).expect("resources")
 }
 
-/// `file=value` of each, in order; `?` for one that may be missing, `|` before a fall-back.
+/// `file=value` of each setting, in order; `?` if the file may be missing, `|` before a fallback.
 fn shown(text: &str, h: &Hierarchies) -> Vec<String> {
     let found = compile("linux.resources", &resources(text), h).expect("compile");
     let one = |s: &Setting| {
@@ -76,7 +76,7 @@ fn memory_and_swap() {
             "linux.resources.memory.disableOOMKiller: cgroup v2 cannot disable the OOM killer",
         ]
     );
-    // Swap without a limit of memory is one of its own in v2; the kernel refuses it in v1.
+    // v2 limits swap without a limit of memory; the v1 kernel refuses that.
     for memory in [r#"{"limit": -1, "swap": 64}"#, r#"{"swap": 64}"#] {
         let text = format!(r#"{{"memory": {memory}}}"#);
         assert!(shown(&text, &v2).contains(&"memory.swap.max=64".to_owned()), "{memory}");

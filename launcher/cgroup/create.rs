@@ -1,7 +1,7 @@
-//! Make the container's groups, each proved empty and ready to be joined.
+//! Make the container's groups, and prove that each is empty and can be joined.
 //!
-//! Knows which directories are missing, which v2 controllers must be enabled on the way down,
-//! and what v1 cpuset needs before a process may enter. Never writes a limit: that is `apply`.
+//! Knows which directories are missing, which v2 controllers must be enabled from the mount point
+//! down, and what a v1 cpuset needs before a process may enter. `apply` writes the limits.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,10 +16,10 @@ use crate::{Error, Result};
 const DOMAIN_CONTROLLERS: &[&str] = &["memory", "io", "hugetlb", "rdma", "misc", "dmem"];
 
 impl Cgroup {
-    /// Leave out, before anything is made, the groups that this user may not make; told as
-    /// warnings. One that a setting needs is an error.
+    /// Before anything is made, leave out the groups that this user may not make, and return a
+    /// warning that names them.
     ///
-    /// For callers who can do without: not root, and no cgroupsPath was given.
+    /// For a caller that is not root and whose config has no cgroupsPath.
     ///
     /// # Errors
     /// A setting belongs to a group that this user may not make.
@@ -47,14 +47,16 @@ impl Cgroup {
         }
     }
 
-    /// Make every group. Existing ones must be empty and not frozen.
+    /// Make every group. A group that exists must be empty and not frozen.
     ///
-    /// `settings` tells which controllers must be there. After an error nothing that was made
-    /// remains.
+    /// `settings` says which controllers the groups need. After an error the groups that were made
+    /// are removed again.
     ///
     /// # Errors
-    /// No cgroup file system is mounted, mkdir(2) fails, a controller is not enabled, or a cgroup
-    /// of this name has processes or is frozen.
+    /// There are settings and no cgroup file system is mounted, mkdir(2) fails, or the directory is
+    /// not on cgroupfs. A cgroup of this name has processes or is frozen. In v1 cpuset.cpus or
+    /// cpuset.mems cannot be read or written. In v2 a needed controller is not available or cannot
+    /// be enabled, or the group is threaded.
     pub fn create(&mut self, settings: &[Setting]) -> Result<()> {
         if self.groups.is_empty() && !settings.is_empty() {
             let e = Error::new("no cgroup file system is mounted").detail(limits(settings));
@@ -74,7 +76,7 @@ impl Cgroup {
 }
 
 impl Setting {
-    /// Whether this group is where the setting belongs.
+    /// Whether the setting belongs to this group.
     pub(super) fn is_in(&self, group: &Group) -> bool {
         self.version == group.version
             && (self.version == Version::V2 || group.controllers.contains(&self.controller))
@@ -89,7 +91,8 @@ fn limits(settings: &[Setting]) -> String {
     format!("needed for: {}", names.into_iter().collect::<Vec<_>>().join(", "))
 }
 
-/// Take away what was made before the step that failed; what is not ours is not empty.
+/// Remove the groups that were made before one failed. rmdir(2) leaves a group that others use,
+/// since it is not empty.
 fn undo(made: &[Group]) {
     for group in made.iter().rev() {
         group.remove_empty().ok();
@@ -97,7 +100,7 @@ fn undo(made: &[Group]) {
 }
 
 impl Group {
-    /// Whether the nearest directory above that exists may be written by this user.
+    /// Whether this user may write the nearest directory above that exists.
     fn makeable(&self) -> bool {
         let mut path = self.path.as_str();
         while let Some((parent, _)) = path.rsplit_once('/') {
@@ -112,7 +115,7 @@ impl Group {
         false
     }
 
-    /// Make this one, and leave nothing of it if that fails.
+    /// Make this group, and remove it again if that fails.
     pub(super) fn make(&self, settings: &[Setting], hybrid: bool) -> Result<()> {
         let fresh = match self.mkdir() {
             Ok(fresh) => fresh,
@@ -128,9 +131,9 @@ impl Group {
         prepared
     }
 
-    /// mkdir -p; whether the directory is new.
+    /// Make the directory and its parents; return whether the directory is new.
     fn mkdir(&self) -> Result<bool> {
-        // Another container may be taking the parents away at this moment: begin again.
+        // The end of another container may remove the parents at this moment: then begin again.
         for _ in 0..16 {
             match sys::mkdirat(sys::cwd(), &self.path) {
                 Ok(()) => return Ok(true),
@@ -157,7 +160,7 @@ impl Group {
         if !fresh {
             vacant(dir)?;
         }
-        // A new group below a frozen one is frozen, and so would be the container, for ever.
+        // A group below a frozen one is frozen too, and would keep the container frozen.
         if !fresh || self.made_parents > 0 {
             not_frozen(dir)?;
         }
@@ -168,8 +171,8 @@ impl Group {
         }
     }
 
-    /// A v1 cpuset is born empty, and no process may enter an empty one: copy the parent's,
-    /// which may be empty as well, if somebody else made it.
+    /// Copy the parent's v1 cpuset: a new cpuset is empty, and no process may enter an empty one.
+    /// The parent's may be empty as well, if another program made it.
     fn inherit_cpuset(&self, path: &str, settings: &[Setting]) -> Result<()> {
         if self.version != Version::V1 || !self.controllers.iter().any(|c| c == "cpuset") {
             return Ok(());
@@ -195,8 +198,9 @@ impl Group {
         Ok(())
     }
 
-    /// Enable, on the way from the mount point down, what the machine has (pure v2) or what a
-    /// setting needs (hybrid); say which cgroup lacks a needed one.
+    /// Enable controllers in each cgroup from the mount point down: all that the machine has (pure
+    /// v2), or those that a setting needs (hybrid). The error names the cgroup without a needed
+    /// one.
     fn enable_controllers(&self, dir: &Dir, settings: &[Setting], hybrid: bool) -> Result<()> {
         let needed: BTreeSet<&str> = settings
             .iter()
@@ -204,7 +208,7 @@ impl Group {
             .map(|s| s.controller.as_str())
             .collect();
         if hybrid && needed.is_empty() {
-            // It has no controllers then, and is there for its freezer and its processes.
+            // Only its freezer and its list of processes are used.
             return Ok(());
         }
         let have = dir
@@ -243,7 +247,8 @@ impl Group {
         Ok(())
     }
 
-    /// Threaded cgroups have no domain controllers, and cannot be cloned into from outside.
+    /// Refuse a threaded cgroup: it has no domain controllers, and `CLONE_INTO_CGROUP` cannot enter
+    /// it from outside.
     fn is_domain(&self, dir: &Dir, needed: &BTreeSet<&str>) -> Result<()> {
         let kind = dir
             .read("cgroup.type")
@@ -264,8 +269,8 @@ fn has(list: &str, name: &str) -> bool {
     list.split_whitespace().any(|word| word == name)
 }
 
-/// Write `+controller` for each; together, then one by one to see which of them is refused.
-/// An error only for a needed one.
+/// Enable controllers with one write, and if that fails one by one. Only a needed controller that
+/// is refused is an error.
 fn enable<'a>(
     dir: &Dir,
     wanted: &[&'a str],
@@ -276,8 +281,8 @@ fn enable<'a>(
     let Some(first) = wanted.iter().find(|c| needed.contains(*c)).or(wanted.first()) else {
         return Ok(());
     };
-    // The kernel refuses here with EBUSY, or, for controllers that know threads, silently makes
-    // every child "domain invalid".
+    // If the cgroup has processes, the kernel refuses with EBUSY, or, for controllers that support
+    // threads, makes every child "domain invalid".
     if has_processes(dir) {
         match wanted.iter().any(|c| needed.contains(c)) {
             false => return Ok(()),
@@ -300,16 +305,16 @@ fn enable<'a>(
     refusal
 }
 
-/// Whether the rule of no inner processes concerns a cgroup: not the real root of the
-/// hierarchy, which has no cgroup.type.
+/// Whether a cgroup has processes that the "no internal processes" rule counts. The root of the
+/// hierarchy, which has no cgroup.type, is exempt (cgroups(7)).
 fn has_processes(dir: &Dir) -> bool {
     dir.read("cgroup.type").is_ok()
         && dir.read("cgroup.procs").is_ok_and(|pids| !pids.trim().is_empty())
 }
 
-/// In a nested container the root of our cgroup namespace holds processes, ours among them,
-/// and so can hand on no controllers: move them to a child named `init`, as systemd and others
-/// do. Only there: elsewhere the processes are not ours to move.
+/// Move the processes of the root of our cgroup namespace to a child named `init`, as systemd and
+/// others do. In a nested container that root holds processes, ours among them, so that it cannot
+/// enable controllers for its children. EBUSY if it is not our root: its processes are not ours.
 fn evacuate(dir: &Dir) -> io::Result<()> {
     let own = read_path("/proc/self/cgroup")?;
     let at_root = super::probe::memberships(&own).any(|(c, path)| c.is_empty() && path == "/");
@@ -322,7 +327,7 @@ fn evacuate(dir: &Dir) -> io::Result<()> {
         _ => {}
     }
     let leaf = dir.child("init")?;
-    // Processes may fork while they are moved: until none is left, bounded.
+    // Processes may fork while they are moved: repeat until there are none, 64 times at most.
     for _ in 0..64 {
         let pids = dir.read("cgroup.procs")?;
         if pids.trim().is_empty() {
@@ -344,7 +349,7 @@ fn missing_controller(path: &str, name: &str, have: &str) -> Error {
         .hint("it must be enabled in cgroup.subtree_control of every cgroup above, by their owner")
 }
 
-/// An existing group must have no process, in it or below it.
+/// Refuse an existing group with processes in it or below it.
 fn vacant(dir: &Dir) -> Result<()> {
     let pids = super::processes::pids_below(dir)
         .map_err(|e| Error::io(format!("{}/cgroup.procs", dir.path()), "read", &e))?;

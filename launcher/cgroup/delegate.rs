@@ -1,7 +1,7 @@
 //! Hand a v2 cgroup to the container's root, so that it can make cgroups of its own.
 //!
-//! Only for a container with a cgroup namespace of its own and a writable cgroup mount
-//! (CVE-2023-25809): the caller decides.
+//! Only for a container with its own cgroup namespace and a writable cgroup mount (CVE-2023-25809);
+//! the caller checks that.
 
 use std::os::fd::AsFd;
 
@@ -10,11 +10,11 @@ use super::dir::read_path;
 use crate::sys::cgroupfs as sys;
 use crate::{Error, Result};
 
-/// What the kernel lists in /sys/kernel/cgroup/delegate; this, where it lists nothing.
+/// The files to delegate if the kernel has no /sys/kernel/cgroup/delegate, which lists them.
 const FALLBACK: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
-/// Give the directory and the delegatable files of the container's v2 cgroup to a user and a
-/// group of the host. Files that this cgroup does not have are passed over.
+/// Give the directory of the container's v2 cgroup, and the files that may be delegated, to a user
+/// and a group of the host. Files that this cgroup does not have are skipped.
 ///
 /// # Errors
 /// The cgroup is hidden, or fchownat(2) fails.

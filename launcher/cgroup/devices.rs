@@ -1,8 +1,8 @@
 //! linux.resources.devices: which device nodes may be made, read and written.
 //!
-//! Rules are taken in order, and for each kind of access the last one that matches decides; if
-//! none does, access is denied. Without any rule nothing is restricted. Pure, but for
-//! `Cgroup::set_devices`. How v2 is told is in `program`.
+//! For each kind of access the last rule that matches decides; if no rule matches, access is
+//! denied. An empty list of rules restricts nothing. Pure, except for `Cgroup::set_devices`.
+//! `program` makes the BPF program of cgroup v2.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,17 +15,17 @@ use crate::spec::{DeviceRule, DeviceRuleKind};
 use crate::sys::{bpf, cgroupfs};
 use crate::{Error, Result};
 
-/// Access to make a node.
+/// Make a node.
 pub const MKNOD: u8 = 1;
-/// Access to read.
+/// Read.
 pub const READ: u8 = 2;
-/// Access to write.
+/// Write.
 pub const WRITE: u8 = 4;
 /// Every access.
 pub const ALL: u8 = MKNOD | READ | WRITE;
 
-/// What programs cannot do without, and what is harmless: appended to every list of rules.
-/// `console` is missing on purpose: the container's is a pseudo-terminal, and 5:1 is the host's.
+/// The rules appended to every list: for devices that programs need, and for harmless ones. 5:1 is
+/// missing on purpose: it is the host's console, and a container's console is a pseudo-terminal.
 const DEFAULT: &[(DeviceRuleKind, Option<u32>, Option<u32>, u8)] = &[
     (DeviceRuleKind::Char, None, None, MKNOD),
     (DeviceRuleKind::Block, None, None, MKNOD),
@@ -40,37 +40,38 @@ const DEFAULT: &[(DeviceRuleKind, Option<u32>, Option<u32>, u8)] = &[
     (DeviceRuleKind::Char, Some(10), Some(200), ALL), // net/tun
 ];
 
-/// One rule, complete.
+/// One rule, with defaults filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// Allow or deny.
+    /// Whether it allows, and does not deny.
     pub allow: bool,
-    /// Both kinds, character or block.
+    /// Character devices, block devices, or both.
     pub kind: DeviceRuleKind,
-    /// Any, if absent.
+    /// The major number; `None` for any.
     pub major: Option<u32>,
-    /// Any, if absent.
+    /// The minor number; `None` for any.
     pub minor: Option<u32>,
-    /// Of [`ALL`].
+    /// Bits of [`ALL`].
     pub access: u8,
 }
 
-/// Rules in the form that the machine takes; values are data here too.
+/// Compiled rules, for cgroup v1 or v2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Devices {
-    /// Nothing is restricted beyond what already is.
+    /// No restriction, apart from those of the cgroups above.
     Unrestricted,
     /// Writes to v1's `devices.deny` (false) and `devices.allow` (true), in order.
     V1(Vec<(bool, String)>),
-    /// Instructions of a `BPF_PROG_TYPE_CGROUP_DEVICE` program, and what they were made from.
+    /// Instructions of a `BPF_PROG_TYPE_CGROUP_DEVICE` program, and the rules behind them.
     V2(Vec<u64>, Vec<Rule>),
 }
 
-/// Translate the rules; all that is wrong at once. Rootless containers and those in a user
-/// namespace cannot have rules (the kernel refuses them nodes anyhow): do not call it for them.
+/// Compile the rules. Not to be called for a container that is rootless or has a user namespace: it
+/// cannot have rules, and the kernel refuses to make its device nodes anyway.
 ///
 /// # Errors
-/// Rules that the kernel has no form for: all of them.
+/// All rules with a wrong number or access, or else the rule that cgroup v1 cannot express. There
+/// is neither the v1 devices controller nor cgroup v2. There are too many rules for one program.
 pub fn compile_devices(
     rules: &[DeviceRule],
     h: &Hierarchies,
@@ -143,7 +144,7 @@ fn complete(rule: &DeviceRule) -> std::result::Result<Rule, (&'static str, Strin
 }
 
 impl Rule {
-    /// Whether it is about every device and every access.
+    /// Whether it matches every device and every access.
     pub(super) fn is_whole(&self) -> bool {
         self.kind == DeviceRuleKind::All
             && self.major.is_none()
@@ -159,7 +160,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// `c 1:* rwm`, as the kernel reads it in v1.
+/// Write `c 1:* rwm`, the form of v1's files.
 fn write_device(
     f: &mut impl fmt::Write,
     kind: &str,
@@ -200,10 +201,10 @@ impl fmt::Display for Devices {
     }
 }
 
-/// One entry of v1's list: kind and numbers, as in a rule for `c` or `b`.
+/// The device of one entry in v1's list: `c` or `b`, major and minor number.
 type Entry = (DeviceRuleKind, Option<u32>, Option<u32>);
 
-/// What v1 can hold: a default, and exceptions from it that have no order.
+/// v1's list: a default, and exceptions from it without an order.
 #[derive(Default)]
 struct Table {
     allow: bool,
@@ -211,7 +212,7 @@ struct Table {
 }
 
 impl Table {
-    /// The table that means what the rules mean, or the rule that no table can express.
+    /// The table with the meaning of the rules, or the first rule that no table can express.
     fn of(rules: &[Rule]) -> std::result::Result<Table, (usize, String)> {
         let mut table = Table::default();
         for (index, rule) in rules.iter().enumerate() {
@@ -235,8 +236,8 @@ impl Table {
             *self.exceptions.entry(entry).or_default() |= rule.access;
             return Ok(());
         }
-        // Back to the default: out of what it covers. An exception that reaches beyond cannot
-        // be cut: v1 has no exception from an exception.
+        // The rule restores the default: remove the exceptions that it covers. An exception that
+        // it covers in part cannot be split, since v1 has no exception from an exception.
         for (other, access) in &mut self.exceptions {
             if covers(entry, *other) {
                 *access &= !rule.access;
@@ -255,8 +256,8 @@ impl Table {
         Ok(())
     }
 
-    /// v1 grants an access if *one* exception grants all of it: so that reading and writing at
-    /// once is granted too where two entries grant one each, the narrower gets the wider's.
+    /// Give each exception the access of the wider ones that cover it: v1 grants an access only if
+    /// *one* exception grants all of it, and two entries may grant reading and writing separately.
     fn close(&mut self) {
         let all: Vec<(Entry, u8)> = self.exceptions.iter().map(|(e, a)| (*e, *a)).collect();
         for (entry, access) in &mut self.exceptions {
@@ -270,8 +271,8 @@ impl Table {
 
     fn lines(&self) -> Vec<(bool, String)> {
         let mut lines = Vec::with_capacity(self.exceptions.len() + 1);
-        // A new cgroup has its parent's list: to allow all there is nothing to write, and if
-        // the parent does not, it is not ours to allow.
+        // A new cgroup starts with its parent's list. To allow all, nothing is written: what the
+        // parent denies, a child cannot allow.
         if !self.allow {
             lines.push((false, "a".to_owned()));
         }
@@ -285,23 +286,24 @@ impl Table {
     }
 }
 
-/// Whether every device of `b` is one of `a`.
+/// Whether `a` matches every device that `b` matches.
 fn covers(a: Entry, b: Entry) -> bool {
     a.0 == b.0 && (a.1.is_none() || a.1 == b.1) && (a.2.is_none() || a.2 == b.2)
 }
 
-/// Whether there is a device that is one of both.
+/// Whether some device matches both.
 fn overlaps(a: Entry, b: Entry) -> bool {
     let meet = |x: Option<u32>, y: Option<u32>| x.is_none() || y.is_none() || x == y;
     a.0 == b.0 && meet(a.1, b.1) && meet(a.2, b.2)
 }
 
 impl Cgroup {
-    /// Put the rules in force. A v2 program that an earlier container left at the same place
-    /// is replaced.
+    /// Put the rules in force. A v2 program that an earlier container left in the cgroup is
+    /// replaced.
     ///
     /// # Errors
-    /// There is no cgroup for them, it is hidden, or the kernel refuses a rule or the program.
+    /// The container has no cgroup for device rules, it is hidden, or the kernel refuses a rule or
+    /// the program.
     pub fn set_devices(&self, devices: &Devices) -> Result<()> {
         match devices {
             Devices::Unrestricted => Ok(()),
@@ -354,7 +356,7 @@ impl Cgroup {
         };
         let program = bpf::load_device_program(code).map_err(failed)?;
         let old = bpf::device_programs(cgroup.as_fd()).map_err(failed)?;
-        // One is replaced in one step; of several, the others go after ours is there.
+        // A single old program is replaced atomically. Several are detached after ours is attached.
         let (first, rest) = match old.as_slice() {
             [one] => (Some(one.as_fd()), &[][..]),
             others => (None, others),

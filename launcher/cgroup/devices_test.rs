@@ -7,7 +7,7 @@ use super::super::program::{
 };
 use super::*;
 
-/// One access asked for.
+/// One request for access.
 #[derive(Debug, Clone, Copy)]
 struct Ask {
     kind: DeviceRuleKind,
@@ -30,7 +30,7 @@ fn model(rules: &[Rule], ask: Ask) -> bool {
     })
 }
 
-/// What the kernel would do with the program.
+/// The kernel's answer, if it runs the program.
 fn interpret(code: &[u64], ask: Ask) -> bool {
     let kind = if ask.kind == DeviceRuleKind::Block { BLOCK } else { CHAR };
     let memory = [(u32::from(ask.access) << 16) | kind, ask.major, ask.minor];
@@ -76,7 +76,7 @@ fn interpret(code: &[u64], ask: Ask) -> bool {
     }
 }
 
-/// What the kernel does with v1's lists: security/device_cgroup.c.
+/// The kernel's answer by v1's list, as in security/device_cgroup.c.
 fn v1(lines: &[(bool, String)], ask: Ask) -> bool {
     let allow = !lines.iter().any(|(allow, line)| !allow && line == "a");
     let matching = lines.iter().filter(|(_, line)| line != "a").filter_map(|(_, line)| {

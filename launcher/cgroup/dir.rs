@@ -1,4 +1,4 @@
-//! An open cgroup directory: proved to be on cgroupfs, its files read and written by name.
+//! An open cgroup directory that is proved to be on cgroupfs; its files by name.
 //!
 //! Knows descriptors and names. Must not know controllers or values.
 
@@ -9,7 +9,7 @@ use super::probe::Version;
 use crate::sys::cgroupfs as sys;
 use crate::{Error, Result};
 
-/// A cgroup directory, open.
+/// An open cgroup directory.
 #[derive(Debug)]
 pub struct Dir {
     fd: OwnedFd,
@@ -17,8 +17,11 @@ pub struct Dir {
 }
 
 impl Dir {
-    /// Open an absolute path and prove that it is a cgroup of that version: a file that
-    /// somebody put where a cgroup should be must never be taken for one.
+    /// Open an absolute path and prove with fstatfs(2) that it is a cgroup of this version, since
+    /// another process may have put another directory there.
+    ///
+    /// # Errors
+    /// openat(2) or fstatfs(2) fails, or the directory is not on cgroupfs of this version.
     pub fn open(path: &str, version: Version) -> Result<Dir> {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let fd = sys::openat(sys::cwd(), path, flags).map_err(|e| Error::io(path, "open", &e))?;
@@ -36,12 +39,15 @@ impl Dir {
         sys::read_all(fd.as_fd())
     }
 
-    /// A file that holds one number; `max` is `u64::MAX`, a negative one too.
+    /// The number in a file; `max` and negative numbers are `u64::MAX`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is `InvalidData`.
     pub fn number(&self, file: &str) -> io::Result<u64> {
         parse_number(self.read(file)?.trim()).ok_or(io::ErrorKind::InvalidData.into())
     }
 
-    /// Write a value, whole.
+    /// Write a value in one write(2).
     pub fn write(&self, file: &str, value: &str) -> io::Result<()> {
         sys::write_once(self.open_file(file)?.as_fd(), value.as_bytes())
     }
@@ -51,7 +57,7 @@ impl Dir {
         sys::openat(self.fd.as_fd(), file, libc::O_WRONLY)
     }
 
-    /// Open a file for reading, to be read more than once.
+    /// Open a file for reading; the caller may read it several times.
     pub fn watch(&self, file: &str) -> io::Result<OwnedFd> {
         sys::openat(self.fd.as_fd(), file, libc::O_RDONLY)
     }
@@ -77,7 +83,7 @@ impl Dir {
         Ok(Dir { fd, path: format!("{}/{name}", self.path) })
     }
 
-    /// Where it is.
+    /// Its absolute path.
     pub fn path(&self) -> &str {
         &self.path
     }

@@ -1,8 +1,8 @@
-//! Stop, continue and kill all processes of the container at once.
+//! Freeze, thaw and kill all processes of the container.
 //!
-//! Knows the v2 freezer and `cgroup.kill`, and the v1 freezer with its races. On a hybrid
-//! machine the v2 freezer is used, since its processes can still be killed; a v1 freezer that
-//! somebody else has set is honoured and thawed.
+//! Knows the v2 freezer and `cgroup.kill`, and the v1 freezer with its races. On a hybrid machine
+//! the v2 freezer is used, since SIGKILL ends a process that it has frozen. A v1 freezer that
+//! another program has set counts as frozen, and is thawed as well.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -14,11 +14,11 @@ use super::{Cgroup, Group, Version};
 use crate::sys::cgroupfs as sys;
 use crate::{Error, Result};
 
-/// How long a freezer may take; a process in uninterruptible sleep can hold it up.
+/// How long freezing may take; a process in uninterruptible sleep delays it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Cgroup {
-    /// Stop every process; on failure they all run on.
+    /// Freeze every process. After a failure the cgroup is thawed again, as far as that succeeds.
     ///
     /// # Errors
     /// There is no freezer, it is hidden or cannot be written, or the processes do not stop in
@@ -31,13 +31,13 @@ impl Cgroup {
             Version::V2 => switch_v2(dir, true),
         };
         done.map_err(|e| {
-            // Best effort: the first error is the one to tell.
+            // A second error is dropped: the first one says more.
             thaw_one(dir, group.version).ok();
             refusal(group, "freeze", &e)
         })
     }
 
-    /// Let them continue, whichever freezer has stopped them.
+    /// Thaw every process, whichever freezer has frozen it.
     ///
     /// # Errors
     /// There is no freezer, one is hidden or cannot be written, or the processes do not continue in
@@ -53,7 +53,7 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Whether the processes are stopped, or about to be. Not without a freezer.
+    /// Whether the processes are frozen or being frozen; false without a freezer.
     ///
     /// # Errors
     /// A freezer cannot be seen from here.
@@ -68,7 +68,10 @@ impl Cgroup {
         Ok(false)
     }
 
-    /// SIGKILL to every process, a frozen one too, without a gap for one that forks.
+    /// Send SIGKILL to every process, also to frozen ones.
+    ///
+    /// No process escapes by a fork if the kernel has `cgroup.kill` (Linux 5.14), or if the cgroup
+    /// can be frozen first. Otherwise each process that is listed is killed, in 64 rounds.
     ///
     /// # Errors
     /// The cgroup is hidden, or kill(2) or a write to it fails. A cgroup that is removed has no
@@ -84,7 +87,7 @@ impl Cgroup {
             Err(e) if is_gone(&e) => self.kill_each(dir)?,
             Err(e) => return Err(Error::io(format!("{}/cgroup.kill", group.path), "write", &e)),
         }
-        // A process that the v1 freezer holds dies only once it is thawed.
+        // A process that the v1 freezer has frozen dies only after it is thawed.
         match self.v1("freezer").map(Group::dir) {
             Some(Ok(freezer)) if is_frozen(freezer) => thaw_one(freezer, Version::V1)
                 .map_err(|e| Error::io(format!("{}/freezer.state", freezer.path()), "write", &e)),
@@ -93,18 +96,19 @@ impl Cgroup {
         }
     }
 
-    /// Before Linux 5.14, and in v1: frozen processes cannot fork, so that the list is whole.
+    /// Kill without `cgroup.kill`, before Linux 5.14 or in v1. Frozen processes cannot fork, so
+    /// that their list is complete.
     fn kill_each(&self, dir: &Dir) -> Result<()> {
-        let stopped = self.freeze().is_ok();
-        let result = (0..if stopped { 1 } else { 64 })
+        let frozen = self.freeze().is_ok();
+        let result = (0..if frozen { 1 } else { 64 })
             .try_for_each(|_| pids_below(dir)?.into_iter().try_for_each(kill));
-        if stopped {
+        if frozen {
             self.thaw()?;
         }
         result.map_err(|e: io::Error| Error::io(dir.path(), "kill", &e))
     }
 
-    /// The directory of the freezer that CRIU is to use, if there is one.
+    /// The directory of the freezer for CRIU to use, if there is one.
     ///
     /// # Errors
     /// The freezer is hidden, or removed.
@@ -138,7 +142,7 @@ fn refusal(group: &Group, verb: &str, e: &io::Error) -> Error {
     Error::io(format!("{}/{file}", group.path), "write", e)
 }
 
-/// Whether a v1 or v2 cgroup is frozen, by itself or by one above it.
+/// Whether a v1 or v2 cgroup is frozen, directly or by a cgroup above it.
 pub(super) fn is_frozen(dir: &Dir) -> bool {
     match dir.read("freezer.state") {
         Ok(state) => state.trim() != "THAWED",
@@ -156,7 +160,8 @@ fn thaw_one(dir: &Dir, version: Version) -> io::Result<()> {
     }
 }
 
-/// v2: ask, then wait until cgroup.events says so; the kernel notifies of each change.
+/// v2: write cgroup.freeze, and wait until cgroup.events shows the state; the kernel notifies of
+/// each change.
 fn switch_v2(dir: &Dir, freeze: bool) -> io::Result<()> {
     let wanted = u64::from(freeze);
     let end = Instant::now() + PATIENCE;
@@ -164,7 +169,7 @@ fn switch_v2(dir: &Dir, freeze: bool) -> io::Result<()> {
     dir.write("cgroup.freeze", if freeze { "1" } else { "0" })?;
     loop {
         let now = keyed(&sys::read_all(events.as_fd())?, "frozen");
-        // A cgroup above may be frozen: then ours is thawed, and its processes still stand.
+        // If a cgroup above is frozen, ours is thawed and its processes stay frozen.
         if now == Some(wanted) || (!freeze && above_is_frozen(dir)) {
             return Ok(());
         }
@@ -183,8 +188,8 @@ fn above_is_frozen(dir: &Dir) -> bool {
     keyed(&events, "frozen") == Some(1)
 }
 
-/// v1: the state stays FREEZING while a process forks or enters; asking again, and now and
-/// then thawing for a moment, gets past it. There is nothing to wait on, so this sleeps.
+/// v1: the state stays FREEZING while a process forks or enters the cgroup. Write again, and thaw
+/// for a moment after each 50 tries, until it is FROZEN. v1 does not notify, so this sleeps.
 fn freeze_v1(dir: &Dir) -> io::Result<()> {
     let end = Instant::now() + PATIENCE;
     for attempt in 1u32.. {

@@ -1,8 +1,9 @@
-//! A group that is not found: removed, or only not visible from here.
+//! Tell a cgroup that has been removed from one that is hidden: not visible in this mount
+//! namespace.
 //!
-//! A mount namespace may lack a hierarchy (`ip netns exec` mounts a new /sys), or show a part only.
-//! What is not visible is never taken for removed. Knows mounts and /proc/self/cgroup only; what is
-//! done without a group is the caller's affair.
+//! A mount namespace may lack a hierarchy (`ip netns exec` mounts a new /sys), or show a part of
+//! it only. A hidden cgroup is never taken for removed. Knows only mounts and /proc/self/cgroup;
+//! the caller decides what to do without a cgroup.
 
 use super::dir::read_path;
 use super::probe::{memberships, shown_at};
@@ -11,29 +12,30 @@ use crate::sys::cgroupfs::fs_type_of;
 use crate::{Error, Result};
 
 impl Cgroup {
-    /// The groups that a living process is in, with one for each group of `self`.
+    /// The groups that a living process is in. No hierarchy of `self` is missing among them, unless
+    /// it does not exist any more.
     ///
     /// # Errors
-    /// A hierarchy in which `self` has a group is not visible from here.
+    /// A hierarchy in which `self` has a group is hidden, or a file of /proc cannot be read.
     pub fn joined_by(&self, pid: i32, h: &super::Hierarchies) -> Result<Cgroup> {
-        let there = Cgroup::of_process(pid, h)?;
+        let joined = Cgroup::of_process(pid, h)?;
         let mut hidden = Vec::new();
         for group in &self.groups {
-            let found = there.groups.iter().any(|other| group.same_hierarchy(other));
+            let found = joined.groups.iter().any(|other| group.same_hierarchy(other));
             if !found && group.hierarchy_exists()? {
                 hidden.push(group);
             }
         }
         match hidden.is_empty() {
-            true => Ok(there),
+            true => Ok(joined),
             false => Err(refusal(&hidden)),
         }
     }
 
-    /// Fail unless every group is visible, or has been removed.
+    /// Check that every group is visible, or its hierarchy does not exist any more.
     ///
     /// # Errors
-    /// A group is hidden, or mountinfo cannot be read.
+    /// A group is hidden, or a file of /proc cannot be read.
     pub fn visible(&self) -> Result<()> {
         let mut hidden = Vec::new();
         for group in &self.groups {
@@ -46,8 +48,9 @@ impl Cgroup {
 }
 
 impl Group {
-    /// Why the directory could not be opened: ENOENT means from here on that it has been removed.
-    pub(super) fn why_not(&self, error: Error) -> Error {
+    /// The error for a directory that could not be opened: ENOENT if it has been removed, another
+    /// error if it is hidden.
+    pub(super) fn open_error(&self, error: Error) -> Error {
         if !matches!(error.errno(), None | Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) {
             return error;
         }
@@ -59,9 +62,9 @@ impl Group {
         }
     }
 
-    /// Whether the mount point shows the hierarchy, and as much of it as when the group was made.
+    /// Whether the mount point shows the same part of the hierarchy as when the group was made.
     fn is_visible(&self) -> Result<bool> {
-        // Something else may be mounted over it, which mountinfo alone does not tell.
+        // Another file system may be mounted over it, which mountinfo alone does not show.
         if fs_type_of(&self.mount).ok() != Some(self.version.magic()) {
             return Ok(false);
         }
@@ -73,8 +76,8 @@ impl Group {
         }))
     }
 
-    /// Whether the kernel has the hierarchy at all. One of v1 that is unmounted everywhere lives on
-    /// as long as there are groups in it, cgroups(7); after that /proc/self/cgroup lacks it.
+    /// Whether the kernel has the hierarchy. A v1 hierarchy that is unmounted everywhere exists
+    /// while it has groups (cgroups(7)); then it disappears from /proc/self/cgroup.
     fn hierarchy_exists(&self) -> Result<bool> {
         const FILE: &str = "/proc/self/cgroup";
         let text = read_path(FILE).map_err(|e| Error::io(FILE, "read", &e))?;

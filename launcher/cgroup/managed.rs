@@ -1,12 +1,13 @@
-//! Groups whose directories somebody else makes: systemd, for a scope.
+//! The cgroups of a scope, whose directories systemd makes.
 //!
-//! Knows which of them a service manager makes by itself, proves that a process is where it is said
-//! to be, and makes the rest. Must not know how the manager is told.
+//! Knows which of them systemd makes, proves that a process is in them, and makes the others. Must
+//! not know how to talk to systemd.
 
 use super::{Cgroup, Group, Hierarchies, Version, joins, probe};
 use crate::{Error, Result};
 
-/// The v1 controllers that systemd manages; directories above a scope there are its own.
+/// The v1 controllers that systemd manages. In their hierarchies it also makes and removes the
+/// directories above a scope.
 const MANAGED: &[&str] = &["name=systemd", "cpu", "cpuacct", "memory", "blkio", "devices", "pids"];
 
 impl Cgroup {
@@ -14,8 +15,8 @@ impl Cgroup {
     pub fn managed(path: &str, h: &Hierarchies) -> Cgroup {
         let groups = h.all.iter().filter(|hierarchy| joins(hierarchy)).map(|hierarchy| {
             let mut group = Group::new(hierarchy, format!("{}{path}", hierarchy.mount));
-            let managers = group.controllers.iter().any(|c| MANAGED.contains(&c.as_str()));
-            if group.version == Version::V2 || managers {
+            let managed = group.controllers.iter().any(|c| MANAGED.contains(&c.as_str()));
+            if group.version == Version::V2 || managed {
                 group.made_parents = 0;
             }
             group
@@ -23,17 +24,18 @@ impl Cgroup {
         Cgroup { groups: groups.collect(), ..Cgroup::default() }
     }
 
-    /// Prove that the process is where its manager was to put it, make the groups of hierarchies
-    /// that the manager does not use, and move it into those. From here on what is in there is the
-    /// container's.
+    /// Prove that systemd has put the process into the scope's groups. Make the groups of the
+    /// hierarchies that systemd does not use, and move the process there. Afterwards all processes
+    /// in the groups are the container's.
     ///
     /// # Errors
-    /// The process is elsewhere in pure v2, its membership cannot be read, or it cannot be moved.
+    /// The process is in another cgroup of pure v2, /proc/PID/cgroup cannot be read, a group cannot
+    /// be made, or the process cannot be moved.
     pub fn adopt(&mut self, pid: i32, h: &Hierarchies) -> Result<()> {
-        let there = Cgroup::of_process(pid, h)?;
+        let joined = Cgroup::of_process(pid, h)?;
         let hybrid = h.mode() != probe::Mode::V2;
         for group in &mut self.groups {
-            let found = there.groups.iter().find(|other| other.mount == group.mount);
+            let found = joined.groups.iter().find(|other| other.mount == group.mount);
             let found = found.map_or("", |other| other.path.as_str());
             if found != group.path {
                 if !hybrid {
@@ -49,15 +51,15 @@ impl Cgroup {
         Ok(())
     }
 
-    /// How far the v2 group of `self` is below that of `above`: empty if it is the same.
+    /// The path from the v2 group of `above` down to that of `self`; empty if they are the same.
     pub fn distance_below<'a>(&'a self, above: &Cgroup) -> Option<&'a str> {
         self.v2()?.path.strip_prefix(above.v2()?.path.as_str())
     }
 }
 
 impl Group {
-    /// Make it as its parent is, limits come later, and move a process into it. The manager may
-    /// take an empty directory below one of its own away at any moment: then again.
+    /// Make the group without limits, which come later, and move a process into it. systemd may
+    /// remove an empty directory below its own ones at any moment; then try again.
     fn enter(&mut self, pid: i32) -> Result<()> {
         const ATTEMPTS: usize = 8;
         let mut attempt = 0;

@@ -1,18 +1,19 @@
 //! The container's cgroups, v1, v2 and hybrid, by raw reads and writes of cgroupfs.
 //!
-//! `probe` looks at the machine, `compile` and `devices` turn linux.resources into files and
-//! values (pure), `Cgroup` makes the directories, writes the values, holds the processes.
+//! `probe` finds the machine's hierarchies. `compile` and `devices` turn linux.resources into files
+//! and values (pure). `Cgroup` makes the directories, writes the values and moves the processes.
 //! Must not know about namespaces, mounts or the container's state directory.
 //!
-//! **Joining is made cheap.** Moving a foreign process takes the kernel's threadgroup lock,
-//! which waits for an RCU grace period: 7 to 20 ms measured for the first hierarchy. A thread
-//! that moves *itself* alone does not take it (Linux 5.5), nor does `CLONE_INTO_CGROUP`
-//! (Linux 5.7). So the launcher clones into `clone_fd`, and the child, still single-threaded,
-//! writes `0` to each of `join_files`: 0.1 ms for ten hierarchies.
+//! **Joining is cheap.** To move another process, the kernel takes the threadgroup lock and waits
+//! for an RCU grace period: 7 to 20 ms for the first hierarchy. A single thread that moves *itself*
+//! does not need the lock (Linux 5.5), nor does `CLONE_INTO_CGROUP` (Linux 5.7). So the launcher
+//! clones into `clone_fd`, and the child, which still has one thread, writes `0` to each of
+//! `join_files`: 0.1 ms for ten hierarchies.
 
 mod apply;
 mod compile;
 mod create;
+mod delayed;
 mod delegate;
 pub mod devices;
 mod dir;
@@ -24,7 +25,6 @@ pub mod probe;
 mod processes;
 mod program;
 mod remove;
-mod room;
 pub mod stats;
 mod stats_v1;
 mod stats_v2;
@@ -38,26 +38,26 @@ use std::cell::OnceCell;
 use std::path::Path;
 
 pub use compile::{Setting, compile};
+pub use delayed::DelayedLimit;
 pub use delegate::delegate;
 pub use devices::{Devices, compile_devices};
 use dir::Dir;
 pub use oom::{OomCount, OomWatch};
 pub use probe::{Hierarchies, Hierarchy, Mode, Version, probe};
 pub use remove::Processes;
-pub use room::Waiting;
 
 use crate::sys::cgroupfs as sys;
 use crate::{Error, Result};
 
-/// The container's groups, one per hierarchy. Kept in the state; an old one is enough to find
-/// and remove everything.
+/// The container's groups, one per hierarchy. The state keeps them; that of an older version
+/// suffices to find and remove them all.
 #[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Cgroup {
     /// v1 in the order of mounting, v2 last; none if the container has no cgroup of its own.
     pub groups: Vec<Group>,
     /// Limits that are set once the program runs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub waiting: Vec<Waiting>,
+    #[serde(default, rename = "waiting", skip_serializing_if = "Vec::is_empty")]
+    pub delayed: Vec<DelayedLimit>,
 }
 
 /// The container's directory in one hierarchy.
@@ -65,19 +65,19 @@ pub struct Cgroup {
 pub struct Group {
     /// v1 or v2.
     pub version: Version,
-    /// As in [`Hierarchy`].
+    /// The controllers, as in [`Hierarchy`].
     pub controllers: Vec<String>,
-    /// Where the hierarchy is mounted.
+    /// The mount point of the hierarchy.
     pub mount: String,
-    /// Which cgroup of the hierarchy is at the mount point, as in [`Hierarchy`].
+    /// The cgroup of the hierarchy that is at the mount point, as in [`Hierarchy`].
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub root: String,
-    /// Absolute path of the directory.
+    /// The absolute path of the directory.
     pub path: String,
-    /// How many directories right above it were missing, and are therefore ours to remove.
+    /// How many directories right above it were missing, so that they are ours to remove.
     pub made_parents: usize,
-    /// It was there before, and has not been proved empty: what is in it may be another's.
-    /// An intent record has this, a container's state never.
+    /// Whether it existed before and is not proved empty, so that processes in it may be another
+    /// container's. Only an intent record has this, never the state of a container.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub existed: bool,
     #[serde(skip)]
@@ -85,11 +85,11 @@ pub struct Group {
 }
 
 impl Cgroup {
-    /// Decide where the container's groups are; makes nothing.
+    /// Decide on the paths of the container's groups, without making them.
     ///
-    /// An absolute `linux.cgroupsPath` is below the root of each hierarchy. A relative one, or
-    /// none (then it is the id), is below our own cgroup in v1, and next to it in pure v2, since
-    /// a v2 cgroup that has processes cannot have children with controllers.
+    /// An absolute `linux.cgroupsPath` is below the root of each hierarchy. A relative one, or the
+    /// id if there is none, is below our own cgroup in v1. In pure v2 it is beside our own cgroup,
+    /// since a v2 cgroup that has processes cannot have children with controllers.
     ///
     /// # Errors
     /// The path has `..`, or names the root of the hierarchy.
@@ -110,13 +110,13 @@ impl Cgroup {
                 format!("{}{}{inner}", hierarchy.mount, base.trim_end_matches('/')),
             )
         });
-        Ok(Cgroup { groups: groups.collect(), waiting: Vec::new() })
+        Ok(Cgroup { groups: groups.collect(), ..Cgroup::default() })
     }
 
-    /// The groups that a living process is in, of the hierarchies in which they are visible.
+    /// The groups that a living process is in, without those that this mount namespace hides.
     ///
-    /// For a process to be run where the container's init is now (it may have moved), and for
-    /// a scope that systemd has made.
+    /// For a process to run in the cgroups of the container's init, which may have moved, and for a
+    /// scope that systemd has made.
     ///
     /// # Errors
     /// /proc/PID/cgroup cannot be read.
@@ -134,10 +134,10 @@ impl Cgroup {
             let path = format!("{}{}", hierarchy.mount, below.trim_end_matches('/'));
             groups.push(Group { existed: false, ..Group::new(hierarchy, path) });
         }
-        Ok(Cgroup { groups, waiting: Vec::new() })
+        Ok(Cgroup { groups, ..Cgroup::default() })
     }
 
-    /// The groups that this process is in, of the hierarchies where the container has none.
+    /// The groups of this process in the hierarchies where the container has none.
     pub fn left_out(&self, h: &Hierarchies) -> Cgroup {
         let missing = |hierarchy: &&Hierarchy| {
             joins(hierarchy) && self.groups.iter().all(|group| group.mount != hierarchy.mount)
@@ -149,8 +149,8 @@ impl Cgroup {
         Cgroup { groups: h.all.iter().filter(missing).map(own).collect(), ..Cgroup::default() }
     }
 
-    /// The group of `path` below each of these groups, or below that of one controller only:
-    /// `exec --cgroup [CONTROLLER:]PATH`. It must exist, and cannot be outside.
+    /// The groups at `path` below these groups, or below that of one controller only, for
+    /// `exec --cgroup [CONTROLLER:]PATH`. They must exist already, and `path` cannot lead outside.
     ///
     /// # Errors
     /// The path has `..` or names nothing, or no group has this controller.
@@ -179,7 +179,7 @@ impl Cgroup {
             Some(name) if !found => {
                 Err(Error::new(format!("the container has no cgroup with the {name} controller")))
             }
-            _ => Ok(Cgroup { groups, waiting: Vec::new() }),
+            _ => Ok(Cgroup { groups, ..Cgroup::default() }),
         }
     }
 
@@ -193,21 +193,21 @@ impl Cgroup {
         self.groups.iter().find(|group| group.version == Version::V2)
     }
 
-    /// The group that has a v1 controller.
+    /// The group with a v1 controller.
     pub fn v1(&self, controller: &str) -> Option<&Group> {
         self.groups.iter().find(|group| {
             group.version == Version::V1 && group.controllers.iter().any(|c| c == controller)
         })
     }
 
-    /// The group that has a controller, whichever the version; `io` is `blkio` in v1.
+    /// The group with a controller of either version; `io` is called `blkio` in v1.
     fn with(&self, controller: &str) -> Option<&Group> {
         let v1_name = if controller == "io" { "blkio" } else { controller };
         self.v1(v1_name)
             .or_else(|| self.v2().filter(|group| group.controllers.iter().any(|c| c == controller)))
     }
 
-    /// The group that stands for all when processes are listed.
+    /// The group whose processes are taken for those of the container.
     fn primary(&self) -> Result<&Group> {
         let found = self.v2().or_else(|| self.v1("pids")).or_else(|| self.v1("freezer"));
         found.or(self.groups.first()).ok_or_else(|| Error::new("the container has no cgroup"))
@@ -241,11 +241,11 @@ impl Group {
         if let Some(dir) = self.dir.get() {
             return Ok(dir);
         }
-        let dir = Dir::open(&self.path, self.version).map_err(|e| self.why_not(e))?;
+        let dir = Dir::open(&self.path, self.version).map_err(|e| self.open_error(e))?;
         Ok(self.dir.get_or_init(|| dir))
     }
 
-    /// What a message calls the hierarchy.
+    /// The name of the hierarchy in a message.
     fn name(&self) -> String {
         match self.version {
             Version::V1 => self.controllers.join(","),
@@ -254,7 +254,7 @@ impl Group {
     }
 }
 
-/// A hierarchy is mounted as a whole, mostly.
+/// The default of [`Group::root`]: the mount point shows the whole hierarchy.
 fn whole() -> String {
     "/".to_owned()
 }
@@ -267,14 +267,14 @@ fn parent_of(path: &str) -> &str {
     path.rfind('/').map_or("", |at| &path[..at])
 }
 
-/// Whether containers have a group there: named v1 hierarchies belong to somebody's service
-/// manager; the one of systemd is joined, since it is how systemd tells services apart.
+/// Whether containers have a group in a hierarchy. Named v1 hierarchies belong to a service
+/// manager. That of systemd is joined, since systemd tells services apart by it.
 fn joins(hierarchy: &Hierarchy) -> bool {
     let first = hierarchy.controllers.first().map_or("", String::as_str);
     hierarchy.version == Version::V2 || !first.starts_with("name=") || first == "name=systemd"
 }
 
-/// The parent of our own v2 cgroup; our own one if only that was delegated to us.
+/// The parent of our own v2 cgroup, or our own cgroup if this user may only write that one.
 fn beside(hierarchy: &Hierarchy) -> &str {
     let own = hierarchy.own_below_mount();
     let parent = parent_of(own);

@@ -1,6 +1,6 @@
-//! What the kernel kills for want of memory: counted, and told as it happens.
+//! OOM kills in the container's cgroup: how many there were, and a notification of each.
 //!
-//! Knows the files of both versions. What a caller says about it is the caller's.
+//! Knows the files of both versions. The caller decides what to report.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,7 @@ use crate::sys::cgroupfs as sys;
 use crate::{Error, Result};
 
 impl Cgroup {
-    /// How many processes the kernel has killed for want of memory.
+    /// How many processes of the cgroup the OOM killer has killed.
     ///
     /// # Errors
     /// There is no memory controller, its cgroup is hidden, or the counter cannot be read.
@@ -25,9 +25,9 @@ impl Cgroup {
             .map_err(|e| Error::io(format!("{}/{}", group.path, group.oom_file()), "read", &e))
     }
 
-    /// The memory limit in bytes; nothing if there is none, or no memory controller.
+    /// The memory limit in bytes; `None` without a limit, or without the memory controller.
     pub fn memory_limit(&self) -> Option<u64> {
-        /// What v1 calls unlimited: `PAGE_COUNTER_MAX` pages, for any size of page.
+        /// v1's value for no limit, `PAGE_COUNTER_MAX` pages, is above this for any size of page.
         const UNLIMITED: u64 = 1 << 62;
         let group = self.with("memory")?;
         let file = match group.version {
@@ -38,7 +38,7 @@ impl Cgroup {
         (limit < UNLIMITED).then_some(limit)
     }
 
-    /// Be told of what comes.
+    /// Watch for OOM kills to come.
     ///
     /// # Errors
     /// There is no memory controller, its cgroup is hidden, or the kernel refuses the watch.
@@ -63,7 +63,8 @@ impl Cgroup {
         Ok(OomWatch { group, fd, seen })
     }
 
-    /// Count along, in a cgroup of version 2 that somebody else may take away.
+    /// Count OOM kills in a v2 cgroup that systemd may remove as soon as it is empty. `None`
+    /// without a v2 memory controller, or if its files cannot be opened.
     pub fn oom_count(&self) -> Option<OomCount> {
         let group = self.with("memory").filter(|group| group.version == Version::V2)?;
         let open = |file| group.dir().ok()?.watch(file).ok().map(File::from);
@@ -103,7 +104,7 @@ impl Group {
     }
 }
 
-/// Notification of processes that the kernel kills for want of memory.
+/// A notification of OOM kills.
 pub struct OomWatch<'a> {
     group: &'a Group,
     fd: OwnedFd,
@@ -111,36 +112,38 @@ pub struct OomWatch<'a> {
 }
 
 impl OomWatch<'_> {
-    /// To be polled for reading.
+    /// The descriptor to poll for reading.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
-    /// How many since it was asked last, often 0; nothing once the cgroup is gone.
+    /// The number of kills since the last call, which is often 0; `None` once the cgroup is gone.
     ///
-    /// v1 tells before it kills, so that the eventfd's count is taken there, and v2 tells of
-    /// all that memory.events counts, so that the difference is.
+    /// v1 notifies before it counts the kill in memory.oom_control, so the count of the eventfd is
+    /// taken. v2 notifies of every change of memory.events, so the difference of `oom_kill` is
+    /// taken.
     pub fn take(&mut self) -> Option<u64> {
-        let told = sys::drain(self.fd.as_fd()).ok()?;
+        let notified = sys::drain(self.fd.as_fd()).ok()?;
         let now = self.group.oom_kills().ok()?;
         let more = now.saturating_sub(std::mem::replace(&mut self.seen, now));
         match self.group.version {
-            Version::V1 => Some(told),
+            Version::V1 => Some(notified),
             Version::V2 => Some(more),
         }
     }
 }
 
-/// What a cgroup has counted, remembered from one look to the next: its files cannot be read any
-/// more once it is gone, not even by whoever has them open.
+/// The counters of a cgroup at the last look. Once a cgroup is removed its files cannot be read any
+/// more, not even by descriptors that are already open.
 pub struct OomCount {
     events: File,
     max: File,
-    /// The parent's, which counts along and stays, and what it had counted at the last look.
+    /// The parent's memory.events, which also counts this cgroup and outlives it, and its number of
+    /// kills at the last look.
     above: Option<(File, u64)>,
-    /// The program has met its limit.
+    /// Whether the cgroup had reached its limit at the last look.
     limited: bool,
-    /// The parent has counted a kill between the last look and the cgroup's end.
+    /// Whether the parent has counted a kill between the last look and the end of the cgroup.
     above_grew: bool,
     kills: u64,
     limit: Option<u64>,
@@ -148,12 +151,13 @@ pub struct OomCount {
 }
 
 impl OomCount {
-    /// Look now, if the cgroup is still there.
+    /// Read the counters, unless the cgroup is gone.
     ///
-    /// The kernel counts before it kills, and wakes those who poll for POLLPRI as it counts, but
-    /// only once in 10 ms (kernel/cgroup/cgroup.c): of a kill so soon after the limit was met, what
-    /// the parent has counted since then tells. It counts its other children's too: whether this
-    /// one had reason to be killed is known by its limit.
+    /// The kernel counts an OOM kill before it kills, and then notifies by POLLPRI, but at most
+    /// once in 10 ms (kernel/cgroup/cgroup.c). After a kill within these 10 ms the cgroup may be
+    /// gone before it is read again. Then the parent's count says whether there was a kill. The
+    /// parent counts its other children as well, so its kill is taken for one of this cgroup only
+    /// if this cgroup had reached its limit.
     pub fn look(&mut self) {
         if self.gone {
             return;
@@ -165,7 +169,7 @@ impl OomCount {
         match read(&self.events) {
             Some(text) => {
                 let seen = |key| keyed(&text, key).unwrap_or(0);
-                // oom is counted first, and means that there is no way but to kill one.
+                // The kernel counts `oom` first, and then has to kill a process.
                 self.kills = seen("oom_kill").max(seen("oom"));
                 self.limited = seen("max") > 0;
                 if let (Some((_, last)), Some(now)) = (&mut self.above, before) {
@@ -174,7 +178,7 @@ impl OomCount {
             }
             None => {
                 self.gone = true;
-                // Once more: it may have happened meanwhile.
+                // Read the parent again, since the kill may have come after the first read.
                 let last = self.above.as_ref().map(|(_, last)| *last);
                 self.above_grew = self.kills == 0 && above(self) > last;
                 self.judge(self.limited);
@@ -185,9 +189,10 @@ impl OomCount {
         }
     }
 
-    /// The most that the program had in memory, in bytes, told at its end: half of the limit and
-    /// more is a reason, where nobody was quick enough to see it met.
-    pub fn had_at_most(&mut self, bytes: u64) {
+    /// Take the most bytes that the program had in memory, known at its end. From half of the limit
+    /// on, a kill that the parent has counted is taken for one of this cgroup, even if no look saw
+    /// the limit reached.
+    pub fn judge_by_peak(&mut self, bytes: u64) {
         self.judge(self.limit.is_some_and(|limit| bytes >= limit / 2));
     }
 
@@ -197,24 +202,23 @@ impl OomCount {
         }
     }
 
-    /// Whether there is nothing more to come: a file of a cgroup that is gone is always ready.
+    /// Whether the cgroup is gone. Its descriptor must not be polled any more: it is always ready.
     pub fn is_gone(&self) -> bool {
         self.gone
     }
 
-    /// How many processes the kernel had killed for want of memory, or was about to, when it was
-    /// last looked.
+    /// How many processes the OOM killer had killed, or was about to kill, at the last look.
     pub fn kills(&self) -> u64 {
         self.kills
     }
 
-    /// The memory limit in bytes, as it was then.
+    /// The memory limit in bytes at the last look.
     pub fn limit(&self) -> Option<u64> {
         self.limit
     }
 }
 
-/// All of a small file, from its beginning; nothing if its cgroup is gone.
+/// The whole text of a small file; `None` if its cgroup is gone.
 fn read(file: &File) -> Option<String> {
     let mut bytes = [0; 512];
     let length = file.read_at(&mut bytes, 0).ok()?;

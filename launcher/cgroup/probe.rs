@@ -1,7 +1,7 @@
-//! What cgroups this machine has: hierarchies, their controllers, mounts, and our place in each.
+//! The machine's cgroup hierarchies: their controllers, their mounts, and our own cgroup in each.
 //!
-//! Only reads: statfs(2) of the mounts, /proc/self/cgroup, and, unless the machine has the v2
-//! hierarchy alone, /proc/self/mountinfo. Must not know what a container wants.
+//! Only reads: statfs(2) of the mounts, /proc/self/cgroup, and, unless the machine has only the v2
+//! hierarchy, /proc/self/mountinfo. Must not know what a container asks for.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use super::dir::read_path;
 use crate::sys::cgroupfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fs_type_of};
 use crate::{Error, Result};
 
-/// Where every distribution mounts cgroups, cgroups(7).
+/// The place where every distribution mounts cgroups, cgroups(7).
 const MOUNT_POINT: &str = "/sys/fs/cgroup";
 
 /// Version of a hierarchy, cgroups(7).
@@ -25,7 +25,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// `f_type` of its file system.
+    /// `f_type` of its file system, statfs(2).
     pub(super) fn magic(self) -> i64 {
         match self {
             Version::V1 => CGROUP_SUPER_MAGIC,
@@ -34,14 +34,14 @@ impl Version {
     }
 }
 
-/// What the machine as a whole looks like.
+/// The versions of all hierarchies together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// No cgroupfs is mounted.
     None,
     /// v1 hierarchies only.
     V1,
-    /// v1 hierarchies, and a v2 one with what they have left over, often nothing.
+    /// v1 hierarchies, and a v2 one with the other controllers, often without any.
     Hybrid,
     /// The v2 hierarchy only.
     V2,
@@ -52,25 +52,26 @@ pub enum Mode {
 pub struct Hierarchy {
     /// v1 or v2.
     pub version: Version,
-    /// v1: what it was mounted with, a name as `name=systemd`. v2: its cgroup.controllers.
+    /// v1: the controllers or the name that it was mounted with, such as `name=systemd`. v2: its
+    /// cgroup.controllers.
     pub controllers: Vec<String>,
-    /// Where it is mounted.
+    /// Its mount point.
     pub mount: String,
-    /// Which cgroup of the hierarchy is at the mount point, as seen from our cgroup namespace.
+    /// The cgroup of the hierarchy that is at the mount point, relative to our cgroup namespace.
     pub root: String,
-    /// Our own cgroup, as seen from our cgroup namespace.
+    /// Our own cgroup, relative to our cgroup namespace.
     pub own: String,
 }
 
 impl Hierarchy {
-    /// Our own cgroup below the mount point: `/` or `/a/b`. The mount point itself, if ours is
-    /// not below it (we were moved out of our cgroup namespace's root).
+    /// The path of our own cgroup below the mount point: `/` or `/a/b`. `/` also if our cgroup is
+    /// not below it, since we were moved out of the root of our cgroup namespace.
     pub fn own_below_mount(&self) -> &str {
         self.below_mount(&self.own).unwrap_or("/")
     }
 
-    /// A cgroup of /proc/PID/cgroup below the mount point: `/` or `/a/b`; nothing if the mount
-    /// does not show it.
+    /// The path below the mount point of a cgroup in /proc/PID/cgroup: `/` or `/a/b`; `None` if the
+    /// mount does not show it.
     pub fn below_mount<'a>(&self, cgroup: &'a str) -> Option<&'a str> {
         if self.root == "/" {
             return (cgroup != "/.." && !cgroup.starts_with("/../")).then_some(cgroup);
@@ -81,7 +82,7 @@ impl Hierarchy {
         }
     }
 
-    /// What a message calls it: `cpu,cpuacct`, `unified`.
+    /// Its name in a message: `cpu,cpuacct`, `unified`.
     pub fn name(&self) -> String {
         match self.version {
             Version::V1 => self.controllers.join(","),
@@ -90,15 +91,15 @@ impl Hierarchy {
     }
 }
 
-/// Every hierarchy that is mounted, v1 in the order of mounting, v2 last.
+/// The hierarchies that are mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hierarchies {
-    /// See the type.
+    /// v1 in the order of mounting, v2 last.
     pub all: Vec<Hierarchy>,
 }
 
 impl Hierarchies {
-    /// The kind of machine.
+    /// The versions of all hierarchies together.
     pub fn mode(&self) -> Mode {
         let v1 = self.all.iter().any(|h| h.version == Version::V1);
         match (v1, self.v2().is_some()) {
@@ -114,7 +115,7 @@ impl Hierarchies {
         self.all.iter().find(|h| h.version == Version::V2)
     }
 
-    /// Where a controller is. `io` is called `blkio` in v1.
+    /// The hierarchy with a controller. `io` is called `blkio` in v1.
     pub fn find(&self, controller: &str) -> Option<&Hierarchy> {
         let has = |h: &&Hierarchy| match (h.version, controller) {
             (Version::V1, "io") => h.controllers.iter().any(|c| c == "blkio"),
@@ -124,10 +125,11 @@ impl Hierarchies {
     }
 }
 
-/// Look at this machine. A machine without cgroupfs is not an error.
+/// Find the hierarchies of this machine. A machine without cgroupfs is not an error.
 ///
 /// # Errors
-/// /proc/self/cgroup, mountinfo or `cgroup.controllers` cannot be read.
+/// /proc/self/cgroup, mountinfo or `cgroup.controllers` cannot be read, or statfs(2) of a mount
+/// fails.
 pub fn probe() -> Result<Hierarchies> {
     let own =
         read_path("/proc/self/cgroup").map_err(|e| Error::io("/proc/self/cgroup", "read", &e))?;
@@ -144,8 +146,8 @@ pub fn probe() -> Result<Hierarchies> {
     Ok(Hierarchies { all: found })
 }
 
-/// Those that can be reached: something may be mounted over the directory above, and mountinfo has
-/// no order that tells. A mount is not taken for hidden if looking at it fails for another reason.
+/// The mounts that can be reached. Another mount may cover a directory above one, which the order
+/// of mountinfo does not show. If statfs(2) fails for another reason, that is an error.
 fn visible(mounts: Vec<Hierarchy>) -> Result<Vec<Hierarchy>> {
     let mut visible = Vec::with_capacity(mounts.len());
     for hierarchy in mounts {
@@ -164,12 +166,12 @@ fn mountinfo() -> Result<String> {
     read_path(FILE).map_err(|e| Error::io(FILE, "read", &e))
 }
 
-/// The hierarchy whose mount is the last one at `mount`; its own cgroup is not filled in.
+/// The hierarchy of the last mount at `mount`, without our own cgroup in it.
 pub(super) fn shown_at(mount: &str) -> Result<Option<Hierarchy>> {
     let mountinfo = mountinfo()?;
     let last = mountinfo.lines().rev().filter_map(mount_line).find(|h| h.mount == mount);
     Ok(last.map(|mut hierarchy| {
-        // As `only_v2` has it: from another cgroup namespace the root is called `/..`.
+        // As in `only_v2`: relative to a nested cgroup namespace the root would be `/..`.
         if hierarchy.version == Version::V2 && is_root(mount) {
             "/".clone_into(&mut hierarchy.root);
         }
@@ -177,13 +179,13 @@ pub(super) fn shown_at(mount: &str) -> Result<Option<Hierarchy>> {
     }))
 }
 
-/// Whether the root of a hierarchy is there: inode 1 of kernfs.
+/// Whether a mount point shows the root of a hierarchy, which has inode 1 in kernfs.
 fn is_root(mount: &str) -> bool {
     std::fs::metadata(mount).is_ok_and(|metadata| metadata.ino() == 1)
 }
 
-/// The v2 hierarchy, if it is mounted where it always is, and whole: then mountinfo, which
-/// grows with the machine's mounts, need not be read.
+/// The v2 hierarchy, if all of it is mounted at the usual place. Then mountinfo, which grows with
+/// the machine's mounts, need not be read.
 fn only_v2() -> Option<Hierarchy> {
     if fs_type_of(MOUNT_POINT).ok()? != CGROUP2_SUPER_MAGIC {
         return None;
@@ -197,19 +199,19 @@ fn only_v2() -> Option<Hierarchy> {
     })
 }
 
-/// The cgroup mounts in a mountinfo, proc_pid_mountinfo(5); one per hierarchy.
+/// The cgroup mounts in a mountinfo, proc_pid_mountinfo(5), one per hierarchy.
 fn mounted(mountinfo: &str) -> Vec<Hierarchy> {
     let mut found: Vec<Hierarchy> = Vec::new();
     for line in mountinfo.lines() {
         let Some(hierarchy) = mount_line(line) else { continue };
-        // What is mounted later at the same place hides what was there.
+        // A later mount at the same place hides the earlier one.
         found.retain(|h| h.mount != hierarchy.mount);
         let same = |h: &Hierarchy| match (h.version, hierarchy.version) {
             (Version::V1, Version::V1) => h.controllers == hierarchy.controllers,
             (a, b) => a == b,
         };
         match found.iter_mut().find(|h| same(h)) {
-            // The same hierarchy twice: the usual place wins over a bind mount elsewhere.
+            // The hierarchy is mounted twice: prefer the usual place to a bind mount elsewhere.
             Some(first) if usual(&hierarchy) && !usual(first) => *first = hierarchy,
             Some(_) => {}
             None => found.push(hierarchy),
@@ -224,7 +226,7 @@ fn usual(hierarchy: &Hierarchy) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// `36 31 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu`.
+/// Parse `36 31 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu`.
 fn mount_line(line: &str) -> Option<Hierarchy> {
     let (before, after) = line.split_once(" - ")?;
     let mut after = after.split(' ');
@@ -260,7 +262,7 @@ fn is_controller(option: &str) -> bool {
     !flag && !option.starts_with("release_agent=")
 }
 
-/// Undo `\040` and its like in a mountinfo; nothing if the result is not UTF-8.
+/// Decode octal escapes such as `\040` in a mountinfo; `None` if the result is not UTF-8.
 fn unescape(field: &str) -> Option<String> {
     if !field.contains('\\') {
         return Some(field.to_owned());
@@ -283,7 +285,7 @@ fn unescape(field: &str) -> Option<String> {
 /// Fill in our own cgroup from a /proc/PID/cgroup: `4:memory:/a/b`, `0::/a`.
 fn place(found: &mut [Hierarchy], own: &str) {
     for (controllers, path) in memberships(own) {
-        // One controller tells the hierarchy; the kernel may list them in another order.
+        // The first controller identifies the hierarchy; the kernel may list them in another order.
         let first = controllers.split(',').next().unwrap_or_default();
         let here = found.iter_mut().find(|h| match h.version {
             Version::V1 => h.controllers.iter().any(|c| c == first),
@@ -295,7 +297,7 @@ fn place(found: &mut [Hierarchy], own: &str) {
     }
 }
 
-/// The lines of a /proc/PID/cgroup: controllers and path.
+/// The controllers and the path in each line of a /proc/PID/cgroup.
 pub(super) fn memberships(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -305,7 +307,7 @@ pub(super) fn memberships(text: &str) -> impl Iterator<Item = (&str, &str)> {
 
 #[cfg(test)]
 pub(super) mod data {
-    //! Machines to test on.
+    //! Made-up machines for tests.
 
     use super::*;
 
@@ -341,7 +343,7 @@ pub(super) mod data {
         Hierarchies { all: found }
     }
 
-    /// A v2 machine; we are in `own`.
+    /// A v2 machine on which our own cgroup is `own`.
     pub fn v2(own: &str) -> Hierarchies {
         let controllers = "cpuset cpu io memory hugetlb pids rdma misc";
         Hierarchies {
@@ -405,9 +407,9 @@ mod tests {
         assert_eq!(found[0].below_mount("/docker/12"), None);
     }
 
-    /// Another process may be in a cgroup that our mounts do not show: not at the mount point.
+    /// Another process may be in a cgroup that our mounts do not show.
     #[test]
-    fn what_a_mount_does_not_show_is_not_below_it() {
+    fn a_cgroup_that_the_mount_does_not_show_has_no_path_below_it() {
         let h = v2("/");
         let shown = |cgroup| h.all[0].below_mount(cgroup);
         assert_eq!(

@@ -1,6 +1,6 @@
-//! Processes enter the container's groups, and are listed.
+//! Move processes into the container's groups, and list them.
 //!
-//! Knows which file takes a pid. How a new process is cloned is the launcher's affair.
+//! Knows the files that take a pid. The launcher clones the processes.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,10 +11,10 @@ use crate::sys::cgroupfs as sys;
 use crate::{Error, Result};
 
 impl Cgroup {
-    /// The v2 directory for `clone3(CLONE_INTO_CGROUP)`; also there on a hybrid machine.
+    /// The v2 directory for `clone3(CLONE_INTO_CGROUP)`; a hybrid machine has it as well.
     ///
     /// The clone fails with EAGAIN if `pids.max` is 0, and with EBUSY if the group has children
-    /// with controllers: clone without, and [`Cgroup::add`].
+    /// with controllers: then clone without it, and call [`Cgroup::add`].
     ///
     /// # Errors
     /// The v2 cgroup is hidden, or removed.
@@ -22,9 +22,9 @@ impl Cgroup {
         self.v2().map(|group| group.dir().map(AsFd::as_fd)).transpose()
     }
 
-    /// One file per v1 hierarchy to which a **single-threaded** child writes `0` to move
-    /// itself: it is spared the kernel's threadgroup lock (see the module). Permission is that
-    /// of who opened the file (CVE-2021-4197), so that a child in a user namespace may write.
+    /// One file per v1 hierarchy, to which a **single-threaded** child writes `0` to move itself
+    /// without the kernel's threadgroup lock (see the module). The kernel checks the permissions of
+    /// the opener (CVE-2021-4197), so that a child in a user namespace may write.
     ///
     /// # Errors
     /// A v1 cgroup is hidden or removed, or its `tasks` cannot be opened.
@@ -37,8 +37,8 @@ impl Cgroup {
         .collect()
     }
 
-    /// Move a process, with its threads, into every group; `cloned` if it is already in that
-    /// of v2. Slow (see the module): for processes that cannot move themselves.
+    /// Move a process with its threads into every group, or if it was `cloned` into the v2 group,
+    /// into the v1 ones. Slow (see the module); for processes that cannot move themselves.
     ///
     /// # Errors
     /// A cgroup is hidden or removed, or the kernel refuses the move.
@@ -62,7 +62,7 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Every process of the container, those in cgroups of its own included, by pid.
+    /// The pids of all processes of the container, also of those in cgroups that it made.
     ///
     /// # Errors
     /// The cgroup is hidden, or `cgroup.procs` cannot be read. A cgroup that is removed has no
@@ -78,17 +78,17 @@ impl Cgroup {
     }
 }
 
-/// The number behind a word: `oom_kill 3`.
+/// The number after a key at the start of a line: `oom_kill 3`.
 pub(super) fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// The processes of a cgroup and of all below it.
+/// The processes of a cgroup and of all cgroups below it.
 pub(super) fn pids_below(dir: &Dir) -> io::Result<Vec<i32>> {
     let mut pids = Vec::new();
     collect(dir, &mut pids)?;
     pids.sort_unstable();
-    // One that moves while we read may be seen twice.
+    // A process that moves meanwhile may be listed twice.
     pids.dedup();
     Ok(pids)
 }
@@ -96,7 +96,7 @@ pub(super) fn pids_below(dir: &Dir) -> io::Result<Vec<i32>> {
 fn collect(dir: &Dir, pids: &mut Vec<i32>) -> io::Result<()> {
     match dir.read("cgroup.procs") {
         Ok(text) => pids.extend(text.split_whitespace().filter_map(|p| p.parse::<i32>().ok())),
-        // A threaded cgroup: its processes are listed in the domain above it.
+        // The domain above a threaded cgroup lists its processes.
         Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
         Err(e) if is_gone(&e) => return Ok(()),
         Err(e) => return Err(e),
@@ -115,13 +115,13 @@ fn collect(dir: &Dir, pids: &mut Vec<i32>) -> io::Result<()> {
     Ok(())
 }
 
-/// The cgroup was removed, before or after it was opened.
+/// Whether the cgroup was removed, before (ENOENT) or after it was opened (ENODEV).
 pub(super) fn is_gone(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV))
 }
 
-/// SIGKILL to one process; one that is gone is well. 0 stands for a process that our pid namespace
-/// does not show; to kill(2) it means our own process group.
+/// Send SIGKILL to one process. A process that is gone is no error. ESRCH for pid 0, by which
+/// cgroup.procs lists a process outside of our pid namespace, and kill(2) our own process group.
 pub(super) fn kill(pid: i32) -> io::Result<()> {
     if pid <= 0 {
         return Err(io::Error::from_raw_os_error(libc::ESRCH));

@@ -1,9 +1,9 @@
 //! Device rules → a `BPF_PROG_TYPE_CGROUP_DEVICE` program, linux/bpf.h, the kernel's
 //! bpf/standardization/instruction-set.rst.
 //!
-//! Pure. The rules are walked from the last to the first: for each kind of access the first
-//! one met decides. R3 holds what is still undecided of the access asked for: a rule that
-//! denies some of it ends with 0, one that allows all of it ends with 1.
+//! Pure. The program tries the rules from the last to the first, and for each kind of access the
+//! first rule that matches decides. R3 holds the requested access that is not decided yet: a rule
+//! that denies part of it ends the program with 0, a rule that allows the rest of it with 1.
 
 use super::devices::{ALL, Rule};
 use crate::spec::DeviceRuleKind;
@@ -33,8 +33,8 @@ pub(super) const JSET32_IMM: u8 = 0x46;
 pub(super) const JA: u8 = 0x05;
 pub(super) const EXIT: u8 = 0x95;
 
-/// `struct bpf_insn`: code, registers, offset, immediate; little and big endian differ only in
-/// where the kernel reads the two register nibbles.
+/// `struct bpf_insn`: code, registers, offset, immediate. Apart from the order of the bytes, little
+/// and big endian differ in the order of the two register nibbles.
 fn instruction(code: u8, target: u8, source: u8, offset: i16, immediate: u32) -> u64 {
     let registers = if cfg!(target_endian = "little") {
         target | (source << 4)
@@ -49,8 +49,8 @@ fn instruction(code: u8, target: u8, source: u8, offset: i16, immediate: u32) ->
     u64::from_ne_bytes(bytes)
 }
 
-/// The kernel's limit on instructions for who has CAP_BPF, BPF_COMPLEXITY_LIMIT_INSNS, leaves
-/// room for more rules than anybody writes; each takes at most nine.
+/// Refuse more rules than one program can hold. A rule takes at most seven instructions, and the
+/// kernel allows a million with CAP_BPF (BPF_COMPLEXITY_LIMIT_INSNS).
 pub(super) fn fits(rules: &[Rule]) -> Result<(), String> {
     const MAX: usize = 10_000;
     match rules.len() {
@@ -59,7 +59,7 @@ pub(super) fn fits(rules: &[Rule]) -> Result<(), String> {
     }
 }
 
-/// The instructions, in memory as the kernel takes them.
+/// The instructions, as `struct bpf_insn` in memory.
 pub(super) fn compile(rules: &[Rule]) -> Vec<u64> {
     let mut code = vec![
         instruction(LDX_MEM_W, R2, R1, 0, 0),
@@ -72,7 +72,7 @@ pub(super) fn compile(rules: &[Rule]) -> Vec<u64> {
     for rule in rules.iter().rev() {
         append(&mut code, rule);
         if rule.is_whole() {
-            // It has ended the program, and the verifier rejects what cannot be reached.
+            // The rule ends the program always, and the verifier rejects unreachable instructions.
             return code;
         }
     }
@@ -106,7 +106,7 @@ fn append(code: &mut Vec<u64>, rule: &Rule) {
     for (register, value) in tests {
         let Some(value) = value else { continue };
         left -= 1;
-        // Over the tests that follow and the body: at most six instructions.
+        // Jump over the tests that follow and the body, which are at most six instructions.
         let over = i16::try_from(left + body.len()).unwrap_or(i16::MAX);
         code.push(instruction(JNE32_IMM, register, 0, over, value));
     }

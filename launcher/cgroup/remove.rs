@@ -1,6 +1,6 @@
-//! Take the container's groups away, with those that the container made below them.
+//! Remove the container's groups, with the cgroups that the container made below them.
 //!
-//! Knows that a cgroup lives on for a moment after its last process. Removes nothing above the
+//! Knows that rmdir(2) fails with EBUSY until the last process is gone. Removes nothing above the
 //! container's own directories, except empty parents that were made for it.
 
 use std::io;
@@ -13,29 +13,30 @@ use super::{Cgroup, Group, Version, parent_of};
 use crate::error::{self, Error, Result};
 use crate::sys::cgroupfs as sys;
 
-/// How long the last processes may take to be gone.
+/// How long to wait for the last processes to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What happens to processes that are still in the groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Processes {
-    /// They are ending by themselves: wait for them.
+    /// Wait for them: they are about to end.
     Wait,
-    /// They are killed, and thawed for it.
+    /// Kill them, and thaw them for it.
     Kill,
 }
 
 impl Cgroup {
-    /// Remove every group. Groups that are gone already are well; all are tried, and told if they
-    /// are left.
+    /// Remove every group. A group that is already gone is no error.
     ///
     /// # Errors
-    /// A group is hidden, or is left because rmdir(2) fails, as while processes are in it.
+    /// All groups that are left: each is hidden, or rmdir(2) of it fails, as with EBUSY if its
+    /// processes do not end in time.
     pub fn remove(&self, processes: Processes) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         let mut killed = false;
         let mut done = Vec::with_capacity(self.groups.len());
-        // One that was there before is another's: an intent that came to nothing does not touch it.
+        // A group that existed before belongs to another: an intent that was not carried out leaves
+        // it alone.
         for group in self.groups.iter().rev().filter(|group| !group.existed) {
             let mut pause = Duration::from_micros(200);
             let result = loop {
@@ -44,7 +45,7 @@ impl Cgroup {
                     other => break other,
                 }
                 if processes == Processes::Kill {
-                    if !std::mem::replace(&mut killed, true) && !self.may_be_anothers() {
+                    if !std::mem::replace(&mut killed, true) && !self.may_hold_others() {
                         self.kill().ok();
                     }
                     group.kill_stragglers();
@@ -52,28 +53,28 @@ impl Cgroup {
                 group.wait_empty(pause);
                 pause = (pause * 2).min(Duration::from_millis(50));
             };
-            done.push(result.map_err(|e| group.who_is_left(e)));
+            done.push(result.map_err(|e| group.list_processes(e)));
         }
         error::all(done)
     }
 
-    /// Whether a kill of all could hit processes that are not the container's.
-    fn may_be_anothers(&self) -> bool {
+    /// Whether the groups that [`Cgroup::kill`] reaches may hold processes of another container.
+    fn may_hold_others(&self) -> bool {
         self.primary().is_ok_and(|group| group.existed)
             || self.v1("freezer").is_some_and(|g| g.existed)
     }
 }
 
 impl Group {
-    /// rmdir, deepest first; EBUSY while there are processes.
+    /// rmdir(2) of the group, and before it of the cgroups below; EBUSY while there are processes.
     pub(super) fn remove_empty(&self) -> Result<()> {
         let failed = |e: io::Error| Error::io(&self.path, "rmdir", &e);
         let removed = match sys::rmdirat(sys::cwd(), &self.path) {
             Ok(()) => Ok(()),
-            // Removed already, or not visible: looked up by name again.
+            // It is removed already, or hidden: open it to tell which.
             Err(e) if is_gone(&e) => match Dir::open(&self.path, self.version) {
                 Ok(_) => rmdir(&self.path).map_err(failed),
-                Err(e) => gone(self.why_not(e)),
+                Err(e) => gone(self.open_error(e)),
             },
             Err(e) if e.raw_os_error() == Some(libc::EBUSY) => match self.dir() {
                 Ok(dir) => remove_children(dir).and_then(|()| rmdir(&self.path)).map_err(failed),
@@ -84,7 +85,8 @@ impl Group {
         removed.and_then(|()| self.remove_parents())
     }
 
-    /// What was made above, unless others have moved in, or it has become theirs.
+    /// Remove the parents that were made for this group, up to one that has other children or that
+    /// this user may not remove.
     pub(super) fn remove_parents(&self) -> Result<()> {
         let mut path = parent_of(&self.path);
         for _ in 0..self.made_parents {
@@ -101,7 +103,8 @@ impl Group {
         Ok(())
     }
 
-    /// Processes that the container moved out of the primary group's sight.
+    /// Kill the processes of this group: the container may have moved them out of the primary
+    /// group, so that [`Cgroup::kill`] misses them.
     fn kill_stragglers(&self) {
         let Ok(pids) = self.dir().map(|dir| pids_below(dir).unwrap_or_default()) else { return };
         for pid in pids {
@@ -109,7 +112,8 @@ impl Group {
         }
     }
 
-    /// v2 notifies when the last process is gone; in v1 there is only waiting.
+    /// Wait until the group may be empty. v2 notifies when the last process is gone; v1 does not,
+    /// so this sleeps.
     fn wait_empty(&self, pause: Duration) {
         let watched = match self.version {
             Version::V1 => None,
@@ -118,13 +122,13 @@ impl Group {
         let Some(events) = watched else { return std::thread::sleep(pause) };
         let text = sys::read_all(events.as_fd()).unwrap_or_default();
         match keyed(&text, "populated") {
-            // Not longer than this at once: a straggler may have to be killed again.
+            // At most 100 ms at once, since a process may have been forked after the last kill.
             Some(1) => drop(sys::wait_change(events.as_fd(), 100)),
             _ => std::thread::sleep(pause),
         }
     }
 
-    fn who_is_left(&self, e: Error) -> Error {
+    fn list_processes(&self, e: Error) -> Error {
         let pids = self.dir().map(|dir| pids_below(dir).unwrap_or_default()).unwrap_or_default();
         if pids.is_empty() {
             return e;
@@ -134,7 +138,7 @@ impl Group {
     }
 }
 
-/// A group that has been removed is well.
+/// ENOENT is no error: the group has been removed.
 fn gone(e: Error) -> Result<()> {
     if e.errno() == Some(libc::ENOENT) { Ok(()) } else { Err(e) }
 }

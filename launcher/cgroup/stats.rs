@@ -1,7 +1,8 @@
-//! What `events --stats` prints: runc's JSON, name by name, zeros left out where runc does.
+//! The JSON that `events --stats` prints, with runc's names, and without the zeros that runc leaves
+//! out.
 //!
-//! Knows the shape only (runc's types/events.go); `stats_v1` and `stats_v2` fill it. Sizes are
-//! in bytes, times in nanoseconds, unless said otherwise.
+//! Knows only the shape (runc's types/events.go); `stats_v1` and `stats_v2` fill it. Sizes are in
+//! bytes and times in nanoseconds, unless a field says otherwise.
 
 use std::collections::BTreeMap;
 
@@ -29,11 +30,11 @@ macro_rules! shape {
 }
 
 shape! {
-    /// Everything about one container at one moment.
+    /// The statistics of one container.
     Stats {
         /// Processor time.
         "cpu" cpu: Cpu,
-        /// Which processors and memory nodes.
+        /// Processors and memory nodes.
         "cpuset" cpuset: Cpuset,
         /// Memory.
         "memory" memory: Memory,
@@ -43,9 +44,9 @@ shape! {
         "blkio" blkio: Blkio,
         /// Huge pages, by size.
         "hugetlb" hugetlb: BTreeMap<String, Hugetlb>,
-        /// Filled by who knows resctrl.
+        /// Filled by the caller, from resctrl.
         "intel_rdt" intel_rdt: BTreeMap<String, serde_json::Value>,
-        /// Filled by who knows the network; `null` if nobody does.
+        /// Filled by the caller; `null` if the container has no network interface of its own.
         "network_interfaces" network_interfaces: Option<Vec<NetworkInterface>>,
     }
 }
@@ -53,9 +54,9 @@ shape! {
 shape! {
     /// `cpu`.
     Cpu {
-        /// Time used.
+        /// CPU time used.
         "usage" usage: CpuUsage,
-        /// Time denied.
+        /// CPU time denied by the quota.
         "throttling" throttling: Throttling,
         /// Pressure.
         "psi" psi: Option<Psi> => "Option::is_none",
@@ -65,7 +66,7 @@ shape! {
 shape! {
     /// `cpu.usage`.
     CpuUsage {
-        /// All of it.
+        /// In total.
         "total" total: u64 => "zero",
         /// By processor; v1.
         "percpu" percpu: Vec<u64> => "Vec::is_empty",
@@ -83,11 +84,11 @@ shape! {
 shape! {
     /// `cpu.throttling`.
     Throttling {
-        /// Periods in which there was something to run.
+        /// Periods with a task to run.
         "periods" periods: u64 => "zero",
         /// Periods in which the quota was used up.
         "throttledPeriods" throttled_periods: u64 => "zero",
-        /// How long there was something to run, and no quota.
+        /// How long tasks that could run had no quota left.
         "throttledTime" throttled_time: u64 => "zero",
     }
 }
@@ -139,7 +140,7 @@ shape! {
         "memory_pressure" memory_pressure: u64,
         /// v1.
         "sched_load_balance" sched_load_balance: u64,
-        /// v1; -1 is the system's.
+        /// v1; -1 stands for the system's default.
         "sched_relax_domain_level" sched_relax_domain_level: i64,
     }
 }
@@ -239,7 +240,7 @@ shape! {
 }
 
 shape! {
-    /// `network_interfaces[]`: one of the container's, from its own side.
+    /// `network_interfaces[]`: one interface, as the container sees it.
     NetworkInterface {
         /// Name.
         "Name" name: String,
@@ -263,7 +264,7 @@ shape! {
 }
 
 impl Cgroup {
-    /// Read all counters. What a controller does not offer on this kernel stays zero or out.
+    /// Read all counters. A counter that this kernel does not have is zero, or left out.
     ///
     /// # Errors
     /// The container has no cgroup, or one is hidden or removed.
@@ -281,7 +282,7 @@ impl Cgroup {
     }
 }
 
-/// `user_usec 12` lines, or `name number` of any kind.
+/// The lines of the form `name number`, such as `user_usec 12`.
 pub(super) fn pairs(text: &str) -> impl Iterator<Item = (&str, u64)> {
     text.lines().filter_map(|line| {
         let (name, number) = line.split_once(' ')?;
@@ -289,7 +290,7 @@ pub(super) fn pairs(text: &str) -> impl Iterator<Item = (&str, u64)> {
     })
 }
 
-/// `hugetlb.SIZE.` of every huge page size that the directory has a file for.
+/// The huge page sizes for which the directory has a file `hugetlb.SIZE` + `suffix`.
 pub(super) fn page_sizes(dir: &Dir, suffix: &str) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(dir.path()) else { return Vec::new() };
     let names = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
@@ -301,7 +302,7 @@ pub(super) fn page_sizes(dir: &Dir, suffix: &str) -> Vec<String> {
         .collect()
 }
 
-/// `0-3,7` → 0, 1, 2, 3, 7.
+/// Expand a list of ranges: `0-3,7` → 0, 1, 2, 3, 7.
 pub(super) fn list(text: &str) -> Vec<u16> {
     let ranges = text.trim().split(',').filter_map(|part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -310,9 +311,9 @@ pub(super) fn list(text: &str) -> Vec<u16> {
     ranges.flatten().collect()
 }
 
-/// `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, and `full …`.
+/// Parse a pressure file: `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`, and `full …`.
 pub(super) fn psi(dir: &Dir, file: &str) -> Option<Psi> {
-    // Not compiled in, or off (psi=0 gives EOPNOTSUPP): then there is none.
+    // The kernel may be built without pressure, or run with psi=0 (EOPNOTSUPP).
     dir.read(file).ok().map(|text| parse_psi(&text))
 }
 
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_read_is_what_runc_prints_for_nothing() {
+    fn empty_statistics_are_printed_as_runc_prints_them() {
         let text = serde_json::to_string(&Stats::default()).expect("JSON");
         assert_eq!(
             text,

@@ -1,6 +1,6 @@
-//! Counters of the cgroup v1 controllers, the kernel's cgroup-v1/*.rst, into runc's shape.
+//! Read the counters of the cgroup v1 controllers (the kernel's cgroup-v1/*.rst) into runc's shape.
 //!
-//! A file that this kernel lacks leaves its number at zero.
+//! If this kernel does not have a file, its number stays zero.
 
 use super::Group;
 use super::dir::Dir;
@@ -59,7 +59,7 @@ fn cpuacct(dir: &Dir, stats: &mut Stats) {
     }
     let numbers = |text: &str| text.split_whitespace().filter_map(|n| n.parse().ok()).collect();
     usage.percpu = numbers(&text(dir, "cpuacct.usage_percpu"));
-    // "cpu user system", then a line per processor.
+    // The first line is "cpu user system", each other line is for a processor.
     for line in text(dir, "cpuacct.usage_all").lines().skip(1) {
         let all: Vec<u64> = numbers(line);
         if let [_, user, system] = all[..] {
@@ -107,7 +107,7 @@ fn blkio(dir: &Dir, stats: &mut Stats) {
         texts.into_iter().find(|list| !list.is_empty()).unwrap_or_default()
     };
     let blkio = &mut stats.blkio;
-    // BFQ counts what it schedules, CFQ did (before Linux 5.0); the throttle layer counts all.
+    // BFQ, and before Linux 5.0 CFQ, count what they schedule; the throttle layer counts all.
     blkio.service_bytes = first([
         "blkio.bfq.io_service_bytes_recursive",
         "blkio.io_service_bytes_recursive",

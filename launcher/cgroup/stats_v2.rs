@@ -1,6 +1,6 @@
-//! Counters of cgroup v2, the kernel's cgroup-v2.rst, into runc's shape, which is v1's.
+//! Read the counters of cgroup v2 (the kernel's cgroup-v2.rst) into runc's shape, which is v1's.
 //!
-//! Also read on a hybrid machine: what v1 has filled is left alone; v2 adds the pressure.
+//! On a hybrid machine v2 adds the pressure, and leaves alone what v1 has filled.
 
 use super::Group;
 use super::dir::Dir;
@@ -11,7 +11,7 @@ pub(super) fn read(dir: &Dir, group: &Group, stats: &mut Stats) {
     stats.cpu.psi = psi(dir, "cpu.pressure");
     stats.memory.psi = psi(dir, "memory.pressure");
     stats.blkio.psi = psi(dir, "io.pressure");
-    // The kernel counts time in every v2 cgroup, with the controller or without.
+    // The kernel counts CPU time in every v2 cgroup, also without the controller.
     if stats.cpu.usage.total == 0 {
         cpu(dir, stats);
     }
@@ -69,7 +69,7 @@ fn memory(dir: &Dir, stats: &mut Stats) {
         failcnt: events("memory.events"),
     };
     memory.kernel.usage = memory.raw.get("kernel").copied().unwrap_or(0);
-    // v1, and so runc, counts memory and swap together.
+    // v1 counts memory and swap together, and so does runc.
     let limit = number(dir, "memory.swap.max");
     memory.swap = MemoryEntry {
         limit: limit.saturating_add(memory.usage.limit),
@@ -79,7 +79,7 @@ fn memory(dir: &Dir, stats: &mut Stats) {
     };
 }
 
-/// `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6`.
+/// Parse io.stat: `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6`.
 fn io(text: &str, stats: &mut Stats) {
     for line in text.lines() {
         let mut words = line.split_whitespace();

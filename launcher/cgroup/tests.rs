@@ -1,5 +1,5 @@
-//! Against the machine's own cgroups, v1, hybrid or v2; needs root. Every test makes groups of
-//! its own, and leaves none.
+//! Tests on the machine's own cgroups, v1, hybrid or v2, which need root. Every test makes its own
+//! groups, and removes them.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +11,7 @@ use super::devices::{ALL, Devices, Rule};
 use super::*;
 use crate::spec::{DeviceRule, DeviceRuleKind, Resources, json};
 
-/// The machine, or a visible reason why not.
+/// The machine's hierarchies, or a message that says why the test is skipped.
 fn machine() -> Option<Hierarchies> {
     let uid = std::fs::metadata("/proc/self").expect("/proc").uid();
     let h = probe().expect("probe");
@@ -25,7 +25,7 @@ fn machine() -> Option<Hierarchies> {
     None
 }
 
-/// A container's cgroup that goes away with the test.
+/// A container's cgroup that is removed with the test.
 struct Own(Cgroup);
 
 impl std::ops::Deref for Own {
@@ -64,7 +64,7 @@ fn settings(text: &str, h: &Hierarchies) -> Vec<Setting> {
     compile("linux.resources", &resources(text), h).expect("compile")
 }
 
-/// A process that ends with the test.
+/// A process that is killed with the test.
 struct Running(Child);
 
 impl Running {
@@ -81,7 +81,8 @@ impl Running {
         )
     }
 
-    /// Until it ends, and whether well; unlike `Child::wait`, its stdin stays open.
+    /// Wait for its end, and return whether its status is 0. Unlike `Child::wait`, this leaves its
+    /// stdin open.
     fn ended_well(&mut self) -> bool {
         let stdin = self.0.stdin.take();
         let status = self.0.wait().expect("wait");
@@ -93,7 +94,7 @@ impl Running {
         i32::try_from(self.0.id()).expect("pid")
     }
 
-    /// One line that it writes.
+    /// The next line that it writes.
     fn line(&mut self) -> String {
         let mut line = String::new();
         let out = self.0.stdout.as_mut().expect("stdout");
@@ -109,14 +110,14 @@ impl Drop for Running {
     }
 }
 
-/// Runs until it is killed, once it has said that it runs.
+/// A process that runs until it is killed; it has already written a line.
 fn sleeper() -> Running {
     let mut running = Running::shell("echo up; exec sleep 1000", &[]);
     assert_eq!(running.line(), "up");
     running
 }
 
-/// Enters the groups, then does what the script says.
+/// A shell that enters the groups, and then runs the script.
 fn inside(own: &Cgroup, script: &str, args: &[&str]) -> Running {
     let mut all = vec![own.groups.len().to_string()];
     all.extend(own.groups.iter().map(|g| format!("{}/cgroup.procs", g.path)));
@@ -125,19 +126,19 @@ fn inside(own: &Cgroup, script: &str, args: &[&str]) -> Running {
     Running::shell(&format!("{enter}; {script}"), &all)
 }
 
-/// Takes 100 kB of memory, and keeps them; one process.
+/// Allocate 100 kB of memory in one process, and keep them.
 const FILL: &str = "x=$(head -c 100000 /dev/zero | tr '\\0' x); echo up; exec cat";
 
 #[test]
-fn a_process_is_in_every_hierarchy_and_nothing_stays() {
+fn a_process_joins_every_hierarchy_and_its_groups_are_removed() {
     let Some(h) = machine() else { return };
     let own = made(&h, &[]);
     let process = sleeper();
     own.add(process.pid(), false).expect("add");
     assert_eq!(own.pids().expect("pids"), [process.pid()]);
-    let there = Cgroup::of_process(process.pid(), &h).expect("of_process");
+    let joined = Cgroup::of_process(process.pid(), &h).expect("of_process");
     let paths = |c: &Cgroup| c.groups.iter().map(|g| g.path.clone()).collect::<Vec<_>>();
-    assert_eq!(paths(&there), paths(&own));
+    assert_eq!(paths(&joined), paths(&own));
     assert!(own.clone_fd().expect("clone_fd").is_some() == h.v2().is_some());
     let text = serde_json::to_string(&own.0).expect("JSON");
     let read: Cgroup = serde_json::from_str(&text).expect("state");
@@ -154,14 +155,14 @@ fn a_single_threaded_process_moves_itself() {
     let script = "for f; do echo 0 > $f || exit 1; done; echo up; exec sleep 1000";
     let mut process = Running::shell(script, &files);
     assert_eq!(process.line(), "up");
-    let there = Cgroup::of_process(process.pid(), &h).expect("of_process");
-    for (there, own) in there.groups.iter().zip(&own.groups) {
-        assert!(there.version == Version::V2 || there.path == own.path, "{}", there.path);
+    let joined = Cgroup::of_process(process.pid(), &h).expect("of_process");
+    for (joined, own) in joined.groups.iter().zip(&own.groups) {
+        assert!(joined.version == Version::V2 || joined.path == own.path, "{}", joined.path);
     }
 }
 
 #[test]
-fn without_a_path_it_is_below_or_beside_our_own() {
+fn a_cgroup_without_a_path_is_below_or_beside_our_own() {
     let Some(h) = machine() else { return };
     let id = name()[1..].to_owned();
     let mut own = Own(Cgroup::locate(None, &id, &h).expect("locate"));
@@ -187,7 +188,7 @@ fn limits_are_set_changed_and_rolled_back() {
     own.apply(&first).expect("apply");
     assert_eq!(own.memory_limit(), Some(64 << 20));
     let before = own.snapshot(&first).expect("snapshot");
-    // Up and down, in an order that is wrong one way or the other for v1's pairs.
+    // Raise and lower the limits: in one of the directions the order is wrong for v1's pairs.
     for bytes in [1 << 30, 16 << 20] {
         let text = format!(
             r#"{{"memory": {{"limit": {bytes}}}, "cpu": {{"quota": 4000, "period": 5000}}}}"#
@@ -205,7 +206,7 @@ fn limits_are_set_changed_and_rolled_back() {
 }
 
 #[test]
-fn what_the_kernel_refuses_is_told_with_field_file_and_value() {
+fn the_error_of_a_refused_limit_names_field_file_and_value() {
     let Some(h) = machine() else { return };
     let wanted = settings(r#"{"cpu": {"cpus": "4000"}}"#, &h);
     let own = made(&h, &wanted);
@@ -221,7 +222,7 @@ fn what_the_kernel_refuses_is_told_with_field_file_and_value() {
     assert!(text.starts_with("linux.resources.memory.limit: 4096 bytes are less than"), "{text}");
 }
 
-/// Forks as fast as it can, which is what makes freezing and killing hard.
+/// Fork as fast as possible, since forks make freezing and killing hard.
 const FORKS: &str = "echo up; while :; do (:) & (:); done";
 
 fn freeze_and_kill(own: &Cgroup) {
@@ -244,13 +245,13 @@ fn freeze_and_kill(own: &Cgroup) {
 }
 
 #[test]
-fn frozen_processes_stand_still_and_can_be_killed() {
+fn frozen_processes_do_not_run_and_can_be_killed() {
     let Some(h) = machine() else { return };
     freeze_and_kill(&made(&h, &[]));
 }
 
 #[test]
-fn the_v1_freezer_alone_does_it_too() {
+fn the_v1_freezer_alone_freezes_processes_that_can_be_killed() {
     let Some(mut h) = machine() else { return };
     h.all.retain(|h| h.version == Version::V1);
     if h.find("freezer").is_none() {
@@ -260,7 +261,7 @@ fn the_v1_freezer_alone_does_it_too() {
 }
 
 #[test]
-fn cgroups_that_the_container_made_go_with_it() {
+fn cgroups_that_the_container_made_are_removed_with_it() {
     let Some(h) = machine() else { return };
     let own = made(&h, &[]);
     let path = &own.primary().expect("primary").path;
@@ -284,7 +285,7 @@ fn a_cgroup_in_use_is_refused_and_left_alone() {
     let text = again().create(&[]).expect_err("in use").to_string();
     assert!(text.contains("exists already, and is not empty"), "{text}");
     assert!(text.contains(&process.pid().to_string()), "{text}");
-    // Somebody who meant to make it, and died before he saw that it is there.
+    // As a launcher that was killed after its intent, before it learned that the group exists.
     again().remove(Processes::Kill).expect("left alone");
     assert_eq!(own.pids().expect("pids"), [process.pid()]);
     drop(process);
@@ -314,7 +315,7 @@ fn a_failed_create_leaves_nothing() {
 }
 
 #[test]
-fn made_parents_go_when_empty() {
+fn parents_that_were_made_are_removed_when_empty() {
     let Some(h) = machine() else { return };
     let top = name();
     let locate = |leaf: &str| Cgroup::locate(Some(&format!("{top}/{leaf}")), "id", &h);
@@ -332,7 +333,7 @@ fn made_parents_go_when_empty() {
     assert!(!Path::new(&parent).exists());
 }
 
-/// What a process in the cgroup may do: open these, for reading.
+/// Which of these devices a process in the cgroup may open for reading.
 fn may_read(own: &Cgroup, devices: &[&str]) -> Vec<bool> {
     let script = "for d; do if (exec 3< $d) 2> /dev/null; then echo yes; else echo no; fi; done";
     let mut process = inside(own, script, devices);
@@ -361,7 +362,7 @@ fn device_rules_are_in_force() {
 }
 
 #[test]
-fn a_bpf_program_is_taken_by_the_kernel_and_replaced() {
+fn a_bpf_program_is_loaded_and_replaced() {
     let Some(h) = machine() else { return };
     if h.v2().is_none() {
         return eprintln!("skipped: no cgroup v2 here");
@@ -378,7 +379,7 @@ fn a_bpf_program_is_taken_by_the_kernel_and_replaced() {
     let seen = ["/dev/null", "/dev/zero", "/dev/kmsg"];
     own.set_devices(&v2(vec![rule(true, None, ALL), rule(false, Some(11), ALL)])).expect("first");
     assert_eq!(may_read(&own, &seen), [true, true, false]);
-    // Attached beside the first, and not in its place, both would have to allow.
+    // If it did not replace the first program, both would have to allow.
     own.set_devices(&v2(vec![rule(true, None, ALL), rule(false, Some(5), devices::READ)]))
         .expect("second");
     assert_eq!(may_read(&own, &seen), [true, false, true]);
@@ -393,7 +394,7 @@ fn an_oom_kill_is_counted() {
     assert_eq!(own.oom_kills().expect("oom_kills"), 0);
     let mut watch = own.oom_watch().expect("oom_watch");
     assert_eq!(watch.take(), Some(0));
-    // A shell variable that grows for ever.
+    // A shell variable that grows without end.
     let mut process = inside(&own, "x=xxxxxxxx; while :; do x=$x$x; done", &[]);
     assert!(!process.ended_well());
     assert!(own.oom_kills().expect("oom_kills") > 0);
@@ -423,14 +424,14 @@ fn only_cgroupfs_is_taken_for_a_cgroup() {
     assert_eq!(text, "/tmp: not on a cgroup2 file system");
 }
 
-/// Says that a test is run by itself, as somebody else or somewhere else.
+/// Set in the environment of a test that runs again in a process of its own.
 const AGAIN: &str = "TINY_CE_TEST_AGAIN";
 
 fn is_again() -> bool {
     std::env::var_os(AGAIN).is_some()
 }
 
-/// Run a test once more, in a process of its own.
+/// Run a test again in a process of its own, as another user or in another cgroup.
 fn again(test: &str, wrap: impl FnOnce(Command) -> Command) {
     let mut command = Command::new(std::env::current_exe().expect("our own path"));
     command.args(["--exact", "--nocapture", test]);
@@ -441,18 +442,19 @@ fn again(test: &str, wrap: impl FnOnce(Command) -> Command) {
 }
 
 #[test]
-fn who_may_not_make_a_cgroup_goes_on_without_unless_limits_are_asked_for() {
+fn a_user_without_a_cgroup_gets_an_error_only_if_there_are_limits() {
     use std::os::unix::process::CommandExt;
     if is_again() {
         return as_nobody();
     }
     let Some(_) = machine() else { return };
-    // Somebody whom the path of the test program may not let in.
+    // The other user may not have access to the directory of the test program.
     let copy = std::env::temp_dir().join(format!("tiny-ce-test-{}", std::process::id()));
-    // By another process: while this one has it open for writing, others that it makes do too.
+    // cp(1) writes it: children of this process would inherit a descriptor that is open for
+    // writing, and execve(2) would fail with ETXTBSY.
     let own = std::env::current_exe().expect("our own path");
     assert!(Command::new("cp").arg(own).arg(&copy).status().expect("cp").success());
-    let name = "who_may_not_make_a_cgroup_goes_on_without_unless_limits_are_asked_for";
+    let name = "a_user_without_a_cgroup_gets_an_error_only_if_there_are_limits";
     again(&format!("cgroup::tests::{name}"), |command| {
         let mut other = Command::new(&copy);
         other.args(command.get_args()).uid(65534).gid(65534).current_dir("/");
@@ -493,7 +495,7 @@ fn a_delegated_cgroup_belongs_to_the_container() {
 }
 
 #[test]
-fn in_a_nested_container_processes_make_way_for_controllers() {
+fn in_a_nested_container_processes_are_moved_so_that_controllers_can_be_enabled() {
     if is_again() {
         return nested();
     }
@@ -503,7 +505,8 @@ fn in_a_nested_container_processes_make_way_for_controllers() {
     }
     let outer = made(&h, &settings(r#"{"pids": {"limit": 100}}"#, &h));
     let path = outer.groups[0].path.clone();
-    again("cgroup::tests::in_a_nested_container_processes_make_way_for_controllers", |command| {
+    let name = "in_a_nested_container_processes_are_moved_so_that_controllers_can_be_enabled";
+    again(&format!("cgroup::tests::{name}"), |command| {
         let script = "echo $$ > $1/cgroup.procs; shift; exec /usr/bin/unshare -C -m sh -c '\
                       umount -l /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; \
                       exec \"$@\"' sh \"$@\"";

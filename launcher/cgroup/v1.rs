@@ -1,13 +1,14 @@
-//! Odd limits and devices in cgroup v1: names, units and order, the kernel's cgroup-v1/*.rst.
+//! Compile the odd limits and the limits of devices for cgroup v1: names, units and order (the
+//! kernel's cgroup-v1/*.rst).
 //!
-//! Pure. Called with values whose ranges are checked.
+//! Pure. The ranges of the values are checked already.
 
 use super::compile::{Draft, given, throttles};
 use super::probe::Version::V1;
 use crate::spec::limits::Odd;
 use crate::spec::{BlockIo, Cpu, Memory, Resources};
 
-/// The rows of the table that need more than a name.
+/// Compile a row of the table that needs more than the name of a file.
 pub(super) fn odd(d: &mut Draft<'_>, odd: Odd, resources: &Resources) {
     let memory = resources.memory.as_ref();
     let cpu = resources.cpu.as_ref();
@@ -21,10 +22,10 @@ pub(super) fn odd(d: &mut Draft<'_>, odd: Odd, resources: &Resources) {
     }
 }
 
-/// Memory, and memory with swap.
+/// Set the limits of memory, and of memory with swap.
 ///
-/// The kernel wants `memory.limit_in_bytes` ≤ `memory.memsw.limit_in_bytes` at every moment,
-/// so that the order depends on what is there: `apply` writes again, last, what was EINVAL.
+/// The kernel requires `memory.limit_in_bytes` ≤ `memory.memsw.limit_in_bytes` at every moment, so
+/// that the right order depends on the old values: `apply` repeats a write that fails with EINVAL.
 fn memory(d: &mut Draft<'_>, m: &Memory) {
     let (limit, swap) = (given(m.limit), given(m.swap));
     if let (None | Some(-1), Some(swap @ 1..)) = (limit, swap) {
@@ -32,12 +33,12 @@ fn memory(d: &mut Draft<'_>, m: &Memory) {
         d.wrong("memory.swap", text + " in cgroup v1: give memory.limit as well");
     }
     match (limit, swap) {
-        // Unlimited memory, and nothing said about swap: that is not to stay limited alone.
+        // Memory becomes unlimited, and swap is not given: make it unlimited as well.
         (Some(-1), None) => {
             let file = ("memory", "memory.memsw.limit_in_bytes");
             d.set(V1, file, -1, "memory.limit").missing_ok = true;
         }
-        // On the way up, this one has to go first; on the way down `apply` comes back to it.
+        // To raise both, this one must come first; to lower both, `apply` repeats it.
         (_, Some(-1)) => {
             d.set(V1, ("memory", "memory.memsw.limit_in_bytes"), -1, "memory.swap");
         }
@@ -78,14 +79,14 @@ fn real_time(d: &mut Draft<'_>, c: &Cpu) {
     }
 }
 
-/// Of the BFQ scheduler, or of CFQ before Linux 5.0.
+/// Set the weight of the BFQ scheduler, or of CFQ before Linux 5.0.
 fn io_weight(d: &mut Draft<'_>, b: &BlockIo) {
     let weight = b.weight.unwrap_or_default();
     d.set(V1, ("blkio", "blkio.bfq.weight"), weight, "blockIO.weight").fallback =
         Some(("blkio.weight".into(), weight.into()));
 }
 
-/// What `linux.resources.blockIO` has for single devices.
+/// Compile the limits for single devices in `linux.resources.blockIO`.
 pub(super) fn block_devices(d: &mut Draft<'_>, b: &BlockIo) {
     for (index, device) in b.weight_device.iter().enumerate() {
         let field = format!("blockIO.weightDevice[{index}]");

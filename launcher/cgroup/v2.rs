@@ -1,16 +1,18 @@
-//! Odd limits and devices in cgroup v2: names, units and order, the kernel's cgroup-v2.rst.
+//! Compile the odd limits and the limits of devices for cgroup v2: names, units and order (the
+//! kernel's cgroup-v2.rst).
 //!
-//! Pure. Called with values whose ranges are checked; the fields are v1's, so this converts.
+//! Pure. The ranges of the values are checked already. The fields have the units of v1, and are
+//! converted.
 
 use super::compile::{Draft, given, throttles};
 use super::probe::Version::V2;
 use crate::spec::limits::{Odd, Value};
 use crate::spec::{BlockIo, Cpu, Memory, Resources};
 
-/// What the kernel takes if only a quota is given, microseconds.
+/// The kernel's period if only a quota is given, in microseconds.
 const DEFAULT_PERIOD_US: u64 = 100_000;
 
-/// The rows of the table that need more than a name.
+/// Compile a row of the table that needs more than the name of a file.
 pub(super) fn odd(d: &mut Draft<'_>, odd: Odd, resources: &Resources) {
     let memory = resources.memory.as_ref();
     let cpu = resources.cpu.as_ref();
@@ -24,7 +26,8 @@ pub(super) fn odd(d: &mut Draft<'_>, odd: Odd, resources: &Resources) {
     }
 }
 
-/// v1 counts memory and swap together, v2 swap alone.
+/// Set the limits of memory and of swap. The config's swap is v1's, memory and swap together; v2
+/// limits swap alone.
 fn memory(d: &mut Draft<'_>, m: &Memory) {
     let limit = given(m.limit);
     let swap = match (limit, given(m.swap)) {
@@ -35,7 +38,7 @@ fn memory(d: &mut Draft<'_>, m: &Memory) {
         (_, None) => None,
     };
     if let Some((value, field)) = swap {
-        // Without swap accounting there is no swap to limit, and none to deny.
+        // Without swap accounting the file is missing, and there is no swap to limit.
         let trivial = matches!(value, Value::Max | Value::Number(0));
         d.set(V2, ("memory", "memory.swap.max"), value, field).missing_ok = trivial;
     }
@@ -68,7 +71,7 @@ fn weight(d: &mut Draft<'_>, b: &BlockIo) {
         Some(("io.weight".into(), io_weight(weight).into()));
 }
 
-/// What `linux.resources.blockIO` has for single devices.
+/// Compile the limits for single devices in `linux.resources.blockIO`.
 pub(super) fn block_devices(d: &mut Draft<'_>, b: &BlockIo) {
     for (index, device) in b.weight_device.iter().enumerate() {
         let field = format!("blockIO.weightDevice[{index}]");
@@ -98,8 +101,9 @@ pub(super) fn block_devices(d: &mut Draft<'_>, b: &BlockIo) {
     }
 }
 
-/// Shares 2..=262144 → weight 1..=10000, on the curve that maps 2, 1024 and 262144 to 1, 100
-/// and 10000, so that the defaults of both versions meet; what lies outside is taken as the end.
+/// Convert shares 2..=262144 to a weight 1..=10000, on the curve that maps 2, 1024 and 262144 to 1,
+/// 100 and 10000: the default of v1 becomes that of v2. Shares outside of the range count as its
+/// nearest end.
 pub(super) fn cpu_weight(shares: u64) -> u64 {
     match shares {
         0..=2 => 1,
@@ -112,7 +116,7 @@ pub(super) fn cpu_weight(shares: u64) -> u64 {
     }
 }
 
-/// Weight 10..=1000 of BFQ → 1..=10000 of io.weight, linear.
+/// Convert a weight 10..=1000 of BFQ to one of io.weight, 1..=10000, linearly.
 fn io_weight(weight: u16) -> u64 {
     1 + (u64::from(weight).max(10) - 10) * 9999 / 990
 }

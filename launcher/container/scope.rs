@@ -99,7 +99,7 @@ pub fn before(undo: &mut Undo<'_>, prepared: &Prepared) -> Result<()> {
 }
 
 fn limit(cgroup: &mut Cgroup, prepared: &Prepared) -> Result<()> {
-    let settings = cgroup.with_room(&prepared.settings);
+    let settings = cgroup.delay_small_limits(&prepared.settings);
     cgroup.apply(&settings)?;
     cgroup.set_devices(&prepared.devices)
 }

@@ -1,8 +1,8 @@
-//! Room for init under a memory limit that has none.
+//! Memory limits that are too small for init: they are set after init has become the program.
 //!
-//! What the kernel itself needs for a process and its mounts counts too, and while execve(2)
-//! changes programs both of them do. So a limit below [`ROOM_BYTES`] is that much until the
-//! container's program runs, and then what was asked for. Knows the files of memory limits alone.
+//! The kernel's own memory for a process and its mounts counts as well, and during execve(2) that
+//! of both programs. So a limit below [`SETUP_BYTES`] is set to that value first, and to what the
+//! config asks for once the container's program runs. Knows only the files of memory limits.
 
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -11,54 +11,57 @@ use super::dir::Dir;
 use super::{Cgroup, Setting, Version};
 use crate::{Error, Result};
 
-/// Enough for init and its change of programs, and for what the kernel frees late: 120 to 280 KiB
-/// were measured on Linux 6.1.
-const ROOM_BYTES: i64 = 1 << 20;
+/// Enough for init, for its execve(2), and for memory that the kernel frees late: 120 to 280 KiB
+/// were in use on Linux 6.1.
+const SETUP_BYTES: i64 = 1 << 20;
 
-/// How long what init has left may take to be freed.
+/// How long to wait for the kernel to free init's memory.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Between two looks.
+/// How long to sleep between two reads of the memory in use.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// So many looks without less in use: longer than a grace period of RCU.
+/// After this many reads in a row that do not shrink, the use is final: together they take longer
+/// than a grace period of RCU.
 const QUIET: u32 = 16;
 
-/// The files of limits that wait.
+/// The files of the limits that are delayed.
 const FILES: [&str; 3] = ["memory.max", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"];
 
-/// A limit that is set once the program runs. Kept in the state: `start` is another process.
+/// A limit that is set once the program runs. The state keeps it, since `start` is another process
+/// than `create`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Waiting {
+pub struct DelayedLimit {
     version: Version,
     file: String,
     bytes: i64,
 }
 
 impl Cgroup {
-    /// The settings as they are while the container is made.
-    pub fn with_room<'s>(&mut self, settings: &'s [Setting]) -> Cow<'s, [Setting]> {
+    /// The settings to apply while the container is made: small memory limits are raised, and
+    /// recorded for [`Cgroup::tighten`].
+    pub fn delay_small_limits<'s>(&mut self, settings: &'s [Setting]) -> Cow<'s, [Setting]> {
         let mut settings = Cow::Borrowed(settings);
         for index in 0..settings.len() {
             let setting = &settings[index];
             let bytes = setting.value.number().and_then(|it| i64::try_from(it).ok());
-            let bytes = bytes.filter(|it| (1..ROOM_BYTES).contains(it));
+            let bytes = bytes.filter(|it| (1..SETUP_BYTES).contains(it));
             let Some(bytes) = bytes.filter(|_| FILES.contains(&setting.file.as_str())) else {
                 continue;
             };
             let (version, file) = (setting.version, setting.file.clone());
-            self.waiting.push(Waiting { version, file, bytes });
-            settings.to_mut()[index].value = ROOM_BYTES.into();
+            self.delayed.push(DelayedLimit { version, file, bytes });
+            settings.to_mut()[index].value = SETUP_BYTES.into();
         }
         settings
     }
 
-    /// Set what has waited for the program to run.
+    /// Set the delayed limits, now that the program runs.
     ///
     /// # Errors
     /// A cgroup is hidden or removed, or the kernel refuses the limit.
     pub fn tighten(&self) -> Result<()> {
-        for limit in &self.waiting {
+        for limit in &self.delayed {
             let group = match limit.version {
                 Version::V1 => self.v1("memory"),
                 Version::V2 => self.v2(),
@@ -74,30 +77,30 @@ impl Cgroup {
     }
 }
 
-impl Waiting {
+impl DelayedLimit {
     fn set(&self, dir: &Dir) -> std::io::Result<()> {
         self.settle(dir);
         let end = Instant::now() + PATIENCE;
         loop {
             match dir.write(&self.file, &self.bytes.to_string()) {
-                // v1 refuses a limit below what is in use; v2 kills for it.
+                // v1 refuses a limit below the memory in use with EBUSY; v2 kills instead.
                 Err(e) if e.raw_os_error() == Some(libc::EBUSY) && Instant::now() < end => {
                     std::thread::sleep(PAUSE);
                 }
-                // As when it was first written: there may be no such file.
+                // memory.memsw.limit_in_bytes does not exist without swap accounting.
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
                 result => return result,
             }
         }
     }
 
-    /// Wait until what is in use fits, and has not become less for a while: the kernel frees late
-    /// (RCU) what init has left.
+    /// Wait until the memory in use is below the limit and shrinks no more: the kernel frees init's
+    /// memory late (RCU).
     ///
-    /// What each processor has charged in advance counts too, and is given back on pressure only.
-    /// In v1 emptying the group by force makes some; in v2 a memory.high does, and kills nobody,
-    /// and is taken back at once, since it slows the program. What fails here is told by the write
-    /// that follows.
+    /// Each processor also charges memory in advance, which the kernel gives back under pressure
+    /// only. In v1 memory.force_empty makes pressure. In v2 memory.high does, which kills no
+    /// process; it is reset at once, since it slows the program. Errors are ignored here: if the
+    /// limit cannot be set, the write that follows says so.
     fn settle(&self, dir: &Dir) {
         let file = match self.version {
             Version::V1 => "memory.usage_in_bytes",
@@ -130,28 +133,28 @@ mod tests {
     use crate::cgroup::{Hierarchies, compile};
     use crate::spec::json;
 
-    /// The values while a container is made, and what waits.
+    /// The values while a container is made, and the delayed ones.
     fn made(memory: &str, h: &Hierarchies) -> (Vec<String>, Vec<i64>) {
         let text = format!("{{\"memory\": {memory}}}");
         let resources = json::read(text.as_bytes()).expect("resources");
         let compiled = compile("linux.resources", &resources, h).expect("compile");
         let mut cgroup = Cgroup::default();
-        let roomy = cgroup.with_room(&compiled);
-        let values = roomy.iter().map(|it| it.value.to_string()).collect();
-        (values, cgroup.waiting.iter().map(|it| it.bytes).collect())
+        let first = cgroup.delay_small_limits(&compiled);
+        let values = first.iter().map(|it| it.value.to_string()).collect();
+        (values, cgroup.delayed.iter().map(|it| it.bytes).collect())
     }
 
     #[test]
-    fn a_limit_waits_only_if_it_is_too_tight() {
+    fn a_limit_is_delayed_only_if_it_is_too_small_for_init() {
         let (v1, v2) = (data::hybrid(), data::v2("/"));
-        let room = ROOM_BYTES.to_string();
+        let setup = SETUP_BYTES.to_string();
         for h in [&v1, &v2] {
-            assert_eq!(made(r#"{"limit": 131072}"#, h), (vec![room.clone()], vec![131_072]));
-            assert_eq!(made(r#"{"limit": 1048576}"#, h), (vec![room.clone()], vec![]));
+            assert_eq!(made(r#"{"limit": 131072}"#, h), (vec![setup.clone()], vec![131_072]));
+            assert_eq!(made(r#"{"limit": 1048576}"#, h), (vec![setup.clone()], vec![]));
             assert_eq!(made("{}", h), (vec![], vec![]));
         }
         let swap = r#"{"limit": 131072, "swap": 262144}"#;
-        assert_eq!(made(swap, &v1), (vec![room.clone(), room.clone()], vec![131_072, 262_144]));
-        assert_eq!(made(swap, &v2), (vec!["131072".to_owned(), room], vec![131_072]));
+        assert_eq!(made(swap, &v1), (vec![setup.clone(), setup.clone()], vec![131_072, 262_144]));
+        assert_eq!(made(swap, &v2), (vec!["131072".to_owned(), setup], vec![131_072]));
     }
 }
