@@ -1,8 +1,8 @@
-//! Hooks: programs of the user's, run at points of a container's life (runtime-spec config.md).
+//! Hooks: programs of the user that run at points of a container's life (runtime-spec config.md).
 //!
-//! Each becomes a short plan (`compile::hook`) for the machine that makes containers; here it is
-//! launched, given the state, listened to, and killed with all of its group when its time is up.
-//! Knows neither when hooks are run nor what follows from a failure.
+//! `compile::hook` makes a short plan of each. This module starts init with it, writes the state to
+//! the hook, reads its output, and kills its process group at the timeout. Must not know when hooks
+//! run or what a failure causes: the caller does.
 
 use std::borrow::Cow;
 use std::ffi::CString;
@@ -24,14 +24,14 @@ use crate::spec::Hook;
 use crate::sys::process::{self, Child, Clone, Exit};
 use crate::{log, sys};
 
-/// What the hooks of one moment have in common.
+/// What the hooks of one list have in common.
 #[derive(Clone, Copy)]
 pub struct Scene<'a> {
-    /// Init's program, which becomes each hook.
+    /// The program of init, which executes each hook.
     pub program: BorrowedFd<'a>,
-    /// The state in JSON: all that they find on standard input.
+    /// The state in JSON, which each hook reads on standard input.
     pub state: &'a [u8],
-    /// Where relative paths begin, and the working directory where the place has no other.
+    /// The directory of relative paths, and the working directory unless the place has another.
     pub bundle: &'a Path,
 }
 
@@ -44,11 +44,12 @@ pub enum Place<'a> {
     Container {
         /// Init.
         pid: i32,
-        /// The working directory: the root that is to be, with all that is mounted on it.
+        /// The working directory: the future root, with its mounts.
         rootfs: &'a Path,
     },
-    /// As the container's process: in its namespaces, its root and its cgroups, as its user, with
-    /// its capabilities and its filter. The program is one of the image's and trusted no more.
+    /// Like the container's process: in its namespaces, its root and its cgroups, as its user, with
+    /// its capabilities and its filter. The program comes from the image and is trusted no more
+    /// than that process.
     Process(&'a Confined<'a>),
 }
 
@@ -56,48 +57,54 @@ pub enum Place<'a> {
 pub struct Confined<'a> {
     /// Init.
     pub pid: i32,
-    /// User, groups, capabilities, limits, filter.
+    /// Its user, groups, capabilities, limits and filter.
     pub identity: &'a Identity<'a>,
     /// The container's directory in cgroup v2.
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The `tasks` files of its groups in cgroup v1.
     pub tasks: &'a [OwnedFd],
-    /// The environment of the process, for a hook that has none of its own.
+    /// The environment of the process, for a hook without `env`.
     pub environment: &'a [CString],
-    /// Takes the pid of each hook and the listener of its filter, if the filter notifies.
+    /// Receives the pid of each hook and the listener of its filter, if the filter notifies.
     pub listener: &'a dyn Fn(i32, OwnedFd) -> Result<()>,
 }
 
 /// Run hooks in their order, up to the first that fails.
 ///
-/// `kind` is the list's name in config.json. The error names the hook, how it ended, and what it
-/// said last.
+/// `kind` is the list's name in config.json. The error names the hook, how it ended, and the last
+/// lines of its output.
 ///
 /// # Errors
 /// A hook cannot be executed, ends with another status than 0 or by a signal, or exceeds its
 /// timeout.
 pub fn run(kind: &str, hooks: &[Hook], scene: &Scene<'_>, place: Place<'_>) -> Result<()> {
-    let one = |(index, hook)| one(kind, index, hook, scene, place);
+    let one = |(index, hook)| run_one(kind, index, hook, scene, place);
     hooks.iter().enumerate().try_for_each(one)
 }
 
-/// Run all hooks in the launcher's namespaces; those that fail are warned of.
+/// Run all hooks in the launcher's namespaces; each that fails is a warning.
 pub fn run_all(kind: &str, hooks: &[Hook], scene: &Scene<'_>) {
     for (index, hook) in hooks.iter().enumerate() {
-        if let Err(e) = one(kind, index, hook, scene, Place::Runtime) {
+        if let Err(e) = run_one(kind, index, hook, scene, Place::Runtime) {
             log::warning(&e.to_string());
         }
     }
 }
 
-fn one(kind: &str, index: usize, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> Result<()> {
+fn run_one(
+    kind: &str,
+    index: usize,
+    hook: &Hook,
+    scene: &Scene<'_>,
+    place: Place<'_>,
+) -> Result<()> {
     let field = format!("hooks.{kind}[{index}]");
-    // runc's words, by which engines know that a hook is what failed.
+    // These are runc's words, by which engines recognise the failure of a hook.
     let failed = |e: Error| e.within(format_args!("error running {kind} hook #{index}"));
-    to_its_end(&field, hook, scene, place).map_err(failed)
+    run_to_end(&field, hook, scene, place).map_err(failed)
 }
 
-fn to_its_end(field: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> Result<()> {
+fn run_to_end(field: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> Result<()> {
     let name = format!("{field} {:?}", hook.path);
     let seconds = hook.timeout.and_then(|seconds| u64::try_from(seconds).ok());
     let deadline = seconds.and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));
@@ -109,14 +116,15 @@ fn to_its_end(field: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> 
         Some(exit) => ending(exit),
         None => format!("timed out after {} s", seconds.unwrap_or_default()),
     };
-    let error = said(format!("{name}: {cause}"), &running.tail);
+    let error = with_output(format!("{name}: {cause}"), &running.tail);
     Err(match end {
         None => error.hint(format!("raise {field}.timeout, which is in seconds")),
         Some(_) => error,
     })
 }
 
-/// What of the container a hook enters.
+/// How a hook enters the container: the namespaces that it joins, and its program if the launcher
+/// must open it.
 #[derive(Default)]
 struct Entry {
     joined: Option<Joined>,
@@ -135,15 +143,16 @@ impl Entry {
             return Ok(Entry::default());
         }
         let program = match place {
-            Place::Container { .. } => unseen_program(name, &path(hook, scene, place), pid)?,
+            Place::Container { .. } => hidden_program(name, &path(hook, scene, place), pid)?,
             _ => None,
         };
         Ok(Entry { joined: Some(joined), program })
     }
 }
 
-/// The program, if its path leads a process of the container elsewhere: a joined mount namespace.
-fn unseen_program(name: &str, path: &str, pid: i32) -> Result<Option<OwnedFd>> {
+/// Open the program, if its path leads to another file, or to none, in the container's mount
+/// namespace.
+fn hidden_program(name: &str, path: &str, pid: i32) -> Result<Option<OwnedFd>> {
     let program = sys::file::open_path(Path::new(path)).map_err(|e| Error::io(name, "open", &e))?;
     let root = format!("/proc/{pid}/root");
     let theirs = sys::file::open_path(Path::new(&root))
@@ -154,7 +163,7 @@ fn unseen_program(name: &str, path: &str, pid: i32) -> Result<Option<OwnedFd>> {
     Ok((!same).then_some(program))
 }
 
-/// Clone init, which becomes the hook.
+/// Clone init, which executes the hook, and wait until it has done so.
 fn launch<'a>(name: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> Result<Running<'a>> {
     let failed = |call| move |e: io::Error| Error::io(name, call, &e);
     let entry = Entry::find(name, hook, scene, place)?;
@@ -198,12 +207,12 @@ fn launch<'a>(name: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> R
     drop((stdin, stdout));
     channel::send(&channel, &plan.bytes)?;
     let mut answers = Starting { name, hook, plan: &plan, confined };
-    // It has become the hook, or ended without a word: its exit status tells.
+    // If init ends without a report, its exit status says why; the caller waits for that.
     conversation::listen(&channel, &plan, Init::Child(&mut running.child), &mut answers)?;
     Ok(running)
 }
 
-/// Init, until it has become the hook or has said why not.
+/// Answers to init until it has executed the hook.
 struct Starting<'a> {
     name: &'a str,
     hook: &'a Hook,
@@ -221,15 +230,15 @@ impl Answers for Starting<'_> {
 
     fn failed(&self, index: u32, error: Error) -> Error {
         let confined = self.confined.is_some();
-        let error = if confined { error } else { interpreter(error, self.hook) };
-        // The field behind a step may be another of the container's.
+        let error = if confined { error } else { hint_interpreter(error, self.hook) };
+        // The origin of a step may be another field of the config than the hook.
         let own = self.plan.origin(index) == self.name;
         if own { error } else { error.within(self.name) }
     }
 }
 
-/// The program. A relative path begins at the bundle; that of a program of the image, wherever the
-/// container's process is.
+/// The path of the program. A relative path is below the bundle, but that of a program of the image
+/// is below the working directory of the container's process.
 fn path<'a>(hook: &'a Hook, scene: &Scene<'_>, place: Place<'_>) -> Cow<'a, str> {
     match place {
         Place::Process(_) => Cow::Borrowed(&hook.path),
@@ -238,7 +247,8 @@ fn path<'a>(hook: &'a Hook, scene: &Scene<'_>, place: Place<'_>) -> Cow<'a, str>
     }
 }
 
-/// What the hook says; if it says nothing, what the launcher or the container's process has.
+/// The environment of the hook: its `env`, or else that of the launcher or of the container's
+/// process.
 fn environment(hook: &Hook, place: Place<'_>) -> Result<Vec<CString>> {
     match (&hook.env, place) {
         (Some(env), _) => env.iter().map(|entry| c_string(entry)).collect(),
@@ -249,13 +259,14 @@ fn environment(hook: &Hook, place: Place<'_>) -> Result<Vec<CString>> {
                 entry.push(value);
                 CString::new(entry.into_vec())
             });
-            // There is no NUL in what the kernel handed over.
+            // `flatten` drops none: a variable from execve(2) has no NUL.
             Ok(entries.flatten().collect())
         }
     }
 }
 
-/// A hook, or init on the way to becoming one. Dropped, it is killed with its group, and reaped.
+/// A hook, or init before it executes one. If it is dropped, its process group is killed and
+/// reaped.
 struct Running<'a> {
     child: Child,
     input: Option<PipeWriter>,
@@ -265,25 +276,28 @@ struct Running<'a> {
     reaped: bool,
 }
 
-/// This much of what a hook says is told, in bytes and in lines.
+/// The most bytes of a hook's output that an error shows.
 const TAIL: usize = 4096;
+/// The most lines of a hook's output that an error shows.
 const LINES: usize = 20;
-/// What a pipe holds at most is read after a hook has ended, in bytes: others may still write.
+/// The most bytes that are read after a hook has ended: the capacity of a pipe, since its children
+/// may go on writing.
 const PIPE: usize = 64 << 10;
-/// poll(2) promises that this much can be written, in bytes (pipe(7)).
+/// The bytes that can be written without blocking once poll(2) reports POLLOUT (pipe(7)).
 const PIPE_BUF: usize = 4096;
 
 impl Running<'_> {
-    /// Feed it and listen to it until it ends; `None` if it does not in time.
+    /// Write the state to the hook and read its output until it ends; `None` if it does not end in
+    /// time.
     ///
-    /// Its children may live on, and keep its output open.
+    /// Children of the hook may outlive it, and keep its output open.
     fn end(&mut self, deadline: Option<Instant>) -> io::Result<Option<Exit>> {
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
                 return Ok(None);
             }
-            // Rounded up, or the last millisecond would be spent polling.
+            // Rounded up, so that the last fraction of a millisecond is not spent in a busy loop.
             let left = left.map_or(-1, |left| left.as_millis().min(1 << 30) as i32 + 1);
             let pidfd = &self.child.pidfd;
             let ready = sys::hook::ready(pidfd, self.output.as_ref(), self.input.as_ref(), left)?;
@@ -307,13 +321,14 @@ impl Running<'_> {
         let exit = process::wait(&self.child.pidfd, false)?;
         self.reaped = true;
         if matches!(exit, Some(Exit::Signal(_))) {
-            // Killed between its fork and its word, it has left a child that ends by itself.
+            // If init was killed after its fork and before its report, nothing has adopted the
+            // child yet. It ends by itself.
             sys::hook::reap_group(self.child.pid);
         }
         Ok(exit)
     }
 
-    /// A hook need not read what it is given.
+    /// Write the next part of the state. A hook need not read it: an error ends the writing.
     fn write(&mut self) {
         let Some(input) = &mut self.input else { return };
         let part = self.feed.get(..PIPE_BUF).unwrap_or(self.feed);
@@ -340,7 +355,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         if !self.reaped {
             sys::hook::kill_group(self.child.pid);
-            // It may not lead a group yet.
+            // It may not have made its group yet.
             let _ = process::kill(&self.child.pidfd, libc::SIGKILL);
             let _ = process::wait(&self.child.pidfd, false);
             sys::hook::reap_group(self.child.pid);
@@ -348,16 +363,16 @@ impl Drop for Running<'_> {
     }
 }
 
-/// ENOENT where there is a file is about another one: execve(2).
-fn interpreter(error: Error, hook: &Hook) -> Error {
+/// Add a hint to ENOENT if the program exists: execve(2) lacks its interpreter then.
+fn hint_interpreter(error: Error, hook: &Hook) -> Error {
     if error.errno() == Some(libc::ENOENT) && Path::new(&hook.path).exists() {
         return error.hint("the file is there, the interpreter that it names is not");
     }
     error
 }
 
-/// The error, with the last line that a hook wrote in it, and the last few below it.
-fn said(mut text: String, tail: &[u8]) -> Error {
+/// An error with the last line of the hook's output in its first line, and the last few below it.
+fn with_output(mut text: String, tail: &[u8]) -> Error {
     let tail = String::from_utf8_lossy(tail);
     let lines: Vec<String> = tail.lines().map(printable).filter(|l| !l.is_empty()).collect();
     if let Some(last) = lines.last() {
@@ -367,7 +382,7 @@ fn said(mut text: String, tail: &[u8]) -> Error {
     lines.iter().skip(shown).fold(Error::new(text), |error, line| error.detail(format!("| {line}")))
 }
 
-/// Nothing that a terminal or a log would obey.
+/// The line with control characters escaped, so that it cannot control a terminal or a log.
 fn printable(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     for c in line.trim_end().chars() {

@@ -1,4 +1,4 @@
-//! Hooks as users write them: small sh scripts in a directory of the test's own.
+//! Run hooks as users write them: short sh scripts in a directory of the test.
 
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -12,17 +12,17 @@ use tiny_ce_test::{Need, met};
 
 use super::*;
 
-/// Init, as the launcher embeds it.
+/// The program of init, as the launcher embeds it.
 fn program() -> &'static OwnedFd {
     static PROGRAM: OnceLock<OwnedFd> = OnceLock::new();
     static INIT: &[u8] = include_bytes!(env!("TINY_CE_INIT"));
     PROGRAM.get_or_init(|| sys::file::sealed_executable(c"tiny-ce-init", INIT).unwrap())
 }
 
-/// How the error of the first hook begins, as runc's does.
+/// The start of the error of the first hook, as in runc.
 const FIRST: &str = "error running createRuntime hook #0: ";
 
-/// A directory with hooks in it, gone with the test.
+/// A directory with hooks, removed with the test.
 struct Ground(PathBuf);
 
 impl Ground {
@@ -45,8 +45,8 @@ impl Ground {
 
     fn file(&self, name: &str, text: &str, mode: u32) -> String {
         let path = self.path(name);
-        // By another process: while this one has it open for writing, others that it makes do too,
-        // and it cannot be executed (ETXTBSY).
+        // cp(1) writes it: children of this process would inherit a descriptor that is open for
+        // writing, and execve(2) would fail with ETXTBSY.
         let plain = format!("{path}.text");
         fs::write(&plain, text).unwrap();
         fs::set_permissions(&plain, PermissionsExt::from_mode(mode)).unwrap();
@@ -61,7 +61,7 @@ impl Ground {
         Hook { path, ..Hook::default() }
     }
 
-    /// Copies a file of its own /proc, without a shell in between, which would add to it.
+    /// A hook that copies a file of its /proc/self, without a shell, which would change it.
     fn copy(&self, out: &str, file: &str) -> Hook {
         let out = self.path(out);
         let args = ["dd", "status=none", &format!("if=/proc/self/{file}"), &format!("of={out}")];
@@ -69,7 +69,7 @@ impl Ground {
         Hook { path: "/bin/dd".into(), args, ..Hook::default() }
     }
 
-    /// Runs in the container of `init`, with this directory for its root.
+    /// In the container of `init`, with this directory as the future root.
     fn inside(&self, init: &Init) -> Place<'_> {
         Place::Container { pid: init.0.pid, rootfs: &self.0 }
     }
@@ -97,7 +97,7 @@ impl Drop for Ground {
     }
 }
 
-/// Whether that process is there, and no zombie.
+/// Whether the process exists, and is no zombie.
 fn alive(pid: &str) -> bool {
     sys::process::stat(pid.trim().parse().unwrap()).is_some_and(|(state, _)| state != b'Z')
 }
@@ -112,7 +112,7 @@ fn hooks_run_in_their_order_in_the_bundle() {
 }
 
 #[test]
-fn the_first_failure_stops_and_tells_its_output() {
+fn the_first_failure_stops_the_list_and_shows_its_output() {
     let ground = Ground::new();
     let body = "seq 30 >&2; echo; printf 'no \\033[31mGPU\\n' >&2; exit 3";
     let hooks = [ground.hook("echo 1 >>log"), ground.hook(body), ground.hook("echo 3 >>log")];
@@ -129,7 +129,7 @@ fn the_first_failure_stops_and_tells_its_output() {
 }
 
 #[test]
-fn a_hook_that_says_nothing_has_one_line() {
+fn the_error_of_a_hook_without_output_has_one_line() {
     let ground = Ground::new();
     let (text, whole) = ground.error(ground.hook("exit 1"));
     assert_eq!(text, ": exit status 1");
@@ -137,7 +137,7 @@ fn a_hook_that_says_nothing_has_one_line() {
 }
 
 #[test]
-fn a_signal_is_told_by_name() {
+fn the_error_names_the_signal() {
     let ground = Ground::new();
     assert_eq!(ground.error(ground.hook("kill -KILL $$")).0, ": killed by SIGKILL");
     assert_eq!(ground.error(ground.hook("kill -40 $$")).0, ": killed by signal 40");
@@ -163,7 +163,7 @@ fn a_timeout_kills_the_whole_group() {
 }
 
 #[test]
-fn a_timeout_in_the_far_future_is_none() {
+fn a_timeout_beyond_the_clock_never_expires() {
     let ground = Ground::new();
     ground.run(&[Hook { timeout: Some(i64::MAX), ..ground.hook("exit 0") }]).unwrap();
 }
@@ -174,7 +174,7 @@ fn standard_input_is_the_state_and_then_its_end() {
     let state = br#"{"ociVersion":"1.3.0","id":"a","status":"creating"}"#;
     ground.run_with(&[ground.hook("cat >state")], state, Place::Runtime).unwrap();
     assert_eq!(ground.read("state").as_bytes(), state);
-    // More than a pipe holds.
+    // This is more than the capacity of a pipe.
     let state: Vec<u8> = (0..300_000).map(|n| b'a' + (n % 26) as u8).collect();
     ground.run_with(&[ground.hook("cat >state")], &state, Place::Runtime).unwrap();
     assert_eq!(ground.read("state").as_bytes(), state);
@@ -202,7 +202,7 @@ fn a_megabyte_of_output_does_not_block() {
 fn a_daemon_that_holds_the_output_does_not_block() {
     let ground = Ground::new();
     let begun = Instant::now();
-    // It lives until this test has seen that the hook's end was enough.
+    // The daemon lives until this test has seen that the hook's end sufficed.
     let body = "mkfifo gate; (read x <gate; echo late) & echo $! >daemon; exit 0";
     ground.run(&[ground.hook(body)]).unwrap();
     assert!(begun.elapsed() < tiny_ce_test::PATIENCE);
@@ -224,7 +224,7 @@ fn environment_and_arguments_are_exact() {
 }
 
 #[test]
-fn without_args_the_path_is_the_name() {
+fn without_args_argv_is_the_path() {
     let ground = Ground::new();
     let hook = ground.hook("echo $0 $# >name");
     ground.run(std::slice::from_ref(&hook)).unwrap();
@@ -248,7 +248,7 @@ fn without_env_the_environment_is_the_launchers() {
 }
 
 #[test]
-fn a_relative_path_begins_at_the_bundle() {
+fn a_relative_path_is_below_the_bundle() {
     let ground = Ground::new();
     ground.file("hook", "#!/bin/sh\necho $0 >name\n", 0o755);
     ground.run(&[Hook { path: "./hook".into(), ..Hook::default() }]).unwrap();
@@ -258,7 +258,7 @@ fn a_relative_path_begins_at_the_bundle() {
 #[test]
 fn signals_and_descriptors_are_fresh() {
     let ground = Ground::new();
-    // The shell opens the directory itself, as the lowest number that is free.
+    // The shell opens the directory /proc/self/fd, which gets the lowest free number.
     let args = ["sh", "-c", "echo /proc/self/fd/* >fds"].map(str::to_owned).to_vec();
     let list = Hook { path: "/bin/sh".into(), args, ..Hook::default() };
     ground.run(&[ground.copy("status", "status"), list]).unwrap();
@@ -271,7 +271,7 @@ fn signals_and_descriptors_are_fresh() {
 }
 
 #[test]
-fn a_hook_that_cannot_be_executed_is_told_by_errno() {
+fn the_error_of_a_hook_that_cannot_be_executed_has_its_errno() {
     let ground = Ground::new();
     let bare = |path: String| Hook { path, ..Hook::default() };
     let (text, whole) = ground.error(bare(ground.path("missing")));
@@ -286,7 +286,7 @@ fn a_hook_that_cannot_be_executed_is_told_by_errno() {
 }
 
 #[test]
-fn a_bundle_that_a_hook_deletes_is_no_matter() {
+fn hooks_run_after_one_has_deleted_the_bundle() {
     let ground = Ground::new();
     let elsewhere = Ground::new();
     let hooks = [
@@ -307,7 +307,7 @@ fn all_run_even_if_some_fail() {
     assert_eq!(ground.read("log"), "2\n");
 }
 
-/// A process in namespaces of its own, as init is before it has entered its root.
+/// A process in new namespaces that has not entered another root, as init before pivot_root(2).
 struct Init(Child);
 
 const NAMESPACES: i32 = libc::CLONE_NEWNS
@@ -351,8 +351,8 @@ impl Drop for Init {
     }
 }
 
-/// The namespaces that a hook with this body finds itself in, and its ids.
-fn observed(init: &Init) {
+/// Assert that a hook is in the namespaces of `init`, has the ids 0 and no stray descriptors.
+fn assert_inside(init: &Init) {
     let ground = Ground::new();
     fs::set_permissions(&ground.0, PermissionsExt::from_mode(0o777)).unwrap();
     let names = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"];
@@ -371,7 +371,7 @@ fn hooks_of_the_container_enter_all_its_namespaces() {
     }
     for flags in [NAMESPACES, NAMESPACES | libc::CLONE_NEWUSER, libc::CLONE_NEWUTS] {
         let init = Init::new(flags);
-        observed(&init);
+        assert_inside(&init);
     }
 }
 
@@ -383,19 +383,19 @@ fn a_timeout_reaches_into_the_pid_namespace() {
     let (ground, init) = (Ground::new(), Init::new(NAMESPACES));
     let hook = Hook { timeout: Some(1), ..ground.hook("echo $$; exec sleep 1000") };
     let error = ground.run_with(&[hook], b"{}", ground.inside(&init)).unwrap_err();
-    // Its pid there: small, and not that of the launcher's namespace.
-    let said = error.line().rsplit(": ").next().unwrap().parse::<u32>().unwrap();
+    // The hook prints its pid in the new namespace, which is small.
+    let pid = error.line().rsplit(": ").next().unwrap().parse::<u32>().unwrap();
     assert!(error.line().contains("timed out after 1 s"), "{error}");
-    assert!(said < 10, "{said}");
+    assert!(pid < 10, "{pid}");
 }
 
 #[test]
-fn what_the_container_cannot_see_is_executed_by_descriptor() {
+fn a_program_that_the_container_cannot_see_is_executed_by_descriptor() {
     if !met(&[Need::Root]) {
         return;
     }
     let (ground, init) = (Ground::new(), Init::new(NAMESPACES));
-    // In the container's mount namespace something else lies over the directory of the hook.
+    // In the container's mount namespace a tmpfs covers the directory of the hook.
     let over = Ground::new();
     let body = format!("mount -t tmpfs none {}", ground.0.display());
     let place = over.inside(&init);
@@ -456,7 +456,7 @@ fn programs_of_the_image_are_confined_as_its_process_is() {
     assert_eq!(files.split_whitespace().collect::<Vec<_>>()[3..5], ["4", "5"]);
     assert_eq!(ground.read("oom_score_adj"), "100\n");
     assert_eq!(ground.read("environ"), "A=process\0");
-    // It says where it is, and fails for want of the third.
+    // readlink(1) prints two links, and fails since the third path does not exist.
     let args = ["readlink", "/proc/self/cwd", "/proc/self/ns/mnt", "/no"].map(str::to_owned);
     let path = "/bin/readlink".to_owned();
     let hook = Hook { path, args: args.to_vec(), ..Hook::default() };

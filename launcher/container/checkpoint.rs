@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::delete;
 use crate::compile::criu as plan;
 use crate::conversation;
-use crate::criu::external::{self, Seen};
+use crate::criu::external::{self, ProcessMounts};
 use crate::criu::images::{self, CriuOptions, DESCRIPTORS, Images};
 use crate::criu::messages::{Features, PageServer, RpcOptions, RpcRequest, kind};
 use crate::criu::{self, Criu, Program, Start};
@@ -90,14 +90,14 @@ fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
         Ok(())
     });
     let ended = asked.and_then(|_| criu.end());
-    match ended.map_err(|e| criu::log::told(e, &images.log(LOG)))? {
+    match ended.map_err(|e| criu::log::explain(e, &images.log(LOG)))? {
         // After a pre-dump CRIU waits for the next request; a later command makes that with a CRIU
         // of its own.
         _ if options.pre_dump => return Ok(()),
         Some(Exit::Status(0)) | None => {}
         Some(exit) => {
             let error = Error::new(format!("criu: exit status {}", exit.code()));
-            return Err(criu::log::told(error, &images.log(LOG)));
+            return Err(criu::log::explain(error, &images.log(LOG)));
         }
     }
     match options.leave_running {
@@ -130,7 +130,7 @@ fn check(program: &Program, init: &OwnedFd, options: &Checkpoint) -> Result<()> 
     if wanted == Features::default() {
         return Ok(());
     }
-    let found = program.has(init, wanted.clone())?;
+    let found = program.features(init, wanted.clone())?;
     if wanted.mem_track.is_some() && found.mem_track != Some(true) {
         return Err(Error::new(
             "--pre-dump, --parent-path: this kernel does not tell dirty memory",
@@ -177,10 +177,10 @@ fn leave_out(
     record: &Record,
     pid: i32,
 ) -> Result<()> {
-    let seen = Seen::of(pid)?;
-    let descriptors = seen.descriptors(pid);
+    let mounts = ProcessMounts::of(pid)?;
+    let descriptors = mounts.descriptors(pid);
     opts.external = external::joined(spec, record, pid)?;
-    opts.external.extend(seen.mounts(&external::places(spec)));
+    opts.external.extend(mounts.mounts(&external::places(spec)));
     let files = descriptors.iter().filter(|name| name.starts_with("file["));
     opts.external.extend(files.cloned());
     opts.external.dedup();

@@ -153,7 +153,7 @@ impl Restoring<'_, '_> {
             Some(Exit::Status(0)) | None => Ok(()),
             Some(exit) => Err(Error::new(format!("criu: exit status {}", exit.code()))),
         });
-        ended.map_err(|e| criu::log::told(e, &self.images.log(LOG)))?;
+        ended.map_err(|e| criu::log::explain(e, &self.images.log(LOG)))?;
         for name in GROUND {
             // The mounts on it are in CRIU's mount namespace, so here it is an empty directory.
             let _ = fs::remove_dir(self.undo.directory.path().join(name));

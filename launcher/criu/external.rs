@@ -1,5 +1,5 @@
-//! What of a container belongs to the host: namespaces, mounts and open files that CRIU must not
-//! put into an image, each under the name by which `restore` finds it again.
+//! The host's namespaces, mounts and open files that a container uses. CRIU must not put them into
+//! an image, and names each instead; by its name `restore` finds it again.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -14,16 +14,20 @@ use crate::spec::{NamespaceKind, Spec};
 use crate::state::{self, ETC_HOSTS, Record};
 use crate::sys::file;
 
-/// The kinds of namespaces that CRIU can leave alone.
+/// The kinds of namespaces that CRIU can treat as external, with the name in /proc/PID/ns and the
+/// key in the image.
 const KINDS: [(NamespaceKind, &str, &str); 2] =
     [(NamespaceKind::Network, "net", "extRootNetNS"), (NamespaceKind::Pid, "pid", "extRootPidNS")];
 
-/// What a namespace is called between `checkpoint` and `restore`.
+/// The key by which an image names an external namespace.
 pub fn namespace_key(kind: NamespaceKind) -> Option<&'static str> {
     KINDS.iter().find(|row| row.0 == kind).map(|row| row.2)
 }
 
-/// Namespaces that were joined: `net[INODE]:KEY`.
+/// The namespaces that the container joined, for CRIU's `external`: `net[INODE]:KEY`.
+///
+/// # Errors
+/// stat(2) of a namespace of the process fails.
 pub fn joined(spec: &Spec, record: &Record, pid: i32) -> Result<Vec<String>> {
     let mut external = Vec::new();
     for (kind, name, key) in KINDS {
@@ -37,7 +41,7 @@ pub fn joined(spec: &Spec, record: &Record, pid: i32) -> Result<Vec<String>> {
     Ok(external)
 }
 
-/// Places in the container whose mounts come from the host, and what `restore` puts there.
+/// The places in the container whose mounts come from the host, each with its name in the image.
 pub fn places(spec: &Spec) -> Vec<(&str, &str)> {
     let binds = spec.mounts.iter().filter(|mount| mount.is_bind());
     let mut places: Vec<_> =
@@ -50,7 +54,7 @@ pub fn places(spec: &Spec) -> Vec<(&str, &str)> {
         // A masked file is a bind of the host's /dev/null.
         places.extend(linux.masked_paths.iter().map(|path| (path.as_str(), "/dev/null")));
         if spec.namespace(NamespaceKind::User).is_some() {
-            // Where nodes cannot be made they are binds of the host's.
+            // In a user namespace no device node can be made: each is a bind of the host's.
             places.extend(compile::devices::DEFAULTS.iter().map(|(path, ..)| (*path, *path)));
             places.extend(linux.devices.iter().map(|it| (it.path.as_str(), it.path.as_str())));
         }
@@ -58,15 +62,18 @@ pub fn places(spec: &Spec) -> Vec<(&str, &str)> {
     places
 }
 
-/// A process's root and mounts, as they are now.
-pub struct Seen {
+/// The root of a process, and the ids and mount points of its mounts.
+pub struct ProcessMounts {
     root: OwnedFd,
     mounts: Vec<(u64, String)>,
 }
 
-impl Seen {
-    /// Look at a process.
-    pub fn of(pid: i32) -> Result<Seen> {
+impl ProcessMounts {
+    /// Read those of a process.
+    ///
+    /// # Errors
+    /// /proc/PID/root cannot be opened, or /proc/PID/mountinfo cannot be read.
+    pub fn of(pid: i32) -> Result<ProcessMounts> {
         let path = format!("/proc/{pid}/root");
         let root = file::open_path(Path::new(&path)).map_err(|e| Error::io(&path, "open", &e))?;
         let path = format!("/proc/{pid}/mountinfo");
@@ -75,20 +82,21 @@ impl Seen {
             let mut fields = line.split(' ');
             Some((fields.next()?.parse().ok()?, unescaped(fields.nth(3)?)))
         });
-        Ok(Seen { root, mounts: mounts.collect() })
+        Ok(ProcessMounts { root, mounts: mounts.collect() })
     }
 
-    /// Where something is mounted at `path`, links resolved; `None` if nothing is.
+    /// The mount point that `path` leads to through symbolic links, and whether it is a directory;
+    /// `None` if `path` is no mount point.
     fn mount_point(&self, path: &str) -> Option<(String, bool)> {
         let opened = file::open_beneath(&self.root, Path::new(path)).ok()?;
         let directory = file::mode(&opened).ok()? & libc::S_IFMT == libc::S_IFDIR;
         let (_, point) = self.mounts.iter().find(|(id, _)| Some(*id) == mount_id(&opened))?;
-        let there = fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd())).ok()?;
-        // The link is as seen from here; its end is the same, whatever is above the root.
-        there.to_str()?.ends_with(point.as_str()).then(|| (point.clone(), directory))
+        let real = fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd())).ok()?;
+        // The link's path is relative to our root, and ends with the path below the process's root.
+        real.to_str()?.ends_with(point.as_str()).then(|| (point.clone(), directory))
     }
 
-    /// The mounts of these places that are there: `mnt[PLACE]:NAME`.
+    /// Those of `places` that are mount points, for CRIU's `external`: `mnt[PLACE]:NAME`.
     pub fn mounts(&self, places: &[(&str, &str)]) -> Vec<String> {
         let mut external = Vec::new();
         for (path, name) in places {
@@ -106,8 +114,8 @@ impl Seen {
         external
     }
 
-    /// What the descriptors 0 to 2 of a process are called: a link, or the name of a file that is
-    /// on none of the container's mounts.
+    /// CRIU's names of the descriptors 0 to 2 of a process: the link in /proc/PID/fd, or
+    /// `file[MOUNT:INODE]` for a file that is on none of the container's mounts.
     pub fn descriptors(&self, pid: i32) -> Vec<String> {
         [0, 1, 2]
             .map(|number| {
@@ -128,7 +136,7 @@ impl Seen {
     }
 }
 
-/// Masters and slaves of devpts: CRIU has a way of its own for them.
+/// Whether a file is a pseudo-terminal, for which CRIU has options of its own.
 fn is_terminal(metadata: &fs::Metadata) -> bool {
     // Documentation/admin-guide/devices.txt: Unix98 pseudo-terminals.
     (136..=143).contains(&libc::major(metadata.rdev()))
@@ -143,16 +151,17 @@ fn field(fdinfo: &str) -> Option<u64> {
     fdinfo.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
 }
 
-/// A path of mountinfo: octal for what would part fields.
+/// Decode the octal escapes of a path in mountinfo, proc_pid_mountinfo(5).
 fn unescaped(text: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .iter()
         .fold(text.to_owned(), |text, (code, plain)| text.replace(code, plain))
 }
 
-/// Where `restore` takes the mounts of these places from: `mnt[NAME]:SOURCE`.
+/// The sources of the external mounts for `restore`: `mnt[NAME]:SOURCE`.
 ///
-/// A name is a place as `checkpoint` saw it, links resolved: by the rootfs, as far as it has it.
+/// `checkpoint` named a mount by its place after symbolic links. They are resolved in the rootfs,
+/// if the place exists there.
 pub fn sources(spec: &Spec, bundle: &Path, rootfs: &Path, state: &Path) -> Vec<String> {
     let root = file::open_path(rootfs);
     let resolved = |path: &str| {
@@ -197,8 +206,8 @@ mod tests {
     }
 
     #[test]
-    fn what_this_process_sees_of_itself() {
-        let seen = Seen::of(std::process::id() as i32).expect("/proc/self");
+    fn only_mount_points_of_a_process_are_external() {
+        let seen = ProcessMounts::of(std::process::id() as i32).expect("/proc/self");
         assert_eq!(seen.mount_point("/proc"), Some(("/proc".to_owned(), true)));
         assert_eq!(seen.mount_point("/proc/self/status"), None);
         assert_eq!(seen.mounts(&[("/proc", "/proc"), ("/nowhere", "/a")]), ["mnt[/proc]:/proc"]);

@@ -1,4 +1,4 @@
-//! Where a checkpoint is kept, and what dump and restore are asked for alike.
+//! The directories of a checkpoint, and the options that `checkpoint` and `restore` share.
 
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;
@@ -8,23 +8,23 @@ use std::path::{Path, PathBuf};
 use crate::criu::{self, messages::RpcOptions};
 use crate::error::{Error, Result};
 
-/// Standard input, output and error as they were: links of /proc/PID/fd, or what CRIU calls them.
+/// The file with CRIU's names of standard input, output and error at the checkpoint.
 pub const DESCRIPTORS: &str = "descriptors.json";
 
-/// What CRIU does about cgroups (criu(8), `--manage-cgroups`).
+/// How `restore` treats cgroups (criu(8), `--manage-cgroups`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CgroupMode {
-    /// Nothing.
+    /// It leaves them alone.
     Ignore = 0,
-    /// Values of those that it makes itself.
+    /// It restores the values of the cgroups that CRIU makes.
     Soft = 3,
-    /// Values of all.
+    /// It restores the values of all cgroups.
     Full = 4,
-    /// Values of all, and none of them may be there already.
+    /// It restores the values of all cgroups, and fails if one exists already.
     Strict = 5,
 }
 
-/// How CRIU keeps packets away meanwhile.
+/// How CRIU blocks packets while it works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkLock {
     /// With the iptables-restore program.
@@ -40,41 +40,45 @@ pub enum NetworkLock {
 pub struct CriuOptions {
     /// The directory of the images.
     pub image_path: PathBuf,
-    /// The directory of logs; default: that of the images.
+    /// The directory of the log; default: that of the images.
     pub work_path: Option<PathBuf>,
     /// Keep established TCP connections.
     pub tcp_established: bool,
-    /// Allow Unix sockets whose other end is outside.
+    /// Allow Unix sockets whose other end is outside of the container.
     pub ext_unix_sk: bool,
-    /// Allow a session and a terminal of the caller's.
+    /// Allow the session and the terminal of the caller.
     pub shell_job: bool,
     /// Keep file locks.
     pub file_locks: bool,
-    /// Memory by userfaultfd, as it is touched.
+    /// Transfer memory on page faults, by userfaultfd(2).
     pub lazy_pages: bool,
-    /// Punch holes into the parents of an image.
+    /// Remove from the parent images the pages that a newer image has, by punching holes.
     pub auto_dedup: bool,
-    /// Leave what is in the network namespace alone.
+    /// Leave the content of the network namespace alone.
     pub empty_network: bool,
-    /// What is done about cgroups; default: CRIU's own.
+    /// How cgroups are treated; default: as CRIU does by itself.
     pub cgroups: Option<CgroupMode>,
-    /// How the network is locked; default: CRIU's own.
+    /// How the network is locked; default: as CRIU does by itself.
     pub network_lock: Option<NetworkLock>,
 }
 
 /// `CG_MODE_DEFAULT` of rpc.proto.
 const DEFAULT_MODE: i32 = 6;
 
-/// Open directories; CRIU is given their descriptors.
+/// The open directories of a checkpoint, whose descriptors CRIU gets.
 pub struct Images {
-    /// That of the images.
+    /// The path of the images.
     pub path: PathBuf,
     directory: File,
     work: Option<(PathBuf, File)>,
 }
 
 impl Images {
-    /// Open them; that of the images too is made, if it may be.
+    /// Open the directories. That of the log is made if it is missing, and with `make_images` that
+    /// of the images as well.
+    ///
+    /// # Errors
+    /// A directory cannot be opened or made, or there is no checkpoint.
     pub fn open(options: &CriuOptions, make_images: bool) -> Result<Images> {
         let open = |name: &str, path: &Path, make: bool| {
             let failed = |call| {
@@ -105,7 +109,11 @@ impl Images {
         Ok(Images { path: options.image_path.clone(), directory, work: work.transpose()? })
     }
 
-    /// Their paths, absolute: of the images, and of the logs if they have another.
+    /// The absolute paths of the directories: that of the images, and that of the log if it is
+    /// another.
+    ///
+    /// # Errors
+    /// realpath(3) fails, or a path is not UTF-8.
     pub fn paths(&self) -> Result<Vec<String>> {
         let paths = [&self.path].into_iter().chain(self.work.as_ref().map(|(path, _)| path));
         let absolute = |path: &PathBuf| {
@@ -117,12 +125,12 @@ impl Images {
         paths.map(absolute).collect()
     }
 
-    /// Where CRIU writes this log.
+    /// The path to which CRIU writes a log of this name.
     pub fn log(&self, name: &str) -> PathBuf {
         self.work.as_ref().map_or(&self.path, |(path, _)| path).join(name)
     }
 
-    /// The options that are common to both.
+    /// CRIU's options for both `checkpoint` and `restore`.
     pub fn options(
         &self,
         options: &CriuOptions,
@@ -141,7 +149,7 @@ impl Images {
             empty_ns: options.empty_network.then_some(libc::CLONE_NEWNET as u32),
             manage_cgroups_mode: Some(options.cgroups.map_or(DEFAULT_MODE, |mode| mode as i32)),
             network_lock: options.network_lock.map(|lock| lock as i32),
-            // Mounts are slaves of the host's where the config wants it.
+            // The config may ask for mounts that are slaves or peers of the host's.
             ext_sharing: Some(true),
             ext_masters: Some(true),
             config_file: criu::config_file(annotation),
@@ -150,7 +158,11 @@ impl Images {
     }
 }
 
-/// How the network is locked is new, and worse than not being locked is to believe that it is.
+/// Check that CRIU knows this `--network-lock`: an older one would ignore the option, and the
+/// caller would believe that the network is locked as asked.
+///
+/// # Errors
+/// CRIU is too old.
 pub fn check_version(options: &CriuOptions, version: u32) -> Result<()> {
     let (name, needed) = match options.network_lock {
         Some(NetworkLock::Skip) => ("skip", 31_800),
@@ -160,7 +172,10 @@ pub fn check_version(options: &CriuOptions, version: u32) -> Result<()> {
     needs(&format!("--network-lock {name}"), version, needed)
 }
 
-/// That CRIU is new enough for an option.
+/// Check that CRIU is new enough for an option.
+///
+/// # Errors
+/// CRIU is older than `needed`.
 pub fn needs(option: &str, version: u32, needed: u32) -> Result<()> {
     let words = |version: u32| format!("{}.{}", version / 10_000, version / 100 % 100);
     match version >= needed {
@@ -218,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_new_for_a_criu_is_refused() {
+    fn an_option_that_criu_is_too_old_for_is_refused() {
         let lock = |network_lock| CriuOptions { network_lock, ..CriuOptions::default() };
         assert_eq!(check_version(&lock(None), 31_500), Ok(()));
         assert_eq!(check_version(&lock(Some(NetworkLock::Iptables)), 31_500), Ok(()));

@@ -1,4 +1,4 @@
-//! What CRIU wrote about a failure: the lines that tell it, out of a log of thousands.
+//! The lines of CRIU's log that explain a failure, of thousands.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -7,14 +7,14 @@ use std::path::Path;
 
 use crate::error::Error;
 
-/// As many lines as are told.
+/// The most lines to show.
 const LINES: usize = 8;
 
-/// As many, if no line tells of an error.
+/// The most lines to show if the log has no error.
 const LAST: usize = 3;
 
-/// The error, with what the log says below it, and in its first line the cause.
-pub fn told(error: Error, log: &Path) -> Error {
+/// Add to an error its cause according to the log, and the lines of the log around it.
+pub fn explain(error: Error, log: &Path) -> Error {
     let Ok(file) = File::open(log) else { return error };
     let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
     let lines = excerpt(lines.map(|line| String::from_utf8_lossy(&line).into_owned()));
@@ -26,8 +26,8 @@ pub fn told(error: Error, log: &Path) -> Error {
     error.hint(format!("all of it is in {}", log.display()))
 }
 
-/// The last errors, each after the line before it: the first ones are what CRIU merely tries. Where
-/// there is none, the end.
+/// The last errors of a log, each with the line before it, since the first errors may be attempts
+/// that CRIU recovers from. Without an error, the last lines.
 fn excerpt(lines: impl Iterator<Item = String>) -> Vec<String> {
     let (mut before, mut last) = (None, VecDeque::new());
     let mut found = VecDeque::new();
@@ -50,10 +50,10 @@ fn excerpt(lines: impl Iterator<Item = String>) -> Vec<String> {
     if found.is_empty() { last.into() } else { found.into() }
 }
 
-/// How a line begins that tells an error, behind the time.
+/// The start of an error in a line of the log, after the time.
 const ERROR: &str = "Error (";
 
-/// The last error that is more than the sum of those before it.
+/// The last error that does not merely report that an earlier one made CRIU fail.
 fn cause(lines: &[String]) -> Option<&str> {
     let errors = lines.iter().rev().filter_map(|line| line.split_once(ERROR)?.1.split_once("): "));
     let words = errors.map(|(_place, words)| words.trim());

@@ -1,6 +1,6 @@
-//! The messages of CRIU's RPC: rpc.proto of CRIU 3.17, as far as they are used here.
+//! The messages of CRIU's RPC that are used here, rpc.proto of CRIU 3.17.
 //!
-//! Numbers are the protocol; names are CRIU's own. Knows no purposes.
+//! The names are CRIU's; the tags are those of the protocol. Must not know what a message is for.
 
 use prost::Message;
 
@@ -10,13 +10,13 @@ pub mod kind {
     pub const DUMP: i32 = 1;
     /// Restore.
     pub const RESTORE: i32 = 2;
-    /// Memory alone, of processes that run on.
+    /// Checkpoint only the memory, while the processes go on.
     pub const PRE_DUMP: i32 = 4;
-    /// CRIU tells how far it is, and waits for an answer.
+    /// CRIU has reached a stage, and waits for an answer.
     pub const NOTIFY: i32 = 6;
-    /// What CRIU and this kernel can do.
+    /// Which features CRIU and this kernel have.
     pub const FEATURE_CHECK: i32 = 9;
-    /// Which CRIU it is.
+    /// The version of CRIU.
     pub const VERSION: i32 = 10;
 }
 
@@ -205,7 +205,7 @@ pub struct RpcOptions {
 mod tests {
     use super::*;
 
-    /// As protoc encodes them, worked out by hand from the wire format.
+    /// The bytes that protoc would write, derived by hand from the wire format.
     #[test]
     fn a_request_is_as_criu_reads_it() {
         let version = RpcRequest { kind: kind::VERSION, ..RpcRequest::default() };

@@ -1,7 +1,7 @@
 //! CRIU as a process: `criu swrk`, one request, its notifications, one response.
 //!
-//! Knows the conversation, the images, and what of a container is the host's. Must not know when
-//! CRIU is asked, or what follows from its notifications: that is the caller's.
+//! Knows the conversation, the images, and which of a container's resources are the host's. Must
+//! not know when CRIU gets a request or what its notifications cause: the caller does.
 
 pub mod external;
 pub mod images;
@@ -24,23 +24,26 @@ use crate::sys::{file, message};
 use messages::{Features, Notify, RpcOptions, RpcRequest, RpcResponse, kind};
 use prost::Message;
 
-/// An annotation of a config.json: a file of options that CRIU reads itself.
+/// An annotation of a config.json that names a file with options for CRIU.
 pub const ANNOTATION: &str = "org.criu.config";
 
-/// The oldest CRIU that tells what is relied on here: `status-ready`, external pid namespaces.
+/// The oldest CRIU that has all that is needed here: `status-ready`, external pid namespaces.
 const OLDEST: u32 = 31_500;
 
-/// A response is small; larger ones are none.
+/// The most bytes of a response; CRIU's are much smaller.
 const LARGEST: usize = 64 << 10;
 
-/// How long CRIU may take to end when there is nothing more to say, in milliseconds.
+/// How long CRIU may take to end after the conversation, in milliseconds.
 const PATIENCE_MS: i32 = 10_000;
 
-/// CRIU's program, opened.
+/// CRIU's program, as an `O_PATH` descriptor.
 pub struct Program(OwnedFd);
 
 impl Program {
     /// Look for `criu` in PATH.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be opened.
     pub fn find() -> Result<Program> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut found = std::env::split_paths(&path).map(|directory| directory.join("criu"));
@@ -52,7 +55,10 @@ impl Program {
         Ok(Program(opened))
     }
 
-    /// Which version it is, as 31700; an error if it is older than what is relied on.
+    /// Ask CRIU for its version, such as 31700.
+    ///
+    /// # Errors
+    /// CRIU cannot be started, does not answer, or is older than 3.15.
     pub fn version(&self, init: &OwnedFd) -> Result<u32> {
         let plan = plan::compile(&plan::CriuRequest::default())?;
         let start = Start { program: self, init, plan: &plan, cgroup: None, flags: 0, opened: &[] };
@@ -72,8 +78,11 @@ impl Program {
         }
     }
 
-    /// Whether it and this kernel have what is `wanted`.
-    pub fn has(&self, init: &OwnedFd, wanted: Features) -> Result<Features> {
+    /// Ask which of the `wanted` features CRIU and this kernel have.
+    ///
+    /// # Errors
+    /// CRIU cannot be started, or does not answer.
+    pub fn features(&self, init: &OwnedFd, wanted: Features) -> Result<Features> {
         let plan = plan::compile(&plan::CriuRequest::default())?;
         let start = Start { program: self, init, plan: &plan, cgroup: None, flags: 0, opened: &[] };
         let criu = Criu::start(&start)?;
@@ -83,36 +92,39 @@ impl Program {
     }
 }
 
-/// What a CRIU is started from.
+/// What CRIU is started with.
 pub struct Start<'a> {
-    /// Its program.
+    /// The program of CRIU.
     pub program: &'a Program,
-    /// Init's program, which becomes it.
+    /// The program of init, which executes CRIU.
     pub init: &'a OwnedFd,
-    /// How (`compile::criu`).
+    /// Init's plan (`compile::criu`).
     pub plan: &'a Finished,
-    /// Directory of the cgroup v2 that it is born in.
+    /// The directory of the v2 cgroup that CRIU starts in.
     pub cgroup: Option<std::os::fd::BorrowedFd<'a>>,
-    /// CLONE_NEW*.
+    /// CLONE_NEW* flags.
     pub flags: u64,
-    /// What the plan preloads behind conversation and program.
+    /// The preloads of the plan after CRIU's socket and program.
     pub opened: &'a [OwnedFd],
 }
 
-/// A CRIU that waits for a request. Dropped, its conversation ends and so does it.
+/// A CRIU that waits for a request. If it is dropped, its conversation ends, and then CRIU ends.
 pub struct Criu {
     child: Child,
     socket: Option<OwnedFd>,
     ended: bool,
-    /// Directories of its plan, as it sees them.
+    /// The directories that its plan has opened, as CRIU sees them.
     pub directories: Vec<OwnedFd>,
 }
 
-/// What is done about a notification, before CRIU goes on.
+/// The caller's answer to a notification, for which CRIU waits.
 pub type Notified<'a> = dyn FnMut(&Notify, Vec<OwnedFd>) -> Result<()> + 'a;
 
 impl Criu {
-    /// Start it with the environment and the standard descriptors of this process.
+    /// Start CRIU with the environment and the standard descriptors of this process.
+    ///
+    /// # Errors
+    /// socketpair(2) or clone3(2) fails, or a step of the plan fails before CRIU is executed.
     pub fn start(start: &Start<'_>) -> Result<Criu> {
         let failed = |call| move |e: std::io::Error| Error::io("criu", call, &e);
         let (socket, service) = message::pair().map_err(failed("socketpair"))?;
@@ -143,7 +155,7 @@ impl Criu {
         }
     }
 
-    /// Its pid.
+    /// The pid of CRIU.
     pub fn pid(&self) -> i32 {
         self.child.pid
     }
@@ -152,19 +164,22 @@ impl Criu {
         self.socket.as_ref().ok_or_else(|| Error::new("criu: the conversation is over"))
     }
 
-    /// Ask for something, answer its notifications, and give its response.
+    /// Send a request, answer the notifications, and return the response.
     ///
-    /// A notification that cannot be answered well makes CRIU undo what it has done; the error is
-    /// that of the notification then.
+    /// If `notified` fails, CRIU is told so and undoes what it has done.
+    ///
+    /// # Errors
+    /// The first error of `notified`. CRIU refuses the request, ends without an answer, or sends
+    /// bytes that are no answer.
     pub fn ask(&self, request: &RpcRequest, notified: &mut Notified<'_>) -> Result<RpcResponse> {
-        self.tell(request)?;
+        self.send(request)?;
         let mut broken = None;
         let mut bytes = vec![0; LARGEST];
         loop {
             let received = message::receive(self.socket()?, &mut bytes, true)
                 .map_err(|e| Error::io("criu", "recvmsg", &e))?;
             if received.length == 0 || received.truncated {
-                return Err(broken.unwrap_or_else(|| self.silent()));
+                return Err(broken.unwrap_or_else(|| self.no_answer()));
             }
             let response = RpcResponse::decode(&bytes[..received.length])
                 .map_err(|e| Error::new(format!("criu: an answer that is none: {e}")))?;
@@ -172,13 +187,13 @@ impl Criu {
                 let notify = response.notify.unwrap_or_default();
                 let result = match broken {
                     None => notified(&notify, received.descriptors),
-                    // It is undoing what it did.
+                    // CRIU is undoing what it has done.
                     Some(_) => Ok(()),
                 };
                 let well = result.is_ok() && broken.is_none();
                 broken = broken.or(result.err());
                 let (kind, notify_success) = (kind::NOTIFY, Some(well));
-                self.tell(&RpcRequest { kind, notify_success, ..RpcRequest::default() })?;
+                self.send(&RpcRequest { kind, notify_success, ..RpcRequest::default() })?;
                 continue;
             }
             return match (broken, response.success) {
@@ -189,20 +204,23 @@ impl Criu {
         }
     }
 
-    /// Why there is no answer.
-    fn silent(&self) -> Error {
+    /// The error if CRIU does not answer: how it ended, or that it hangs.
+    fn no_answer(&self) -> Error {
         let gone = process::wait_gone(&self.child.pidfd, PATIENCE_MS);
         let exit = gone.and_then(|()| process::wait(&self.child.pidfd, true));
         let how = exit.ok().flatten().map_or_else(|| "it hangs".to_owned(), ending);
         Error::new(format!("criu: no answer: {how}"))
     }
 
-    fn tell(&self, request: &RpcRequest) -> Result<()> {
+    fn send(&self, request: &RpcRequest) -> Result<()> {
         message::send(self.socket()?, &request.encode_to_vec(), None)
             .map_err(|e| Error::io("criu", "sendmsg", &e))
     }
 
-    /// Say nothing more, and wait for its end: what it was asked for is done only then.
+    /// End the conversation, and wait until CRIU has ended: only then its work is complete.
+    ///
+    /// # Errors
+    /// waitid(2) fails.
     pub fn end(mut self) -> Result<Option<Exit>> {
         self.socket = None;
         self.ended = true;
@@ -222,7 +240,7 @@ impl Drop for Criu {
         if self.ended {
             return;
         }
-        // It lets processes go on that it has stopped: never killed, unless it hangs.
+        // CRIU resumes the processes that it has stopped, so it is killed only if it hangs.
         self.socket = None;
         if process::wait_gone(&self.child.pidfd, PATIENCE_MS).is_err() {
             let _ = process::kill(&self.child.pidfd, libc::SIGKILL);
@@ -238,14 +256,14 @@ fn refused(response: &RpcResponse) -> Error {
         kind::RESTORE => "the restore",
         _ => "a question",
     };
-    // What it says itself is the first error that it met, and seldom the one that matters.
+    // CRIU's own message is the first error that it met, and often not the cause.
     match response.cr_errno.filter(|errno| *errno > 0) {
         Some(errno) => Error::new(format!("criu: {what} failed: {}", ErrnoName(errno))),
         None => Error::new(format!("criu: {what} failed")),
     }
 }
 
-/// What dump and restore ask for alike.
+/// The options that `checkpoint` and `restore` always have.
 pub fn common(log: &str) -> RpcOptions {
     RpcOptions {
         log_level: Some(4),
@@ -256,12 +274,13 @@ pub fn common(log: &str) -> RpcOptions {
     }
 }
 
-/// A descriptor of ours, as CRIU finds it: by our pid and this number.
+/// The number of our descriptor, by which CRIU opens it in our /proc/PID/fd.
 pub fn number(fd: &impl AsRawFd) -> i32 {
     fd.as_raw_fd()
 }
 
-/// Which file has settings that are nobody's command line's; CRIU does not mind if it is missing.
+/// The file with the administrator's options for CRIU: that of the annotation, or else the first of
+/// two in /etc/criu that exists.
 pub fn config_file(annotation: Option<&String>) -> Option<String> {
     const FILES: [&str; 2] = ["/etc/criu/tiny-ce.conf", "/etc/criu/runc.conf"];
     match annotation {
