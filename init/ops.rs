@@ -193,84 +193,84 @@ const STATX_TYPE: u32 = 1;
 
 ops! { 'p;
     // ---- namespaces and the session
-    /// Join the namespace that the launcher opened and whose kind it verified.
+    /// Join a namespace that the launcher has opened, and whose kind it has verified.
     Setns = SETNS { fd: Slot, kind: CloneFlags } (fd, kind);
-    /// Leave a namespace for a new one.
+    /// Move to new namespaces.
     Unshare = UNSHARE { flags: CloneFlags } (flags);
-    /// A session keyring of its own: the caller's keys are not the container's.
+    /// Make a session keyring, so that the container does not have the caller's keys.
     JoinSessionKeyring = KEYCTL { } (1usize, 0usize) says "operation=KEYCTL_JOIN_SESSION_KEYRING";
-    /// A session of its own: no controlling terminal, no job control from outside.
+    /// Make a session, without a controlling terminal and without job control from outside.
     Setsid = SETSID { } ();
 
     // ---- mounts, made detached and attached by descriptor
     /// Clone the mounts at `path` into a detached tree.
     OpenTree = OPEN_TREE { into: Slot, at: Slot, path: &'p CStr, flags: OpenTreeFlags }
         (at, path, flags) -> into;
-    /// Begin to make a file system of this type.
+    /// Open a context to make a file system of this type.
     Fsopen = FSOPEN { into: Slot, fsname: &'p CStr, flags: FsopenFlags } (fsname, flags) -> into;
-    /// Give it a parameter with a value.
+    /// Set a parameter of a context to a value.
     FsconfigString = FSCONFIG { fs: Slot, key: &'p CStr, value: &'p CStr }
         (fs, 1usize, key, value, 0usize) words fs says "cmd=FSCONFIG_SET_STRING";
-    /// Give it a parameter without a value.
+    /// Set a parameter of a context that has no value.
     FsconfigFlag = FSCONFIG { fs: Slot, key: &'p CStr }
         (fs, 0usize, key, 0usize, 0usize) words fs says "cmd=FSCONFIG_SET_FLAG";
-    /// Give it a parameter that is a directory, by descriptor.
+    /// Set a parameter of a context to a directory, by descriptor.
     FsconfigFd = FSCONFIG { fs: Slot, key: &'p CStr, fd: Slot }
         (fs, 5usize, key, 0usize, fd) words fs says "cmd=FSCONFIG_SET_FD";
-    /// Make the superblock.
+    /// Make the superblock of a context.
     FsconfigCreate = FSCONFIG { fs: Slot }
         (fs, 6usize, 0usize, 0usize, 0usize) words fs says "cmd=FSCONFIG_CMD_CREATE";
-    /// Begin to change the file system that a mount shows.
+    /// Open a context to change the file system of a mount.
     Fspick = FSPICK { into: Slot, at: Slot, flags: FspickFlags } (at, c"", flags) -> into;
-    /// Change the superblock.
+    /// Change the superblock of a context.
     FsconfigReconfigure = FSCONFIG { fs: Slot }
         (fs, 7usize, 0usize, 0usize, 0usize) words fs says "cmd=FSCONFIG_CMD_RECONFIGURE";
-    /// Make a detached mount of it.
+    /// Make a detached mount of a context's file system.
     Fsmount = FSMOUNT { into: Slot, fs: Slot, flags: FsmountFlags, attr: MountAttrs }
         (fs, flags, attr) -> into words fs;
     /// Set attributes and propagation of a mount or a tree of them.
     MountSetattr = MOUNT_SETATTR { at: Slot, path: &'p CStr, flags: AtFlags, attr: MountAttr }
         (at, path, flags, attr, 32usize);
-    /// Attach the tree `from` onto the directory or file that `to` is.
+    /// Attach the tree `from` to the directory or file `to`.
     MoveMount = MOVE_MOUNT { from: Slot, to: Slot, flags: MoveMountFlags }
         (from, c"", to, c"", flags);
-    /// Attach the tree `from` onto a path of the working directory's world.
+    /// Attach the tree `from` to `path`, which is relative to `at`.
     MoveMountAt = MOVE_MOUNT { from: Slot, at: Slot, path: &'p CStr, flags: MoveMountFlags }
         (from, c"", at, path, flags);
-    /// Exchange the root; both are the working directory, so no path is trusted.
+    /// Change the root; both paths are the working directory, so that no path has to be trusted.
     PivotRoot = PIVOT_ROOT { new_root: &'p CStr, put_old: &'p CStr } (new_root, put_old);
-    /// Detach what is mounted there.
+    /// Detach the mount at `target`.
     Umount2 = UMOUNT2 { target: &'p CStr, flags: UmountFlags } (target, flags);
-    /// Make the working directory the root: with `--no-pivot`, and on an initramfs.
+    /// Make `path` the root directory, with `--no-pivot` and on an initramfs.
     Chroot = CHROOT { path: &'p CStr } (path);
 
     // ---- files below a descriptor
-    /// Resolve a path once, into a descriptor.
+    /// Open a path; all later steps use the descriptor.
     Openat2 = OPENAT2 { into: Slot, at: Slot, path: &'p CStr, how: OpenHow }
         (at, path, how, 24usize) -> into;
-    /// Create a directory, `path` being one component below `at`.
+    /// Create a directory; `path` is one component below `at`.
     Mkdirat = MKDIRAT { at: Slot, path: &'p CStr, mode: Mode } (at, path, mode);
-    /// Create a node or an empty file, `path` being one component below `at`.
+    /// Create a node or an empty file; `path` is one component below `at`.
     Mknodat = MKNODAT { at: Slot, path: &'p CStr, mode: Mode, dev: Device } (at, path, mode, dev);
-    /// Create a symbolic link, `path` being one component below `at`.
+    /// Create a symbolic link; `path` is one component below `at`.
     Symlinkat = SYMLINKAT { target: &'p CStr, at: Slot, path: &'p CStr } (target, at, path);
-    /// Remove a file, `path` being one component below `at`.
+    /// Remove a file; `path` is one component below `at`.
     Unlinkat = UNLINKAT { at: Slot, path: &'p CStr } (at, path, 0usize);
-    /// Set the owner; -1 leaves one as it is.
+    /// Set the owner of a file; -1 leaves an id unchanged.
     Fchownat = FCHOWNAT { at: Slot, path: &'p CStr, uid: u32, gid: u32, flags: AtFlags }
         (at, path, uid, gid, flags);
-    /// Set the owner of an open file; -1 leaves one as it is.
+    /// Set the owner of an open file; -1 leaves an id unchanged.
     Fchown = FCHOWN { fd: Slot, uid: u32, gid: u32 } (fd, uid, gid);
     /// Set the owner of an inherited stdio descriptor.
     FchownStdio = FCHOWN { number: u32, uid: u32, gid: u32 } (number, uid, gid);
-    /// Verify that a node is what its name says (CVE-2025-31133).
+    /// Verify that a node has this kind and number (CVE-2025-31133).
     Statx = STATX { fd: Slot, kind: Kind, dev: Device }
         (fd, c"", AtFlags::AT_EMPTY_PATH, STATX_TYPE, Scratch(0))
         check check!(Statx { kind, dev }, m, got => {
             u32::from(m.u16_at(28)) & 0o170_000 == *kind as u32
                 && m.u32_at(128) == dev.major() && m.u32_at(132) == dev.minor()
         });
-    /// Verify that a node is of this kind, whatever its number.
+    /// Verify that a node has this kind.
     StatxKind = STATX { fd: Slot, kind: Kind }
         (fd, c"", AtFlags::AT_EMPTY_PATH, STATX_TYPE, Scratch(0))
         check check!(StatxKind { kind }, m, got => {
@@ -282,13 +282,13 @@ ops! { 'p;
     /// Verify that a descriptor is not on this file system.
     FstatfsNot = FSTATFS { fd: Slot, not: Magic } (fd, Scratch(0))
         check check!(FstatfsNot { not }, m, got => m.u64_at(0) != *not as u64);
-    /// Write all of this at once.
+    /// Write this data in one call.
     Write = WRITE { fd: Slot, data: &'p [u8] } (fd, data, data.len())
         check check!(Write { data }, m, got => got == data.len());
     /// Set an extended attribute of an open file.
     Fsetxattr = FSETXATTR { fd: Slot, name: &'p CStr, value: &'p [u8] }
         (fd, name, value, value.len(), 0usize);
-    /// Close.
+    /// Close a descriptor.
     Close = CLOSE { fd: Slot } (fd);
     /// Change the working directory to a descriptor.
     Fchdir = FCHDIR { fd: Slot } (fd);
@@ -301,24 +301,24 @@ ops! { 'p;
     // ---- the terminal
     /// Unlock the slave of a pseudo-terminal.
     UnlockPty = IOCTL { master: Slot } (master, TIOCSPTLCK, At(UNLOCKED)) says "request=TIOCSPTLCK";
-    /// Open the slave of a pseudo-terminal, by descriptor and not by name.
+    /// Open the slave of a pseudo-terminal by its master, and not by name.
     OpenPtyPeer = IOCTL { into: Slot, master: Slot, flags: OpenFlags } (master, TIOCGPTPEER, flags)
         -> into says "request=TIOCGPTPEER";
-    /// Make a terminal the controlling one.
+    /// Make a terminal the controlling terminal.
     SetControllingTty = IOCTL { tty: Slot } (tty, TIOCSCTTY, 0usize) says "request=TIOCSCTTY";
     /// Set the size of a terminal: rows, columns, and two words of zero.
     SetWindowSize = IOCTL { tty: Slot, size: &'p [u8] }
         (tty, TIOCSWINSZ, size) says "request=TIOCSWINSZ";
-    /// Hand a descriptor to the launcher.
+    /// Send a descriptor to the launcher.
     SendFd = SENDMSG { to: Slot, what: Report, fd: Slot } (to, Send(*what as u32, *fd), 0usize);
 
     // ---- names
-    /// Host name.
+    /// Set the host name.
     Sethostname = SETHOSTNAME { name: &'p [u8] } (name, name.len());
-    /// NIS domain name.
+    /// Set the NIS domain name.
     Setdomainname = SETDOMAINNAME { name: &'p [u8] } (name, name.len());
 
-    /// A socket to ask the kernel about interfaces with: AF_INET, SOCK_DGRAM, closed by execve.
+    /// Make a socket for the ioctls of network interfaces.
     Socket = SOCKET { into: Slot }
         (2usize, 0x8_0002usize, 0usize) -> into says "domain=AF_INET, type=SOCK_DGRAM|SOCK_CLOEXEC";
     /// Set the flags of a network interface, netdevice(7).
@@ -326,9 +326,9 @@ ops! { 'p;
         (socket, SIOCSIFFLAGS, ifreq) says "request=SIOCSIFFLAGS";
 
     // ---- identity and limits
-    /// A prctl with one value.
+    /// Set an attribute of the process, prctl(2).
     Prctl = PRCTL { option: Prctl, value: u64 } (option, value, 0usize, 0usize, 0usize);
-    /// End on a signal, until execve.
+    /// Let a signal end init, until execve.
     EndOn = RT_SIGACTION { signal: Signal } (signal, End, 0usize, 8usize)
         says "handler=exit_group";
     /// Raise one ambient capability.
@@ -339,13 +339,13 @@ ops! { 'p;
     ClearAmbient = PRCTL { }
         (47usize, 4usize, 0usize, 0usize, 0usize)
         says "option=PR_CAP_AMBIENT, value=PR_CAP_AMBIENT_CLEAR_ALL";
-    /// Supplementary groups, all of them.
+    /// Set all supplementary groups.
     Setgroups = SETGROUPS { groups: &'p [u8] } (groups.len() / 4, groups);
-    /// Group, all three ids; before the user, which would take CAP_SETGID away.
+    /// Set the real, effective and saved group, before the user, whose change removes CAP_SETGID.
     Setresgid = SETRESGID { gid: u32 } (gid, gid, gid);
-    /// User, all three ids.
+    /// Set the real, effective and saved user.
     Setresuid = SETRESUID { uid: u32 } (uid, uid, uid);
-    /// Capability sets.
+    /// Set the capability sets.
     Capset = CAPSET { caps: Caps } (At(CAPABILITY_VERSION_3), caps);
     /// Verify the user.
     Getresuid = GETRESUID { uid: u32 } (Scratch(0), Scratch(4), Scratch(8))
@@ -359,61 +359,61 @@ ops! { 'p;
     /// Verify the capability sets.
     Capget = CAPGET { caps: Caps } (At(CAPABILITY_VERSION_3), Scratch(0))
         check check!(Capget { caps }, m, got => m.caps() == *caps);
-    /// File mode creation mask.
+    /// Set the file mode creation mask.
     Umask = UMASK { mask: Mode } (mask);
-    /// One resource limit.
+    /// Set a resource limit.
     Prlimit = PRLIMIT64 { resource: Resource, limit: Rlimit } (0usize, resource, limit, 0usize);
-    /// Scheduling policy.
+    /// Set the scheduling policy.
     SchedSetattr = SCHED_SETATTR { attr: SchedAttr } (0usize, attr, 0usize);
-    /// CPUs to run on, a bit mask.
+    /// Set the CPUs to run on, a bit mask.
     SchedSetaffinity = SCHED_SETAFFINITY { mask: &'p [u8] } (0usize, mask.len(), mask);
-    /// I/O priority: class in the top 3 of 16 bits.
+    /// Set the I/O priority; the class is in the top 3 of 16 bits.
     IoprioSet = IOPRIO_SET { ioprio: u32 } (1usize, 0usize, ioprio) says "which=IOPRIO_WHO_PROCESS";
-    /// Memory policy: mode, and a bit mask of nodes.
+    /// Set the memory policy: a mode, and a bit mask of nodes.
     SetMempolicy = SET_MEMPOLICY { mode: u32, flags: MemoryFlags, nodes: &'p [u8], bits: u32 }
         (mode | flags.0, nodes, bits);
-    /// Execution domain.
+    /// Set the execution domain.
     Personality = PERSONALITY { persona: u32 } (persona);
     /// Install a system call filter.
     Seccomp = SECCOMP { flags: FilterFlags, program: &'p [u8] }
         (1usize, flags, SockFprog(program)) says "operation=SECCOMP_SET_MODE_FILTER";
-    /// Install a system call filter whose notifications somebody listens to.
+    /// Install a system call filter, and keep the descriptor of its notifications.
     SeccompNotify = SECCOMP { into: Slot, flags: FilterFlags, program: &'p [u8] }
         (1usize, flags, SockFprog(program)) -> into says "operation=SECCOMP_SET_MODE_FILTER";
 
     // ---- the conversation
-    /// Go on as a child, of the launcher and not of this process, which tells the pid and ends.
+    /// Go on in a new process, whose parent is the launcher. The old one reports its pid and ends.
     Fork = CLONE { to: Slot }
         (SIGCHLD_CLONE_PARENT, 0usize, 0usize, 0usize, 0usize) says "flags=CLONE_PARENT|SIGCHLD";
-    /// Tell the launcher how far init has come.
+    /// Report to the launcher how far init has come.
     Report = WRITE { to: Slot, what: Report } (to, Message(*what as u32), 8usize)
         check |_, got, _| got == 8;
-    /// Wait for the launcher's go-ahead; the end of the channel is the end of init.
+    /// Wait for the launcher's answer. Init ends if the channel does.
     Await = READ { from: Slot } (from, Scratch(0), 1usize) check |_, got, _| got == 1;
-    /// Wait for `start`; its connection becomes the report channel.
+    /// Wait for `start` to connect; the connection becomes the report channel.
     Accept = ACCEPT4 { into: Slot, socket: Slot } (socket, 0usize, 0usize, SOCK_CLOEXEC)
         -> into says "flags=SOCK_CLOEXEC";
-    /// Copy a descriptor to the lowest free number from `lowest` on, closed by execve. A copy of
-    /// the report channel takes its place.
+    /// Copy a descriptor to the lowest free number from `lowest` on, close-on-exec. A copy of the
+    /// report channel becomes the report channel.
     Dup = FCNTL { into: Slot, fd: Slot, lowest: u32 }
         (fd, 1030usize, lowest) -> into says "op=F_DUPFD_CLOEXEC";
-    /// Put a preserved descriptor where the program expects it.
+    /// Copy a preserved descriptor to the number at which the program expects it.
     Dup3 = DUP3 { from: u32, to: u32 } (from, to, 0usize);
-    /// Close a descriptor that the caller had not open, by its number.
+    /// Close the descriptor of this number, which the caller did not have open.
     CloseNumber = CLOSE { number: u32 } (number);
-    /// Put a terminal on a stdio descriptor.
+    /// Copy a descriptor to a stdio number.
     Dup3Stdio = DUP3 { fd: Slot, to: u32 } (fd, to, 0usize);
-    /// Close every descriptor from `first` up to the one before `last`.
+    /// Close every descriptor from `first` on that is below `last`.
     CloseBelow = CLOSE_RANGE { first: u32, last: Slot, flags: CloseRangeFlags }
         (first, Below(*last), flags);
-    /// Close every descriptor after `first` up to the one before `last`.
+    /// Close every descriptor after `first` that is below `last`.
     CloseBetween = CLOSE_RANGE { first: Slot, last: Slot, flags: CloseRangeFlags }
         (Above(*first), Below(*last), flags);
     /// Close every descriptor after `first`.
     CloseAbove = CLOSE_RANGE { first: Slot, flags: CloseRangeFlags }
         (Above(*first), 0xffff_ffffusize, flags);
-    /// Become the container's program, with the argv and envp that init was given.
+    /// Execute the container's program, with the argv and envp of init.
     Execve = EXECVE { path: &'p CStr } (path, Argv, Envp);
-    /// Become a program whose path means nothing in this mount namespace.
+    /// Execute a program by its descriptor, since its path leads elsewhere in this mount namespace.
     Execveat = EXECVEAT { number: u32 } (number, c"", Argv, Envp, AtFlags::AT_EMPTY_PATH);
 }

@@ -1,7 +1,7 @@
 //! The table of hints for failed system calls: `(call, errno, about) → sentence`.
 //!
-//! Knows sentences only; docs/errors.md is printed from it. A hint with a value of the user is
-//! attached where the value is known (`Error::hint`).
+//! Knows only sentences. docs/errors.md is printed from it. A hint that contains a value of the
+//! user is added by the code that knows the value (`Error::hint`).
 
 use std::fmt::Write;
 
@@ -9,13 +9,13 @@ use crate::errno::ErrnoName;
 
 /// One row of the catalogue.
 pub struct Hint {
-    /// Names of system calls; `*` is any.
+    /// The names of the system calls; `*` stands for any.
     pub calls: &'static [&'static str],
-    /// The kernel's number.
+    /// The errno of the failure.
     pub errno: i32,
-    /// Text that the field, path or step that failed must contain; empty: any.
+    /// The failed field, path or step must contain this text.
     pub about: &'static str,
-    /// What to do.
+    /// The hint: what to do.
     pub text: &'static str,
 }
 
@@ -40,7 +40,7 @@ hints! {
                      add {\"type\": \"user\"} to linux.namespaces";
     "unshare" EPERM: "this user may make no namespaces: see /proc/sys/user/, and \
                       kernel.unprivileged_userns_clone or AppArmor where the distribution has them";
-    "setns" EPERM: "a namespace is joined with CAP_SYS_ADMIN in the user namespace that owns it";
+    "setns" EPERM: "joining a namespace needs CAP_SYS_ADMIN in the user namespace that owns it";
     // ---- mounts
     "fsconfig" | "fsmount" EPERM about "\"/proc\"":
         "procfs can be mounted only for a PID namespace of one's own: add {\"type\": \"pid\"} to \
@@ -79,24 +79,24 @@ hints! {
         "a directory is mounted on a directory, a file on a file: the image has the other kind";
     "openat2" ENOTDIR about "mounts[":
         "the destination, or a name on the way to it, is a file where a directory has to be";
-    "openat2" ELOOP: "a symbolic link stands where none may, or there are too many";
-    "openat2" EAGAIN: "somebody else renames what is on the way, again and again";
+    "openat2" ELOOP: "the path has a symbolic link where none is allowed, or too many links";
+    "openat2" EAGAIN: "another process renames a file or directory on the path, again and again";
     "open_tree" ENOENT about "linux.devices":
-        "the host has no device at this path, which could be bound; a node is made outside of a \
-         new user namespace, by root on the host alone";
+        "the host has no device at this path to bind; only root on the host can make a node, for a \
+         container without a new user namespace";
     "mkdirat" | "openat" EACCES about "mounts[":
-        "the rootfs is not the container's root's to write to: make there what is missing, or \
-         chown it to the ids that linux.uidMappings and linux.gidMappings give to root";
-    "symlinkat" EEXIST: "something else is there already, and a link does not take its place";
-    "mknod" | "mknodat" EPERM: "nodes of devices can be made in the host's user namespace only";
-    "pivot_root" EINVAL: "the root is not a mount that can be left: try --no-pivot";
+        "the container's root may not write to the rootfs: make the missing directory or file in \
+         it, or chown it to the ids that linux.uidMappings and linux.gidMappings give to root";
+    "symlinkat" EEXIST: "another file exists there, and the link does not replace it";
+    "mknod" | "mknodat" EPERM: "device nodes can be made in the host's user namespace only";
+    "pivot_root" EINVAL: "pivot_root(2) cannot leave a root of this kind: try --no-pivot";
     // ---- identity and limits
     "setresuid" | "setresgid" | "setgroups" EINVAL:
         "the user namespace does not map this id: see linux.uidMappings and linux.gidMappings";
     "setgroups" EPERM:
         "without root's rights, groups can be set only where newgidmap has written the map";
     "prlimit64" EPERM:
-        "a hard limit is raised with CAP_SYS_RESOURCE only: the caller's (ulimit -H) is the most";
+        "a hard limit above the caller's (ulimit -H) needs CAP_SYS_RESOURCE";
     "sched_setattr" EPERM:
         "real-time policies and lower nice values need CAP_SYS_NICE; in a cpu cgroup of version 1, \
          real-time policies need linux.resources.cpu.realtimeRuntime too";
@@ -120,20 +120,20 @@ hints! {
     "openat2" EXDEV about "thread-self/attr/":
         "something is mounted over this file of /proc: labels are written to the real one only";
     // ---- the program
-    "execve" EACCES: "neither the file's mode nor its mount (noexec) may forbid to execute it";
+    "execve" EACCES: "the file's mode, or its mount (noexec), forbids executing it";
     "execve" ENOEXEC: "a script begins with #! and its interpreter; \
                        a binary must be for this machine's architecture";
     "execve" | "execveat" E2BIG:
         "process.args and process.env together are too long: see ulimit -s, and \
          linux.resources.memory.limit";
-    "execve" ETXTBSY: "somebody still has the program open for writing";
+    "execve" ETXTBSY: "a process still has the program open for writing";
     // ---- whatever the call
     "write" ENOSPC about "cgroup":
         "cpuset.cpus and cpuset.mems of this cgroup, or of one above, are still empty";
     "*" ENOSPC: "the file system, or a limit on its kind of object, is full";
     "*" EMFILE: "raise the limit on open files (ulimit -n)";
     "*" ENFILE: "the system's table of open files is full";
-    "*" ENOMEM: "memory is short: of the machine, or by a limit (ulimit -v, a cgroup's)";
+    "*" ENOMEM: "the machine, or a limit (ulimit -v, a cgroup's), has no memory left";
     "*" EROFS: "the file system is read-only";
 }
 
@@ -147,11 +147,11 @@ pub fn find(call: &str, errno: i32, about: &str) -> Option<&'static str> {
     HINTS.iter().find(fits).map(|row| row.text)
 }
 
-/// The hint for a call that succeeded with a result that a check refused.
+/// The hint for a call that succeeded, but whose result a check of the plan refused.
 pub fn of_answer(call: &str) -> Option<&'static str> {
     (call == "fstatfs").then_some(
-        "another file system is mounted there, or none: /proc has to be procfs and is not covered, \
-         /dev/pts has to be devpts",
+        "another file system is mounted there, or none: /proc must be a procfs that nothing \
+         covers, and /dev/pts a devpts",
     )
 }
 
@@ -159,10 +159,10 @@ pub fn of_answer(call: &str) -> Option<&'static str> {
 pub fn document() -> String {
     let mut text = String::from(
         "# Errors\n\n\
-         An error is one line: what was to be done; the field of config.json, the option or\n\
-         the path; the system call; and the errno by its name and in words. What is indented\n\
-         below it is the step of the plan, and what to do. The exit status is 1; that of `exec`\n\
-         is 255, unless its options are wrong.\n\n\
+         An error is one line: the action that failed; the field of config.json, the option or\n\
+         the path; the system call; and the errno by its name and in words. The indented lines\n\
+         below it have the step of the plan and a hint. The exit status is 1; that of `exec` is\n\
+         255, unless its options are wrong.\n\n\
          ```\n\
          tiny-ce: cannot create \"web\": mounts[0] \"/proc\": fsmount(2): EPERM (Operation not \
          permitted)\n  step 15 of 366: fsmount(into=fd4, fs=fd3, flags=FSMOUNT_CLOEXEC, attr=0)\n  \
@@ -170,7 +170,7 @@ pub fn document() -> String {
          ```\n\n\
          With `--log-format json`, the log gets one object with the line as `msg`.\n\n\
          ## Hints\n\n\
-         This page is printed from the table of hints; the first row that fits counts.\n\n\
+         This page is printed from the table of hints; the first row that matches counts.\n\n\
          | system call | errno | about | what to do |\n| --- | --- | --- | --- |\n",
     );
     for row in HINTS {

@@ -20,22 +20,22 @@ use crate::{Error, Result, log, seccomp, sys};
 command! {
     /// Write a config.json to start from.
     ///
-    /// The file is that of a shell in the directory rootfs beside it. With --embedded, an option
-    /// of "Container without a bundle" or a command it is what "tiny-ce run" with the same options
-    /// and no bundle uses. An existing file is left alone.
+    /// The file is for a shell whose root is the directory rootfs beside it. With --embedded, with
+    /// an option of "Container without a bundle" or with a command, it is the one that "tiny-ce
+    /// run" uses with the same options and no bundle. An existing file is not overwritten.
     pub struct SpecCommand = "spec" {
         args {
-            /// What the container runs; default: a shell.
+            /// The program of the container; default: a shell.
             "[-- COMMAND...]" command: AfterDashes,
         }
         options {
-            /// Where the bundle is; default: the working directory.
+            /// Directory of the bundle; default: the working directory.
             "-b, --bundle DIRECTORY" bundle: Option<Directory>,
             /// Name of the file in the bundle, or - for standard output; default: config.json.
             "-f, --file FILE" file: Option<PathBuf>,
             /// For a caller without root's rights: a user namespace with the caller as its root.
             "--rootless" rootless: bool,
-            /// What "tiny-ce run" uses when it is given no bundle.
+            /// Write the file that "tiny-ce run" uses without a bundle.
             "--embedded" embedded: bool,
         }
         include {
@@ -87,14 +87,14 @@ fn write(it: SpecCommand, globals: &Globals) -> Result<u8> {
 command! {
     /// Check a bundle's config.json without running anything.
     ///
-    /// All that is wrong is told at once, each with its line; the exit status is then 1.
+    /// All errors are printed at once, each with its line; the exit status is then 1.
     pub struct Validate = "validate" {
         args {
-            /// Where the bundle is; default: the working directory.
+            /// Directory of the bundle; default: the working directory.
             "[BUNDLE]" bundle: Option<Directory>,
         }
         options {
-            /// Name of the file in the bundle; -: standard input; default: config.json.
+            /// Name of the file in the bundle, or - for standard input; default: config.json.
             "-f, --config FILE" config: Option<String>,
         }
         examples {

@@ -11,9 +11,9 @@ use crate::container::{self, LaunchOptions, Source};
 options! {
     /// What `create` and `run` share.
     pub struct CreateOptions {
-        /// Where config.json is; default: the working directory.
+        /// Directory with config.json; default: the working directory.
         "-b, --bundle DIRECTORY" bundle: Option<Directory>,
-        /// Name of the file in the bundle; -: standard input; default: config.json.
+        /// Name of the file in the bundle, or - for standard input; default: config.json.
         "-f, --config FILE" config: Option<String>,
         /// Write the pid of the container's program to this file.
         "--pid-file FILE" pid_file: Option<PathBuf>,
@@ -25,7 +25,8 @@ options! {
         "--preserve-fds NUMBER" preserve_fds: Option<DescriptorCount>,
         /// Attach the container to a network, with this address or a free one.
         "--network NAME[:ADDRESS]" | "--net" network: Option<String>,
-        /// Move the root instead of pivoting to it, where it is a ramdisk; less safe.
+        /// Mount the root file system over / and chroot(2) into it instead of pivot_root(2); less
+        /// safe.
         "--no-pivot" no_pivot: bool,
         /// Keep the caller's session keyring.
         "--no-new-keyring" no_new_keyring: bool,
@@ -36,7 +37,7 @@ command! {
     /// Create a container; its program waits for "start".
     pub struct Create = "create" {
         args {
-            /// What it is to be called.
+            /// Its name.
             "CONTAINER" id: Id,
         }
         include {

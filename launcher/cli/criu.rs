@@ -74,25 +74,25 @@ options! {
     pub struct Common {
         /// The directory of the images; default: checkpoint.
         "--image-path DIRECTORY" image_path: Option<PathBuf>,
-        /// The directory of CRIU's logs; default: that of the images.
+        /// The directory of CRIU's log; default: that of the images.
         "--work-path DIRECTORY" work_path: Option<PathBuf>,
         /// Keep established TCP connections.
         "--tcp-established" tcp_established: bool,
         /// Allow Unix sockets whose other end is outside the container.
         "--ext-unix-sk" ext_unix_sk: bool,
-        /// Allow a session and a terminal that are the caller's.
+        /// Allow the session and the terminal of the caller.
         "--shell-job" shell_job: bool,
         /// Keep file locks.
         "--file-locks" file_locks: bool,
-        /// Fetch memory as it is touched, by userfaultfd.
+        /// Fetch memory on page faults, with userfaultfd(2).
         "--lazy-pages" lazy_pages: bool,
-        /// Punch what is in this image out of its parents.
+        /// Remove from the parent images the pages that this image has.
         "--auto-dedup" auto_dedup: bool,
-        /// What is done about cgroups; default: CRIU's, which is soft.
+        /// How to treat cgroups; default: that of CRIU, which is soft.
         "--manage-cgroups-mode soft|full|strict|ignore" cgroups: Option<Cgroups>,
-        /// Leave what is in this namespace alone.
+        /// Leave the content of this namespace alone.
         "--empty-ns network" empty: Vec<Empty>,
-        /// How packets are kept away meanwhile; default: CRIU's, which is iptables.
+        /// How to block packets meanwhile; default: that of CRIU, which is iptables.
         "--network-lock iptables|nftables|skip" network_lock: Option<Lock>,
     }
 }
@@ -125,37 +125,40 @@ impl Common {
 }
 
 command! {
-    /// Write a running container into a directory, by CRIU.
+    /// Save a running container to a directory, with CRIU.
     ///
-    /// All of its processes are written down and ended, and the container is deleted; "restore"
-    /// lets it go on, here or on another machine with the same bundle.
+    /// All of its processes are saved and ended, and the container is deleted. "restore" resumes
+    /// it, here or on another machine with the same bundle.
     pub struct CheckpointCommand = "checkpoint" {
         args {
             /// A running or paused container.
             "CONTAINER" id: Id,
         }
         options {
-            /// Let the container go on.
+            /// Leave the container running.
             "--leave-running" leave_running: bool,
-            /// Write memory alone, to have less to write later; the container goes on.
+            /// Save only memory, so that a later checkpoint has less to save; the container goes
+            /// on.
             "--pre-dump" pre_dump: bool,
-            /// Images of an earlier --pre-dump, relative to --image-path: write what has changed.
+            /// Save only what has changed since an earlier --pre-dump, whose images are here,
+            /// relative to --image-path.
             "--parent-path PATH" parent_path: Option<PathBuf>,
             /// Send memory to a "criu page-server" instead.
             "--page-server ADDRESS:PORT" page_server: Option<Server>,
-            /// Write a zero byte to this descriptor when memory can be fetched by --lazy-pages.
+            /// Write a zero byte to this descriptor once "criu lazy-pages" can fetch memory; needs
+            /// --lazy-pages.
             "--status-fd NUMBER" status_fd: Option<Number<3, 1_048_576>>,
-            /// Leave TCP connections out that are not established yet.
+            /// Leave out TCP connections that are not established yet.
             "--tcp-skip-in-flight" tcp_skip_in_flight: bool,
-            /// Give open files a name that have been removed.
+            /// Give open files that were removed a name again.
             "--link-remap" link_remap: bool,
         }
         include {
             "CRIU" common: Common,
         }
         examples {
-            "checkpoint --image-path /var/tmp/web web": "write it down, and end it",
-            "checkpoint --leave-running --image-path /var/tmp/web web": "a copy of how it is",
+            "checkpoint --image-path /var/tmp/web web": "save it, and end it",
+            "checkpoint --leave-running --image-path /var/tmp/web web": "save it, but let it go on",
         }
         run = checkpoint;
     }
@@ -184,21 +187,21 @@ fn checkpoint(it: CheckpointCommand, globals: &Globals) -> Result<u8> {
 }
 
 command! {
-    /// Let a container go on that "checkpoint" has written down.
+    /// Resume a container that "checkpoint" has saved.
     ///
-    /// It is made anew from its bundle, and its processes from the images. Waits for its end, as
-    /// "run" does.
+    /// The container is made from its bundle, and its processes from the images. The command waits
+    /// for its end, as "run" does.
     pub struct RestoreCommand = "restore" {
         args {
-            /// What it is to be called.
+            /// Its name.
             "CONTAINER" id: Id,
         }
         options {
-            /// Where config.json is; default: the working directory.
+            /// Directory with config.json; default: the working directory.
             "-b, --bundle DIRECTORY" bundle: Option<Directory>,
             /// Do not wait; the container stays until it is deleted.
             "-d, --detach" detach: bool,
-            /// Leave the container there when its program has ended.
+            /// Do not delete the container when its program has ended.
             "--keep" keep: bool,
             /// Write the pid of the container's program to this file.
             "--pid-file FILE" pid_file: Option<PathBuf>,
@@ -208,7 +211,7 @@ command! {
             "--network NAME[:ADDRESS]" network: Option<String>,
             /// Do not adopt processes that the container leaves behind.
             "--no-subreaper" no_subreaper: bool,
-            /// Taken from old callers, with a warning: CRIU enters the rootfs in its own way.
+            /// Accepted with a warning: CRIU enters the rootfs in its own way.
             "--no-pivot" no_pivot: bool,
             /// Close TCP connections.
             "--tcp-close" tcp_close: bool,
@@ -221,7 +224,7 @@ command! {
             "CRIU" common: Common,
         }
         examples {
-            "restore --image-path /var/tmp/web --bundle /srv/web web": "where it was",
+            "restore --image-path /var/tmp/web --bundle /srv/web web": "go on from the checkpoint",
         }
         run = restore;
     }

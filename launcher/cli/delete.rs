@@ -8,20 +8,20 @@ use super::{Globals, print};
 use crate::{Error, Result, container, state};
 
 command! {
-    /// Delete a container that does not run, and all that belongs to it.
+    /// Delete a container that does not run, with all that belongs to it.
     pub struct Delete = "delete" {
         args {
             /// The container.
             "CONTAINER" target: Target,
         }
         options {
-            /// Kill it first; and it is no error if there is none.
+            /// Kill it first. It is no error if it does not exist.
             "-f, --force" force: bool,
-            /// CONTAINER is a regular expression: all containers in whose ids it is found.
+            /// CONTAINER is a regular expression: all containers whose ids contain a match.
             "-r, --regex" regex: bool,
         }
         examples {
-            "delete --force web": "whatever its state is",
+            "delete --force web": "in any state",
             "delete --regex ^web-": "web-1, web-2, and so on",
         }
         run = |it, globals: &Globals| {
@@ -33,7 +33,7 @@ command! {
 }
 
 command! {
-    /// Delete all containers, running ones too.
+    /// Delete all containers, also running ones.
     pub struct DeleteAll = "del" | "d" {
         run = |_, globals: &Globals| delete_all(&globals.state_root()?);
     }

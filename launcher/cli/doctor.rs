@@ -17,17 +17,17 @@ choice! {
 }
 
 command! {
-    /// Tell what this machine offers to containers, and what it lacks.
+    /// Print what this machine offers to containers, and what it lacks.
     ///
-    /// Each thing is ok, a warning, or missing, with what to do about it. The exit status is 1 if
+    /// Each item is ok, a warning, or missing, with a hint for what to do. The exit status is 1 if
     /// no container can run at all, and 0 otherwise.
     pub struct Doctor = "doctor" {
         options {
-            /// How to print it; default: text.
+            /// Output format; default: text.
             "-f, --format text|json" format: Option<TextFormat>,
         }
         examples {
-            "doctor": "as who calls it: root and others see different things",
+            "doctor": "check for the calling user; root may see other results",
         }
         run = |it, globals: &Globals| {
             let findings = examine(globals.state_root().as_ref().map(|root| root.as_path()));

@@ -13,10 +13,10 @@ use crate::{Error, Result};
 const INTERVAL: Duration = Duration::from_secs(5);
 
 command! {
-    /// Tell what a container uses, and of its OOM kills, until it ends.
+    /// Print what a container uses, and its OOM kills, until it ends.
     ///
-    /// A line of JSON for each event, in runc's shape: "stats" at each interval, and "oom" as soon
-    /// as the kernel has killed a process of the container for want of memory.
+    /// Print a line of JSON for each event, in runc's format: "stats" at each interval, and "oom"
+    /// as soon as the OOM killer has killed a process of the container.
     pub struct Events = "events" {
         args {
             /// A running container.
@@ -25,11 +25,11 @@ command! {
         options {
             /// Time between two measurements, such as 500ms; default: 5s.
             "--interval DURATION" interval: Option<Duration>,
-            /// Measure once, and end.
+            /// Print the statistics once, and end.
             "--stats" stats: bool,
         }
         examples {
-            "events --stats web": "what it uses now",
+            "events --stats web": "print what it uses now",
             "events --interval 1s web": "every second, and OOM kills",
         }
         run = events;

@@ -37,9 +37,9 @@ impl Value for Capability {
 command! {
     /// Run another program in a running container.
     ///
-    /// It is given what the container's own process has (user, variables, capabilities, limits,
-    /// filter), changed by the options. Options stand before the COMMAND. The exit status is that
-    /// of the program; 255 if it could not be started.
+    /// It has the user, variables, capabilities, limits and filter of the container's own process,
+    /// unless options change them. Options stand before the COMMAND. The exit status is that of the
+    /// program, or 255 if it could not be started.
     pub struct Exec = "exec" {
         args {
             /// A running container.
@@ -48,10 +48,11 @@ command! {
             "[COMMAND [ARGUMENT...]]" command: CommandLine,
         }
         options {
-            /// The whole process, as "process" is in config.json; -: standard input. What stands
-            /// beside it (COMMAND, --user, and so on) counts nothing.
+            /// The whole process as a JSON document like "process" of config.json, or - for
+            /// standard input. COMMAND and the options that change the process (--user, and so on)
+            /// are ignored.
             "-p, --process FILE" process: Option<PathBuf>,
-            /// With the caller's standard input, which it always has.
+            /// Pass standard input on, which always happens.
             "-i, --interactive" interactive: Switch,
             /// Do not wait for its end.
             "-d, --detach" detach: bool,
@@ -63,9 +64,10 @@ command! {
             "--pidfd-socket PATH" pidfd_socket: Option<PathBuf>,
             /// Pass on this many of the caller's descriptors, from 3 on; default: 0.
             "--preserve-fds NUMBER" preserve_fds: Option<DescriptorCount>,
-            /// In a cgroup below the container's own; before a colon: for these controllers only.
+            /// Run in this cgroup below the container's own, for all controllers or for those
+            /// before the colon.
             "--cgroup [CONTROLLER,...:]PATH" cgroup: Vec<String>,
-            /// Also in a container that is paused; it runs when that is resumed.
+            /// Also in a paused container: the program runs once it is resumed.
             "--ignore-paused" ignore_paused: bool,
         }
         include {
@@ -73,8 +75,8 @@ command! {
         }
         examples {
             "exec --tty web sh": "a shell in the container",
-            "exec --user 1000:1000 --env DEBUG=1 web make test": "as somebody else",
-            "exec --process process.json --detach web": "as engines do it",
+            "exec --user 1000:1000 --env DEBUG=1 web make test": "as another user",
+            "exec --process process.json --detach web": "as engines call it",
         }
         run = |it, globals: &Globals| {
             exec(it, globals).or_else(|e| {
@@ -89,23 +91,26 @@ command! {
 super::table::options! {
     /// What another process of a container has that the first has not.
     pub struct Changes {
-        /// With a terminal.
+        /// Give it a terminal.
         "-t, --tty" tty: bool,
         /// Working directory in the container.
         "-w, --cwd DIRECTORY" | "--workdir" cwd: Option<String> => "process.cwd",
-        /// Another variable of the environment; without a value: the caller's, if it has one.
+        /// Set a variable of the environment. Without a value it gets the caller's, if the caller
+        /// has the variable.
         "-e, --env NAME[=VALUE]" env: Vec<Variable> => "process.env",
         /// Variables of a file, as --env has them, one a line; # begins a comment.
         "--env-file FILE" env_file: Vec<PathBuf> => "process.env",
-        /// User, and perhaps group, by number or by a name of the container's /etc/passwd and
-        /// /etc/group. A name has its own groups, a number those of the container's process.
+        /// User, and optionally group, by number or by a name in the container's /etc/passwd and
+        /// /etc/group. A user by name has its own groups, a user by number those of the container's
+        /// process.
         "-u, --user USER[:GROUP]" user: Option<User> => "process.user",
-        /// Another supplementary group.
+        /// Add a supplementary group.
         "-g, --additional-gids GID" gids: Vec<Number<0, 4_294_967_294>>
             => "process.user.additionalGids",
-        /// Another capability: bounding, effective and permitted; ambient if it is inheritable.
+        /// Add a capability to the bounding, effective and permitted sets, and to the ambient set
+        /// if it is inheritable.
         "-c, --cap CAPABILITY" cap: Vec<Capability> => "process.capabilities",
-        /// With no_new_privs, even if the container is without.
+        /// Set no_new_privs, even if the container's process does not have it.
         "--no-new-privs" no_new_privs: bool => "process.noNewPrivileges",
         /// SELinux label.
         "--process-label LABEL" label: Option<String> => "process.selinuxLabel",

@@ -16,20 +16,21 @@ use crate::spec::id;
 use crate::{Error, Result};
 
 command! {
-    /// Print the system calls that make a container, and why each.
+    /// Print the system calls that make a container, and the reason for each.
     ///
-    /// Each stands below the field of config.json that it is for. For a BUNDLE: what "create" would
-    /// do now. For a CONTAINER: what it was made by. For neither: what "run" would do with the same
-    /// options. Nothing is done; what is printed are the very bytes that init runs.
+    /// Each is below the field of config.json that it is for. With a BUNDLE: the calls that
+    /// "create" would make now. With a CONTAINER: those that made it. With neither: those that
+    /// "run" would make with the same options. Nothing is run. The plan that is printed is the plan
+    /// that init runs.
     pub struct Explain = "explain" {
         args {
             /// A directory with a config.json, or the id of a container.
             "[BUNDLE|CONTAINER]" target: Option<PathBuf>,
-            /// What runs in a container without a bundle; default: a shell.
+            /// The program of a container without a bundle; default: a shell.
             "[-- COMMAND...]" command: AfterDashes,
         }
         options {
-            /// Name of the file in the bundle; -: standard input; default: config.json.
+            /// Name of the file in the bundle, or - for standard input; default: config.json.
             "-f, --config FILE" config: Option<String>,
             /// Attach the container to a network, with this address or a free one.
             "--network NAME[:ADDRESS]" network: Option<String>,
@@ -49,11 +50,11 @@ command! {
 command! {
     /// Print every operation that a plan can have.
     ///
-    /// Init can do nothing else: each is one system call, with the fields that travel to it. The
-    /// steps that "explain" prints are made of them.
+    /// Each is one system call with the fields that the plan has for it, and init can do nothing
+    /// else. The steps that "explain" prints are such operations.
     pub struct Operations = "operations" {
         examples {
-            "operations | grep mount": "all that has to do with mounts",
+            "operations | grep mount": "the operations about mounts",
         }
         run = |_, _| print(&operations());
     }

@@ -8,8 +8,8 @@ use crate::features::{Offered, features};
 command! {
     /// Print what this runtime can do, as JSON.
     ///
-    /// In the shape of the specification's features.md: engines ask it before they use what not
-    /// every runtime has. "doctor" tells what this machine can do.
+    /// The document is that of the specification's features.md, by which engines learn what a
+    /// runtime has. "doctor" prints what this machine has.
     pub struct FeaturesCommand = "features" {
         run = |_, _: &Globals| {
             let systemd = Globals::ROWS.iter().any(|row| row.long() == "systemd-cgroup");

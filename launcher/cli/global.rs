@@ -12,7 +12,7 @@ use crate::container::CgroupDriver;
 use crate::{Error, Result, log, sys};
 
 choice! {
-    /// How a log line is written.
+    /// The format of a line in the log.
     pub enum LogFormat {
         /// `time="…" level=error msg="…"`.
         "text" Text,
@@ -33,62 +33,62 @@ impl From<Option<LogFormat>> for log::Format {
 choice! {
     /// How much is logged.
     pub enum LogLevel {
-        /// What fails.
+        /// Errors.
         "error" Error,
-        /// What is odd, too.
+        /// Warnings as well.
         "warning" Warning,
-        /// What is done, too.
+        /// Each action as well.
         "debug" Debug,
     }
 }
 
 choice! {
-    /// Whether the caller counts as one without root's rights.
+    /// Whether the caller is treated as one without root's rights.
     pub enum Rootless {
         /// Yes.
         "true" True,
         /// No.
         "false" False,
-        /// As it is: not root, or root of a user namespace.
+        /// If the caller is not root, or is root of a user namespace.
         "auto" Auto,
     }
 }
 
 choice! {
-    /// Who makes the cgroups of containers.
+    /// Which program makes the cgroups of containers.
     pub enum Driver {
-        /// We do.
+        /// tiny-ce.
         "cgroupfs" Cgroupfs,
-        /// systemd does.
+        /// systemd.
         "systemd" Systemd,
-        /// Nobody: containers stay in the cgroups of their creator.
+        /// None: containers stay in the cgroups of their creator.
         "disabled" Disabled,
     }
 }
 
 options! {
-    /// Options that every command has, before its name or behind it.
+    /// Options that every command has, before or after its name.
     pub struct Globals {
         /// Keep the state of containers here; default: /run/tiny-ce, and without root's rights
         /// $XDG_RUNTIME_DIR/tiny-ce.
         "--root DIRECTORY" root: Option<Directory>,
-        /// Write errors to this log too: a file (appended to), journald:NAME or syslog:NAME.
+        /// Append errors to this log as well: a file, journald:NAME or syslog:NAME.
         "--log FILE" log: Option<PathBuf>,
-        /// How the log is written; default: text.
+        /// Format of the log; default: text.
         "--log-format text|json" log_format: Option<LogFormat>,
         /// How much is logged; default: warning.
         "--log-level error|warning|debug" log_level: Option<LogLevel>,
-        /// Log what is done as well, not only what fails: as --log-level debug.
+        /// Log each action as well, as --log-level debug does.
         "--debug" debug: bool,
-        /// Whether to do without root's rights; default: auto, which finds out.
+        /// Whether to work without root's rights; default: auto, which depends on the caller.
         "--rootless true|false|auto" rootless: Option<Rootless>,
-        /// Have containers that are created put into a scope of systemd's, over D-Bus; the config's
-        /// cgroupsPath is slice:prefix:name. Other commands know what made a container's cgroup.
+        /// Put new containers into a scope of systemd, over D-Bus; the config's cgroupsPath is
+        /// slice:prefix:name. Commands for an existing container need no such option.
         "--systemd-cgroup" systemd_cgroup: bool,
-        /// Who makes the cgroups of containers that are created; default: cgroupfs. With disabled
-        /// they have none of their own, and no limits.
+        /// How the cgroups of new containers are made; default: cgroupfs. With disabled containers
+        /// have no cgroup of their own, and no limits.
         "--cgroup-manager cgroupfs|systemd|disabled" cgroup_manager: Option<Driver>,
-        /// Obsolete: criu is looked up in PATH; taken from old callers, with a warning.
+        /// Obsolete: criu is looked up in PATH. Accepted with a warning.
         "--criu PATH" criu: Option<PathBuf>,
         /// Print version, commit and the specification's version.
         "-v, --version" version: bool,
@@ -127,7 +127,7 @@ impl Globals {
         }
     }
 
-    /// Whether the caller counts as one without root's rights.
+    /// Whether the caller is treated as one without root's rights.
     pub fn rootless(&self) -> Result<bool> {
         self.asked_rootless().map_or_else(rootless_caller, Ok)
     }

@@ -25,7 +25,7 @@ command! {
     /// Print the help of tiny-ce or of one command.
     pub struct Help = "help" {
         args {
-            /// The command; without it: an overview.
+            /// The command; default: an overview.
             "[COMMAND...]" command: CommandName,
         }
         run = |it, _: &Globals| print(&match named(&it.command)? {

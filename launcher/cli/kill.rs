@@ -28,20 +28,20 @@ impl Value for Signal {
 command! {
     /// Send a signal to a container's program.
     ///
-    /// KILL ends every process of the container, also one that its program has left behind in a
-    /// pid namespace that it shares with others. A created container ends by TERM, INT, HUP and
-    /// QUIT.
+    /// KILL ends every process of the container, also those that its program has left behind in a
+    /// shared pid namespace. TERM, INT, HUP and QUIT end a container that is created and not
+    /// started.
     pub struct Kill = "kill" {
         args {
             /// The container.
             "CONTAINER" target: Target,
-            /// Its name or number; default: TERM; 0: only see whether there is a process.
+            /// Its name or number; default: TERM. 0 only checks whether the program runs.
             "[SIGNAL]" signal: Option<Signal>,
         }
         options {
             /// Send it to every process of the container.
             "-a, --all" all: bool,
-            /// CONTAINER is a regular expression: all containers in whose ids it is found.
+            /// CONTAINER is a regular expression: all containers whose ids contain a match.
             "-r, --regex" regex: bool,
         }
         examples {

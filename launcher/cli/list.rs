@@ -31,16 +31,16 @@ command! {
 command! {
     /// List containers.
     ///
-    /// It is an error if --root names a directory that is not there.
+    /// It is an error if --root names a directory that does not exist.
     pub struct List = "list" {
         options {
-            /// How to print it; default: table.
+            /// Output format; default: table.
             "-f, --format table|json" format: Option<ListFormat>,
-            /// Ids only.
+            /// Print only the ids.
             "-q, --quiet" quiet: bool,
         }
         examples {
-            "list --quiet": "to be read by a script",
+            "list --quiet": "for a script",
         }
         run = |it, globals: &Globals| {
             let root = globals.state_root()?;

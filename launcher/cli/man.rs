@@ -8,7 +8,7 @@ command! {
     /// Print the manual page of tiny-ce or of one command, in roff.
     pub struct Man = "man" {
         args {
-            /// The command; without it: the page of the whole.
+            /// The command; default: the page of tiny-ce itself.
             "[COMMAND...]" command: CommandName,
         }
         examples {

@@ -14,18 +14,17 @@ use crate::spec::Mount;
 command! {
     /// Mount something in a container that runs.
     ///
-    /// The file has a JSON array of mounts as config.json has them in "mounts". Sources are the
-    /// host's; a relative one is below the bundle. Either all of them are mounted or, if one is
-    /// refused, none.
+    /// The file has a JSON array like "mounts" of config.json. Sources are paths of the host; a
+    /// relative one is below the bundle. If one mount is refused, none is made.
     pub struct Add = "mounts add" {
         args {
             /// A created or running container.
             "CONTAINER" id: Id,
-            /// The mounts; -: standard input.
+            /// The mounts, or - for standard input.
             "FILE" file: PathBuf,
         }
         examples {
-            "mounts add web mounts.json": "what the file has",
+            "mounts add web mounts.json": "make the mounts in the file",
         }
         run = |it, globals: &Globals| {
             let mounts = read(&it.file)?;
@@ -37,13 +36,13 @@ command! {
 command! {
     /// Unmount something in a container that runs.
     ///
-    /// The file is one that "mounts add" takes; of each mount the destination counts, and what is
-    /// mounted there last is taken away. Programs that have files of it open keep them.
+    /// The file has the format of "mounts add". Only the destinations count: the last mount at each
+    /// is removed. Programs keep the files of it that they have open.
     pub struct Remove = "mounts remove" {
         args {
             /// A created or running container.
             "CONTAINER" id: Id,
-            /// The mounts; -: standard input.
+            /// The mounts, or - for standard input.
             "FILE" file: PathBuf,
         }
         examples {

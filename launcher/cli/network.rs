@@ -37,11 +37,11 @@ impl Value for NetworkName {
 command! {
     /// Make a network: a bridge with a subnet.
     ///
-    /// Containers join it with "tiny-ce run --network NAME" and get an address of the subnet; its
-    /// first address is the bridge's, and the containers' default route.
+    /// Containers join it with "tiny-ce run --network NAME" and get an address of the subnet. The
+    /// first address is the bridge's; it is the default route of the containers.
     pub struct Create = "network create" {
         args {
-            /// What it is to be called.
+            /// Its name.
             "NAME" name: NetworkName,
         }
         options {
@@ -71,9 +71,9 @@ command! {
     /// List networks, with their subnets and containers.
     pub struct List = "network list" {
         options {
-            /// How to print it; default: table.
+            /// Output format; default: table.
             "-f, --format table|json" format: Option<ListFormat>,
-            /// Names only.
+            /// Print only the names.
             "-q, --quiet" quiet: bool,
         }
         run = |it, globals: &Globals| {

@@ -6,18 +6,18 @@ use super::value::Id;
 use crate::container;
 
 command! {
-    /// Stop all processes of a container for a while.
+    /// Pause all processes of a container.
     ///
-    /// They keep what they have, and get no processor time until "resume". A container whose
-    /// program has not been started yet can be paused, too. A container that is paused already
-    /// stays so, with a warning.
+    /// They keep their memory and files, and get no processor time until "resume". A container
+    /// whose program is not started yet can be paused as well. If it is paused already, there is a
+    /// warning.
     pub struct Pause = "pause" {
         args {
             /// A running container.
             "CONTAINER" id: Id,
         }
         examples {
-            "pause web": "its processes stand still",
+            "pause web": "its processes get no processor time",
         }
         run = |it, globals: &Globals| {
             container::pause(&globals.state_root()?, &it.id.0).map(|()| 0)
@@ -26,16 +26,16 @@ command! {
 }
 
 command! {
-    /// Let the processes of a paused container go on.
+    /// Resume the processes of a paused container.
     ///
-    /// A container that is not paused runs on, with a warning.
+    /// If the container is not paused, there is a warning.
     pub struct Resume = "resume" {
         args {
             /// A paused container.
             "CONTAINER" id: Id,
         }
         examples {
-            "resume web": "its processes go on where they were",
+            "resume web": "its processes go on",
         }
         run = |it, globals: &Globals| {
             container::resume(&globals.state_root()?, &it.id.0).map(|()| 0)

@@ -10,16 +10,16 @@ use crate::{Error, Result, container};
 command! {
     /// List the processes of a container.
     ///
-    /// The table is what the host's ps(1) prints, less all other processes; pids are the host's.
+    /// The table has the lines of the host's ps(1) for these processes. Pids are the host's.
     pub struct Ps = "ps" {
         args {
             /// The container.
             "CONTAINER" id: Id,
-            /// Options for ps, of whose columns PID must be one; default: -ef.
+            /// Options for ps(1), whose output must have the column PID; default: -ef.
             "[PS-OPTION...]" options: Verbatim,
         }
         options {
-            /// A table, or the pids alone; default: table.
+            /// Print a table, or only the pids; default: table.
             "-f, --format table|json" format: Option<ListFormat>,
         }
         examples {

@@ -19,30 +19,30 @@ command! {
     /// Create a container, start it, and wait for its end.
     ///
     /// With --bundle, or with a CONTAINER and a config.json in the working directory, it is the
-    /// container of that config.json. Otherwise nothing is needed: a shell, or the COMMAND, runs in
-    /// the host's own file system, whose changes vanish, or in that of --rootfs.
+    /// container of that config.json. Otherwise no config.json is needed: a shell, or the COMMAND,
+    /// runs in the host's file system, whose changes vanish, or in that of --rootfs.
     ///
-    /// Signals are passed on. The exit status is that of the program; 128 and the signal's number,
-    /// if a signal ended it.
+    /// Signals are passed on. The exit status is that of the program, or 128 plus the signal's
+    /// number if a signal ended it.
     pub struct Run = "run" {
         args {
-            /// What it is to be called; default: a name of its own.
+            /// The name of the new container; default: a generated one.
             "[CONTAINER]" id: Option<String>,
-            /// What runs in a container without a bundle; default: a shell, whose container is
-            /// named by --name if it is to have a name.
+            /// The program of a container without a bundle; default: a shell. --name gives the
+            /// container of a shell a name.
             "[-- COMMAND...]" command: AfterDashes,
         }
         options {
             /// Do not wait; the container stays until it is deleted.
             "-d, --detach" detach: bool,
-            /// Leave the container there when its program has ended.
+            /// Do not delete the container when its program has ended.
             "--keep" keep: bool,
             /// Delete the container when its program has ended, which is the default; =false is
             /// --keep.
             "--rm" rm: Switch,
-            /// What it is to be called, as CONTAINER.
+            /// The name of the new container, as CONTAINER.
             "--name CONTAINER" name: Option<Id>,
-            /// With the caller's standard input, which it always has.
+            /// Pass standard input on, which always happens.
             "-i, --interactive" interactive: Switch,
             /// Do not adopt processes that the container leaves behind.
             "--no-subreaper" no_subreaper: bool,
@@ -64,11 +64,11 @@ command! {
 command! {
     /// Create and start a container from a bundle, and wait for its end.
     ///
-    /// The same as "run --bundle BUNDLE" with a name of its own; and a config.json without
-    /// ociVersion will do.
+    /// The same as "run --bundle BUNDLE" with a generated name. The config.json may lack
+    /// ociVersion.
     pub struct CreateStart = "cs" {
         args {
-            /// Where config.json is.
+            /// Directory with config.json.
             "BUNDLE" bundle: Directory,
         }
         run = |it, globals: &Globals| {

@@ -16,20 +16,19 @@ use crate::{Result, log};
 command! {
     /// Change the limits of a container that runs, or is paused.
     ///
-    /// What is not named stays as it is. Either all limits that are named are changed or, if one of
-    /// them is refused, none. Limits of a document can be overruled by options. Device rules are
-    /// left as they are.
+    /// Other limits are left unchanged. If one of the given limits is refused, none is changed. An
+    /// option overrides a limit of --resources. Device rules are left unchanged.
     pub struct UpdateCommand = "update" {
         args {
             /// The container.
             "CONTAINER" id: Id,
         }
         options {
-            /// A JSON document as config.json has it in linux.resources; -: standard input.
+            /// A JSON document like linux.resources of config.json, or - for standard input.
             "-r, --resources FILE" resources: Option<PathBuf>,
-            /// Line of its class of service in resctrl, such as L3:0=f.
+            /// A line of the container's class of service in resctrl, such as L3:0=f.
             "--l3-cache-schema LINE" l3_cache_schema: Option<String>,
-            /// Line of its class of service in resctrl, such as MB:0=50.
+            /// A line of the container's class of service in resctrl, such as MB:0=50.
             "--mem-bw-schema LINE" mem_bw_schema: Option<String>,
         }
         include {
@@ -38,7 +37,7 @@ command! {
         examples {
             "update --memory 512m --memory-swap 512m web": "no swap",
             "update --cpu-quota 50000 --cpu-period 100000 web": "half a processor",
-            "update --resources limits.json web": "what the file has",
+            "update --resources limits.json web": "the limits in the file",
         }
         run = update;
     }

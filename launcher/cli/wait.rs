@@ -10,22 +10,22 @@ use crate::container::Waiting;
 command! {
     /// Wait for containers to end, and print their exit statuses.
     ///
-    /// A line for each, in the order given: the status of its program, or 128 and the number of the
-    /// signal that ended it. It must be running when the waiting begins. Linux 6.15 or later keeps
-    /// the status for those who wait; an older kernel tells it only as long as the process that
-    /// started the container has not asked for it.
+    /// Print a line for each, in the order given: the status of its program, or 128 plus the number
+    /// of the signal that ended it. Each must be running when the command begins. Linux 6.15 and
+    /// later keep the status for every process that waits. On an older kernel it is lost once the
+    /// process that started the container has read it.
     pub struct Wait = "wait" {
         args {
             /// Running or created containers.
             "CONTAINER..." ids: Vec<Id>,
         }
         options {
-            /// Exit with the status of the last one, as a shell's wait does, instead of 0.
+            /// Exit with the status of the last container, as a shell's wait does, instead of 0.
             "-s, --status" status: bool,
         }
         examples {
-            "wait web": "prints 0 once it has ended well",
-            "wait --status job": "and exits as job did",
+            "wait web": "prints 0 once it has ended with status 0",
+            "wait --status job": "exits with the status of job",
         }
         run = wait;
     }

@@ -402,7 +402,7 @@ limits! {
             ],
             option: Some(("-m, --memory BYTES", Takes::Bytes)),
         }
-        /// Memory that is left to it when memory is short; -1: none in particular.
+        /// Memory that the kernel leaves to the container when memory is short; -1: unlimited.
         "reservation" reservation: i64 {
             nothing: Some(0), range: BYTES, controller: "memory",
             v1: File::Plain("memory.soft_limit_in_bytes"), v2: File::Max("memory.low"),
@@ -427,20 +427,20 @@ limits! {
             nothing: Some(0), v1: GONE, v2: GONE,
             option: Some(("--kernel-memory-tcp BYTES", Takes::Bytes)),
         }
-        /// How readily its memory is swapped, 0 to 100; cgroup v1.
+        /// How readily the kernel swaps its memory, 0 to 100; cgroup v1.
         "swappiness" swappiness: u64 {
             // Some callers write -1 for "not given", as an unsigned 64-bit number.
             nothing: Some(u64::MAX as i128), range: Some((0, 100)), controller: "memory",
             v1: File::Plain("memory.swappiness"),
             v2: File::No("cgroup v2 has no such setting; see memory.swap"),
         }
-        /// Stop what needs more memory, rather than kill it; cgroup v1.
+        /// Stop a process that needs more memory instead of killing it; cgroup v1.
         "disableOOMKiller" disable_oom_killer: bool {
             nothing: Some(0), controller: "memory",
             v1: File::Plain("memory.oom_control"),
             v2: File::No("cgroup v2 cannot disable the OOM killer"),
         }
-        /// Limits hold for the cgroups below as well; always so now.
+        /// Apply the limits to the cgroups below as well, which is always so now.
         "useHierarchy" use_hierarchy: bool {
             nothing: Some(1), v1: File::Gone("always true since Linux 5.11"),
             v2: File::Gone("always true since Linux 5.11"),
@@ -481,7 +481,7 @@ limits! {
             since: "5.14", absent: Some(0), hint: Some("the burst is at most the quota"),
             option: Some(("--cpu-burst MICROSECONDS", COUNT)),
         }
-        /// 1: only what nobody else wants; 0: as everybody.
+        /// 1: only CPU time that no other task wants; 0: the usual share.
         "idle" idle: i64 {
             range: Some((0, 1)), controller: "cpu",
             v1: File::Odd(Odd::Idle), v2: File::Odd(Odd::Idle), since: "5.15", absent: Some(0),
@@ -563,7 +563,7 @@ limits! {
         "memory.high" { systemd: &[unit("memory.high", "MemoryHigh", 1, 0)] }
         /// Memory that is never taken from it.
         "memory.min" { systemd: &[unit("memory.min", "MemoryMin", 0, 240)] }
-        /// Memory of its own that may lie compressed in RAM instead of swap; -1: unlimited.
+        /// Most memory in zswap, which holds swapped pages compressed in RAM; -1: unlimited.
         "memory.zswap.max" {
             since: "5.19", systemd: &[unit("memory.zswap.max", "MemoryZSwapMax", 0, 253)],
             option: Some(("--memory-zswap BYTES", Takes::Bytes)),

@@ -1,6 +1,6 @@
-//! `--help`, of everything and of one command.
+//! Render `--help`, of tiny-ce and of one command.
 //!
-//! Knows the table and 80 columns; no command by name.
+//! Knows the table and 80 columns. Must not know a command by name.
 
 use crate::Error;
 use crate::cli::Globals;

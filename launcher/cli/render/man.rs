@@ -25,9 +25,9 @@ pub fn global() -> String {
     }
     page.push_str(&groups(&[Group { title: "Global options", rows: Globals::ROWS }]));
     page.push_str(".SH \"EXIT STATUS\"\n");
-    page.push_str("0, or the status of the program that \\fBrun\\fR and \\fBexec\\fR waited for ");
-    page.push_str("(128 and the signal's number, if a signal ended it). 1 if tiny\\-ce failed, ");
-    page.push_str("255 if \\fBexec\\fR did.\n");
+    page.push_str("0, or the status of the program that \\fBrun\\fR or \\fBexec\\fR waited for ");
+    page.push_str("(128 plus the signal's number if a signal ended it). 1 if tiny\\-ce failed, ");
+    page.push_str("or 255 if \\fBexec\\fR failed.\n");
     page
 }
 

@@ -1,6 +1,6 @@
-//! docs/commands.md, out of the table.
+//! Render docs/commands.md from the table of commands.
 //!
-//! Knows the table and Markdown; no command by name.
+//! Knows the table and Markdown. Must not know a command by name.
 
 use crate::cli::Globals;
 use crate::cli::commands::COMMANDS;
@@ -12,12 +12,10 @@ pub fn document() -> String {
     page.push_str("This page is what `tiny-ce --help` and `tiny-ce COMMAND --help` print. ");
     page.push_str("It is written from the table of commands by `BLESS=1 cargo test --test cli`.\n");
     page.push_str("\n    tiny-ce [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]\n\n");
-    page.push_str("An option's value follows it as a word of its own or behind `=`. Long options ");
-    page.push_str("may have one dash, as Go's. Options and arguments may come in any order; what ");
-    page.push_str(
-        "follows `--` is no option. Of an option given twice the last one counts, unless ",
-    );
-    page.push_str("it may be given again.\n\n");
+    page.push_str("The value of an option is the next word, or follows `=`. Long options may ");
+    page.push_str("have one dash, as in Go. Options and arguments may come in any order; a word ");
+    page.push_str("after `--` is no option. If an option is given twice, the last one counts, ");
+    page.push_str("unless \"May be given again\" stands beside it.\n\n");
     for (heading, commands) in COMMANDS {
         page.push_str(&format!("**{heading}**\n\n"));
         for command in *commands {
