@@ -32,10 +32,10 @@ impl Origins {
             });
             if let Some((field, option, left)) = found {
                 named.push_str(option);
-                let said = left.starts_with(' ') && !option.contains('"');
-                rest = match said || field.ends_with('.') {
+                let described = left.starts_with(' ') && !option.contains('"');
+                rest = match described || field.ends_with('.') {
                     true => left,
-                    // What is below the field, or said beside it, the option has in its own words.
+                    // The option already contains what follows the field up to the colon.
                     false => left.find(": ").map_or("", |end| &left[end..]),
                 };
             }

@@ -67,13 +67,13 @@ impl Class {
             "/" => mount.to_owned(),
             name => mount.join(name),
         };
-        let there = directory.is_dir();
-        if !there && rdt.clos_id.is_some() && lines(rdt).is_empty() {
+        let exists = directory.is_dir();
+        if !exists && rdt.clos_id.is_some() && lines(rdt).is_empty() {
             let text = format!("{FIELD}.closID {name:?}: {}: no such class", directory.display());
             return Err(Error::new(text).hint("give schemata to have it made, or make it before"));
         }
         let monitoring = rdt.enable_monitoring.then(|| directory.join("mon_groups").join(id));
-        Ok(Class { directory, made: !there, monitoring })
+        Ok(Class { directory, made: !exists, monitoring })
     }
 
     /// Make the missing directories, and write the class's shares.
@@ -216,8 +216,8 @@ impl Class {
         let path = self.directory.join(SCHEMATA);
         write(&path, line).map_err(|e| {
             let error = Error::io(format!("{field}: {} = {line:?}", path.display()), "write", &e);
-            let said = self.directory.ancestors().map(|at| at.join("info/last_cmd_status"));
-            match said.filter_map(|file| fs::read_to_string(file).ok()).next() {
+            let status = self.directory.ancestors().map(|at| at.join("info/last_cmd_status"));
+            match status.filter_map(|file| fs::read_to_string(file).ok()).next() {
                 Some(words) if words.trim() != "ok" => error.kernel(&words),
                 _ => error,
             }
@@ -240,7 +240,7 @@ impl Class {
             format!("{resource}:{}", domains.collect::<Vec<_>>().join(";"))
         };
         for (field, line) in wanted {
-            if !found.lines().any(|there| plain(there) == plain(line)) {
+            if !found.lines().any(|existing| plain(existing) == plain(line)) {
                 let shown = self.directory.display();
                 let text = format!("{field}: {line:?}: the class {shown} exists with other shares");
                 return Err(Error::new(text)

@@ -289,7 +289,7 @@ fn a_full_disk_is_reported() {
 }
 
 #[test]
-fn what_spec_writes_is_valid() {
+fn spec_writes_a_valid_config() {
     let scratch = Scratch::new("spec");
     let dir = scratch.0.to_str().expect("UTF-8");
     for words in [

@@ -107,7 +107,7 @@ fn run_has_all_of_them_too() {
 }
 
 #[test]
-fn what_create_container_mounts_is_in_the_container_only() {
+fn mounts_of_create_container_are_in_the_container_only() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     let inside = bundle.rootfs().join("tmp");

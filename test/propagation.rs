@@ -187,7 +187,7 @@ fn a_user_namespace_has_slaves_only() {
 
 /// Root of a container with a user namespace mounts on a bind: the host sees nothing of it.
 #[test]
-fn what_the_launcher_clones_gives_nothing() {
+fn a_bind_that_the_launcher_clones_propagates_nothing() {
     let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
     let mut bundle = sharing(&case, "rslave", "rw");
     bundle.remove("/linux/rootfsPropagation");
@@ -198,7 +198,7 @@ fn what_the_launcher_clones_gives_nothing() {
 
 /// An id-mapped bind, which the launcher clones too. A tmpfs can be one since Linux 6.3.
 #[test]
-fn an_id_mapped_bind_gives_nothing() {
+fn an_id_mapped_bind_propagates_nothing() {
     let Some(case) = Case::root(&[Need::Program("unshare"), Need::Linux(6, 3)]) else { return };
     let mut bundle = sharing(&case, "rslave", "rw");
     bundle.remove("/linux/rootfsPropagation");

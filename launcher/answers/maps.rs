@@ -83,8 +83,8 @@ fn by_setuid_program(program: &str, pid: i32, field: &str, map: &[IdMapping]) ->
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     let error = Error::new(format!("{field}: {program}: {}", output.status));
-    let error = said.lines().fold(error, |error, line| error.detail(line.trim()));
+    let error = stderr.lines().fold(error, |error, line| error.detail(line.trim()));
     Err(error.hint("the ids must be given to the caller in /etc/subuid and /etc/subgid"))
 }

@@ -136,7 +136,7 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
     let CommandLine(command) = it.command;
     let (file, changes) = (it.process, it.changes);
     if file.is_some() {
-        warn_of_what_the_file_says(&changes, &command);
+        warn_of_options_beside_process(&changes, &command);
     }
     if file.is_none() && command.is_empty() {
         let usage = Exec::COMMAND.usage();
@@ -157,13 +157,15 @@ fn exec(it: Exec, globals: &Globals) -> Result<u8> {
 
 /// With --process the other options have no effect, as in runc and crun: the file is the whole
 /// process.
-fn warn_of_what_the_file_says(changes: &Changes, command: &[OsString]) {
+fn warn_of_options_beside_process(changes: &Changes, command: &[OsString]) {
     let command = (!command.is_empty()).then_some("the command");
-    let said = changes.given().filter(|opt| !opt.field.is_empty()).map(Opt::name);
-    let idle: Vec<&str> = said.chain(command).collect();
-    if !idle.is_empty() {
-        let idle = idle.join(", ");
-        log::warning(&format!("exec: no effect beside --process, whose file has it all: {idle}"));
+    let given = changes.given().filter(|opt| !opt.field.is_empty()).map(Opt::name);
+    let ignored: Vec<&str> = given.chain(command).collect();
+    if !ignored.is_empty() {
+        let ignored = ignored.join(", ");
+        log::warning(&format!(
+            "exec: no effect beside --process, whose file has it all: {ignored}"
+        ));
     }
 }
 

@@ -44,7 +44,7 @@ command! {
         }
         run = |it, globals: &Globals| {
             let root = globals.state_root()?;
-            there(&root, globals)?;
+            check_exists(&root, globals)?;
             let all = state::list(&root)?;
             match (it.quiet, it.format) {
                 (true, _) => {
@@ -60,7 +60,7 @@ command! {
 
 /// If --root names a missing directory, that is an error, as in runc. The default state root may be
 /// missing: it is made with the first container.
-fn there(root: &Path, globals: &Globals) -> Result<()> {
+fn check_exists(root: &Path, globals: &Globals) -> Result<()> {
     match std::fs::metadata(root) {
         Err(e) if globals.root.is_some() && e.kind() == ErrorKind::NotFound => {
             Err(Error::io(format_args!("--root {root:?}"), "open", &e)

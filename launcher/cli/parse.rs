@@ -378,7 +378,7 @@ mod tests {
 
     /// A name that a command shares with the global options means the global one before it.
     #[test]
-    fn what_is_before_the_command_is_global() {
+    fn an_option_before_the_command_is_global() {
         let input = good("--rootless false spec --rootless");
         assert_eq!(input.option("--rootless true|false|auto"), Ok(Some("false".to_owned())));
         assert_eq!(input.option("--rootless"), Ok(true));

@@ -47,9 +47,9 @@ fn ps(it: Ps, globals: &Globals) -> Result<u8> {
     })?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
-        return Err(Error::new(format!("ps: {}: {}", output.status, said.trim()))
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let line = stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
+        return Err(Error::new(format!("ps: {}: {}", output.status, line.trim()))
             .hint("what follows the container's id is for ps(1)"));
     }
     print(&only(&text, &pids)?)

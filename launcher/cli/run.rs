@@ -125,7 +125,7 @@ fn name(it: &Run, command: &[OsString]) -> Result<Option<String>> {
     let bundled = it.create.bundle.is_some() || it.create.config.is_some();
     let meant = bundled || Path::new(CONFIG).exists();
     if !meant && looks_like_a_path_or_an_image(word) {
-        return Err(what_is_meant(word));
+        return Err(ask_what_is_meant(word));
     }
     let Id(id) = Id::parse(OsStr::new(word)).map_err(|e| e.within("run"))?;
     if it.name.as_ref().is_some_and(|Id(name)| *name != id) {
@@ -133,7 +133,7 @@ fn name(it: &Run, command: &[OsString]) -> Result<Option<String>> {
     }
     // Refuse a bare word: other tools take it for an image or a root file system.
     let bare = command.is_empty() && it.name.is_none() && it.embedded.rootfs.is_none();
-    if !meant && bare { Err(what_is_meant(word)) } else { Ok(Some(id)) }
+    if !meant && bare { Err(ask_what_is_meant(word)) } else { Ok(Some(id)) }
 }
 
 fn looks_like_a_path_or_an_image(word: &str) -> bool {
@@ -141,7 +141,7 @@ fn looks_like_a_path_or_an_image(word: &str) -> bool {
 }
 
 /// The error of a word that could be a directory, an image or a name: it asks which.
-fn what_is_meant(word: &str) -> Error {
+fn ask_what_is_meant(word: &str) -> Error {
     let path = Path::new(word);
     let name = Id::parse(OsStr::new(word)).is_ok();
     let text = match name {

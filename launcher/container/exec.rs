@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::launch;
 use super::nodev;
 use super::prepare::{self, filter, preserved};
-use super::start::Going;
+use super::start::StartingContainer;
 use super::{exit, scope};
 use crate::cgroup::{self, Cgroup, Version};
 use crate::compile::activation::{self, Listen};
@@ -196,7 +196,7 @@ impl Joining<'_> {
             launch::write_pid_file(path, joined.child.pid)?;
         }
         channel::go_on(channel)?;
-        self.going(plan, joined.child.pid).until_running(channel)
+        self.starting(plan, joined.child.pid).until_running(channel)
     }
 
     /// Return the error for an init that closed the channel without a report.
@@ -206,9 +206,9 @@ impl Joining<'_> {
         exit::unexpected(&self.record, exit, "init ended before it became the program")
     }
 
-    fn going<'a>(&'a self, plan: &'a Finished, pid: i32) -> Going<'a> {
+    fn starting<'a>(&'a self, plan: &'a Finished, pid: i32) -> StartingContainer<'a> {
         let (directory, spec, record) = (&self.directory, &self.spec, &self.record);
-        Going { directory, spec, record, plan, pid, status: self.status }
+        StartingContainer { directory, spec, record, plan, pid, status: self.status }
     }
 
     /// Name `--cgroup` in an error about a cgroup, if the option was given.
@@ -264,6 +264,6 @@ impl Answers for Starting<'_> {
     }
 
     fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<()> {
-        self.joining.going(self.plan, pid).listener_of(pid, listener)
+        self.joining.starting(self.plan, pid).listener_of(pid, listener)
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::launch::{self, Ready};
 use super::prepare::{LaunchOptions, Source, prepare};
-use super::start::Going;
+use super::start::StartingContainer;
 use super::{delete, exit, start};
 use crate::cgroup::OomCount;
 use crate::compile::Then;
@@ -114,7 +114,7 @@ pub fn ended(
 }
 
 fn started(ready: &Ready) -> Result<()> {
-    let mut going = Going {
+    let mut starting = StartingContainer {
         directory: &ready.directory,
         spec: &ready.spec,
         record: &ready.record,
@@ -122,6 +122,6 @@ fn started(ready: &Ready) -> Result<()> {
         pid: ready.child.pid,
         status: crate::state::Status::Created,
     };
-    going.until_running(&ready.channel)?;
-    going.poststart()
+    starting.until_running(&ready.channel)?;
+    starting.poststart()
 }

@@ -58,10 +58,11 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     })?;
     let status = Status::Created;
     let (spec, plan) = (&spec, &plan);
-    let mut going = Going { directory: &directory, spec, record: &record, plan, pid, status };
-    going.until_running(&connection)?;
+    let mut starting =
+        StartingContainer { directory: &directory, spec, record: &record, plan, pid, status };
+    starting.until_running(&connection)?;
     directory.unlink(state::SOCKET)?;
-    going.poststart()?;
+    starting.poststart()?;
     // Release the lock, so that other commands can use the container while it gets ready.
     drop(directory);
     match (notify, process) {
@@ -76,7 +77,7 @@ pub fn nothing() -> Error {
 }
 
 /// A container between the commit and the start of its program.
-pub struct Going<'a> {
+pub struct StartingContainer<'a> {
     /// Its state directory.
     pub directory: &'a Directory,
     /// The configuration.
@@ -91,7 +92,7 @@ pub struct Going<'a> {
     pub status: Status,
 }
 
-impl Going<'_> {
+impl StartingContainer<'_> {
     /// Answer init until it has executed the program.
     pub fn until_running(&mut self, channel: &UnixStream) -> Result<()> {
         let (plan, pid) = (self.plan, self.pid);
@@ -166,7 +167,7 @@ impl Going<'_> {
     }
 }
 
-impl Answers for Going<'_> {
+impl Answers for StartingContainer<'_> {
     fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<()> {
         self.listener_of(pid, listener)
     }

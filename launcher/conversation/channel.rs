@@ -14,7 +14,7 @@ use crate::sys;
 use crate::sys::signal::{self, Interest};
 
 /// A message from init, or its absence.
-pub enum Said {
+pub enum InitMessage {
     /// Init has reached this point of its plan, and may send a descriptor.
     At(Report, Option<OwnedFd>),
     /// Init forked a child with this pid, which goes on with the plan.
@@ -36,12 +36,12 @@ pub enum Said {
 ///
 /// # Errors
 /// recvmsg(2) fails.
-pub fn listen(channel: &UnixStream) -> Result<Said> {
+pub fn listen(channel: &UnixStream) -> Result<InitMessage> {
     let failed = |e: std::io::Error| Error::io("init's channel", "recvmsg", &e);
     let mut message = [0; 8];
     let (mut got, fd) = match sys::socket::receive(channel, &mut message) {
         // Init was killed with unread data in its socket.
-        Err(e) if e.raw_os_error() == Some(libc::ECONNRESET) => return Ok(Said::Closed),
+        Err(e) if e.raw_os_error() == Some(libc::ECONNRESET) => return Ok(InitMessage::Closed),
         result => result.map_err(failed)?,
     };
     while got > 0 && got < message.len() {
@@ -49,23 +49,23 @@ pub fn listen(channel: &UnixStream) -> Result<Said> {
         got = if more == 0 { 0 } else { got + more };
     }
     if got == 0 {
-        return Ok(Said::Closed);
+        return Ok(InitMessage::Closed);
     }
     let word = |at: usize| {
         u32::from_le_bytes([message[at], message[at + 1], message[at + 2], message[at + 3]])
     };
     let (index, value) = (word(0), word(4) as i32);
     if index == FORKED {
-        return Ok(Said::Forked(value));
+        return Ok(InitMessage::Forked(value));
     }
     if let Some(point) = Report::numbered(index) {
-        return Ok(Said::At(point, fd));
+        return Ok(InitMessage::At(point, fd));
     }
     let mut words = Vec::new();
     // Init ends after this report, which closes the channel.
     let _ = (&mut &*channel).take(512).read_to_end(&mut words);
     let words = String::from_utf8_lossy(&words).into_owned();
-    Ok(Said::Failed { index, errno: value, words })
+    Ok(InitMessage::Failed { index, errno: value, words })
 }
 
 /// Wait for the next report, or for the end of `process`, which runs a plan that may fork. If it is
@@ -74,20 +74,20 @@ pub fn listen(channel: &UnixStream) -> Result<Said> {
 ///
 /// # Errors
 /// poll(2) or recvmsg(2) fails.
-pub fn listen_to(channel: &UnixStream, process: &OwnedFd) -> Result<Said> {
+pub fn listen_to(channel: &UnixStream, process: &OwnedFd) -> Result<InitMessage> {
     let failed = |e: std::io::Error| Error::io("init's channel", "poll", &e);
     let both = [Interest::read(channel.as_fd(), true), Interest::read(process.as_fd(), true)];
     let ready = signal::wait(&both, -1).map_err(failed)?;
     // The process has ended; a report that it sent before is readable now.
     if !ready[0] && !signal::wait(&both[..1], 0).map_err(failed)?[0] {
-        return Ok(Said::Closed);
+        return Ok(InitMessage::Closed);
     }
     listen(channel)
 }
 
 /// Return the report that init has sent meanwhile, without waiting; `None` if init lives and has
 /// sent none.
-pub fn last_word(channel: &UnixStream) -> Option<Said> {
+pub fn pending_message(channel: &UnixStream) -> Option<InitMessage> {
     channel.set_nonblocking(true).ok()?;
     listen(channel).ok()
 }
@@ -101,7 +101,7 @@ pub fn go_on(channel: &UnixStream) -> Result<()> {
 }
 
 /// Send bytes, such as the plan. If init has closed the channel, this succeeds, and the next
-/// [`listen`] returns [`Said::Closed`].
+/// [`listen`] returns [`InitMessage::Closed`].
 ///
 /// # Errors
 /// write(2) fails, other than with EPIPE.

@@ -52,29 +52,29 @@ impl Init {
         Self::new(&plan.finish().bytes, &[])
     }
 
-    /// The next that it says, in words.
-    fn said(&self) -> String {
+    /// The next message of init, as text.
+    fn next(&self) -> String {
         match listen(&self.channel).unwrap() {
-            Said::At(point, fd) => {
+            InitMessage::At(point, fd) => {
                 format!(
                     "at {:x}{}",
                     point as u32 & 0xff,
                     if fd.is_some() { " with a descriptor" } else { "" }
                 )
             }
-            Said::Forked(_) => "forked".to_owned(),
-            Said::Failed { index, errno, words } => format!("{index}: {errno} {words}"),
-            Said::Closed => "closed".to_owned(),
+            InitMessage::Forked(_) => "forked".to_owned(),
+            InitMessage::Failed { index, errno, words } => format!("{index}: {errno} {words}"),
+            InitMessage::Closed => "closed".to_owned(),
         }
     }
 
-    /// Everything that it says until it is gone.
+    /// All messages of init until it closes the channel.
     fn all(&self) -> Vec<String> {
-        let mut said = Vec::new();
-        while said.last().is_none_or(|last| last != "closed") {
-            said.push(self.said());
+        let mut messages = Vec::new();
+        while messages.last().is_none_or(|last| last != "closed") {
+            messages.push(self.next());
         }
-        said
+        messages
     }
 
     fn exit(&self) -> Option<Exit> {
@@ -153,8 +153,8 @@ fn guards_follow_what_is_in_a_slot() {
     plan.step(Op::Close { fd: slot });
     guarded(&mut plan, Guard::Absent(slot), C);
     guarded(&mut plan, Guard::Present(slot), A);
-    let said = Init::running(plan).all();
-    assert_eq!(said, ["at 2", "at 3", "at 2", "at 3", NO_PROGRAM, "closed"]);
+    let messages = Init::running(plan).all();
+    assert_eq!(messages, ["at 2", "at 3", "at 2", "at 3", NO_PROGRAM, "closed"]);
 }
 
 #[test]
@@ -213,9 +213,9 @@ fn the_end_of_the_launcher_is_its_end() {
     plan.step(report(B));
     plan.step(Op::Await { from: Slot::CHANNEL });
     let init = Init::running(plan);
-    assert_eq!(init.said(), "at 1");
+    assert_eq!(init.next(), "at 1");
     go_on(&init.channel).unwrap();
-    assert_eq!(init.said(), "at 2");
+    assert_eq!(init.next(), "at 2");
     init.channel.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(init.all(), ["closed"]);
     assert_eq!(init.exit(), Some(Exit::Status(1)));
@@ -230,7 +230,7 @@ fn a_descriptor_is_sent_with_its_report() {
     plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::TERMINAL, fd: slot });
     plan.step(Op::Await { from: Slot::CHANNEL });
     let init = Init::running(plan);
-    let Said::At(Report::TERMINAL, Some(fd)) = listen(&init.channel).unwrap() else {
+    let InitMessage::At(Report::TERMINAL, Some(fd)) = listen(&init.channel).unwrap() else {
         panic!("no descriptor")
     };
     // The very file that init opened, about init: not one of this process.
@@ -242,7 +242,7 @@ fn a_descriptor_is_sent_with_its_report() {
 }
 
 #[test]
-fn what_is_preloaded_is_in_its_slots_and_the_rest_is_empty() {
+fn preloads_are_in_their_slots_and_other_slots_are_empty() {
     let (mut out, there) = std::io::pipe().unwrap();
     let mut plan = Plan::new();
     let pipe = plan.preload(Preload::Process).unwrap();
@@ -264,18 +264,18 @@ fn a_fork_goes_on_as_a_child_of_the_launcher() {
     plan.step(report(A));
     plan.step(Op::Await { from: Slot::CHANNEL });
     let mut init = Init::running(plan);
-    let Said::Forked(pid) = listen(&init.channel).unwrap() else { panic!("no fork") };
+    let InitMessage::Forked(pid) = listen(&init.channel).unwrap() else { panic!("no fork") };
     assert_eq!(init.exit(), Some(Exit::Status(1)));
     // Ours to wait for, so its pid is nobody else's before that.
     init.child = Child { pid, pidfd: process::pidfd_open(pid).unwrap() };
     go_on(&init.channel).unwrap();
-    assert_eq!(init.said(), "at 1");
+    assert_eq!(init.next(), "at 1");
     init.channel.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(init.exit(), Some(Exit::Status(1)));
 }
 
 #[test]
-fn what_the_kernel_says_comes_with_the_failure() {
+fn a_failure_has_the_kernels_message() {
     if !met(&[Need::Root]) {
         return;
     }
@@ -283,8 +283,8 @@ fn what_the_kernel_says_comes_with_the_failure() {
     let fs = plan.slot().unwrap();
     plan.step(Op::Fsopen { into: fs, fsname: c"tmpfs", flags: FsopenFlags::FSOPEN_CLOEXEC });
     plan.step(Op::FsconfigString { fs, key: c"colour", value: c"red" });
-    let said = Init::running(plan).all();
-    assert_eq!(said, ["1: 22 e tmpfs: Unknown parameter 'colour'", "closed"]);
+    let messages = Init::running(plan).all();
+    assert_eq!(messages, ["1: 22 e tmpfs: Unknown parameter 'colour'", "closed"]);
 }
 
 /// Steps that verify: right once, and then wrong, which errno 0 stands for.
@@ -300,7 +300,7 @@ fn verified(right: Op<'_>, wrong: Op<'_>) {
 }
 
 #[test]
-fn what_is_verified_is_told_from_what_is_not() {
+fn a_step_that_verifies_fails_if_the_result_differs() {
     let fd = Slot::new(1).unwrap();
     let device = |major, minor| Device::new(major, minor).unwrap();
     let statx = |kind, dev| Op::Statx { fd, kind, dev };
@@ -355,7 +355,7 @@ fn capabilities_are_set_as_asked_low_and_high() {
     plan.step(report(A));
     plan.step(Op::Await { from: Slot::CHANNEL });
     let init = Init::running(plan);
-    assert_eq!(init.said(), "at 1");
+    assert_eq!(init.next(), "at 1");
     assert_eq!(caps_of(&init.child.pid.to_string()), caps);
 }
 
@@ -370,7 +370,7 @@ fn descriptors_are_closed_around_one() {
     plan.step(Op::Report { to: keep, what: A });
     plan.step(Op::Await { from: keep });
     let init = Init::new(&plan.finish().bytes, &[fs::File::open("/dev/null").unwrap().into()]);
-    assert_eq!(init.said(), "at 1");
+    assert_eq!(init.next(), "at 1");
     let fds = fs::read_dir(format!("/proc/{}/fd", init.child.pid)).unwrap();
     let mut fds: Vec<String> =
         fds.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -384,7 +384,7 @@ fn a_waiting_init_takes_little_memory() {
     plan.step(report(A));
     plan.step(Op::Await { from: Slot::CHANNEL });
     let init = Init::running(plan);
-    assert_eq!(init.said(), "at 1");
+    assert_eq!(init.next(), "at 1");
     let path = format!("/proc/{}/smaps_rollup", init.child.pid);
     let Ok(text) = fs::read_to_string(path) else {
         return tiny_ce_test::skip("needs CONFIG_PROC_PAGE_MONITOR");
@@ -402,7 +402,7 @@ fn a_failure_is_told_in_full_by_the_plan() {
     plan.step(Op::Chdir { path: c"/no/such" });
     let plan: Finished = plan.finish();
     let init = Init::new(&plan.bytes, &[]);
-    let Said::Failed { index, errno, words } = listen(&init.channel).unwrap() else {
+    let InitMessage::Failed { index, errno, words } = listen(&init.channel).unwrap() else {
         panic!("no failure")
     };
     let error = plan.failure(index, errno, &words).to_string();
@@ -418,6 +418,6 @@ fn no_report_breaks_it() {
         // More than fits would wait for a reader.
         std::io::Write::write_all(&mut theirs, &bytes[..bytes.len().min(2048)]).unwrap();
         drop(theirs);
-        while !matches!(listen(&ours), Ok(Said::Closed) | Err(_)) {}
+        while !matches!(listen(&ours), Ok(InitMessage::Closed) | Err(_)) {}
     });
 }

@@ -15,7 +15,7 @@ use tiny_ce_init::flags::Report;
 use crate::error::{Error, Result};
 use crate::plan::Finished;
 use crate::sys::process::{self, Child};
-use channel::Said;
+use channel::InitMessage;
 pub use start::{NAME, descriptors, kill, program, start};
 
 /// The process that runs a plan.
@@ -115,23 +115,23 @@ pub fn listen(
 ) -> Result<End> {
     let (mut executes, mut covered) = (false, None);
     loop {
-        let said = match &init {
+        let message = match &init {
             Init::Child(child) => channel::listen_to(channel, &child.pidfd)?,
             Init::Pid(_) => channel::listen(channel)?,
         };
-        let (report, fd) = match said {
-            Said::At(report, fd) => (report, fd),
-            Said::Forked(pid) => {
+        let (report, fd) = match message {
+            InitMessage::At(report, fd) => (report, fd),
+            InitMessage::Forked(pid) => {
                 let Init::Child(child) = &mut init else { return Err(out_of_turn()) };
                 let parent = std::mem::replace(*child, adopt(pid)?);
                 let _ = process::wait(&parent.pidfd, false);
                 channel::go_on(channel)?;
                 continue;
             }
-            Said::Failed { index, errno, words } => {
+            InitMessage::Failed { index, errno, words } => {
                 return Err(answers.failed(index, plan.failure(index, errno, &words)));
             }
-            Said::Closed => return Ok(if executes { End::Executed } else { End::Silent }),
+            InitMessage::Closed => return Ok(if executes { End::Executed } else { End::Silent }),
         };
         let pid = init.pid();
         let waits = match (report, fd) {
@@ -171,9 +171,9 @@ pub fn reason(
     error: Error,
     ended: impl FnOnce() -> Error,
 ) -> Error {
-    match channel::last_word(channel) {
-        Some(Said::Failed { index, errno, words }) => plan.failure(index, errno, &words),
-        Some(Said::Closed) => ended(),
+    match channel::pending_message(channel) {
+        Some(InitMessage::Failed { index, errno, words }) => plan.failure(index, errno, &words),
+        Some(InitMessage::Closed) => ended(),
         _ => error,
     }
 }

@@ -202,15 +202,15 @@ pub fn modules() -> Finding {
 pub fn file_systems(caller: &Caller) -> Vec<Finding> {
     let known = text("/proc/filesystems").unwrap_or_default();
     let known = |name: &str| known.lines().any(|line| line.split('\t').next_back() == Some(name));
-    let there = |name: &str| known(name) || caller.mounts() && mount::knows(name);
+    let available = |name: &str| known(name) || caller.mounts() && mount::knows(name);
     const REMEDY: &str = "modprobe overlay; \"tiny-ce run\" without a bundle needs it";
-    let overlay = match (there("overlay"), caller.mounts()) {
+    let overlay = match (available("overlay"), caller.mounts()) {
         (true, _) => Finding::ok("overlay", "\"tiny-ce run\" without a bundle can run"),
         (false, true) => Finding::missing("overlay", "the kernel does not know it").hint(REMEDY),
         (false, false) => Finding::warn("overlay", "not loaded yet").hint(REMEDY),
     };
     let names = ["tmpfs", "devpts", "mqueue", "sysfs"];
-    let absent: Vec<&str> = names.into_iter().filter(|name| !there(name)).collect();
+    let absent: Vec<&str> = names.into_iter().filter(|name| !available(name)).collect();
     let usual = match absent.is_empty() {
         true => Finding::ok("file systems", format!("{} and proc", names.join(", "))),
         false => Finding::missing("file systems", format!("no {}", absent.join(", ")))

@@ -75,18 +75,20 @@ pub fn state_directory(state: Result<&Path, &Error>) -> Finding {
         }
     };
     let shown = state.display();
-    let there = state.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    if !there.is_dir() {
-        return Finding::missing(WHAT, format!("{shown}: {} is no directory", there.display()))
+    let existing = state.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    if !existing.is_dir() {
+        return Finding::missing(WHAT, format!("{shown}: {} is no directory", existing.display()))
             .hint("choose another one with --root")
             .vital();
     }
-    let writable = there.to_str().is_some_and(sys::cgroupfs::writable);
+    let writable = existing.to_str().is_some_and(sys::cgroupfs::writable);
     match writable {
         true => Finding::ok(WHAT, format!("{shown} can be written")),
-        false => Finding::missing(WHAT, format!("{shown}: {} cannot be written", there.display()))
-            .hint("choose another one with --root, or run as root")
-            .vital(),
+        false => {
+            Finding::missing(WHAT, format!("{shown}: {} cannot be written", existing.display()))
+                .hint("choose another one with --root, or run as root")
+                .vital()
+        }
     }
 }
 

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_a_subnet() {
+    fn subnets_are_read_and_printed() {
         for text in ["10.0.0.0/24", "10.0.0.0/8", "192.168.7.4/30", "fd00:1::/64", "fd00::4/126"] {
             assert_eq!(subnet(text).to_string(), text);
         }

@@ -85,7 +85,7 @@ fn needed(root: &OwnedFd, path: &str, cwd: &str) -> Option<(String, &'static str
 }
 
 fn look(root: &impl AsFd, path: &str) -> std::result::Result<(), String> {
-    let there = file::open_beneath(root, Path::new(path)).map_err(|e| {
+    let opened = file::open_beneath(root, Path::new(path)).map_err(|e| {
         let words = match e.raw_os_error() {
             Some(libc::EACCES) => return "permission denied".to_owned(),
             Some(libc::ENOENT) => "no such file or directory".to_owned(),
@@ -96,7 +96,7 @@ fn look(root: &impl AsFd, path: &str) -> std::result::Result<(), String> {
         };
         format!("stat {path}: {words}")
     })?;
-    let mode = file::mode(&there).map_err(|e| e.to_string())?;
+    let mode = file::mode(&opened).map_err(|e| e.to_string())?;
     match mode & libc::S_IFMT {
         // execve(2) fails with EACCES too, and Docker 20.10 needs this text for exit status 126.
         libc::S_IFDIR => Err("permission denied: is a directory".to_owned()),

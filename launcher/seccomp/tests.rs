@@ -133,7 +133,7 @@ fn flags_absent_and_empty_differ() {
 }
 
 #[test]
-fn what_has_no_effect_is_warned_about() {
+fn names_and_architectures_without_effect_are_warned_about() {
     let text = with(
         r#""architectures": ["SCMP_ARCH_S390X", "SCMP_ARCH_ARM"], "listenerPath": "/run/s","#,
         r#", {"names": ["frobnicate", "read", "frobnicate", "s390_guarded_storage"],

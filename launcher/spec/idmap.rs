@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mapping_is_told() {
+    fn malformed_mappings_and_the_reason() {
         for (text, why) in [
             ("", "\"\": expected uids="),
             ("uids=0-0-1", "no gids="),

@@ -365,12 +365,12 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_document_is_told_and_ignored() {
+    fn text_after_the_document_is_a_warning() {
         let source = b"{\"hostname\": \"web\"}\n  {";
         assert_eq!(read::<Spec>(source).unwrap().hostname.as_deref(), Some("web"));
-        let told = unknown::<Spec>(source);
-        assert_eq!((told.len(), told[0].position), (1, Some((2, 3))));
-        assert_eq!(told[0].text, "something follows the document, and is ignored");
+        let warnings = unknown::<Spec>(source);
+        assert_eq!((warnings.len(), warnings[0].position), (1, Some((2, 3))));
+        assert_eq!(warnings[0].text, "something follows the document, and is ignored");
     }
 
     #[test]

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_property_cannot_hold_is_for_cgroupfs() {
+    fn a_value_without_a_property_is_left_to_cgroupfs() {
         let value = json!({"cpu": {"cpus": "0-31:2/4", "mems": "0-N"}});
         assert_eq!(properties(value, Version::V2), []);
         let compiled = compile(

@@ -100,7 +100,7 @@ fn a_false_console_is_not_mounted_on() {
 
 /// Every file and directory that the runtime creates in a rootfs is a link to the outside.
 #[test]
-fn what_is_made_in_a_rootfs_is_not_made_outside() {
+fn files_made_in_a_rootfs_are_not_made_outside() {
     let Some(case) = Case::root(&[]) else { return };
     let victim = Victim::new(&case);
     let source = case.dir().join("source");

@@ -357,7 +357,7 @@ fn the_roots_propagation_is_as_asked() {
 }
 
 #[test]
-fn what_is_mounted_stays_in_the_container() {
+fn mounts_of_the_program_stay_in_the_container() {
     let Some(case) = Case::root(&[]) else { return };
     let before = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
     let mut bundle = case.bundle();

@@ -101,7 +101,7 @@ fn written_directories_may_be_long() {
 
 /// The kernel writes the reason only to its log, so the error has a hint.
 #[test]
-fn what_cannot_be_an_overlay_has_a_hint() {
+fn an_overlay_that_the_kernel_refuses_has_a_hint() {
     let Some(case) = Case::root(&[]) else { return };
     let lower = layers(&case, &["lower"]).remove(0);
     let upper = case.dir().join("upper");

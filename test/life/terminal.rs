@@ -62,7 +62,7 @@ fn the_callers_terminal_is_not_typed_on() {
 }
 
 #[test]
-fn what_is_typed_arrives_and_signals_too() {
+fn typed_keys_arrive_as_input_and_as_signals() {
     let Some(case) = Case::root(&[]) else { return };
     let bundle = with_terminal(&case, "say ready then await 2 then exit 6");
     let path = bundle.path().to_str().expect("UTF-8").to_owned();
