@@ -411,6 +411,8 @@ choices! {
         MAP_IDS = 0x8000_000a,
         /// Comes with a directory, as it is seen from the mount namespace of CRIU.
         DIRECTORY = 0x8000_000b,
+        /// A part of the host's files is read-only, since it cannot be overlaid.
+        READ_ONLY = 0x8000_000d,
         /// The next thing is execve.
         EXECUTE = 0x8000_0008,
     }

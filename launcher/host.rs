@@ -5,6 +5,8 @@
 
 mod mounts;
 pub mod namespaces;
+pub mod parts;
+mod table;
 pub mod view;
 
 pub use mounts::{mounted, sources};
@@ -63,9 +65,27 @@ pub struct MountFacts {
     pub source: Option<Source>,
     /// The mode of the directory that a tmpfs without `mode=` covers.
     pub tmpfs_mode: Option<u32>,
+    /// What it is an overlay of, if its changes are to vanish.
+    pub part: Option<Part>,
     /// The path that its destination leads to, without links and `..` and relative to the root;
     /// `None` if that is the destination itself.
     pub destination: Option<String>,
+}
+
+/// A directory of the host that a container sees under an overlay, whose changes vanish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The directory, absolute.
+    pub lower: String,
+    /// The directories on the container's tmpfs in which the changes are, and that overlayfs needs
+    /// beside.
+    pub upper: String,
+    /// As `upper`.
+    pub work: String,
+    /// The directory's mode, which becomes that of `upper`: an overlay shows the upper one.
+    pub mode: u32,
+    /// The directory's user and group, which `upper` gets.
+    pub owner: (u32, u32),
 }
 
 /// The facts about one of `linux.devices`.
@@ -108,6 +128,8 @@ pub struct Launch<'a> {
     pub scope: bool,
     /// See [`Host::nodev`].
     pub nodev: bool,
+    /// Changes of the root file system are to vanish.
+    pub ephemeral: bool,
     /// The paths that the launcher makes later.
     pub to_make: &'a [ToMake],
 }

@@ -34,6 +34,7 @@ pub mod hints;
 pub mod hooks;
 pub mod host;
 pub mod log;
+mod mountinfo;
 pub mod network;
 pub mod origin;
 pub mod plan;

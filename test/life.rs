@@ -43,6 +43,8 @@ mod process;
 mod security;
 #[path = "life/selinux.rs"]
 mod selinux;
+#[path = "life/shown.rs"]
+mod shown;
 #[path = "life/signals.rs"]
 mod signals;
 #[path = "life/status.rs"]

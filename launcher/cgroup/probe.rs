@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
 use super::dir::read_path;
+use crate::mountinfo::{Line, unescape};
 use crate::sys::cgroupfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fs_type_of};
 use crate::{Error, Result};
 
@@ -228,28 +229,15 @@ fn usual(hierarchy: &Hierarchy) -> bool {
 
 /// Parse `36 31 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu`.
 fn mount_line(line: &str) -> Option<Hierarchy> {
-    let (before, after) = line.split_once(" - ")?;
-    let mut after = after.split(' ');
-    let version = match after.next()? {
-        "cgroup" => Version::V1,
-        "cgroup2" => Version::V2,
+    let line = Line::read(line)?;
+    let (version, options) = match line.kind {
+        "cgroup" => (Version::V1, line.options),
+        "cgroup2" => (Version::V2, ""),
         _ => return None,
     };
-    let mut before = before.split(' ').skip(3);
-    let (root, mount) = (unescape(before.next()?)?, unescape(before.next()?)?);
-    let controllers = match version {
-        Version::V1 => after.nth(1)?.split(',').filter(|o| is_controller(o)),
-        Version::V2 => {
-            return Some(Hierarchy {
-                version,
-                controllers: Vec::new(),
-                mount,
-                root,
-                own: "/".into(),
-            });
-        }
-    };
+    let controllers = options.split(',').filter(|o| !o.is_empty() && is_controller(o));
     let controllers = controllers.map(str::to_owned).collect();
+    let (mount, root) = (unescape(line.place)?, unescape(line.root)?);
     Some(Hierarchy { version, controllers, mount, root, own: "/".into() })
 }
 
@@ -260,26 +248,6 @@ fn is_controller(option: &str) -> bool {
         "rw" | "ro" | "noprefix" | "clone_children" | "xattr" | "cpuset_v2_mode" | "favordynmods"
     );
     !flag && !option.starts_with("release_agent=")
-}
-
-/// Decode octal escapes such as `\040` in a mountinfo; `None` if the result is not UTF-8.
-fn unescape(field: &str) -> Option<String> {
-    if !field.contains('\\') {
-        return Some(field.to_owned());
-    }
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        match (first, tail) {
-            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
-                bytes.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
-                rest = tail;
-            }
-            _ => bytes.push(*first),
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// Fill in our own cgroup from a /proc/PID/cgroup: `4:memory:/a/b`, `0::/a`.
@@ -424,13 +392,6 @@ mod tests {
         let text = "9 8 0:35 / /sys/fs/cgroup rw - cgroup cgroup rw,memory\n\
                     10 8 0:36 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
         assert_eq!(Hierarchies { all: mounted(text) }.mode(), Mode::V2);
-    }
-
-    #[test]
-    fn escapes() {
-        assert_eq!(unescape("/a\\040b\\134").as_deref(), Some("/a b\\"));
-        assert_eq!(unescape("/a\\04").as_deref(), Some("/a\\04"));
-        assert_eq!(unescape("/\\377"), None);
     }
 
     #[test]

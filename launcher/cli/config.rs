@@ -54,7 +54,9 @@ fn write(it: SpecCommand, globals: &Globals) -> Result<u8> {
     let unbundled = it.embedded || it.container.asked(command).is_some();
     let (uid, gid) = (sys::user::effective_uid(), sys::user::effective_gid());
     let spec = match (unbundled, it.rootless) {
-        (true, rootless) => it.container.spec(command, false, rootless || globals.rootless()?)?.0,
+        (true, rootless) => {
+            it.container.spec(command, false, rootless || globals.rootless()?, None)?.0
+        }
         (false, true) => rootless(uid, gid, cgroup2()),
         (false, false) => default(cgroup2()),
     };

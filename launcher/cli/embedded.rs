@@ -12,6 +12,7 @@ use super::read_document;
 use super::table::{Opt, OptionSet, options};
 use super::value::{Directory, Switch, Value};
 use crate::container::Users;
+use crate::host::parts::Parts;
 use crate::origin::Origins;
 use crate::spec::embedded::embedded;
 use crate::spec::text::{self, Who};
@@ -63,7 +64,7 @@ impl Value for Volume {
 options! {
     /// What a container without a bundle is made of.
     pub struct EmbeddedOptions {
-        /// Root file system; default: the host's /, seen through an overlay whose changes vanish.
+        /// Root file system; default: the host's files, seen through overlays whose changes vanish.
         "--rootfs DIRECTORY" rootfs: Option<Directory> => "root.path",
         /// Most CPU time, in CPUs, such as 1.5; 0: no limit. Sets --cpu-quota and --cpu-period.
         "--cpus NUMBER" cpus: Option<Cpus> => "linux.resources.cpu",
@@ -99,7 +100,7 @@ impl EmbeddedOptions {
     }
 
     /// The config.json that these options and the command mean; `terminal`, if they do not say
-    /// whether there is one.
+    /// whether there is one. Without --rootfs, `parts` shows the host's files.
     ///
     /// # Errors
     /// A path or a word of the command is not UTF-8, which config.json must be; a volume is
@@ -109,10 +110,14 @@ impl EmbeddedOptions {
         command: &[OsString],
         terminal: bool,
         rootless: bool,
+        parts: Option<Parts>,
     ) -> Result<(Spec, Origins)> {
         let caller = (sys::user::effective_uid(), sys::user::effective_gid());
         let mut spec = embedded(rootless.then_some(caller), cgroup2());
         let mut origins = self.origins("config.json", "");
+        if let Some(parts) = parts {
+            self.show(parts, &mut spec, &mut origins);
+        }
         let here =
             std::env::current_dir().map_err(|e| Error::io("working directory", "getcwd", &e))?;
         let root = spec.root.get_or_insert_default();
@@ -149,6 +154,26 @@ impl EmbeddedOptions {
             origins.add("config.json: linux.seccomp.", format!("--seccomp {path:?}: "));
         }
         Ok((spec, origins))
+    }
+
+    /// Show the host's files.
+    fn show(&self, parts: Parts, spec: &mut Spec, origins: &mut Origins) {
+        for index in 0..parts.mounts.len() {
+            origins.add(format!("mounts[{index}]"), "the host's");
+        }
+        for place in parts.readonly {
+            log::warning(&format!(
+                "{place}: read-only, since it has too many entries beside what is mounted there"
+            ));
+        }
+        let linux = spec.linux.get_or_insert_default();
+        linux.masked_paths.extend(parts.masked);
+        if self.read_only {
+            let writable = parts.mounts.iter().filter(|mount| !mount.is_bind());
+            let places = writable.map(|mount| mount.destination.clone());
+            linux.readonly_paths.extend(places.filter(|place| place != "/"));
+        }
+        spec.mounts.splice(0..0, parts.mounts);
     }
 
     fn process(&self, process: &mut Process, command: &[OsString]) -> Result<()> {
@@ -208,7 +233,7 @@ mod tests {
         let (read, result) = parse(line.split(' ').map(OsString::from));
         assert_eq!(result, Ok(()), "{line}");
         let options = EmbeddedOptions::take(&read.input).expect(line);
-        options.spec(&[], false, rootless).expect(line).0
+        options.spec(&[], false, rootless, None).expect(line).0
     }
 
     #[test]

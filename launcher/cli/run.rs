@@ -13,7 +13,8 @@ use super::table::command;
 use super::value::{AfterDashes, Directory, Id, Switch, Value};
 use super::{Globals, print};
 use crate::container::{self, LaunchOptions, RunOptions, Source};
-use crate::{Error, Result};
+use crate::host::parts;
+use crate::{Error, Result, sys};
 
 command! {
     /// Create a container, start it, and wait for its end.
@@ -194,7 +195,9 @@ pub fn unbundled(
     globals: &Globals,
 ) -> Result<Source> {
     let ephemeral = embedded.rootfs.is_none();
-    let (spec, origins) = embedded.spec(command, terminal, globals.rootless()?)?;
+    let rootless = globals.rootless()?;
+    let parts = ephemeral.then(|| parts::of_host(rootless || sys::user::in_user_namespace()));
+    let (spec, origins) = embedded.spec(command, terminal, rootless, parts)?;
     Ok(Source::Embedded { spec: Box::new(spec), ephemeral, origins })
 }
 

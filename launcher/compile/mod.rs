@@ -16,6 +16,7 @@ pub mod masks;
 pub mod mounts;
 pub mod namespaces;
 pub mod parameters;
+mod parts;
 pub mod root;
 pub mod security;
 pub mod terminal;
@@ -70,7 +71,8 @@ pub struct ContainerRequest<'a> {
     pub no_pivot: bool,
     /// `--no-new-keyring`: keep the caller's session keyring.
     pub no_new_keyring: bool,
-    /// A private directory of the host: changes to the rootfs go to a tmpfs mounted there.
+    /// A private directory of the host: a tmpfs is mounted there, in which are the root of the
+    /// rootfs and its changes. The first of `mounts` then covers the root.
     pub ephemeral: Option<&'a str>,
 }
 
@@ -262,7 +264,7 @@ fn rootfs(plan: &mut Plan, request: &ContainerRequest<'_>) -> Result<Slot> {
     }
     plan.origin("root.path");
     if let Some(directory) = request.ephemeral {
-        return ephemeral(plan, request, directory);
+        return parts::place(plan, request, directory);
     }
     let path = c_string(&request.host.rootfs)?;
     let tree = mounts::clone(plan, &request.host.rootfs, true, false)?;
@@ -319,35 +321,6 @@ fn propagate(at: Slot, path: &std::ffi::CStr, flags: AtFlags, propagation: Propa
     let attr =
         MountAttr { attr_set: MountAttrs(0), attr_clr: MountAttrs(0), propagation, userns_fd: 0 };
     Op::MountSetattr { at, path, flags, attr }
-}
-
-/// Attach an overlay over the rootfs; its changes go to a tmpfs in init's mount namespace.
-fn ephemeral(plan: &mut Plan, request: &ContainerRequest<'_>, directory: &str) -> Result<Slot> {
-    let data = Parameters::new(vec!["mode=700"]);
-    let upper = mounts::make(plan, "tmpfs", Some("tiny-ce"), &data, MountAttrs(0))?;
-    let path = c_string(directory)?;
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    plan.step(Op::MoveMountAt { from: upper, at: Slot::CWD, path: &path, flags });
-    for (name, mode) in [(c"upper", 0o755), (c"work", 0o700), (c"root", 0o755)] {
-        plan.step(Op::Mkdirat { at: upper, path: name, mode: Mode(mode) });
-    }
-    // `upperdir` and `workdir` are relative, so that they do not depend on the directory's name.
-    plan.step(Op::Fchdir { fd: upper });
-    let lower = format!("lowerdir={}", parameters::escape(&request.host.rootfs));
-    let mut data = vec![lower.as_str(), "upperdir=upper", "workdir=work"];
-    if request.spec.namespace(NamespaceKind::User).is_some() {
-        // A user namespace may not set trusted.* attributes; overlay can use user.* (Linux 5.11).
-        data.push("userxattr");
-    }
-    let data = Parameters::new(data);
-    let tree = mounts::make(plan, "overlay", Some("tiny-ce"), &data, nodev(request).set)?;
-    let into = plan.slot()?;
-    let how = root::path_only(OpenFlags::O_DIRECTORY, root::BELOW);
-    plan.step(Op::Openat2 { into, at: upper, path: c"root", how });
-    mounts::attach(plan, tree, into);
-    plan.close(into);
-    plan.close(upper);
-    Ok(tree)
 }
 
 /// Make the working directory if the image lacks it, as runc and crun do.

@@ -209,6 +209,9 @@ fn one(
     if let Some(source) = source {
         return bind(plan, context, index, mount, source);
     }
+    if let Some(part) = context.host.mounts.get(index).and_then(|facts| facts.part.as_ref()) {
+        return super::parts::overlay(plan, context, index, part);
+    }
     let kind = mount.kind.as_deref().unwrap_or_default();
     if kind == "cgroup" || kind == "cgroup2" {
         return super::cgroups::mount(plan, context, index, options);

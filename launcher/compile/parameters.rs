@@ -12,7 +12,7 @@ use crate::plan::{Plan, c_string};
 use crate::spec::MountOptions;
 
 /// fsconfig(2) takes at most 255 bytes of a value.
-const LONGEST_VALUE: usize = 255;
+pub const LONGEST_VALUE: usize = 255;
 
 /// Labels of SELinux, which contain commas: in the option text of mount(2) they are quoted.
 const LABELS: [&str; 4] = ["context", "fscontext", "defcontext", "rootcontext"];
@@ -152,14 +152,10 @@ fn unescape(text: &str) -> String {
     plain
 }
 
-/// Escape a path so that it is one layer of `lowerdir`.
-pub fn escape(path: &str) -> String {
-    path.replace('\\', "\\\\").replace(':', "\\:")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::options::layer as escape;
 
     #[test]
     fn layers_are_parted_as_the_kernel_does_it() {
@@ -179,6 +175,9 @@ mod tests {
             let layer = Layer { path: path.to_owned(), data: false };
             assert_eq!(layers(&escape(path)), [layer]);
             assert_eq!(unescape(&escape(path)), path);
+            let options: MountOptions =
+                [format!("lowerdir={},x", escape(path))].into_iter().collect();
+            assert_eq!(options.parameters().count(), 2, "{path}");
         }
     }
 }

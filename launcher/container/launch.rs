@@ -19,6 +19,7 @@ use crate::foreground::console;
 use crate::foreground::notify::{self, Notify};
 use crate::hooks::{self, Place, Scene};
 use crate::host::Host;
+use crate::mountinfo::{Line, unescape};
 use crate::plan::{Finished, Preload};
 use crate::program::vectors;
 use crate::spec::{Mount, NamespaceKind, Spec};
@@ -336,9 +337,24 @@ fn until_ready(
     let child = child.as_mut().ok_or_else(gone)?;
     let (spec, host) = (&prepared.spec, &prepared.host);
     let socket = options.console_socket.as_deref();
-    let mut setup = Setup { record, program, spec, host, socket, terminal, copied: 0, mapped: 0 };
+    let mut setup = Setup {
+        record,
+        program,
+        spec,
+        host,
+        socket,
+        terminal,
+        copied: 0,
+        mapped: 0,
+        read_only: false,
+    };
     match conversation::listen(channel, &prepared.plan, Init::Child(child), &mut setup)? {
-        End::Ready => Ok(()),
+        End::Ready => {
+            if setup.read_only {
+                warn_of_read_only(host, undo.pid());
+            }
+            Ok(())
+        }
         End::Executed | End::Silent => Err(undo.ended("init ended while it was set up")),
     }
 }
@@ -357,6 +373,7 @@ struct Setup<'a> {
     terminal: &'a mut Option<OwnedFd>,
     copied: usize,
     mapped: usize,
+    read_only: bool,
 }
 
 impl Answers for Setup<'_> {
@@ -398,6 +415,11 @@ impl Answers for Setup<'_> {
         crate::answers::detached::map(self.spec, index, mount, self.program)
     }
 
+    fn read_only(&mut self) -> Result<()> {
+        self.read_only = true;
+        Ok(())
+    }
+
     fn terminal(&mut self, master: OwnedFd) -> Result<()> {
         *self.terminal = console::deliver(self.socket, master)?;
         Ok(())
@@ -407,6 +429,22 @@ impl Answers for Setup<'_> {
         let state = self.record.state_as(Status::Creating, pid, String::new());
         crate::answers::listener::hand_over(self.spec, &state, pid, listener)
     }
+}
+
+/// Warn of the parts of the host's files that are read-only: those of which `pid`, a process in the
+/// container, sees no overlay.
+fn warn_of_read_only(host: &Host, pid: i32) {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    let lines: Vec<Line<'_>> = text.lines().filter_map(Line::read).collect();
+    let is_overlaid = |part: &&host::Part| {
+        let upper = format!("upperdir={}", part.upper);
+        let mut here = lines.iter().filter(|line| line.options.split(',').any(|it| it == upper));
+        here.any(|line| unescape(line.place).is_some_and(|place| place == part.lower))
+    };
+    let parts = host.mounts.iter().filter_map(|facts| facts.part.as_ref());
+    let places: Vec<&str> =
+        parts.filter(|part| !is_overlaid(part)).map(|part| part.lower.as_str()).collect();
+    log::warning(&format!("{}: read-only, since it cannot be overlaid", places.join(", ")));
 }
 
 /// Move the host interfaces of `linux.netDevices` into the container's network namespace.

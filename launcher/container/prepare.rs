@@ -27,7 +27,7 @@ pub enum Source {
         /// The name of the file in the directory, usually `config.json`.
         config: String,
     },
-    /// A configuration made from options, whose rootfs may be the lower layer of an overlay.
+    /// A configuration made from options, whose rootfs may be the host's.
     Embedded {
         /// The configuration.
         spec: Box<Spec>,
@@ -99,7 +99,7 @@ pub struct Prepared {
     pub plan: Finished,
     /// The caller's descriptors that the program inherits.
     pub preserved: Preserved,
-    /// Whether the rootfs is the lower layer of an overlay, whose changes vanish.
+    /// Whether the rootfs is the host's, and its changes vanish.
     pub ephemeral: bool,
 }
 
@@ -163,13 +163,13 @@ fn read_and_compile(
         hierarchies: &hierarchies,
         scope: wanted.is_some(),
         nodev,
+        ephemeral,
         to_make: &to_make,
     };
     let host = host::probe(&spec, &launch)?;
     let filter = filter(&spec)?;
     host::security(&spec)?;
-    let directory = state.join(crate::state::ROOTFS);
-    let directory = ephemeral.then(|| directory.to_string_lossy());
+    let directory = state.join(crate::state::ROOTFS).to_string_lossy().into_owned();
     let preserved = preserved(&options.listen, options.preserve_fds)?;
     let request = ContainerRequest {
         spec: &spec,
@@ -179,7 +179,7 @@ fn read_and_compile(
         preserved: &preserved,
         no_pivot: options.no_pivot,
         no_new_keyring: options.no_new_keyring,
-        ephemeral: directory.as_deref(),
+        ephemeral: ephemeral.then_some(&directory),
     };
     let plan = compile::compile(&request)?;
     Ok(Prepared {

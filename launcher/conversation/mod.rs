@@ -87,6 +87,11 @@ pub trait Answers {
         Err(out_of_turn())
     }
 
+    /// Take note that a part of the host's files is read-only.
+    fn read_only(&mut self) -> Result<()> {
+        Err(out_of_turn())
+    }
+
     /// Take the descriptor of a directory that init resolved in its mount namespace.
     fn directory(&mut self, _directory: OwnedFd) -> Result<()> {
         Err(out_of_turn())
@@ -147,6 +152,7 @@ pub fn listen(
             (Report::TERMINAL, Some(fd)) => answers.terminal(fd).map(|()| false)?,
             (Report::LISTENER, Some(fd)) => answers.listener(pid, fd).map(|()| false)?,
             (Report::DIRECTORY, Some(fd)) => answers.directory(fd).map(|()| false)?,
+            (Report::READ_ONLY, None) => answers.read_only().map(|()| false)?,
             (Report::HOOKS, None) => answers.hooks(pid).map(|()| true)?,
             (Report::START_HOOKS, None) => answers.start_hooks().map(|()| true)?,
             (Report::MAPS, None) => answers.maps(pid).map(|()| true)?,

@@ -5,11 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::view::{Content, Found, View};
-use super::{DeviceFacts, Launch, Link, MountFacts, Source, ToMake, utf8};
+use super::{DeviceFacts, Launch, Link, MountFacts, Part, Source, ToMake, utf8};
 use crate::error::{Error, Result};
 use crate::spec::paths::{components, lexical};
 use crate::spec::{Device, Mount, NamespaceKind, Spec};
-use crate::sys;
 
 /// The facts about mounts, and about the paths that are looked up on top of all mounts: those of
 /// devices and the working directory.
@@ -27,7 +26,8 @@ pub fn probe(
             true => Some(launched(&view, mount, index, launch)?),
             false => None,
         };
-        let (facts, place) = look(&view, mount, source);
+        let (mut facts, place) = look(&view, mount, source);
+        facts.part = launch.ephemeral.then(|| part(mount)).flatten();
         if let Some(place) = place.filter(|_| !mount.options.remount) {
             view.mount(place, content(mount, &facts));
         }
@@ -55,8 +55,9 @@ pub fn probe(
 /// # Errors
 /// A source does not exist, or may not be opened.
 pub fn sources(mounts: &[Mount], bundle: &Path, root: &Path) -> Result<Vec<Option<Source>>> {
+    let view = View::new(root);
     let source = |(index, mount): (usize, &Mount)| match mount.is_bind() {
-        true => source(mount, (bundle, root), &mount.origin(index), |_| None).map(Some),
+        true => source(mount, (bundle, &view), &mount.origin(index), |_| None).map(Some),
         false => Ok(None),
     };
     mounts.iter().enumerate().map(source).collect()
@@ -73,7 +74,7 @@ fn look(view: &View, mount: &Mount, source: Option<Source>) -> (MountFacts, Opti
     let place = destination(view, mount, link);
     let tmpfs_mode = place.as_deref().and_then(|place| tmpfs_mode(view, mount, place));
     let destination = elsewhere(&mount.destination, place.as_deref());
-    (MountFacts { source, tmpfs_mode, destination }, place)
+    (MountFacts { source, tmpfs_mode, part: None, destination }, place)
 }
 
 /// Whether the host has this device, of the same kind and number, at its path.
@@ -102,6 +103,9 @@ fn elsewhere(path: &str, place: Option<&[String]>) -> Option<String> {
 }
 
 fn content(mount: &Mount, facts: &MountFacts) -> Content {
+    if let Some(part) = &facts.part {
+        return Content::Directory(part.lower.clone().into());
+    }
     match &facts.source {
         Some(Source { link: Some(link), .. }) => Content::Link(link.target.clone()),
         Some(Source { directory: false, .. }) => Content::File,
@@ -110,6 +114,18 @@ fn content(mount: &Mount, facts: &MountFacts) -> Content {
         None if mount.options.copy_up => Content::Same,
         None => Content::New(facts.tmpfs_mode.or_else(|| mount.options.mode())),
     }
+}
+
+/// What a mount is an overlay of: of those that `parts` gives, both upper directories are relative.
+fn part(mount: &Mount) -> Option<Part> {
+    let value = |key: &str| {
+        let value = mount.options.parameters().find_map(|word| word.strip_prefix(key));
+        value.filter(|value| !value.starts_with('/')).map(str::to_owned)
+    };
+    let (upper, work) = (value("upperdir=")?, value("workdir=")?);
+    let metadata = std::fs::metadata(&mount.destination).ok();
+    let (mode, owner) = metadata.map_or((0o755, (0, 0)), |it| (it.mode(), (it.uid(), it.gid())));
+    Some(Part { lower: mount.destination.clone(), upper, work, mode: mode & 0o7777, owner })
 }
 
 /// runc and crun give a tmpfs without `mode=` the mode of the directory that it covers.
@@ -129,14 +145,14 @@ fn launched(view: &View, mount: &Mount, index: usize, launch: &Launch<'_>) -> Re
     if let Some(ToMake { path, directory }) = coming.cloned() {
         return Ok(Source { path, directory, made: false, link: None });
     }
-    let paths = (launch.bundle, launch.rootfs);
+    let paths = (launch.bundle, view);
     source(mount, paths, &mount.origin(index), |path| made(view, path, launch.rootfs))
 }
 
 /// The source of a bind; `made` returns what earlier mounts have put at its path.
 fn source(
     mount: &Mount,
-    (bundle, rootfs): (&Path, &Path),
+    (bundle, view): (&Path, &View),
     origin: &str,
     made: impl FnOnce(&Path) -> Option<Found>,
 ) -> Result<Source> {
@@ -150,7 +166,7 @@ fn source(
         return Ok(Source { path: utf8(path, origin)?, directory, made: true, link: None });
     }
     let link = match mount.options.copy_symlink {
-        true => link(&path, rootfs, mount, origin)?,
+        true => link(&path, view, mount, origin)?,
         false => None,
     };
     if link.is_some() {
@@ -195,15 +211,12 @@ fn real(path: &Path) -> Option<PathBuf> {
     path.ancestors().find_map(resolved)
 }
 
-/// The source, if it is a symbolic link, and whether the image has the same link.
-fn link(source: &Path, rootfs: &Path, mount: &Mount, origin: &str) -> Result<Option<Link>> {
+/// What the source says if it is a symbolic link, and whether the container has one at the
+/// destination that says the same.
+fn link(source: &Path, view: &View, mount: &Mount, origin: &str) -> Result<Option<Link>> {
     let Ok(target) = std::fs::read_link(source) else { return Ok(None) };
-    let destination = Path::new(&mount.destination);
-    let present = || {
-        let root = sys::file::open_path(rootfs).ok()?;
-        let parent = sys::file::open_in_root(&root, destination.parent()?).ok()?;
-        sys::copy::link_target(&parent, destination.file_name()?).ok()
-    };
-    let present = present().is_some_and(|existing| existing == target);
-    Ok(Some(Link { target: utf8(target, origin)?, present }))
+    let target = utf8(target, origin)?;
+    let place = view.lead(&mount.destination, false);
+    let present = place.is_some_and(|place| view.look(&place) == Found::Link(target.clone()));
+    Ok(Some(Link { target, present }))
 }

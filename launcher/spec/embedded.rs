@@ -1,9 +1,9 @@
 //! The config.json of `tiny-ce run` without a bundle: a shell in the host's own file system. These
 //! are the defaults, which options of the command line change.
 //!
-//! One property of such a container is not in config.json: its changes of the root file system go
-//! to an overlay, and vanish. `root.path` is the lower directory of that overlay, so `check` has to
-//! be called with `Allow::host_root`. Pure.
+//! One property of such a container is not in config.json: its root file system is in a tmpfs, to
+//! which its changes go. `root.path` is the host's root all the same, so `check` has to be called
+//! with `Allow::host_root`. Pure.
 
 use super::default::{default, unprivileged};
 use super::*;

@@ -281,6 +281,12 @@ fn separator(text: &str) -> Option<usize> {
     })
 }
 
+/// Escape a path so that it is one layer of `lowerdir` in one word: a colon separates layers, a
+/// comma parameters.
+pub fn layer(path: &str) -> String {
+    path.replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,")
+}
+
 impl MountOptions {
     /// Return the words as they are written, each with its effect.
     pub fn words(&self) -> impl Iterator<Item = (&str, Effect)> {

@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 
 use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, Uid};
 
@@ -73,12 +73,6 @@ pub fn regular(mut source: File, to: BorrowedFd<'_>, name: &CStr) -> io::Result<
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut target = File::from(fs::openat(to, name, flags, Mode::from_raw_mode(0o600))?);
     io::copy(&mut source, &mut target).map(drop)
-}
-
-/// readlinkat(2): the target of the symbolic link `name` below a directory.
-pub fn link_target(directory: &OwnedFd, name: &std::ffi::OsStr) -> io::Result<std::path::PathBuf> {
-    let target = read_link(directory.as_fd(), &CString::new(name.as_bytes())?)?;
-    Ok(std::ffi::OsString::from_vec(target.into_bytes()).into())
 }
 
 /// Copy a symbolic link with an unchanged target: readlinkat(2), symlinkat(2).

@@ -5,7 +5,7 @@
 use tiny_ce::compile::activation::Preserved;
 use tiny_ce::compile::{self, FilterBytes, Then, activation, criu, exec};
 use tiny_ce::host::{
-    CgroupMounts, DeviceFacts, GroupMount, Host, MountFacts, NamespaceFacts, Source, V1Mount,
+    CgroupMounts, DeviceFacts, GroupMount, Host, MountFacts, NamespaceFacts, Part, Source, V1Mount,
 };
 use tiny_ce::plan::Finished;
 use tiny_ce::spec::{NamespaceKind, Spec, json};
@@ -171,6 +171,7 @@ impl Given {
         let facts = |mount: &tiny_ce::spec::Mount| MountFacts {
             source: bind(mount),
             tmpfs_mode: tmpfs(mount),
+            part: None,
             destination: leads(&mount.destination),
         };
         let host = Host {
@@ -264,8 +265,34 @@ fn ours(each: impl IntoIterator<Item = bool>) -> Vec<NamespaceFacts> {
     each.into_iter().map(|ours| NamespaceFacts { ours }).collect()
 }
 
+/// As `run` without a bundle, with the host's root and one mount below it.
 fn ephemeral(given: &mut Given) {
     given.ephemeral = true;
+    for (index, (place, owner)) in [("/", (0, 0)), ("/home/me", (1000, 100))].iter().enumerate() {
+        let layers = [
+            format!("lowerdir={place}"),
+            format!("upperdir=upper{index}"),
+            format!("workdir=work{index}"),
+            "nosuid".to_owned(),
+        ];
+        let mount = tiny_ce::spec::Mount {
+            destination: (*place).to_owned(),
+            kind: Some("overlay".to_owned()),
+            source: Some("tiny-ce".to_owned()),
+            options: layers.into_iter().collect(),
+            ..tiny_ce::spec::Mount::default()
+        };
+        let part = Part {
+            lower: (*place).to_owned(),
+            upper: format!("upper{index}"),
+            work: format!("work{index}"),
+            mode: 0o755,
+            owner: *owner,
+        };
+        given.spec.mounts.insert(index, mount);
+        let facts = MountFacts { part: Some(part), ..MountFacts::default() };
+        given.host.mounts.insert(index, facts);
+    }
 }
 
 /// As a user whose ids are 1000, without a cgroup of their own.

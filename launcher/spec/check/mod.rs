@@ -83,7 +83,7 @@ pub fn check(spec: &Spec, allow: Allow) -> Findings {
     if let Some(process) = &spec.process {
         process::check(&mut f, format_args!("process."), process);
     }
-    mounts::check(&mut f, spec);
+    mounts::check(&mut f, spec, allow);
     hooks(&mut f, spec.hooks.as_ref());
     if spec.annotations.contains_key("") {
         f.warn("annotations", "a key is empty, which the specification forbids");

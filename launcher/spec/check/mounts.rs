@@ -2,7 +2,7 @@
 //! options means; a word that is not a flag goes to the file system, which alone knows it.
 
 use super::namespaces::{add, find, mappings};
-use super::{At, Findings, paths};
+use super::{Allow, At, Findings, paths};
 use crate::spec::json::quote;
 use crate::spec::options::{Effect, holds_flags};
 use crate::spec::{Mount, NamespaceKind, Spec, idmap};
@@ -40,9 +40,17 @@ impl Mount {
     }
 }
 
-pub fn check(f: &mut Findings, spec: &Spec) {
+pub fn check(f: &mut Findings, spec: &Spec, allow: Allow) {
     for (index, mount) in spec.mounts.iter().enumerate() {
-        self::mount(f, format_args!("mounts[{index}]"), mount, spec);
+        let base = format_args!("mounts[{index}]");
+        self::mount(f, base, mount, spec);
+        let (place, remount) = (mount.destination.as_str(), mount.options.remount);
+        let covers = !place.is_empty() && paths::clean(place) == "/" && !remount;
+        if covers && !(allow.host_root && index == 0) {
+            let shown = quote(place);
+            let text = format!("{shown} covers root.path, and every mount before this one");
+            f.warn(format_args!("{base}.destination"), text);
+        }
     }
 }
 
@@ -63,9 +71,6 @@ fn destination(f: &mut Findings, field: At<'_>, mount: &Mount) {
     }
     if !mount.destination.starts_with('/') {
         f.warn(field, format!("{shown} is relative, which is deprecated: it is taken from /"));
-    }
-    if clean == "/" && !mount.options.remount {
-        f.warn(field, format!("{shown} covers root.path, and every mount before this one"));
     }
     match paths::within(&clean, "/proc") {
         Some("") => {
