@@ -44,8 +44,11 @@ const NAMES: [(&str, i32); 34] = [
 /// First and last real-time signal as the C library counts them.
 const REAL_TIME: (i32, i32) = (34, 64);
 
-/// A number, or a name with or without SIG, in any case; `RTMIN+n` and `RTMAX-n` too. An empty word
-/// is TERM, as runc has it.
+/// Parse a signal: a number, a name with or without SIG in any case, `RTMIN+n` or `RTMAX-n`. An
+/// empty word is TERM, as in runc.
+///
+/// # Errors
+/// The text is no signal.
 pub fn parse(text: &str) -> Result<i32> {
     let wrong = || {
         Error::new(format!("unknown signal {text:?}"))

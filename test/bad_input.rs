@@ -354,7 +354,7 @@ fn written(name: &str, words: &[&str]) -> serde_json::Value {
 }
 
 #[test]
-fn the_default_is_runc_s() {
+fn the_default_config_is_that_of_runc() {
     if !met(&[Need::Peer(Peer::Runc)]) {
         return;
     }

@@ -116,6 +116,9 @@ impl Group {
     }
 
     /// Make this group, and remove it again if that fails.
+    ///
+    /// # Errors
+    /// As [`Cgroup::create`], for this group.
     pub(super) fn make(&self, settings: &[Setting], hybrid: bool) -> Result<()> {
         let fresh = match self.mkdir() {
             Ok(fresh) => fresh,

@@ -1,6 +1,7 @@
 //! An open cgroup directory that is proved to be on cgroupfs; its files by name.
 //!
-//! Knows descriptors and names. Must not know controllers or values.
+//! Knows descriptors and names. Must not know controllers or values. Functions that return
+//! `io::Result` fail with the errno of openat(2), read(2), getdents64(2) or write(2).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -168,6 +168,9 @@ fn mountinfo() -> Result<String> {
 }
 
 /// The hierarchy of the last mount at `mount`, without our own cgroup in it.
+///
+/// # Errors
+/// /proc/self/mountinfo cannot be read.
 pub(super) fn shown_at(mount: &str) -> Result<Option<Hierarchy>> {
     let mountinfo = mountinfo()?;
     let last = mountinfo.lines().rev().filter_map(mount_line).find(|h| h.mount == mount);
@@ -404,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn no_mountinfo_breaks_it() {
+    fn no_mountinfo_causes_a_panic() {
         tiny_ce_test::fuzz("mountinfo", &["test/fuzz/mountinfo"], |bytes| {
             let text = String::from_utf8_lossy(bytes);
             place(&mut mounted(&text), "0::/a\n1:cpu:/b\n");
@@ -412,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn no_membership_breaks_it() {
+    fn no_membership_causes_a_panic() {
         tiny_ce_test::fuzz("membership", &["test/fuzz/membership"], |bytes| {
             let text = String::from_utf8_lossy(bytes);
             place(&mut hybrid().all, &text);

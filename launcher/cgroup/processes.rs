@@ -84,6 +84,9 @@ pub(super) fn keyed(text: &str, key: &str) -> Option<u64> {
 }
 
 /// The processes of a cgroup and of all cgroups below it.
+///
+/// # Errors
+/// `cgroup.procs` or a directory cannot be read. A cgroup that is removed meanwhile is skipped.
 pub(super) fn pids_below(dir: &Dir) -> io::Result<Vec<i32>> {
     let mut pids = Vec::new();
     collect(dir, &mut pids)?;

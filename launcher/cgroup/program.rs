@@ -51,6 +51,9 @@ fn instruction(code: u8, target: u8, source: u8, offset: i16, immediate: u32) ->
 
 /// Refuse more rules than one program can hold. A rule takes at most seven instructions, and the
 /// kernel allows a million with CAP_BPF (BPF_COMPLEXITY_LIMIT_INSNS).
+///
+/// # Errors
+/// There are more than 10,000 rules.
 pub(super) fn fits(rules: &[Rule]) -> Result<(), String> {
     const MAX: usize = 10_000;
     match rules.len() {

@@ -67,6 +67,9 @@ impl Cgroup {
 
 impl Group {
     /// rmdir(2) of the group, and before it of the cgroups below; EBUSY while there are processes.
+    ///
+    /// # Errors
+    /// The group is hidden, or rmdir(2) fails, with EBUSY while there are processes.
     pub(super) fn remove_empty(&self) -> Result<()> {
         let failed = |e: io::Error| Error::io(&self.path, "rmdir", &e);
         let removed = match sys::rmdirat(sys::cwd(), &self.path) {
@@ -87,6 +90,9 @@ impl Group {
 
     /// Remove the parents that were made for this group, up to one that has other children or that
     /// this user may not remove.
+    ///
+    /// # Errors
+    /// rmdir(2) fails, and not because the parent is in use or belongs to another user.
     pub(super) fn remove_parents(&self) -> Result<()> {
         let mut path = parent_of(&self.path);
         for _ in 0..self.made_parents {

@@ -13,6 +13,9 @@ const MOST: u32 = 1_048_576;
 
 /// The number of sockets passed to this process, sd_listen_fds(3); 0 if LISTEN_PID is another
 /// process.
+///
+/// # Errors
+/// LISTEN_FDS is no number of descriptors.
 pub fn listen() -> Result<Listen> {
     let variable = |name| env::var(name).ok();
     let own = variable("LISTEN_PID").is_some_and(|pid| pid == std::process::id().to_string());

@@ -64,6 +64,9 @@ impl CreateOptions {
     }
 
     /// What has nothing to do with the configuration.
+    ///
+    /// # Errors
+    /// The two options for cgroups contradict each other, or LISTEN_FDS is malformed.
     pub fn options(&self, globals: &Globals) -> Result<LaunchOptions> {
         Ok(LaunchOptions {
             pid_file: self.pid_file.clone(),

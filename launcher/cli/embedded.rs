@@ -217,6 +217,9 @@ pub fn cgroup2() -> bool {
 }
 
 /// A word that is to be in config.json.
+///
+/// # Errors
+/// The word is not UTF-8.
 pub fn utf8(what: &str, word: OsString) -> Result<String> {
     let wrong = |word: OsString| {
         Error::new(format!("{what} {:?}: not UTF-8, which config.json is", PathBuf::from(word)))

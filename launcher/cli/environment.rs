@@ -34,6 +34,9 @@ impl Value for Variable {
 }
 
 /// All variables: those of the files come first, so that a word of the command line overrides them.
+///
+/// # Errors
+/// A file cannot be read, is not UTF-8, or has a line that is no variable.
 pub fn variables(files: &[PathBuf], words: &[Variable]) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for file in files {

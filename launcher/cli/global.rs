@@ -99,6 +99,10 @@ options! {
 
 impl Globals {
     /// Where the state of containers is kept; absolute. The directory need not exist yet.
+    ///
+    /// # Errors
+    /// The path is `/`, the working directory is unknown, or without --root and root's rights
+    /// XDG_RUNTIME_DIR is not set.
     pub fn state_root(&self) -> Result<PathBuf> {
         let root = match &self.root {
             Some(Directory(root)) => root.clone(),
@@ -128,6 +132,9 @@ impl Globals {
     }
 
     /// Whether the caller is treated as one without root's rights.
+    ///
+    /// # Errors
+    /// /proc/self/uid_map cannot be read.
     pub fn rootless(&self) -> Result<bool> {
         self.asked_rootless().map_or_else(rootless_caller, Ok)
     }

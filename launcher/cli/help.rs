@@ -45,6 +45,9 @@ pub enum Named {
 }
 
 /// Look up the name; `None` if no name was given.
+///
+/// # Errors
+/// No command has this name.
 pub fn named(CommandName(name): &CommandName) -> Result<Option<Named>> {
     match (commands::find(name), commands::family(name)) {
         (Some(command), _) => Ok(Some(Named::Command(command))),

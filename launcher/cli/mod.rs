@@ -112,6 +112,9 @@ fn version(program: &OsStr) -> String {
 }
 
 /// Write to standard output. A reader that has closed the pipe (`| head`) is not an error.
+///
+/// # Errors
+/// write(2) fails.
 pub fn print(text: &str) -> Result<u8> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -124,6 +127,9 @@ pub fn print(text: &str) -> Result<u8> {
 
 /// A JSON document of a file, or for - of standard input: its value, what messages call it, and its
 /// text.
+///
+/// # Errors
+/// The file cannot be read, or is no such document.
 pub fn read_document<T: spec::json::Field>(path: &Path) -> Result<(T, (String, Vec<u8>))> {
     let path = spec::load::named(path);
     let (value, bytes) = spec::load::read_file(path)?;

@@ -251,11 +251,17 @@ impl Line {
 
 impl Input {
     /// What was given for the option with this row.
+    ///
+    /// # Errors
+    /// A word is no value of this option.
     pub fn option<T: Slot>(&self, spec: &str) -> Result<T> {
         self.folded(spec, T::fold)
     }
 
     /// What `fold` makes of the words that were given for the option with this row.
+    ///
+    /// # Errors
+    /// `fold` fails; the error names the option.
     pub fn folded<T>(
         &self,
         spec: &str,
@@ -271,6 +277,9 @@ impl Input {
     }
 
     /// What was given for the argument with this row.
+    ///
+    /// # Errors
+    /// The words are no value of this argument.
     pub fn place<T: Place>(&self, spec: &str) -> Result<T> {
         let given = self.places.iter().find(|(row, _)| *row == spec);
         let words = given.map_or(&[][..], |(_, words)| words);

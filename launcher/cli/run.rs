@@ -188,6 +188,10 @@ fn choose(
 }
 
 /// A container without a bundle, perhaps with a terminal.
+///
+/// # Errors
+/// An option contradicts another one or names a missing file, or it is unknown whether the caller
+/// is rootless.
 pub fn unbundled(
     embedded: EmbeddedOptions,
     command: &[OsString],

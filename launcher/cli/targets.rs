@@ -24,6 +24,9 @@ impl Value for Target {
 impl Target {
     /// Call a function for the container, or for each container that matches. With `may_be_none`,
     /// no match is not an error.
+    ///
+    /// # Errors
+    /// The id or the expression is malformed, no container matches, or `work` fails for one.
     pub fn each(
         &self,
         root: &Path,
@@ -46,6 +49,9 @@ impl Target {
 }
 
 /// Several failures as one.
+///
+/// # Errors
+/// All failures, if there are any.
 pub fn together(failed: Vec<Error>) -> Result<()> {
     match failed.as_slice() {
         [] => Ok(()),

@@ -335,6 +335,9 @@ impl<const MIN: i64, const MAX: i64> Value for Number<MIN, MAX> {
 }
 
 /// A number within a range.
+///
+/// # Errors
+/// The word is no number of this range.
 pub fn number(word: &OsStr, low: i64, high: i64) -> Result<i64> {
     match word.to_str().and_then(|text| text.parse().ok()) {
         Some(number) if (low..=high).contains(&number) => Ok(number),

@@ -158,7 +158,7 @@ fn guards_follow_what_is_in_a_slot() {
 }
 
 #[test]
-fn a_skipped_copy_of_the_channel_is_none() {
+fn a_skipped_copy_of_the_channel_does_not_replace_it() {
     let mut plan = Plan::new();
     let (none, copy) = (plan.slot().unwrap(), plan.slot().unwrap());
     let op = Op::Dup { into: copy, fd: Slot::CHANNEL, lowest: 10 };
@@ -190,7 +190,7 @@ fn the_first_failure_that_is_not_tolerated_ends_it() {
 }
 
 #[test]
-fn of_candidates_the_refused_one_is_told() {
+fn the_error_names_the_refused_candidate() {
     let not_this = Unless::ENOENT.or(Unless::EACCES);
     for (paths, errno) in [
         ([c"/no/such", c"/etc/passwd", c"/no/other"], libc::EACCES),
@@ -396,7 +396,7 @@ fn a_waiting_init_takes_little_memory() {
 }
 
 #[test]
-fn a_failure_is_told_in_full_by_the_plan() {
+fn the_plan_describes_a_failure_in_full() {
     let mut plan = Plan::new();
     plan.origin("process.cwd");
     plan.step(Op::Chdir { path: c"/no/such" });
@@ -412,7 +412,7 @@ fn a_failure_is_told_in_full_by_the_plan() {
 }
 
 #[test]
-fn no_report_breaks_it() {
+fn no_report_causes_a_panic() {
     tiny_ce_test::fuzz("channel", &["test/fuzz/channel"], |bytes| {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         // More than fits would wait for a reader.

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn no_response_breaks_it() {
+    fn no_response_causes_a_panic() {
         tiny_ce_test::fuzz("criu", &["test/fuzz/criu"], |bytes| {
             let _ = RpcResponse::decode(bytes);
         });

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn no_mountinfo_breaks_it() {
+    fn no_mountinfo_causes_a_panic() {
         tiny_ce_test::fuzz("mountinfo", &["test/fuzz/mountinfo"], |bytes| {
             let _ = hidden(&String::from_utf8_lossy(bytes));
         });

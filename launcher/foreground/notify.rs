@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn no_notification_breaks_it() {
+    fn no_notification_causes_a_panic() {
         tiny_ce_test::fuzz("notify", &["test/fuzz/notify"], |bytes| {
             let (passed, _) = allowed(bytes);
             assert!(passed.len() <= bytes.len() + 1);

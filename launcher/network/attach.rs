@@ -135,6 +135,9 @@ pub fn detach_container(root: &Path, container: &str) -> Result<()> {
 }
 
 /// Release the leases of `network` for whose containers `keep` returns false.
+///
+/// # Errors
+/// The leases cannot be read, or one of them cannot be withdrawn.
 pub(super) fn reclaim(
     store: &Store,
     host: &mut Conversation,

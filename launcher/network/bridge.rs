@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 use crate::log;
 
 /// Refuse a subnet that overlaps another network's, an address of the host or a route of the host.
+///
+/// # Errors
+/// The subnet overlaps one of them, or the networks or the kernel's tables cannot be read.
 pub fn check_overlap(
     store: &Store,
     host: &mut Conversation,
@@ -76,6 +79,9 @@ pub fn check_overlap(
 
 /// Refuse a bridge name that an interface already has. Only `create` calls this: for other commands
 /// the interface may be the network's own bridge.
+///
+/// # Errors
+/// An interface that is not this network's has the name, or the kernel refuses the question.
 pub fn check_name_free(store: &Store, host: &mut Conversation, network: &str) -> Result<()> {
     let mark = store.bridge(network);
     let found = interface::find(host, &mark.ifname);
@@ -98,8 +104,11 @@ fn foreign(network: &str, link: &Link) -> Error {
         .hint(format!("choose another network name, or remove the interface: ip link del {name}"))
 }
 
-/// The network's bridge: made if it is not there (new, or gone since a reboot, or by hand), mended
-/// if somebody has changed it.
+/// Return the network's bridge. It is made if it does not exist: for a new network, after a reboot,
+/// or after it was deleted by hand. It is repaired if it was changed.
+///
+/// # Errors
+/// An interface that is not this network's has the bridge's name, or the kernel refuses a change.
 pub fn ensure(store: &Store, host: &mut Conversation, record: &Record) -> Result<Link> {
     let mark = store.bridge(&record.name);
     let place = format!("network \"{}\": bridge {}", record.name, mark.ifname);
@@ -207,6 +216,9 @@ fn mend_ports(
 }
 
 /// Delete the network's bridge, if it exists and has our mark.
+///
+/// # Errors
+/// The kernel refuses to find or to delete the bridge.
 pub fn remove(store: &Store, host: &mut Conversation, network: &str) -> Result<()> {
     let mark = store.bridge(network);
     let place = format!("network \"{network}\": bridge {}", mark.ifname);

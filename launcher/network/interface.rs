@@ -16,6 +16,9 @@ pub fn find(host: &mut Conversation, name: &str) -> Answer<Option<Link>> {
 }
 
 /// Delete an interface; if another process has already deleted it, that is not an error.
+///
+/// # Errors
+/// The kernel refuses to delete it.
 pub fn delete(host: &mut Conversation, index: u32, place: &str) -> Result<()> {
     match host.send(&[messages::delete_link(index)]) {
         Err(failure) if failure.errno != libc::ENODEV => Err(failure.at(place)),

@@ -40,6 +40,9 @@ pub struct Namespace {
 
 /// Make a namespace. The kernel deletes it when the value is dropped, unless it was published or a
 /// process joined it.
+///
+/// # Errors
+/// unshare(2) fails, or rtnetlink cannot be opened inside.
 pub fn create() -> Result<Namespace> {
     let place = "new network namespace";
     elsewhere(place, || {
@@ -52,19 +55,25 @@ pub fn create() -> Result<Namespace> {
     })
 }
 
-/// The namespace that a name stands for, if it is `identity`.
+/// Open the namespace at `path`, if it is `identity`.
 pub fn open(path: &Path, identity: NamespaceId) -> Option<File> {
     let file = File::open(path).ok()?;
     let found = file.metadata().ok()?;
     (NamespaceId { device: found.dev(), inode: found.ino() } == identity).then_some(file)
 }
 
-/// A conversation with the kernel inside `netns`; `place` says whose it is.
+/// Open a conversation with the kernel inside `netns`; `place` names the namespace in an error.
+///
+/// # Errors
+/// As [`within`], or rtnetlink cannot be opened inside.
 pub fn enter(place: &str, netns: BorrowedFd<'_>) -> Result<Conversation> {
     within(place, netns, || Conversation::open().map_err(|failure| failure.at(place)))
 }
 
-/// Run `work` inside `netns`; `place` says whose it is.
+/// Run `work` inside `netns`; `place` names the namespace in an error.
+///
+/// # Errors
+/// `netns` is no network namespace, setns(2) fails, or `work` fails.
 pub fn within<T: Send>(
     place: &str,
     netns: BorrowedFd<'_>,
@@ -80,6 +89,9 @@ pub fn within<T: Send>(
 }
 
 /// Run `work` in a new thread, which may change its own namespaces.
+///
+/// # Errors
+/// clone(2) fails, or `work` fails.
 pub fn elsewhere<T: Send>(place: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
@@ -99,6 +111,9 @@ pub fn path_of(name: &str) -> PathBuf {
 }
 
 /// Refuse a name that is taken, before anything is recorded or made.
+///
+/// # Errors
+/// The name is taken, or lstat(2) fails.
 pub fn check_free(path: &Path) -> Result<()> {
     match path.symlink_metadata() {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
@@ -108,9 +123,12 @@ pub fn check_free(path: &Path) -> Result<()> {
 }
 
 /// Give the namespace its name: a file, and the namespace mounted on it.
+///
+/// # Errors
+/// The name is taken, or the directory, the file or its mount cannot be made.
 pub fn publish(namespace: &Namespace, path: &Path) -> Result<()> {
     let _turn = share_directory()?;
-    // O_EXCL and mode 0, as `ip netns add` has it: nobody opens the file instead of the mount.
+    // O_EXCL and mode 0, as in `ip netns add`: no process can open the file instead of the mount.
     let placeholder = OpenOptions::new().write(true).create_new(true).mode(0o0).open(path);
     match placeholder {
         Ok(_) => {}
@@ -124,6 +142,9 @@ pub fn publish(namespace: &Namespace, path: &Path) -> Result<()> {
 
 /// Remove the name, if its file is the namespace `identity` or has no namespace mounted on it yet.
 /// Without an `identity` any namespace is removed.
+///
+/// # Errors
+/// lstat(2), umount2(2) or unlink(2) fails.
 pub fn withdraw(path: &Path, identity: Option<NamespaceId>) -> Result<()> {
     let metadata = match path.symlink_metadata() {
         Ok(metadata) => metadata,

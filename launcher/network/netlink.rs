@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_breaks_it() {
+    fn no_answer_causes_a_panic() {
         tiny_ce_test::fuzz("netlink", &["test/fuzz/netlink"], |bytes| {
             let Ok(message) = NetlinkBuffer::new_checked(bytes) else { return };
             let Piece::Part(payload) = answer(&message, &request()) else { return };

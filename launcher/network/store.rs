@@ -96,6 +96,9 @@ impl Store {
     }
 
     /// Wait for the lock; `None` if there is no network at all.
+    ///
+    /// # Errors
+    /// The directory cannot be opened, or flock(2) fails.
     pub fn lock(&self) -> Result<Option<Lock>> {
         loop {
             let directory = match File::open(&self.directory) {
@@ -119,9 +122,12 @@ impl Store {
     }
 
     /// Wait for the lock, making the directory if need be.
+    ///
+    /// # Errors
+    /// The directory cannot be made or opened, or flock(2) fails.
     pub fn lock_or_make(&mut self) -> Result<Lock> {
         loop {
-            // For root alone: a lease tells who may be unmounted.
+            // Only root may write here: a lease says which namespaces are unmounted.
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -137,7 +143,10 @@ impl Store {
         }
     }
 
-    /// Names of all networks, sorted; also of half-made ones.
+    /// The names of all networks, sorted, also of incomplete ones.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
     pub fn networks(&self) -> Result<Vec<String>> {
         let mut names = self.entries(&self.directory)?;
         names.retain(|name| names::check_name(name).is_ok());
@@ -145,7 +154,7 @@ impl Store {
         Ok(names)
     }
 
-    /// Whether `network` has a directory, and hence perhaps more.
+    /// Whether `network` has a directory, so that it may have leases and a bridge.
     pub fn exists(&self, network: &str) -> bool {
         self.of_network(network).symlink_metadata().is_ok()
     }
@@ -158,7 +167,7 @@ impl Store {
     /// The record of a network that can be used.
     ///
     /// # Errors
-    /// There is none, or it is half made; says what to do.
+    /// The network does not exist, or is incomplete; the hint says what to do.
     pub fn usable(&self, network: &str) -> Result<Record> {
         match self.record(network) {
             Some(record) if record.stage == Stage::Ready => Ok(record),
@@ -168,6 +177,9 @@ impl Store {
     }
 
     /// Record a network, before its first side effect and at each stage.
+    ///
+    /// # Errors
+    /// A directory cannot be made, or the file cannot be written.
     pub fn put(&self, _lock: &Lock, record: &Record) -> Result<()> {
         let directory = self.of_network(&record.name);
         let leases = directory.join("leases");
@@ -176,7 +188,11 @@ impl Store {
         write(&directory, "network.json", record)
     }
 
-    /// Forget a network that has no leases left; and all of `.network`, if it was the last.
+    /// Remove the record of a network without leases, and the directory of all networks if it was
+    /// the last one.
+    ///
+    /// # Errors
+    /// A file or a directory cannot be removed.
     pub fn forget(&self, _lock: &Lock, network: &str) -> Result<()> {
         let directory = self.of_network(network);
         match fs::remove_dir_all(&directory) {
@@ -192,6 +208,9 @@ impl Store {
     }
 
     /// The leases of `network`, sorted by address.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
     pub fn leases(&self, network: &str) -> Result<Vec<Lease>> {
         let names = self.entries(&self.of_network(network).join("leases"))?;
         let mut leases: Vec<Lease> = names.iter().filter_map(|name| Lease::parse(name)).collect();
@@ -205,6 +224,9 @@ impl Store {
     }
 
     /// Take a lease, before the first side effect.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn lease<T: Serialize>(
         &self,
         _lock: &Lock,
@@ -215,7 +237,10 @@ impl Store {
         write(&self.of_network(network).join("leases"), &lease.file_name(), details)
     }
 
-    /// Give a lease back, after everything is undone. Needs no lock: unlink(2) is atomic.
+    /// Release a lease, after everything is undone. This needs no lock, since unlink(2) is atomic.
+    ///
+    /// # Errors
+    /// unlink(2) fails.
     pub fn release(&self, network: &str, lease: &Lease) -> Result<()> {
         let path = self.of_network(network).join("leases").join(lease.file_name());
         match fs::remove_file(&path) {

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn no_passwd_breaks_it() {
+    fn no_passwd_causes_a_panic() {
         tiny_ce_test::fuzz("passwd", &["test/fuzz/passwd"], |bytes| {
             let text = String::from_utf8_lossy(bytes);
             for user in [Who::Id(33), Who::Name("web".to_owned())] {

@@ -70,6 +70,9 @@ pub struct Conflict {
 }
 
 /// Decide about one system call of `arch`; `cases` in the order of the profile, at least one.
+///
+/// # Errors
+/// The first two rules that contradict each other.
 pub fn decide<'a>(arch: Arch, cases: impl Iterator<Item = &'a Case>) -> Result<Decision, Conflict> {
     let mut kept: Vec<Case> = Vec::new();
     for case in cases {

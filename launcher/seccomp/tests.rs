@@ -25,7 +25,7 @@ fn with(properties: &str, rules: &str) -> String {
 }
 
 #[test]
-fn all_that_is_wrong_is_told_at_once() {
+fn all_errors_are_reported_at_once() {
     let text = with(
         r#""architectures": ["SCMP_ARCH_X86", "SCMP_ARCH_Z80"], "listenerMetadata": "x","#,
         r#", {"names": [], "action": "SCMP_ACT_ALLOW", "errnoRet": 1},

@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_state_breaks_it() {
+    fn no_state_causes_a_panic() {
         tiny_ce_test::fuzz("record", &["test/fuzz/record"], |bytes| {
             let Ok(record) = serde_json::from_slice::<Record>(bytes) else { return };
             let state = record.state_as(record.without_init(), 0, String::new());

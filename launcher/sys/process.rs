@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn no_status_breaks_it() {
+    fn no_status_causes_a_panic() {
         tiny_ce_test::fuzz("stat", &["test/fuzz/stat"], |bytes| {
             let _ = fields(&String::from_utf8_lossy(bytes));
         });

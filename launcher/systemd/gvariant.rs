@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn no_annotation_breaks_it() {
+    fn no_annotation_causes_a_panic() {
         tiny_ce_test::fuzz("gvariant", &["test/fuzz/gvariant"], |bytes| {
             let _ = parse(&String::from_utf8_lossy(bytes)).map(|value| value.to_string());
         });

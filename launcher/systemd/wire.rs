@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_breaks_it() {
+    fn no_answer_causes_a_panic() {
         tiny_ce_test::fuzz("dbus", &["test/fuzz/dbus"], |bytes| {
             if bytes.len() < 16 {
                 return;

@@ -123,7 +123,7 @@ fn masked_and_read_only_paths_may_be_relative_or_repeated() {
 }
 
 #[test]
-fn default_devices_and_links_are_there() {
+fn default_devices_and_links_exist() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.probe(

@@ -163,7 +163,7 @@ fn a_mount_that_fails_is_reported() {
 }
 
 #[test]
-fn a_remount_changes_what_is_there() {
+fn a_remount_changes_an_existing_mount() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.push("/mounts", tmpfs("/some", &["nodev"]));

@@ -165,7 +165,7 @@ fn with(case: &Case, pointer: &str, value: Value, command: &str) -> Done {
 }
 
 #[test]
-fn how_it_is_scheduled_is_as_asked() {
+fn the_scheduling_is_as_configured() {
     let Some(case) = Case::root(&[]) else { return };
     let scheduler = |value: Value| with(&case, "/process/scheduler", value, "scheduler");
     let done = scheduler(json!({"policy": "SCHED_BATCH", "nice": 7}));
@@ -435,7 +435,7 @@ fn a_string_that_is_too_long_is_named() {
 
 /// Without `process`, `run` has nothing to run.
 #[test]
-fn without_a_process_run_says_what_start_says() {
+fn without_a_process_run_fails_as_start_does() {
     let Some(case) = Case::root(&[]) else { return };
     let mut bundle = case.bundle();
     bundle.remove("/process");
