@@ -409,7 +409,7 @@ choices! {
         COPY_UP = 0x8000_0009,
         /// Comes with a detached mount whose ids the launcher maps.
         MAP_IDS = 0x8000_000a,
-        /// Comes with a directory, as it is seen from the mount namespace of CRIU.
+        /// Comes with a directory that init has opened in the mount namespace of CRIU.
         DIRECTORY = 0x8000_000b,
         /// A part of the host's files is read-only, since it cannot be overlaid.
         READ_ONLY = 0x8000_000d,
@@ -449,13 +449,13 @@ structure! {
 
     /// mount_setattr(2), without an id mapping.
     pub struct MountAttr {
-        /// To set.
+        /// The attributes to set.
         attr_set: MountAttrs,
-        /// To clear.
+        /// The attributes to clear.
         attr_clr: MountAttrs,
-        /// 0: as it is.
+        /// The propagation; 0 leaves it unchanged.
         propagation: Propagation,
-        /// Always 0 here: id-mapped mounts are made by the launcher.
+        /// Always 0 here: the launcher makes the id-mapped mounts.
         userns_fd: u64,
     }
 

@@ -184,8 +184,8 @@ impl Class {
         before.lines().try_for_each(|line| self.set(FIELD, line.trim()))
     }
 
-    /// What runc's `events --stats` has in `intel_rdt`: limits of the machine, the default class's
-    /// and this one's shares, and what is counted by cache.
+    /// The content of `intel_rdt` in runc's `events --stats`: the limits of the machine, the shares
+    /// of the default class and of this one, and the counters of each cache.
     pub fn stats(&self) -> BTreeMap<String, Value> {
         let mut all = BTreeMap::new();
         let Some(mount) = self.directory.ancestors().find(|at| at.join("info").is_dir()) else {
@@ -260,7 +260,7 @@ impl Class {
     }
 }
 
-/// Which files of `info` are told, and that a mask is a word and not a number.
+/// The files of `info` that are part of the statistics; `cbm_mask` is text, the others are numbers.
 const INFO: [&str; 6] =
     ["cbm_mask", "min_cbm_bits", "num_closids", "bandwidth_gran", "delay_linear", "min_bandwidth"];
 

@@ -49,7 +49,7 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
     ("Help", &[help::Help::COMMAND, completion::Completion::COMMAND, man::Man::COMMAND]),
 ];
 
-/// First words of two-word commands, each with what they have in common.
+/// The first words of two-word commands, each with a description of these commands.
 pub const FAMILIES: &[(&str, &str)] = &[
     ("mounts", "Mounts of a container that runs."),
     ("network", "Networks: bridges that containers are attached to, each with a subnet."),

@@ -1,6 +1,6 @@
-//! `spec` and `validate`: config.json written, and checked without running anything.
+//! `spec` and `validate`: write a config.json, and check one without running anything.
 //!
-//! Knows files and what is printed about them; the texts and the rules are `spec`'s.
+//! Knows files and the output. The module `spec` has the texts and the rules.
 
 use std::fs::File;
 use std::io::{self, Write};

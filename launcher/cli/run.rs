@@ -103,7 +103,7 @@ fn run(it: Run, globals: &Globals) -> Result<u8> {
     Ok(status(code))
 }
 
-/// What `--interactive=false` is told.
+/// The error for `--interactive=false`.
 pub const NEVER_ALONE: &str =
     "--interactive: standard input is always passed on; close it by </dev/null";
 
@@ -205,12 +205,12 @@ pub fn unbundled(
     Ok(Source::Embedded { spec: Box::new(spec), ephemeral, origins })
 }
 
-/// An id that nobody has: 12 hexadecimal digits of the seed that the kernel gave this process.
+/// Generate an unused id: 12 hexadecimal digits of the seed that the kernel gave this process.
 fn generated_id() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))[..12].to_owned()
 }
 
-/// An exit status of a program; there are none above 255.
+/// The exit status of a program, which is at most 255.
 pub fn status(code: i32) -> u8 {
     u8::try_from(code).unwrap_or(u8::MAX)
 }

@@ -156,7 +156,7 @@ pub trait OptionSet: Sized {
     const ROWS: &'static [Opt];
     /// Type the words that were given for them.
     fn take(input: &Input) -> Result<Self>;
-    /// The rows of those that say anything.
+    /// The rows of the options that are given.
     fn given(&self) -> impl Iterator<Item = &'static Opt>;
 
     /// Which fields of config.json these options set, or of `document`, which has what is below

@@ -1,6 +1,6 @@
-//! The machine itself, run as it is run: init is cloned, given a plan, and listened to.
+//! Run init as the launcher does: clone it, send it a plan, and receive its messages.
 //!
-//! What a step does is seen by what init reports after it, never by looking into the machine.
+//! A test sees the effect of a step in the messages after it.
 
 use std::fs;
 use std::io::Read;
@@ -266,7 +266,7 @@ fn a_fork_goes_on_as_a_child_of_the_launcher() {
     let mut init = Init::running(plan);
     let InitMessage::Forked(pid) = listen(&init.channel).unwrap() else { panic!("no fork") };
     assert_eq!(init.exit(), Some(Exit::Status(1)));
-    // Ours to wait for, so its pid is nobody else's before that.
+    // This process is its parent, so that its pid is not used again before it is reaped.
     init.child = Child { pid, pidfd: process::pidfd_open(pid).unwrap() };
     go_on(&init.channel).unwrap();
     assert_eq!(init.next(), "at 1");
@@ -287,7 +287,7 @@ fn a_failure_has_the_kernels_message() {
     assert_eq!(messages, ["1: 22 e tmpfs: Unknown parameter 'colour'", "closed"]);
 }
 
-/// Steps that verify: right once, and then wrong, which errno 0 stands for.
+/// Run a step that verifies successfully, and then one that fails, for which init reports errno 0.
 fn verified(right: Op<'_>, wrong: Op<'_>) {
     let mut plan = Plan::new();
     let null = plan.slot().unwrap();
@@ -391,7 +391,7 @@ fn a_waiting_init_takes_little_memory() {
     };
     let pss = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
     let kib: u32 = pss.trim().trim_end_matches(" kB").parse().unwrap();
-    // Its program, its stack, its plan and what it scribbles on.
+    // This includes its program, its stack, its plan and its buffers.
     assert!(kib <= 32, "{kib} KiB");
 }
 

@@ -19,11 +19,11 @@ use crate::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// The machine has it.
+    /// The machine has what the finding is about.
     Ok,
     /// The machine has a part of it, or the user should know something about it.
     Warn,
-    /// The machine lacks it; a container that needs it fails.
+    /// The machine lacks it, and a container that needs it fails.
     Missing,
 }
 

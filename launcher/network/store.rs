@@ -72,7 +72,7 @@ pub struct Store {
 
 /// The lock that a process holds while it changes anything; other processes wait.
 pub struct Lock {
-    /// Locked for as long as it is open.
+    /// The open directory; closing it releases the lock.
     _directory: File,
 }
 

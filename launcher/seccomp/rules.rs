@@ -127,7 +127,7 @@ fn by_precedence(cases: Vec<Case>, depth: usize) -> Vec<Case> {
 
 /// A comparison of one 32-bit word, as libseccomp arranges them.
 struct Node {
-    /// Ascending: what is tested first.
+    /// The place in the program: nodes are tested in ascending order.
     order: (u8, u8, u32),
     /// What is tested: word, comparison, mask, value. GE stands for LT too, and so on.
     test: (u8, u8, u32, u32),

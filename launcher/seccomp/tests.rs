@@ -1,4 +1,4 @@
-//! What is refused, in which words; flags and warnings; what the listing says.
+//! Tests of refused profiles and their errors, of flags and warnings, and of the listing.
 
 use super::*;
 use crate::spec::json;

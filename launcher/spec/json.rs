@@ -273,7 +273,7 @@ impl<'a> Node<'a> {
         self.raw() == text
     }
 
-    /// The value's text, as the document has it.
+    /// The text of the value in the document.
     pub fn raw(self) -> &'a str {
         self.value.raw
     }

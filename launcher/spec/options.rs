@@ -32,7 +32,7 @@ pub enum Effect {
     Bind(bool),
     /// A flag of the superblock.
     Super(&'static str),
-    /// The word asks for what is so anyway.
+    /// The word asks for the default.
     Nothing,
     /// Copy the image's files at the destination into the new tmpfs.
     CopyUp,

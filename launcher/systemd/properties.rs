@@ -1,8 +1,8 @@
-//! Settings of cgroup files → properties of a unit, so that systemd keeps what it is told; and
-//! those that annotations name.
+//! Convert settings of cgroup files to properties of a unit, so that systemd does not overwrite the
+//! files; and the properties that annotations name.
 //!
-//! Pure. A file without a row has no property: its value is written to cgroupfs alone, as that of
-//! the others is too, since some properties are coarser than the file. Ranges are systemd's.
+//! Pure. Every value is also written to cgroupfs: a file without a row has no property, and some
+//! properties are coarser than the file. The ranges are systemd's.
 
 use std::collections::BTreeMap;
 
@@ -86,8 +86,8 @@ fn bandwidth(quota: Option<u64>, period: u64, version: u32) -> Vec<Property> {
     found
 }
 
-/// `0-3,7` → a bit each, the first in the lowest place. None for what the kernel's long form
-/// (`0-31:2/4`) may be: then cgroupfs alone has it.
+/// Convert a list such as `0-3,7` to a bit mask, with 0 in the lowest bit. `None` for the kernel's
+/// long form (`0-31:2/4`), which is then written to cgroupfs only.
 fn mask(list: &str) -> Option<Vec<u8>> {
     /// More than any kernel of today can have.
     const MOST: usize = 8192;

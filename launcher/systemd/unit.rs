@@ -18,7 +18,7 @@ pub struct Names {
 /// The longest name of a unit, systemd's UNIT_NAME_MAX.
 const LONGEST: usize = 255;
 
-/// Read `linux.cgroupsPath` as runc has it for systemd: `slice:prefix:name`, each of which may be
+/// Read `linux.cgroupsPath` in runc's form for systemd: `slice:prefix:name`, each of which may be
 /// empty. Without a path, the default slice and a name made of the id.
 ///
 /// # Errors

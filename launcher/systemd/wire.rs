@@ -109,7 +109,7 @@ impl Value {
     }
 }
 
-/// As GVariant's text format has it, without types that can be seen.
+/// GVariant's text format, without types that the value shows.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |f: &mut fmt::Formatter<'_>, values: &[Value]| {

@@ -120,8 +120,8 @@ pub fn check_resources(resources: &Resources) -> Findings {
     f
 }
 
-/// Check `ociVersion`: SemVer 2.0.0, compatible within a major version. No version is refused: the
-/// fields say what is to be done, and runc and crun read them without regard to the version.
+/// Check `ociVersion`: SemVer 2.0.0, compatible within a major version. No version is refused,
+/// since runc and crun ignore the version as well, and only read the fields.
 fn version(f: &mut Findings, version: Option<&str>) {
     const PATH: &str = "ociVersion";
     let Some(version) = version else {
