@@ -226,6 +226,20 @@ fn without_env_a_hook_has_the_runtimes_or_the_programs() {
     assert_eq!(told, created.collect::<String>() + "poststop delete none\n");
 }
 
+/// Init ends only after `start` has closed its channel, so `start` has to wait for that.
+#[test]
+fn the_container_is_stopped_as_soon_as_a_start_container_hook_has_failed() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = case.bundle();
+    with(&mut bundle, "startContainer", probe("exit 9"));
+    for _ in 0..10 {
+        let container = case.create(&bundle);
+        container.tiny_ce("start", []).fails();
+        assert_eq!(container.status(), "stopped");
+        container.delete();
+    }
+}
+
 #[test]
 fn a_create_container_hook_runs_in_the_root_that_is_to_be() {
     let Some(case) = Case::root(&[]) else { return };

@@ -60,7 +60,13 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     let (spec, plan) = (&spec, &plan);
     let mut starting =
         StartingContainer { directory: &directory, spec, record: &record, plan, pid, status };
-    starting.until_running(&connection)?;
+    if let Err(e) = starting.until_running(&connection) {
+        // Init ends at the latest when the channel does. The next command must find the container
+        // stopped.
+        drop(connection);
+        delete::await_end(&record);
+        return Err(e);
+    }
     directory.unlink(state::SOCKET)?;
     starting.poststart()?;
     // Release the lock, so that other commands can use the container while it gets ready.
@@ -201,11 +207,5 @@ impl Answers for StartingContainer<'_> {
         let bundle = Path::new(&self.record.bundle);
         let scene = Scene { program: program.as_fd(), state: &state, bundle };
         hooks::run("startContainer", &all.start_container, &scene, Place::Process(&confined))
-    }
-
-    /// Init reports a failure and then ends. The next command must find the container stopped.
-    fn failed(&self, _index: u32, error: Error) -> Error {
-        delete::await_end(self.record);
-        error
     }
 }
