@@ -81,7 +81,7 @@ pub fn compile(request: &ExecRequest<'_>) -> Result<Finished> {
         last_capability: request.last_capability,
         stdio: request.stdio,
     };
-    identity::limits(plan, request.process)?;
+    identity::limits(plan, request.process);
     terminal::take(plan, slave);
     identity::change(plan, &identity, labels)?;
     let open = identity::Open { channel: Slot::CHANNEL, socket: None };

@@ -87,7 +87,7 @@ pub fn compile(request: &HookRequest<'_>) -> Result<Finished> {
         security::keys(plan, confined.identity.process)?;
         plan.origin(request.name);
         plan.step(Op::JoinSessionKeyring {});
-        identity::limits(plan, confined.identity.process)?;
+        identity::limits(plan, confined.identity.process);
         identity::change(plan, confined.identity, labels)?;
         plan.origin(request.name);
     } else {

@@ -100,10 +100,7 @@ fn rlimit(plan: &mut Plan, index: usize, limit: &crate::spec::Rlimit, least: u64
 }
 
 /// Set limits and scheduling while init still has privileges.
-///
-/// # Errors
-/// None: no step of it needs a slot or a path.
-pub fn limits(plan: &mut Plan, process: &Process) -> Result<()> {
+pub fn limits(plan: &mut Plan, process: &Process) {
     for (index, limit) in process.rlimits.iter().enumerate() {
         // A late limit gets a first value here: raising its hard limit needs privileges.
         rlimit(plan, index, limit, if is_late(limit) { FEW_FILES } else { 0 });
@@ -122,7 +119,6 @@ pub fn limits(plan: &mut Plan, process: &Process) -> Result<()> {
         let level = u32::try_from(priority.priority.unwrap_or(0)).unwrap_or(0);
         plan.step(Op::IoprioSet { ioprio: class << 13 | level });
     }
-    Ok(())
 }
 
 fn sched_attr(scheduler: &Scheduler) -> SchedAttr {

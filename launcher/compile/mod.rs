@@ -468,7 +468,7 @@ fn become_program(plan: &mut Plan, request: &ContainerRequest<'_>, inside: Insid
         stdio: request.host.stdio,
     });
     if let Some(identity) = &identity {
-        identity::limits(plan, identity.process)?;
+        identity::limits(plan, identity.process);
         terminal::take(plan, slave);
         identity::change(plan, identity, labels)?;
     }
