@@ -55,7 +55,7 @@ fn write(it: SpecCommand, globals: &Globals) -> Result<u8> {
     let (uid, gid) = (sys::user::effective_uid(), sys::user::effective_gid());
     let spec = match (unbundled, it.rootless) {
         (true, rootless) => {
-            it.container.spec(command, false, rootless || globals.rootless()?, None)?.0
+            it.container.spec(command, false, rootless || globals.rootless(), None)?.0
         }
         (false, true) => rootless(uid, gid, cgroup2()),
         (false, false) => default(cgroup2()),

@@ -106,7 +106,7 @@ impl Globals {
     pub fn state_root(&self) -> Result<PathBuf> {
         let root = match &self.root {
             Some(Directory(root)) => root.clone(),
-            None => default_root(rootless_caller()?)?,
+            None => default_root(rootless_caller())?,
         };
         let root = std::path::absolute(&root)
             .map_err(|e| Error::io(format_args!("--root {:?}", root), "getcwd", &e))?;
@@ -132,11 +132,8 @@ impl Globals {
     }
 
     /// Whether the caller is treated as one without root's rights.
-    ///
-    /// # Errors
-    /// /proc/self/uid_map cannot be read.
-    pub fn rootless(&self) -> Result<bool> {
-        self.asked_rootless().map_or_else(rootless_caller, Ok)
+    pub fn rootless(&self) -> bool {
+        self.asked_rootless().unwrap_or_else(rootless_caller)
     }
 
     /// The same, if it is said.
@@ -159,18 +156,10 @@ impl Globals {
 }
 
 /// Not root, or root of a user namespace other than the machine's (user_namespaces(7)).
-fn rootless_caller() -> Result<bool> {
-    if sys::user::effective_uid() != 0 {
-        return Ok(true);
-    }
-    // The map is read only where it can matter: root of a user namespace has a session.
-    if env::var_os("XDG_RUNTIME_DIR").is_none() {
-        return Ok(false);
-    }
-    let path = "/proc/self/uid_map";
-    let map = std::fs::read_to_string(path).map_err(|e| Error::io(path, "read", &e))?;
-    let numbers: Vec<&str> = map.split_whitespace().collect();
-    Ok(numbers != ["0", "0", "4294967295"])
+fn rootless_caller() -> bool {
+    // The namespace is looked at only where it can matter: root of a user namespace has a session.
+    let session = || env::var_os("XDG_RUNTIME_DIR").is_some();
+    sys::user::effective_uid() != 0 || session() && sys::user::in_user_namespace()
 }
 
 fn default_root(rootless: bool) -> Result<PathBuf> {

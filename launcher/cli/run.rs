@@ -199,7 +199,7 @@ pub fn unbundled(
     globals: &Globals,
 ) -> Result<Source> {
     let ephemeral = embedded.rootfs.is_none();
-    let rootless = globals.rootless()?;
+    let rootless = globals.rootless();
     let parts = ephemeral.then(|| parts::of_host(rootless || sys::user::in_user_namespace()));
     let (spec, origins) = embedded.spec(command, terminal, rootless, parts)?;
     Ok(Source::Embedded { spec: Box::new(spec), ephemeral, origins })
