@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use tiny_ce::spec::{self, Allow, Spec, check, json, load};
-use tiny_ce_test::{Need, Peer, command, met, tree};
+use tiny_ce_test::{Dice, Need, Peer, command, met, tree};
 
 /// The messages that a user reads about one file.
 fn verdict(bundle: &Path, file: &str, allow: Allow) -> String {
@@ -142,18 +142,6 @@ fn too_many_mappings() {
     assert_eq!(texts, ["linux.uidMappings: 341 mappings; at most 340"]);
 }
 
-/// Random numbers, the same in each run: xorshift64*, Vigna 2016.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % limit
-    }
-}
-
 /// All that a command does with a config.json before it looks at the host.
 fn digest(source: &[u8]) {
     match json::read::<Spec>(source) {
@@ -212,20 +200,20 @@ fn no_mutation_breaks_the_reader() {
         "]",
         "/",
     ];
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut dice = Dice::new(0x9E37_79B9_7F4A_7C15);
     let sources = [spec::to_json(&spec::default(false)).expect("JSON"), full()];
     for round in 0..1000 {
         let mut bytes = sources[round % 2].clone().into_bytes();
-        for _ in 0..=random.below(4) {
-            let at = random.below(bytes.len());
-            match random.below(4) {
-                0 => bytes[at] = random.below(256) as u8,
-                1 => drop(bytes.drain(at..(at + random.below(40)).min(bytes.len()))),
-                2 => drop(bytes.splice(at..at, PIECES[random.below(PIECES.len())].bytes())),
+        for _ in 0..=dice.throw(4) {
+            let at = dice.throw(bytes.len());
+            match dice.throw(4) {
+                0 => bytes[at] = dice.throw(256) as u8,
+                1 => drop(bytes.drain(at..(at + dice.throw(40)).min(bytes.len()))),
+                2 => drop(bytes.splice(at..at, PIECES[dice.throw(PIECES.len())].bytes())),
                 _ => {
-                    let end = (at + random.below(200)).min(bytes.len());
+                    let end = (at + dice.throw(200)).min(bytes.len());
                     let piece = bytes[at..end].to_vec();
-                    let to = random.below(bytes.len());
+                    let to = dice.throw(bytes.len());
                     bytes.splice(to..to, piece);
                 }
             }
@@ -259,11 +247,11 @@ fn no_value_breaks_the_rules() {
     let mut paths = Vec::new();
     walk(&whole, String::new(), &mut paths);
     assert!(paths.len() > 200, "{} values in test/config/full.json", paths.len());
-    let mut random = Random(0x2545_F491_4F6C_DD1D);
+    let mut dice = Dice::new(0x2545_F491_4F6C_DD1D);
     for path in paths {
         for _ in 0..4 {
             let mut changed = whole.clone();
-            let new = VALUES[random.below(VALUES.len())];
+            let new = VALUES[dice.throw(VALUES.len())];
             let new = serde_json::from_str(new).expect("JSON");
             *changed.pointer_mut(&path).expect("a path of the document") = new;
             digest(changed.to_string().as_bytes());

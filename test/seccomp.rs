@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tiny_ce::seccomp::{Arch, Filter, compile, compile_for, disassemble};
 use tiny_ce::spec::json::read;
 use tiny_ce::spec::{Seccomp, SeccompAction, SeccompArg, SeccompOperator, SeccompRule};
+use tiny_ce_test::Dice;
 
 #[path = "seccomp/judges.rs"]
 mod judges;
@@ -22,26 +23,6 @@ const X32_BIT: u32 = 0x4000_0000;
 
 fn profile(value: &Value) -> Seccomp {
     read::<Seccomp>(value.to_string().as_bytes()).expect("a valid profile")
-}
-
-/// xorshift64*: the same numbers every time.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() >> 33) as usize % limit
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())]
-    }
 }
 
 /// The values of each argument at which a verdict may change.
@@ -73,8 +54,8 @@ fn boundaries(seccomp: &Seccomp) -> [Vec<u64>; 6] {
 }
 
 /// A random combination of boundary values.
-fn arguments(values: &[Vec<u64>; 6], random: &mut Random) -> [u64; 6] {
-    std::array::from_fn(|at| random.of(&values[at]))
+fn arguments(values: &[Vec<u64>; 6], dice: &mut Dice) -> [u64; 6] {
+    std::array::from_fn(|at| *dice.one(&values[at]))
 }
 
 /// Compare verdicts; returns how many calls were compared and the first differences.
@@ -85,7 +66,7 @@ fn compare(
     archs: &[Arch],
 ) -> (usize, Vec<String>) {
     let values = boundaries(seccomp);
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut dice = Dice::new(0x9e37_79b9_7f4a_7c15);
     let mut differences = Vec::new();
     let mut compared = 0;
     let lenient = matches!(
@@ -97,7 +78,7 @@ fn compare(
         let mut tries = 1;
         let mut at = 0;
         while at < tries {
-            let args = if at == 0 { [0; 6] } else { arguments(&values, &mut random) };
+            let args = if at == 0 { [0; 6] } else { arguments(&values, &mut dice) };
             let call = Call { number, audit, args };
             let (mine, looked) = run(&ours.program, &call);
             let (theirs, also) = run(&reference.program, &call);
@@ -193,7 +174,7 @@ fn arg(index: usize, op: &str, value: u64, two: u64) -> Value {
     json!({"index": index, "op": format!("SCMP_CMP_{op}"), "value": value, "valueTwo": two})
 }
 
-/// Names that exist everywhere, on some architectures, and within multiplexers; so few that random
+/// Names that exist everywhere, on some architectures, and within multiplexers; so few that dice
 /// rules concern the same call.
 const NAMES: [&str; 12] = [
     "personality",
@@ -213,14 +194,14 @@ const VALUES: [u64; 10] =
     [0, 1, 2, 5, 0xff, 0x8000_0000, 0xffff_ffff, 1 << 32, 5 | 3 << 32, u64::MAX];
 const OPERATORS: [&str; 7] = ["NE", "EQ", "MASKED_EQ", "LT", "LE", "GE", "GT"];
 
-fn random_profile(random: &mut Random, native: Arch, rule: impl Fn(&mut Random) -> Value) -> Value {
+fn random_profile(dice: &mut Dice, native: Arch, rule: impl Fn(&mut Dice) -> Value) -> Value {
     let mut rules = vec![json!({"names": ["faccessat2", "execve"], "action": "SCMP_ACT_ALLOW"})];
-    rules.extend((0..1 + random.below(6)).map(|_| rule(random)));
+    rules.extend((0..1 + dice.throw(6)).map(|_| rule(dice)));
     let others: &[&str] = match native {
         Arch::X86_64 => &["SCMP_ARCH_X86", "SCMP_ARCH_X32"],
         _ => &["SCMP_ARCH_ARM"],
     };
-    let archs = &others[random.below(others.len())..];
+    let archs = &others[dice.throw(others.len())..];
     json!({"defaultAction": "SCMP_ACT_ERRNO", "architectures": archs, "syscalls": rules})
 }
 
@@ -230,34 +211,34 @@ fn random_profile(random: &mut Random, native: Arch, rule: impl Fn(&mut Random) 
 /// "a1 <= 0x300000005" it forgets the second for values below 2^32.
 /// Nor is it one where several NE, or several of LT, LE, GE, GT, differ in their action: which of
 /// them wins depends on the word, and on a value left over from another rule.
-fn one_condition(random: &mut Random, actions: &[&str]) -> Value {
-    let operator = random.of(&OPERATORS);
+fn one_condition(dice: &mut Dice, actions: &[&str]) -> Value {
+    let operator = *dice.one(&OPERATORS);
     let ordered = matches!(operator, "LT" | "LE" | "GE" | "GT");
-    let value = random.of(if ordered { &VALUES[..7] } else { &VALUES });
-    let condition = match random.below(4) {
+    let value = *dice.one(if ordered { &VALUES[..7] } else { &VALUES });
+    let condition = match dice.throw(4) {
         // Often the same condition, so that some profiles contradict themselves.
         0 => arg(0, "EQ", 5, 0),
-        _ => arg(random.below(3), operator, value, random.of(&VALUES)),
+        _ => arg(dice.throw(3), operator, value, *dice.one(&VALUES)),
     };
     let action = match condition["op"].as_str() {
-        Some("SCMP_CMP_EQ" | "SCMP_CMP_MASKED_EQ") => random.of(actions),
+        Some("SCMP_CMP_EQ" | "SCMP_CMP_MASKED_EQ") => *dice.one(actions),
         Some("SCMP_CMP_GE" | "SCMP_CMP_GT") => actions[actions.len() - 1],
         _ => "SCMP_ACT_ALLOW",
     };
-    let names = [random.of(&NAMES), random.of(&NAMES[..4])];
-    let args = if random.below(8) == 0 { vec![] } else { vec![condition] };
+    let names = [*dice.one(&NAMES), *dice.one(&NAMES[..4])];
+    let args = if dice.throw(8) == 0 { vec![] } else { vec![condition] };
     json!({"names": names, "action": action, "args": args})
 }
 
 /// A rule with any conditions.
-fn any_conditions(random: &mut Random, actions: &[&str]) -> Value {
-    let args: Vec<Value> = (0..random.below(4))
+fn any_conditions(dice: &mut Dice, actions: &[&str]) -> Value {
+    let args: Vec<Value> = (0..dice.throw(4))
         .map(|_| {
-            let (operator, value) = (random.of(&OPERATORS), random.of(&VALUES));
-            arg(random.below(4), operator, value, random.of(&VALUES))
+            let (operator, value) = (*dice.one(&OPERATORS), *dice.one(&VALUES));
+            arg(dice.throw(4), operator, value, *dice.one(&VALUES))
         })
         .collect();
-    json!({"names": [random.of(&NAMES[..4])], "action": random.of(actions), "args": args})
+    json!({"names": [*dice.one(&NAMES[..4])], "action": *dice.one(actions), "args": args})
 }
 
 const MIXED: [&str; 3] = ["SCMP_ACT_ALLOW", "SCMP_ACT_TRAP", "SCMP_ACT_LOG"];
@@ -265,12 +246,12 @@ const MIXED: [&str; 3] = ["SCMP_ACT_ALLOW", "SCMP_ACT_TRAP", "SCMP_ACT_LOG"];
 #[test]
 fn random_profiles_are_what_libseccomp_makes_of_them() {
     let Some(mut oracle) = Oracle::start() else { return };
-    let mut random = Random(20_240_607);
+    let mut dice = Dice::new(20_240_607);
     let (mut compared, mut refused) = (0, 0);
     for round in 0..300 {
         let actions = if round % 2 == 0 { &MIXED[..1] } else { &MIXED };
-        let native = random.of(&[Arch::X86_64, Arch::Aarch64]);
-        let value = random_profile(&mut random, native, |random| one_condition(random, actions));
+        let native = *dice.one(&[Arch::X86_64, Arch::Aarch64]);
+        let value = random_profile(&mut dice, native, |dice| one_condition(dice, actions));
         match check(&mut oracle, native, &value) {
             Some(calls) => compared += calls,
             None => refused += 1,
@@ -283,17 +264,17 @@ fn random_profiles_are_what_libseccomp_makes_of_them() {
 #[test]
 fn one_rule_with_many_conditions_is_what_libseccomp_makes_of_it() {
     let Some(mut oracle) = Oracle::start() else { return };
-    let mut random = Random(77);
+    let mut dice = Dice::new(77);
     for _ in 0..60 {
-        let native = random.of(&[Arch::X86_64, Arch::Aarch64]);
+        let native = *dice.one(&[Arch::X86_64, Arch::Aarch64]);
         let mut args = Vec::new();
         for index in 0..6 {
-            if random.below(2) == 0 {
-                let (operator, value) = (random.of(&OPERATORS), random.of(&VALUES));
-                args.push(arg(index, operator, value, random.of(&VALUES)));
+            if dice.throw(2) == 0 {
+                let (operator, value) = (*dice.one(&OPERATORS), *dice.one(&VALUES));
+                args.push(arg(index, operator, value, *dice.one(&VALUES)));
             }
         }
-        let value = random_profile(&mut random, native, |_| {
+        let value = random_profile(&mut dice, native, |_| {
             json!({"names": [],
             "action": "SCMP_ACT_ALLOW"})
         });
@@ -334,7 +315,7 @@ fn applies(rule: &SeccompRule, args: &[u64; 6], bits: u64) -> bool {
 
 #[test]
 fn a_verdict_comes_from_a_rule_that_applies() {
-    let mut random = Random(4711);
+    let mut dice = Dice::new(4711);
     let numbers = [("personality", 135), ("ioctl", 16), ("clone", 56), ("prctl", 157)];
     let compat = [("personality", 136), ("ioctl", 54), ("clone", 120), ("prctl", 172)];
     let verdicts = [
@@ -345,8 +326,7 @@ fn a_verdict_comes_from_a_rule_that_applies() {
     let mut contradictions = 0;
     for round in 0..400 {
         let actions = if round % 2 == 0 { &MIXED[..1] } else { &MIXED };
-        let value =
-            random_profile(&mut random, Arch::X86_64, |random| any_conditions(random, actions));
+        let value = random_profile(&mut dice, Arch::X86_64, |dice| any_conditions(dice, actions));
         let seccomp = profile(&value);
         let Ok(filter) = compile_for(&seccomp, Arch::X86_64) else {
             contradictions += 1;
@@ -362,8 +342,8 @@ fn a_verdict_comes_from_a_rule_that_applies() {
             if !wide && !seccomp.architectures.iter().any(|word| word == arch.word()) {
                 continue;
             }
-            let (name, number) = random.of(table);
-            let args = arguments(&values, &mut random);
+            let (name, number) = *dice.one(table);
+            let args = arguments(&values, &mut dice);
             let (verdict, _) = run(&filter.program, &Call { number, audit: arch.audit(), args });
             let rules = seccomp.syscalls.iter().filter(|rule| rule.names.iter().any(|n| n == name));
             let applying: Vec<_> = rules.filter(|rule| applies(rule, &args, bits)).collect();

@@ -11,6 +11,7 @@ use tiny_ce_init::flags::*;
 use tiny_ce_init::step::{Header, Plan as Steps};
 use tiny_ce_init::wire::{Field, Reader, Sink};
 use tiny_ce_init::{Guard, Op, ROWS, Slot, Step, Unless};
+use tiny_ce_test::Dice;
 
 #[derive(Default)]
 struct Bytes(Vec<u8>);
@@ -27,84 +28,60 @@ fn encoded<'p>(value: &impl Field<'p>) -> Vec<u8> {
     bytes.0
 }
 
-/// xorshift64*: the same numbers on every run.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.next() as u8).collect()
-    }
-
-    fn of<T: Copy>(&mut self, values: &[T]) -> T {
-        values[self.below(values.len())]
-    }
-}
-
 /// A random value of the type that a row names, in its encoding.
-fn example(kind: &str, chance: &mut Chance) -> Vec<u8> {
+fn example(kind: &str, dice: &mut Dice) -> Vec<u8> {
     match kind {
-        "Slot" => encoded(&match chance.below(Slot::COUNT + 1) {
+        "Slot" => encoded(&match dice.throw(Slot::COUNT + 1) {
             Slot::COUNT => Slot::CWD,
             number => Slot::new(number as u8).expect("below their count"),
         }),
         "&'p CStr" => {
-            let length = chance.below(40);
+            let length = dice.throw(40);
             let mut text: Vec<u8> =
-                chance.bytes(length).into_iter().map(|byte| byte.max(1)).collect();
+                dice.bytes(length).into_iter().map(|byte| byte.max(1)).collect();
             text.push(0);
             encoded(&text.as_slice())
         }
         "&'p [u8]" => {
-            let length = chance.below(40);
-            encoded(&chance.bytes(length).as_slice())
+            let length = dice.throw(40);
+            encoded(&dice.bytes(length).as_slice())
         }
-        "Prctl" => encoded(&chance.of(Prctl::ALL).1),
-        "Kind" => encoded(&chance.of(Kind::ALL).1),
-        "Magic" => encoded(&chance.of(Magic::ALL).1),
-        "Report" => encoded(&chance.of(Report::ALL).1),
-        "Signal" => encoded(&chance.of(Signal::ALL).1),
-        "Resource" => encoded(&chance.of(Resource::ALL).1),
+        "Prctl" => encoded(&dice.one(Prctl::ALL).1),
+        "Kind" => encoded(&dice.one(Kind::ALL).1),
+        "Magic" => encoded(&dice.one(Magic::ALL).1),
+        "Report" => encoded(&dice.one(Report::ALL).1),
+        "Signal" => encoded(&dice.one(Signal::ALL).1),
+        "Resource" => encoded(&dice.one(Resource::ALL).1),
         "u32" | "CloneFlags" | "AtFlags" | "OpenTreeFlags" | "FsopenFlags" | "FspickFlags"
         | "FsmountFlags" | "MoveMountFlags" | "UmountFlags" | "CloseRangeFlags" | "FilterFlags"
-        | "MemoryFlags" | "Mode" | "Device" => chance.bytes(4),
-        "u64" | "OpenFlags" | "Resolve" | "MountAttrs" => chance.bytes(8),
-        "OpenHow" => chance.bytes(size_of::<OpenHow>()),
-        "MountAttr" => chance.bytes(size_of::<MountAttr>()),
-        "Rlimit" => chance.bytes(size_of::<Rlimit>()),
-        "SchedAttr" => chance.bytes(size_of::<SchedAttr>()),
-        "Caps" => chance.bytes(size_of::<Caps>()),
+        | "MemoryFlags" | "Mode" | "Device" => dice.bytes(4),
+        "u64" | "OpenFlags" | "Resolve" | "MountAttrs" => dice.bytes(8),
+        "OpenHow" => dice.bytes(size_of::<OpenHow>()),
+        "MountAttr" => dice.bytes(size_of::<MountAttr>()),
+        "Rlimit" => dice.bytes(size_of::<Rlimit>()),
+        "SchedAttr" => dice.bytes(size_of::<SchedAttr>()),
+        "Caps" => dice.bytes(size_of::<Caps>()),
         kind => panic!("{kind}: a type that this test has no example of"),
     }
 }
 
 /// A random step of a row.
-fn step_of(row: usize, chance: &mut Chance) -> Vec<u8> {
-    let mut bytes = match chance.below(3) {
+fn step_of(row: usize, dice: &mut Dice) -> Vec<u8> {
+    let mut bytes = match dice.throw(3) {
         0 => vec![0],
-        guard => [vec![guard as u8], example("Slot", chance)].concat(),
+        guard => [vec![guard as u8], example("Slot", dice)].concat(),
     };
-    bytes.extend(((chance.next() & 0x1ff) as u16).to_le_bytes());
+    bytes.extend(((dice.number() & 0x1ff) as u16).to_le_bytes());
     bytes.push(row as u8);
     for (_, kind) in ROWS[row].fields {
-        bytes.extend(example(kind, chance));
+        bytes.extend(example(kind, dice));
     }
     bytes
 }
 
 /// A whole plan: a random step of every row.
-fn plan_of_every_row(chance: &mut Chance) -> Vec<u8> {
-    let steps: Vec<u8> = (0..ROWS.len()).flat_map(|row| step_of(row, chance)).collect();
+fn plan_of_every_row(dice: &mut Dice) -> Vec<u8> {
+    let steps: Vec<u8> = (0..ROWS.len()).flat_map(|row| step_of(row, dice)).collect();
     let mut plan = Bytes::default();
     let length = (Header::SIZE + steps.len()) as u32;
     Header { length, preloaded: 7 }.encode(&mut plan);
@@ -127,11 +104,11 @@ fn again(plan: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn every_row_survives_the_wire_and_reads_as_its_call() {
-    let mut chance = Chance(1);
+    let mut dice = Dice::new(1);
     for (number, row) in ROWS.iter().enumerate() {
         assert!(!row.doc.trim().is_empty(), "{}: no doc", row.name);
         for _ in 0..200 {
-            let bytes = step_of(number, &mut chance);
+            let bytes = step_of(number, &mut dice);
             let mut reader = Reader::new(&bytes);
             let step = Step::decode(&mut reader).unwrap_or_else(|_| panic!("{}", row.name));
             assert_eq!(reader.left(), 0, "{}", row.name);
@@ -160,7 +137,7 @@ fn rows_have_names_of_their_own() {
 
 #[test]
 fn a_cut_or_lengthened_plan_is_refused() {
-    let plan = plan_of_every_row(&mut Chance(2));
+    let plan = plan_of_every_row(&mut Dice::new(2));
     assert_eq!(again(&plan).as_deref(), Some(plan.as_slice()));
     assert_eq!(Steps::new(&plan).map(|steps| steps.count()), Ok(ROWS.len()));
     for length in 0..plan.len() {
@@ -178,7 +155,7 @@ fn a_cut_or_lengthened_plan_is_refused() {
 
 #[test]
 fn another_build_s_plan_is_refused() {
-    let plan = plan_of_every_row(&mut Chance(3));
+    let plan = plan_of_every_row(&mut Dice::new(3));
     for at in 0..8 {
         for bit in 0..8 {
             let mut other = plan.clone();
@@ -190,7 +167,7 @@ fn another_build_s_plan_is_refused() {
 
 #[test]
 fn a_damaged_byte_is_an_error_or_another_plan() {
-    let plan = plan_of_every_row(&mut Chance(4));
+    let plan = plan_of_every_row(&mut Dice::new(4));
     for at in 0..plan.len() {
         for change in [1, 8, 128, 0xff] {
             let mut other = plan.clone();
@@ -202,14 +179,14 @@ fn a_damaged_byte_is_an_error_or_another_plan() {
 
 #[test]
 fn random_bytes_are_an_error_or_a_plan() {
-    let mut chance = Chance(5);
-    let header = plan_of_every_row(&mut chance)[..Header::SIZE].to_vec();
+    let mut dice = Dice::new(5);
+    let header = plan_of_every_row(&mut dice)[..Header::SIZE].to_vec();
     for _ in 0..20_000 {
-        let length = chance.below(64);
-        let mut bytes = chance.bytes(length);
+        let length = dice.throw(64);
+        let mut bytes = dice.bytes(length);
         // Valid codes and guards let the decoder get further.
         for byte in &mut bytes {
-            *byte = if chance.below(2) == 0 { *byte & 3 } else { *byte };
+            *byte = if dice.throw(2) == 0 { *byte & 3 } else { *byte };
         }
         assert!(again(&bytes).is_none_or(|same| same == bytes));
         let mut plan = [&header[..], &bytes].concat();
@@ -378,11 +355,11 @@ fn a_damaged_plan_s_file_is_refused() {
         other[at] ^= 1;
         assert_eq!(Finished::from_file(&other), None, "byte {at}");
     }
-    let mut chance = Chance(6);
+    let mut dice = Dice::new(6);
     for _ in 0..2000 {
         let mut other = file.clone();
-        let at = chance.below(other.len());
-        other[at] = chance.next() as u8;
+        let at = dice.throw(other.len());
+        other[at] = dice.number() as u8;
         // Any plan that is accepted can be printed.
         if let Some(plan) = Finished::from_file(&other) {
             let _ = (plan.to_string(), plan.failure(1, 22, "e what"));

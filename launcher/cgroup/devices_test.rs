@@ -6,6 +6,7 @@ use super::super::program::{
     RSH32_IMM,
 };
 use super::*;
+use tiny_ce_test::Dice;
 
 /// One request for access.
 #[derive(Debug, Clone, Copy)]
@@ -101,34 +102,22 @@ fn v1(lines: &[(bool, String)], ask: Ask) -> bool {
     }
 }
 
-/// xorshift: the same rules in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
+fn number(dice: &mut Dice) -> Option<u32> {
+    match dice.throw(4) {
+        0 => None,
+        n => Some(n as u32),
     }
+}
 
-    fn number(&mut self) -> Option<u32> {
-        match self.below(4) {
-            0 => None,
-            n => Some(n as u32),
-        }
-    }
-
-    fn rule(&mut self) -> Rule {
-        let whole = self.below(6) == 0;
-        let kinds = [DeviceRuleKind::All, DeviceRuleKind::Char, DeviceRuleKind::Block];
-        Rule {
-            allow: self.below(2) == 0,
-            kind: if whole { DeviceRuleKind::All } else { kinds[self.below(3) as usize] },
-            major: if whole { None } else { self.number() },
-            minor: if whole { None } else { self.number() },
-            access: if whole { ALL } else { self.below(7) as u8 + 1 },
-        }
+fn any_rule(dice: &mut Dice) -> Rule {
+    let whole = dice.throw(6) == 0;
+    let kinds = [DeviceRuleKind::All, DeviceRuleKind::Char, DeviceRuleKind::Block];
+    Rule {
+        allow: dice.throw(2) == 0,
+        kind: if whole { DeviceRuleKind::All } else { *dice.one(&kinds) },
+        major: if whole { None } else { number(dice) },
+        minor: if whole { None } else { number(dice) },
+        access: if whole { ALL } else { dice.throw(7) as u8 + 1 },
     }
 }
 
@@ -144,9 +133,9 @@ fn asks() -> impl Iterator<Item = Ask> {
 
 #[test]
 fn the_program_does_what_the_rules_say() {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut dice = Dice::new(0x9e37_79b9_7f4a_7c15);
     for _ in 0..3000 {
-        let rules: Vec<Rule> = (0..random.below(9)).map(|_| random.rule()).collect();
+        let rules: Vec<Rule> = (0..dice.throw(9)).map(|_| any_rule(&mut dice)).collect();
         let code = program::compile(&rules);
         for ask in asks() {
             assert_eq!(interpret(&code, ask), model(&rules, ask), "{rules:?} {ask:?}");
@@ -156,10 +145,10 @@ fn the_program_does_what_the_rules_say() {
 
 #[test]
 fn v1_tables_do_what_the_rules_say_or_are_refused() {
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut dice = Dice::new(0x2545_f491_4f6c_dd1d);
     let (mut expressed, mut refused) = (0, 0);
     for _ in 0..3000 {
-        let rules: Vec<Rule> = (0..random.below(6)).map(|_| random.rule()).collect();
+        let rules: Vec<Rule> = (0..dice.throw(6)).map(|_| any_rule(&mut dice)).collect();
         let Ok(table) = Table::of(&rules) else {
             refused += 1;
             continue;
