@@ -5,7 +5,6 @@
 //! STRIDE calls is taken; all of them with `TINY_CE_FULL=1`.
 
 use serde_json::json;
-use std::process::Command;
 use std::time::Instant;
 use tiny_ce_test::run as run_command;
 use tiny_ce_test::{Bundle, Case, Fault, PATIENCE, Whose, sweep};
@@ -68,29 +67,13 @@ fn kill(
     }
 }
 
-fn make(case: &Case, verb: &[&str], bundle: &Bundle, id: &str) -> Command {
-    let mut command = case.command(verb);
-    command.arg("--bundle").arg(bundle.path()).arg(id);
-    command
-}
-
-/// The container can be deleted, nothing is left then, and the same id can be created again.
-#[track_caller]
-fn recovers(case: &Case, bundle: &Bundle, id: &str, what: &str) {
-    case.tiny_ce(["delete", "--force", id]).ok();
-    assert_eq!(case.leftovers(), Vec::<String>::new(), "{what}");
-    let again = run_command(&mut make(case, &["create"], bundle, id), case.dir());
-    assert!(again.status.success(), "{what}: the same id again\n{again}");
-    case.tiny_ce(["delete", "--force", id]).ok();
-}
-
 /// Kill during a command that makes a container.
 fn making(verb: &[&str]) {
     kill(verb[0], DEATHS, "exit 0", |case, bundle, death, point| {
         let id = case.id();
         let (whose, fault) = death.fault(Whose::Init);
-        let faulted = case.fault(whose, fault, point, &make(case, verb, bundle, &id));
-        recovers(case, bundle, &id, &format!("{verb:?}, {death:?} {point}"));
+        let faulted = case.fault(whose, fault, point, &case.make(verb, bundle, &id));
+        case.recovers(bundle, &id);
         faulted.hit.is_some()
     });
 }
@@ -113,7 +96,7 @@ fn start() {
         let (whose, fault) = death.fault(Whose::Process(pid));
         let faulted = case.fault(whose, fault, point, &case.command(["start", &id]));
         drop(container);
-        recovers(case, bundle, &id, &format!("start, {death:?} {point}"));
+        case.recovers(bundle, &id);
         faulted.hit.is_some()
     });
 }
@@ -140,9 +123,9 @@ fn hooks() {
             let name = format!("kill, hook {child}, {fault:?}");
             let points = sweep(&name, 5, ground, |case, bundle, point| {
                 let id = case.id();
-                let create = make(case, &["create"], bundle, &id);
+                let create = case.make(&["create"], bundle, &id);
                 let faulted = case.fault(Whose::Child(child), fault.clone(), point, &create);
-                recovers(case, bundle, &id, &format!("{name} {point}"));
+                case.recovers(bundle, &id);
                 faulted.hit.is_some()
             });
             assert!(points > 5, "{name}: {points} points");
@@ -156,10 +139,10 @@ fn delete() {
         let id = case.id();
         // Every other one runs.
         let verb: &[&str] = if point % 2 == 0 { &["create"] } else { &["run", "--detach"] };
-        run_command(&mut make(case, verb, bundle, &id), case.dir()).ok();
+        run_command(&mut case.make(verb, bundle, &id), case.dir()).ok();
         let delete = case.command(["delete", "--force", &id]);
         let faulted = case.fault(Whose::Launcher, Fault::Kill, point, &delete);
-        recovers(case, bundle, &id, &format!("delete, {point}"));
+        case.recovers(bundle, &id);
         faulted.hit.is_some()
     });
 }
@@ -169,11 +152,11 @@ fn delete() {
 fn kill_itself() {
     kill("kill", &[Death::Launcher], "pause", |case, bundle, _, point| {
         let id = case.id();
-        run_command(&mut make(case, &["run", "--detach"], bundle, &id), case.dir()).ok();
+        run_command(&mut case.make(&["run", "--detach"], bundle, &id), case.dir()).ok();
         let words: &[&str] = if point % 2 == 0 { &["KILL"] } else { &["--all", "KILL"] };
         let command = case.command([&["kill", &id][..], words].concat());
         let faulted = case.fault(Whose::Launcher, Fault::Kill, point, &command);
-        recovers(case, bundle, &id, &format!("kill, {point}"));
+        case.recovers(bundle, &id);
         faulted.hit.is_some()
     });
 }
@@ -183,13 +166,13 @@ fn kill_itself() {
 fn exec() {
     kill("exec", DEATHS, "pause", |case, bundle, death, point| {
         let id = case.id();
-        run_command(&mut make(case, &["run", "--detach"], bundle, &id), case.dir()).ok();
+        run_command(&mut case.make(&["run", "--detach"], bundle, &id), case.dir()).ok();
         let (whose, fault) = death.fault(Whose::Init);
         let exec = case.command(["exec", &id, "/probe", "exit", "0"]);
         let faulted = case.fault(whose, fault, point, &exec);
         let what = format!("exec, {death:?} {point}");
         only_init_is_left(case, &id, &what);
-        recovers(case, bundle, &id, &what);
+        case.recovers(bundle, &id);
         faulted.hit.is_some()
     });
 }

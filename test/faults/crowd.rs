@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tiny_ce::container::{self, LaunchOptions, Source};
 use tiny_ce_test::{Bundle, Case, cgroup_v2, full, run, sweep};
 
-use crate::verdict::{fails_cleanly_or_succeeds, make, one_line, recovers};
+use crate::verdict::{fails_cleanly_or_succeeds, one_line};
 
 fn pausing(case: &Case) -> Bundle {
     let mut bundle = case.bundle();
@@ -31,7 +31,7 @@ fn deletes_at_any_moment_of_a_create() {
     let turns = if full() { 1000 } else { 200 };
     sweep("delete during create", 1, pausing, |case, bundle, turn| {
         let id = case.id();
-        let create = quiet(make(case, &["create"], bundle, &id));
+        let create = quiet(case.make(&["create"], bundle, &id));
         // A create takes some 10 ms; the delays spread over twice that, and no two turns have the
         // same one.
         std::thread::sleep(Duration::from_micros((turn as u64 * 7919) % 20_000));
@@ -47,7 +47,7 @@ fn deletes_at_any_moment_of_a_create() {
         } else {
             assert_eq!(case.leftovers(), Vec::<String>::new(), "turn {turn}");
         }
-        recovers(case, bundle, &id);
+        case.recovers(bundle, &id);
         turn < turns
     });
 }
@@ -166,7 +166,7 @@ fn run_ends_after_two_signals_and_a_kill() {
     let id = case.id();
     for signal in ["TERM", "HUP", "INT"] {
         let mut running =
-            tiny_ce_test::Running::start(&mut make(&case, &["run"], &bundle, &id), case.dir());
+            tiny_ce_test::Running::start(&mut case.make(&["run"], &bundle, &id), case.dir());
         running.line("ready");
         running.signal(signal);
         // The kernel drops these signals for a PID 1 without a handler, so a second one and KILL

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tiny_ce_test::{Bundle, Case, Done, Fault, Faulted, Whose, full, run, sweep};
 
-use crate::verdict::{make, one_line, recovers, status, strike};
+use crate::verdict::{one_line, status, strike};
 
 /// ENOMEM, ENOSPC, EMFILE, EINTR, EIO.
 const ERRNOS: [i32; 5] = [12, 28, 24, 4, 5];
@@ -80,7 +80,7 @@ fn plain(case: &Case, program: &str) -> Ground {
 #[track_caller]
 fn running(case: &Case, bundle: &Bundle) -> String {
     let id = case.id();
-    run(&mut make(case, &["run", "--detach"], bundle, &id), case.dir()).ok();
+    run(&mut case.make(&["run", "--detach"], bundle, &id), case.dir()).ok();
     id
 }
 
@@ -92,7 +92,7 @@ fn create(whose: Whose) {
         |case| plain(case, "pause"),
         |case, ground, fault, point| {
             let id = case.id();
-            let command = make(case, &["create"], &ground.bundle, &id);
+            let command = case.make(&["create"], &ground.bundle, &id);
             let faulted = strike(case, whose, fault, point, &command);
             if faulted.done.status.success() {
                 // After the commit the launcher reports nothing more, so it may have succeeded
@@ -110,7 +110,7 @@ fn create(whose: Whose) {
                     );
                 }
             }
-            recovers(case, &ground.bundle, &id);
+            case.recovers(&ground.bundle, &id);
             faulted
         },
     );
@@ -134,12 +134,12 @@ fn runs(whose: Whose) {
     };
     each("run", whose, 23, ground, |case, ground, fault, point| {
         let id = case.id();
-        let command = make(case, &["run"], &ground.bundle, &id);
+        let command = case.make(&["run"], &ground.bundle, &id);
         let faulted = strike(case, whose, fault, point, &command);
         if faulted.done.status.success() {
             assert_eq!(seen(&faulted.done), ground.usual, "{}", faulted.done);
         }
-        recovers(case, &ground.bundle, &id);
+        case.recovers(&ground.bundle, &id);
         faulted
     });
 }
@@ -181,7 +181,7 @@ fn starts(whose: fn(u32) -> Whose, stride: usize) {
                 other => panic!("{other}: {}", faulted.done),
             }
             drop(container);
-            recovers(case, &ground.bundle, &id);
+            case.recovers(&ground.bundle, &id);
             faulted
         },
     );
@@ -207,7 +207,7 @@ fn execs(whose: Whose) {
             assert_eq!(seen(&faulted.done), ground.usual, "{}", faulted.done);
         }
         assert_eq!(status(case, &id), "running", "{}", faulted.done);
-        recovers(case, &ground.bundle, &id);
+        case.recovers(&ground.bundle, &id);
         faulted
     });
 }
@@ -236,7 +236,7 @@ fn alone(verb: &str, words: fn(&str) -> Vec<&str>, right: fn(&Case, &str) -> boo
             if faulted.done.status.success() {
                 assert!(right(case, &id), "{}", faulted.done);
             }
-            recovers(case, &ground.bundle, &id);
+            case.recovers(&ground.bundle, &id);
             faulted
         },
     );

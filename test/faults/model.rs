@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tiny_ce_test::{Bundle, Case, Dice, Fault, Whose, full, run, sweep};
 
-use crate::verdict::{make, one_line};
+use crate::verdict::one_line;
 
 /// The state of a container, as a caller sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,7 +101,7 @@ fn life(case: &Case, bundle: &Bundle, seed: u64) {
     for _ in 0..14 {
         let (words, leads) = VERBS[dice.throw(VERBS.len())];
         let mut command = match words {
-            ["create"] => make(case, words, bundle, &id),
+            ["create"] => case.make(words, bundle, &id),
             ["exec"] => case.command(["exec", &id, "/probe", "exit", "0"]),
             ["update"] => case.command(["update", &id, "--pids-limit", "50"]),
             ["kill", signal] => case.command(["kill", &id, signal]),

@@ -3,7 +3,7 @@
 
 use tiny_ce_test::{Bundle, Case, Fault, Whose, full, run, sweep};
 
-use crate::verdict::{make, recovers, strike};
+use crate::verdict::strike;
 
 /// HUP, INT, TERM.
 const SIGNALS: [u8; 3] = [1, 2, 15];
@@ -27,14 +27,14 @@ fn each(verb: &str, stride: usize, before: &[&str], words: fn(&str) -> Vec<&str>
         let points = sweep(&name, stride, ground, |case, bundle, point| {
             let id = case.id();
             let command = if before.is_empty() {
-                make(case, &words(&id), bundle, &id)
+                case.make(&words(&id), bundle, &id)
             } else {
-                run(&mut make(case, before, bundle, &id), case.dir()).ok();
+                run(&mut case.make(before, bundle, &id), case.dir()).ok();
                 case.command(words(&id))
             };
             let fault = Fault::Signal(SIGNALS[(point + turn) % SIGNALS.len()]);
             let faulted = strike(case, Whose::Launcher, fault, point, &command);
-            recovers(case, bundle, &id);
+            case.recovers(bundle, &id);
             faulted.hit.is_some()
         });
         assert!(points >= 5, "{name}: {points} points");

@@ -3,18 +3,11 @@
 use std::process::Command;
 use std::time::Duration;
 
-use tiny_ce_test::{Bundle, Case, Done, Fault, Faulted, Whose, run, slowness};
+use tiny_ce_test::{Case, Done, Fault, Faulted, Whose, slowness};
 
 /// A command that takes longer counts as hung.
 pub fn hangs() -> Duration {
     Duration::from_secs(5) * slowness()
-}
-
-/// The command `verb` with the bundle and the id of a new container.
-pub fn make(case: &Case, verb: &[&str], bundle: &Bundle, id: &str) -> Command {
-    let mut command = case.command(verb);
-    command.arg("--bundle").arg(bundle.path()).arg(id);
-    command
 }
 
 /// The command failed by exit status, with one error line; warnings may precede it, details follow.
@@ -35,15 +28,6 @@ pub fn strike(case: &Case, whose: Whose, fault: Fault, point: usize, line: &Comm
     let faulted = case.fault(whose, fault, point, line);
     assert!(faulted.took < hangs(), "took {:?}\n{}", faulted.took, faulted.done);
     faulted
-}
-
-/// The container can be deleted, nothing is left then, and a new one can have the same id.
-#[track_caller]
-pub fn recovers(case: &Case, bundle: &Bundle, id: &str) {
-    case.tiny_ce(["delete", "--force", id]).ok();
-    assert_eq!(case.leftovers(), Vec::<String>::new());
-    run(&mut make(case, &["create"], bundle, id), case.dir()).ok();
-    case.tiny_ce(["delete", "--force", id]).ok();
 }
 
 /// The status that `state` prints.

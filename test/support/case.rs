@@ -140,6 +140,22 @@ impl Case {
         container
     }
 
+    /// The command `verb` with a bundle and the id of a new container.
+    pub fn make(&self, verb: &[&str], bundle: &Bundle, id: &str) -> Command {
+        let mut command = self.command(verb);
+        command.arg("--bundle").arg(bundle.path()).arg(id);
+        command
+    }
+
+    /// The container can be deleted, nothing is left then, and a new one can have the same id.
+    #[track_caller]
+    pub fn recovers(&self, bundle: &Bundle, id: &str) {
+        self.tiny_ce(["delete", "--force", id]).ok();
+        assert_eq!(self.leftovers(), Vec::<String>::new());
+        run(&mut self.make(&["create"], bundle, id), self.dir()).ok();
+        self.tiny_ce(["delete", "--force", id]).ok();
+    }
+
     /// The cgroup directories of this case that exist, in every hierarchy.
     pub fn cgroups(&self) -> Vec<PathBuf> {
         leak::cgroups(&self.tag)
