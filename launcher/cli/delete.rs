@@ -8,7 +8,7 @@ use super::{Globals, print};
 use crate::{Error, Result, container, state};
 
 command! {
-    /// Delete a container that does not run, with all that belongs to it.
+    /// Delete a container that does not run, and all its resources.
     pub struct Delete = "delete" {
         args {
             /// The container.

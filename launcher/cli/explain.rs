@@ -16,7 +16,7 @@ use crate::spec::id;
 use crate::{Error, Result};
 
 command! {
-    /// Print the system calls that make a container, and the reason for each.
+    /// Print the system calls that make a container, and explain each.
     ///
     /// Each is below the field of config.json that it is for. With a BUNDLE: the calls that
     /// "create" would make now. With a CONTAINER: those that made it. With neither: those that
