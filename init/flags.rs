@@ -353,6 +353,14 @@ choices! {
         SIGTERM = 15,
     }
 
+    /// sigprocmask(2).
+    pub enum SigHow {
+        /// The signals wait.
+        SIG_BLOCK = 0,
+        /// The signals are delivered.
+        SIG_UNBLOCK = 1,
+    }
+
     /// getrlimit(2).
     pub enum Resource {
         /// Seconds of processor time.

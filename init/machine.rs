@@ -18,6 +18,7 @@ pub struct Machine {
     scratch: [u8; Machine::SCRATCH],
     area: [u64; 16],
     slots: [i32; Slot::COUNT],
+    pub(crate) program: usize,
     argv: usize,
     envp: usize,
 }
@@ -48,7 +49,7 @@ const RACES: usize = 128;
 /// The longest message of the kernel that init passes on, in bytes.
 const WORDS: usize = 512;
 const EINTR: i32 = 4;
-const EAGAIN: i32 = 11;
+pub(crate) const EAGAIN: i32 = 11;
 const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
 
@@ -64,6 +65,7 @@ impl Machine {
             scratch: [0; Self::SCRATCH],
             area: [0; 16],
             slots: [0; Slot::COUNT],
+            program: 0,
             argv: 0,
             envp: 0,
         }
@@ -92,7 +94,11 @@ impl Machine {
             Guard::Absent(slot) if self.fd(slot) >= 0 => return Outcome::Skipped,
             _ => {}
         }
+        if let Op::Supervise {} = step.op {
+            return Outcome::Failed(self.supervise(&step.op));
+        }
         match self.call(&step.op) {
+            Ok(pid) if let Op::Program { into } = step.op => self.forked(into, pid),
             Ok(pid) if pid > 0 && matches!(step.op, Op::Fork { .. }) => Outcome::Forked(pid as u32),
             Ok(got) => match step.op.then(self, got) {
                 Then::Nothing | Then::Check(true) => {
@@ -122,6 +128,16 @@ impl Machine {
         Outcome::Done
     }
 
+    /// Tell the program's process, in which fork(2) returns 0, from this one, its parent.
+    fn forked(&mut self, into: Slot, pid: usize) -> Outcome {
+        self.program = pid;
+        if pid > 0 {
+            return self.keep(into, self.u32_at(0) as i32);
+        }
+        self.argv += 2 * size_of::<usize>();
+        self.keep(into, -1)
+    }
+
     /// Empty the slot of a descriptor that was closed, so that guards treat it as absent.
     fn closed(&mut self, op: &Op<'_>) {
         if let Op::Close { fd } = op {
@@ -129,7 +145,7 @@ impl Machine {
         }
     }
 
-    fn call(&mut self, op: &Op<'_>) -> Result<usize, i32> {
+    pub(crate) fn call(&mut self, op: &Op<'_>) -> Result<usize, i32> {
         let (number, args) = op.call(self);
         for _ in 0..RACES {
             match raw(number, args) {
@@ -149,7 +165,7 @@ impl Machine {
     /// last.
     pub fn words(&mut self, op: &Op<'_>) -> &[u8] {
         let Some(slot) = op.words() else { return &[] };
-        let args = [self.fd(slot) as usize, self.scratch.as_mut_ptr() as usize, WORDS, 0, 0, 0];
+        let args = [self.fd(slot) as usize, self.scratch(), WORDS, 0, 0, 0];
         let mut length = 0;
         while let Ok(got @ 1..) = raw(sc::nr::READ, args) {
             length = got;
@@ -186,6 +202,11 @@ impl Machine {
             *to = *byte;
         }
         value
+    }
+
+    /// The address of the scratch memory.
+    pub(crate) fn scratch(&mut self) -> usize {
+        self.scratch.as_mut_ptr() as usize
     }
 
     pub(crate) fn u8_at(&self, at: usize) -> u8 {
@@ -293,7 +314,7 @@ extern "C" fn end(signal: i32) -> ! {
 }
 
 /// Make the system call; a result from -4095 to -1 is an errno.
-fn raw(number: usize, args: [usize; 6]) -> Result<usize, i32> {
+pub(crate) fn raw(number: usize, args: [usize; 6]) -> Result<usize, i32> {
     let [a, b, c, d, e, f] = args;
     // SAFETY: the arguments come from `Op::call`, which makes each pointer from a value that lives
     // in the plan, the step or the machine, all of which outlive the call and which nothing else
@@ -316,7 +337,7 @@ macro_rules! plain {
         }
     )*};
 }
-plain!(usize, u32, u64, Prctl, Resource, Signal);
+plain!(usize, u32, u64, Prctl, Resource, SigHow, Signal);
 
 macro_rules! words {
     ($($type:ty),*) => {$(
@@ -387,7 +408,7 @@ pub(crate) struct Scratch(pub usize);
 
 impl Arg for Scratch {
     fn arg(&self, m: &mut Machine) -> usize {
-        m.scratch.as_mut_ptr() as usize + self.0
+        m.scratch() + self.0
     }
 }
 

@@ -183,6 +183,8 @@ macro_rules! check {
 const UNLOCKED: &u64 = &0;
 const CAPABILITY_VERSION_3: &u64 = &0x2008_0522;
 const SIGCHLD_CLONE_PARENT: u32 = 17 | 0x8000;
+const SIGCHLD_CLONE_PIDFD: u32 = 17 | 0x1000;
+const EVERY_SIGNAL: &u64 = &u64::MAX;
 const SOCK_CLOEXEC: u32 = 0x8_0000;
 const SIOCSIFFLAGS: u32 = 0x8914;
 const TIOCSCTTY: u32 = 0x540e;
@@ -304,8 +306,9 @@ ops! { 'p;
     /// Open the slave of a pseudo-terminal by its master, and not by name.
     OpenPtyPeer = IOCTL { into: Slot, master: Slot, flags: OpenFlags } (master, TIOCGPTPEER, flags)
         -> into says "request=TIOCGPTPEER";
-    /// Make a terminal the controlling terminal.
-    SetControllingTty = IOCTL { tty: Slot } (tty, TIOCSCTTY, 0usize) says "request=TIOCSCTTY";
+    /// Make the terminal on a stdio descriptor the controlling terminal.
+    SetControllingTty = IOCTL { number: u32 } (number, TIOCSCTTY, 0usize)
+        says "request=TIOCSCTTY";
     /// Set the size of a terminal: rows, columns, and two words of zero.
     SetWindowSize = IOCTL { tty: Slot, size: &'p [u8] }
         (tty, TIOCSWINSZ, size) says "request=TIOCSWINSZ";
@@ -331,6 +334,12 @@ ops! { 'p;
     /// Let a signal end init, until execve.
     EndOn = RT_SIGACTION { signal: Signal } (signal, End, 0usize, 8usize)
         says "handler=exit_group";
+    /// Block or unblock every signal.
+    Sigprocmask = RT_SIGPROCMASK { how: SigHow } (how, At(EVERY_SIGNAL), 0usize, 8usize)
+        says "set=~[]";
+    /// The name of this process, as ps(1) has it.
+    SetName = PRCTL { name: &'p CStr } (15usize, name, 0usize, 0usize, 0usize)
+        says "option=PR_SET_NAME";
     /// Raise one ambient capability.
     RaiseAmbient = PRCTL { capability: u32 }
         (47usize, 2usize, capability, 0usize, 0usize)
@@ -385,6 +394,13 @@ ops! { 'p;
     /// Go on in a new process, whose parent is the launcher. The old one reports its pid and ends.
     Fork = CLONE { to: Slot }
         (SIGCHLD_CLONE_PARENT, 0usize, 0usize, 0usize, 0usize) says "flags=CLONE_PARENT|SIGCHLD";
+    /// Make the process of the program, which goes on with the plan and without the first two
+    /// words of argv, which are init's own. Only this process, its parent, gets its pidfd.
+    Program = CLONE { into: Slot } (SIGCHLD_CLONE_PIDFD, 0usize, Scratch(0), 0usize, 0usize) -> into
+        says "flags=CLONE_PIDFD|SIGCHLD";
+    /// Wait for a signal, pass it on to the program or reap what has ended, and wait again. When
+    /// the program has ended, end with its status.
+    Supervise = RT_SIGTIMEDWAIT { } (At(EVERY_SIGNAL), 0usize, 0usize, 8usize) says "set=~[]";
     /// Report to the launcher how far init has come.
     Report = WRITE { to: Slot, what: Report } (to, Message(*what as u32), 8usize)
         check |_, got, _| got == 8;
@@ -412,7 +428,10 @@ ops! { 'p;
     /// Close every descriptor after `first`.
     CloseAbove = CLOSE_RANGE { first: Slot, flags: CloseRangeFlags }
         (Above(*first), 0xffff_ffffusize, flags);
-    /// Execute the container's program, with the argv and envp of init.
+    /// Close every descriptor from this number on.
+    CloseFrom = CLOSE_RANGE { first: u32, flags: CloseRangeFlags }
+        (first, 0xffff_ffffusize, flags);
+    /// Become the container's program, with the argv and envp that init was given.
     Execve = EXECVE { path: &'p CStr } (path, Argv, Envp);
     /// Execute a program by its descriptor, since its path leads elsewhere in this mount namespace.
     Execveat = EXECVEAT { number: u32 } (number, c"", Argv, Envp, AtFlags::AT_EMPTY_PATH);

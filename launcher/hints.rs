@@ -33,6 +33,9 @@ macro_rules! hints {
 
 hints! {
     // ---- processes and namespaces
+    "clone" EAGAIN about "--init":
+        "init is a process too: raise linux.resources.pids.limit or ulimit -u by one, or give \
+         --init=false";
     "clone3" | "clone" | "fork" EAGAIN:
         "too many processes: see linux.resources.pids.limit, and ulimit -u";
     "clone3" | "unshare" ENOSPC: "too many namespaces: see the limits under /proc/sys/user/";

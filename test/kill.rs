@@ -89,13 +89,30 @@ fn run() {
 }
 
 #[test]
+fn run_with_an_init_that_stays() {
+    making(&["run", "--init"]);
+}
+
+#[test]
 fn start() {
+    starting(&["create"]);
+}
+
+#[test]
+fn start_with_an_init_that_stays() {
+    starting(&["create", "--init"]);
+}
+
+/// Kill while a container starts.
+fn starting(create: &[&str]) {
     kill("start", DEATHS, "exit 0", |case, bundle, death, point| {
-        let container = case.create(bundle);
-        let (id, pid) = (container.id().to_owned(), container.pid());
+        let id = case.id();
+        run_command(&mut make(case, create, bundle, &id), case.dir()).ok();
+        let state: serde_json::Value =
+            serde_json::from_str(case.tiny_ce(["state", &id]).ok()).expect("JSON");
+        let pid = state["pid"].as_u64().expect("a pid") as u32;
         let (whose, fault) = death.fault(Whose::Process(pid));
         let faulted = case.fault(whose, fault, point, &case.command(["start", &id]));
-        drop(container);
         case.recovers(bundle, &id);
         faulted.hit.is_some()
     });

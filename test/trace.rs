@@ -79,7 +79,7 @@ fn compare(steps: &[Step], seen: &[Line]) {
         if let Some(slot) = step.closes {
             open[slot] = false;
         }
-        if step.call == "execve" && failed.is_none() {
+        if step.call == "rt_sigtimedwait" || step.call == "execve" && failed.is_none() {
             return;
         }
     }
@@ -88,13 +88,17 @@ fn compare(steps: &[Step], seen: &[Line]) {
 
 /// Create the bundle's container under strace, start it, and compare.
 fn trace(case: &Case, bundle: &Bundle) {
+    trace_with(case, bundle, &[]);
+}
+
+fn trace_with(case: &Case, bundle: &Bundle, options: &[&str]) {
     let dir = case.dir().join("strace");
     std::fs::create_dir(&dir).expect("a directory");
     let id = case.id();
     // With -D the started process is tiny-ce, and strace is its child, which ends last.
     let mut strace = command(["strace", "-D", "-ff", "-qq", "-v", "-s", "65536", "-o"]);
     strace.arg(dir.join("of"));
-    let create = case.command(["create", "--bundle"]);
+    let create = case.command([&["create"], options, &["--bundle"]].concat());
     strace.arg(create.get_program()).args(create.get_args()).arg(bundle.path()).arg(&id);
     strace.env("TINY_CE_CASE", case.tag()).current_dir(case.dir());
     let mut create = Running::start(&mut strace, case.dir());
@@ -115,6 +119,20 @@ fn trace(case: &Case, bundle: &Bundle) {
     assert_eq!(calls[..2], ["read", "mmap"]);
     assert!(calls[2..].iter().all(|call| *call == "read") && own > 2, "{calls:?}");
     compare(&steps, &seen[own..]);
+    if let Some(fork) = steps.iter().position(|step| step.text.contains("CLONE_PIDFD")) {
+        let program = Guard::Present(steps[fork].into.expect("a slot for the pidfd"));
+        let after = steps.into_iter().skip(fork + 1).filter(|step| step.guard != program);
+        compare(&after.collect::<Vec<_>>(), &program_of(&dir));
+    }
+}
+
+/// The calls of the process that an init forks for the program, of which setsid(2) is the first.
+fn program_of(dir: &Path) -> Vec<Line> {
+    let files = std::fs::read_dir(dir).expect("strace's files");
+    let texts = files.map(|file| std::fs::read_to_string(file.expect("a file").path()));
+    let mut texts = texts.map(|text| text.expect("what strace wrote"));
+    let text = texts.find(|text| text.starts_with("setsid(")).expect("the program's process");
+    text.lines().filter_map(line).collect()
 }
 
 const STRACE: &[Need] = &[Need::Program("strace")];
@@ -166,6 +184,17 @@ fn nodes_of_a_user_namespace() {
 fn every_field_of_the_process() {
     let Some(case) = Case::root(STRACE) else { return };
     trace(&case, &process(&case));
+}
+
+/// Both processes of a container whose init stays: each makes its own steps.
+#[test]
+fn an_init_that_stays() {
+    let Some(case) = Case::root(STRACE) else { return };
+    trace_with(&case, &standard(&case), &["--init"]);
+    let Some(case) = Case::root(STRACE) else { return };
+    let mut bundle = process(&case);
+    bundle.set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"}));
+    trace_with(&case, &bundle, &["--init"]);
 }
 
 /// The comparison finds a difference.

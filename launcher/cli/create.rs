@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::table::{command, options};
-use super::value::{DescriptorCount, Directory, Id};
+use super::value::{DescriptorCount, Directory, Id, Switch};
 use super::{Globals, activation};
 use crate::Result;
 use crate::container::{self, LaunchOptions, Source};
@@ -30,6 +30,9 @@ options! {
         "--no-pivot" no_pivot: bool,
         /// Keep the caller's session keyring.
         "--no-new-keyring" no_new_keyring: bool,
+        /// Keep tiny-ce's init as the first process, which passes signals on to the program and
+        /// reaps orphans; =false: without it. Default: if there is no bundle.
+        "--init" init: Switch,
     }
 }
 
@@ -80,6 +83,7 @@ impl CreateOptions {
             listen: activation::listen()?,
             notify_socket: activation::notify_socket(),
             cgroup_driver: globals.cgroups()?,
+            init: self.init.0,
         })
     }
 }

@@ -71,8 +71,8 @@ const ADVICE: &[(&str, &str)] = &[
         "variables are the defaults and what --env NAME[=VALUE] and --env-file say",
     ),
     (
-        "--init --init-path --systemd",
-        "the program itself is process 1: write an init in front of it, behind --",
+        "--init-path --systemd",
+        "the init is tiny-ce's own (--init); systemd as the program needs --init=false",
     ),
     (
         "-a --attach --sig-proxy --detach-keys",

@@ -82,7 +82,7 @@ pub fn compile(request: &ExecRequest<'_>) -> Result<Finished> {
         stdio: request.stdio,
     };
     identity::limits(plan, request.process);
-    terminal::take(plan, slave);
+    terminal::take(plan, slave, true);
     identity::change(plan, &identity, labels)?;
     let open = identity::Open { channel: Slot::CHANNEL, socket: None };
     let channel = identity::descriptors(plan, open, request.preserved)?.channel;

@@ -78,7 +78,7 @@ pub fn of_hook(process: &Process, filtered: bool) -> Process {
 const CAP_SYS_ADMIN: u32 = 21;
 
 /// The set of the capabilities with these names. It ignores unknown names: `check` has warned.
-fn capability_set(names: &[String]) -> u64 {
+pub fn capability_set(names: &[String]) -> u64 {
     let numbers = names.iter().filter_map(|name| names::capability(name));
     numbers.fold(0, |set, capability| set | 1 << capability)
 }

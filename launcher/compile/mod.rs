@@ -19,6 +19,7 @@ pub mod parameters;
 mod parts;
 pub mod root;
 pub mod security;
+pub mod supervise;
 pub mod terminal;
 
 use tiny_ce_init::flags::{
@@ -74,6 +75,8 @@ pub struct ContainerRequest<'a> {
     /// A private directory of the host: a tmpfs is mounted there, in which are the root of the
     /// rootfs and its changes. The first of `mounts` then covers the root.
     pub ephemeral: Option<&'a str>,
+    /// `--init`: init stays as the first process, and makes another for the program.
+    pub init: bool,
 }
 
 /// Compile the plan of a container.
@@ -143,8 +146,7 @@ fn session(plan: &mut Plan, request: &ContainerRequest<'_>) -> Result<()> {
     // Init must not be dumpable when it joins a namespace that other processes are in: they could
     // ptrace it (CVE-2016-9962). An unprivileged launcher can write the maps of a dumpable process
     // only (ptrace(2)), so init stays dumpable until they are written, and joins nothing before.
-    let maps_first = request.host.euid != 0 && namespaces::new_user(request.spec);
-    if !maps_first {
+    if !maps_first(request) {
         plan.step(Op::Prctl { option: Prctl::PR_SET_DUMPABLE, value: 0 });
     }
     // Files and nodes get exactly the modes of the config; `identity` sets the program's umask.
@@ -160,6 +162,11 @@ fn session(plan: &mut Plan, request: &ContainerRequest<'_>) -> Result<()> {
         plan.step(Op::JoinSessionKeyring {});
     }
     Ok(())
+}
+
+/// Whether an unprivileged launcher writes the maps of a new user namespace.
+fn maps_first(request: &ContainerRequest<'_>) -> bool {
+    request.host.euid != 0 && namespaces::new_user(request.spec)
 }
 
 /// Let the usual signals end a container that waits for `start`, as runc does. Init needs a handler
@@ -469,7 +476,7 @@ fn become_program(plan: &mut Plan, request: &ContainerRequest<'_>, inside: Insid
     });
     if let Some(identity) = &identity {
         identity::limits(plan, identity.process);
-        terminal::take(plan, slave);
+        terminal::take(plan, slave, !request.init);
         identity::change(plan, identity, labels)?;
     }
     let open = identity::Open { channel: Slot::CHANNEL, socket };
@@ -495,6 +502,9 @@ fn become_program(plan: &mut Plan, request: &ContainerRequest<'_>, inside: Insid
         plan.origin("hooks.startContainer");
         plan.step(Op::Report { to: channel, what: Report::START_HOOKS });
         plan.step(Op::Await { from: channel });
+    }
+    if request.init {
+        supervise::supervise(plan, request, &identity)?;
     }
     identity::execute(plan, &identity, channel)
 }

@@ -67,13 +67,16 @@ pub fn open(plan: &mut Plan, process: &Process, place: Place) -> Result<Option<S
     Ok(Some(slave))
 }
 
-/// Make the slave the controlling terminal, and stdin, stdout and stderr.
-pub fn take(plan: &mut Plan, slave: Option<Slot>) {
+/// Make the slave stdin, stdout and stderr, and the controlling terminal if this process is the
+/// program's.
+pub fn take(plan: &mut Plan, slave: Option<Slot>, controlling: bool) {
     let Some(slave) = slave else { return };
     plan.origin("process.terminal");
-    plan.step(Op::SetControllingTty { tty: slave });
     for to in 0..3 {
         plan.step(Op::Dup3Stdio { fd: slave, to });
+    }
+    if controlling {
+        plan.step(Op::SetControllingTty { number: 0 });
     }
     plan.close(slave);
 }

@@ -108,6 +108,10 @@ fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
 
 fn running(record: &Record) -> Result<i32> {
     match (record.status()?, record.living_init()) {
+        (_, Some(init)) if record.is_supervised(init) => {
+            let text = "init stays beside its program (--init), and init cannot be restored";
+            Err(Error::new(text).hint("create it without --init"))
+        }
         (Status::Running | Status::Paused, Some(init)) => Ok(init.pid),
         (status, _) => {
             let text = format!("the container is {}, expected running", status.word());

@@ -30,6 +30,8 @@ fn send(root: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
         false => all && signal_others(&record, signal)?,
     };
     let sent = match init {
+        // Init would pass on what the program has got already.
+        Some(init) if others && signal != libc::SIGKILL && record.is_supervised(init) => true,
         Some(init) => signal_init(&record, init, signal)?,
         None => false,
     };

@@ -3,11 +3,14 @@
 //! A launch that fails leaves nothing. A launch that is killed leaves at most what `delete --force`
 //! finds by the intent, which was written first. Knows the order; other modules do each part.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::SystemTime;
+
+use tiny_ce_init::NAME;
 
 use super::prepare::{LaunchOptions, Prepared};
 use super::scope::{self, Wanted};
@@ -259,7 +262,11 @@ fn start(undo: &mut Undo<'_>, prepared: &Prepared, program: &OwnedFd) -> Result<
         });
     }
     let passwd = vectors::passwd_to_be(spec, &prepared.host);
-    let (argv, envp) = vectors::vectors(spec.process.as_ref(), &passwd)?;
+    let (mut argv, envp) = vectors::vectors(spec.process.as_ref(), &passwd)?;
+    if prepared.init {
+        // Until it makes the program's process, which drops these words.
+        argv.splice(0..0, [NAME, c"--"].map(CStr::to_owned));
+    }
     let request = Clone {
         flags: u64::from(namespaces::clone_flags(spec).0),
         cgroup: if scope { None } else { record.cgroup.clone_fd()? },

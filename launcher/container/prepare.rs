@@ -15,6 +15,7 @@ use crate::plan::Finished;
 use crate::spec::check::{Allow, check};
 use crate::spec::json::Violation;
 use crate::spec::{IdMapping, Mount, Namespace, NamespaceKind, Process, Spec, load};
+use crate::state::ROOTFS;
 use crate::{log, seccomp, sys};
 
 /// The source of the configuration.
@@ -75,6 +76,8 @@ pub struct LaunchOptions {
     pub network: Option<String>,
     /// What makes the container's cgroup.
     pub cgroup_driver: CgroupDriver,
+    /// Whether init stays as the container's first process; by default only if there is no bundle.
+    pub init: Option<bool>,
 }
 
 /// Everything that a launch needs.
@@ -101,6 +104,8 @@ pub struct Prepared {
     pub preserved: Preserved,
     /// Whether the rootfs is the host's, and its changes vanish.
     pub ephemeral: bool,
+    /// Whether init stays as the first process.
+    pub init: bool,
 }
 
 impl Prepared {
@@ -133,19 +138,17 @@ fn read_and_compile(
     options: &LaunchOptions,
     then: Then,
 ) -> Result<Prepared> {
+    let embedded = matches!(source, Source::Embedded { .. });
     let (mut spec, config, bundle, ephemeral) = read(source, state)?;
-    own_ids(&mut spec);
+    let init = stays(options, embedded, &spec)?;
     let hierarchies = cgroup::probe()?;
     let by = options.cgroup_driver;
     let (mut cgroup, mut wanted) = scope::locate(by, &spec, (id, state), &hierarchies)?;
     let rootless = crate::sys::user::is_rootless();
-    let disabled = by == CgroupDriver::Disabled;
     // Where no cgroup limits devices, `nodev` restricts them by other means.
-    let unlimited = rootless || disabled || hierarchies.all.is_empty();
+    let unlimited = rootless || by == CgroupDriver::Disabled || hierarchies.all.is_empty();
     let (settings, devices) = resources(&spec, &hierarchies, unlimited)?;
-    if disabled {
-        scope::without_cgroup(&settings)?;
-    }
+    scope::limits_need_one(by, &settings)?;
     empty_cgroup_mounts(&spec, &hierarchies);
     if let Some(wanted) = &mut wanted {
         wanted.limit(&settings, &devices);
@@ -169,7 +172,7 @@ fn read_and_compile(
     let host = host::probe(&spec, &launch)?;
     let filter = filter(&spec)?;
     host::security(&spec)?;
-    let directory = state.join(crate::state::ROOTFS).to_string_lossy().into_owned();
+    let directory = state.join(ROOTFS).to_string_lossy().into_owned();
     let preserved = preserved(&options.listen, options.preserve_fds)?;
     let request = ContainerRequest {
         spec: &spec,
@@ -180,6 +183,7 @@ fn read_and_compile(
         no_pivot: options.no_pivot,
         no_new_keyring: options.no_new_keyring,
         ephemeral: ephemeral.then_some(&directory),
+        init,
     };
     let plan = compile::compile(&request)?;
     Ok(Prepared {
@@ -194,6 +198,7 @@ fn read_and_compile(
         plan,
         preserved,
         ephemeral,
+        init,
     })
 }
 
@@ -271,7 +276,7 @@ fn has_path(spec: &Spec) -> bool {
 fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> {
     match source {
         Source::Bundle { path, config } => {
-            let (spec, bytes) = load(&path, &config)?;
+            let (mut spec, bytes) = load(&path, &config)?;
             judge(
                 &spec,
                 &bytes,
@@ -281,12 +286,14 @@ fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> 
             )?;
             let bundle =
                 path.canonicalize().map_err(|e| Error::io(path.display(), "realpath", &e))?;
+            own_ids(&mut spec);
             Ok((spec, bytes, bundle, false))
         }
-        Source::Embedded { spec, ephemeral, origins } => {
+        Source::Embedded { mut spec, ephemeral, origins } => {
             let bytes = crate::spec::default::to_json(&spec)?.into_bytes();
             let allow = Allow { host_root: ephemeral };
             judge(&spec, b"", Path::new(""), allow, &origins)?;
+            own_ids(&mut spec);
             Ok((*spec, bytes, state.to_owned(), ephemeral))
         }
     }
@@ -358,6 +365,28 @@ pub fn filter(spec: &Spec) -> Result<Option<FilterBytes>> {
     // shows these warnings.
     filter.warnings.iter().for_each(|warning| log::debug(|| warning.clone()));
     Ok(Some(FilterBytes { flags: filter.flags, program: filter.bytes(), notify: filter.notify }))
+}
+
+/// Whether init stays as the first process.
+///
+/// # Errors
+/// It should, and is not the first process of a pid namespace: it would not adopt the program's
+/// orphans, and the program would outlive it. Or there are listening sockets, which are for the
+/// first process (sd_listen_fds(3)).
+fn stays(options: &LaunchOptions, embedded: bool, spec: &Spec) -> Result<bool> {
+    let sockets = options.listen.count > 0;
+    let first = spec.namespace(NamespaceKind::Pid).is_some_and(|pid| pid.path.is_none());
+    match options.init {
+        Some(true) if !first => {
+            Err(Error::new("--init: the container has no pid namespace of its own")
+                .hint("add {\"type\": \"pid\"} to linux.namespaces, or leave --init out"))
+        }
+        Some(true) if sockets => {
+            Err(Error::new("--init: LISTEN_FDS are for process 1, which would not be the program")
+                .hint("leave --init out"))
+        }
+        asked => Ok(asked.unwrap_or(embedded && !sockets)),
+    }
 }
 
 /// Make the configuration join the network namespace that `--network` will make.

@@ -82,9 +82,13 @@ impl Wanted {
     }
 }
 
-/// Refuse limits for a container without a cgroup.
-pub fn without_cgroup(settings: &[Setting]) -> Result<()> {
-    let Some(first) = settings.first() else { return Ok(()) };
+/// Refuse limits if the container gets no cgroup.
+///
+/// # Errors
+/// There are limits, and `by` makes no cgroup.
+pub fn limits_need_one(by: CgroupDriver, settings: &[Setting]) -> Result<()> {
+    let first = settings.first().filter(|_| by == CgroupDriver::Disabled);
+    let Some(first) = first else { return Ok(()) };
     let text = format!("{}: --cgroup-manager disabled: there is no cgroup to limit", first.origin);
     Err(Error::new(text).hint("remove linux.resources, or choose another manager"))
 }

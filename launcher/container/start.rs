@@ -120,7 +120,7 @@ impl StartingContainer<'_> {
         if self.spec.linux.as_ref().is_none_or(|linux| linux.seccomp.is_none()) {
             return Ok(());
         }
-        match sys::process::ended_as(self.pid, conversation::NAME) {
+        match sys::process::ended_as(self.pid, tiny_ce_init::NAME) {
             None => Ok(()),
             exit => {
                 let what = "the program could not be executed, and linux.seccomp let init not say \

@@ -1,11 +1,12 @@
 //! Start init: make its program, and clone a process that runs it, with a channel to this process.
 
-use std::ffi::CStr;
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+
+use tiny_ce_init::NAME;
 
 use crate::compile::activation::Preserved;
 use crate::error::{Error, Result};
@@ -15,9 +16,6 @@ use crate::sys::process::{self, Child, Clone, Exit, MOST_DESCRIPTORS};
 
 /// The executable of init, which build.rs built.
 static INIT: &[u8] = include_bytes!(env!("TINY_CE_INIT"));
-
-/// The name of init's program.
-pub const NAME: &CStr = c"tiny-ce-init";
 
 /// Make init's program: a sealed memfd; where executable memfds are forbidden, an unlinked file in
 /// the state directory.

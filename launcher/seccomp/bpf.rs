@@ -38,9 +38,9 @@ pub const JUMP_GE: u16 = 0x35;
 pub const RETURN: u16 = 0x06;
 
 /// Offset of the number in struct seccomp_data, linux/seccomp.h.
-const NUMBER: u32 = 0;
+pub const NUMBER: u32 = 0;
 /// Offset of the AUDIT_ARCH value.
-const ARCH: u32 = 4;
+pub const ARCH: u32 = 4;
 /// Offset of the low word of an argument on a little-endian machine; the high one is 4 further.
 const fn argument(index: u8) -> u32 {
     16 + 8 * index as u32

@@ -90,14 +90,35 @@ struct Tables {
 impl Filter {
     /// The program as an array of `struct sock_filter`, in native byte order.
     pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.program.len() * 8);
-        for instruction in &self.program {
-            bytes.extend_from_slice(&instruction.code.to_ne_bytes());
-            bytes.extend_from_slice(&[instruction.jt, instruction.jf]);
-            bytes.extend_from_slice(&instruction.k.to_ne_bytes());
-        }
-        bytes
+        bytes(&self.program)
     }
+}
+
+fn bytes(program: &[Instruction]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(program.len() * 8);
+    for instruction in program {
+        bytes.extend_from_slice(&instruction.code.to_ne_bytes());
+        bytes.extend_from_slice(&[instruction.jt, instruction.jf]);
+        bytes.extend_from_slice(&instruction.k.to_ne_bytes());
+    }
+    bytes
+}
+
+/// Return a filter, as [`Filter::bytes`] does, that kills the process at any system call but these,
+/// which are numbers of this machine's architecture.
+pub fn only(calls: &[libc::c_long]) -> Vec<u8> {
+    let number = calls.len() as u8;
+    let step = |code, jt, jf, k| Instruction { code, jt, jf, k };
+    let mut program = vec![
+        step(bpf::LOAD, 0, 0, bpf::ARCH),
+        step(bpf::JUMP_EQ, 0, number + 1, Arch::HOST.audit()),
+        step(bpf::LOAD, 0, 0, bpf::NUMBER),
+    ];
+    let calls = (0..number).zip(calls);
+    program.extend(calls.map(|(at, call)| step(bpf::JUMP_EQ, number - at, 0, *call as u32)));
+    program.push(step(bpf::RETURN, 0, 0, verdict::KILL_PROCESS));
+    program.push(step(bpf::RETURN, 0, 0, verdict::ALLOW));
+    bytes(&program)
 }
 
 /// Compile `linux.seccomp` for the machine this program was built for.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
+use tiny_ce_init::NAME;
 
 use super::{Directory, INTENT, STATE};
 use crate::cgroup::Cgroup;
@@ -176,7 +177,13 @@ impl Record {
         if self.cgroup.frozen()? {
             return Ok(Status::Paused);
         }
-        Ok(if self.awaits_start(init) { Status::Created } else { Status::Running })
+        let created = self.executes_init(init) && !supervises(init);
+        Ok(if created { Status::Created } else { Status::Running })
+    }
+
+    /// Whether the first process is an init that passes signals on to the program.
+    pub fn is_supervised(&self, init: ProcessId) -> bool {
+        self.executes_init(init) && supervises(init)
     }
 
     /// Return the status of a container that has no living init.
@@ -185,8 +192,8 @@ impl Record {
         if creating { Status::Creating } else { Status::Stopped }
     }
 
-    /// Whether init still waits for `start`: /proc/PID/exe is then init's program.
-    fn awaits_start(&self, init: ProcessId) -> bool {
+    /// Whether the first process still executes init: /proc/PID/exe is then init's program.
+    fn executes_init(&self, init: ProcessId) -> bool {
         let Some((_, device, inode)) = self.init else { return false };
         match std::fs::metadata(format!("/proc/{}/exe", init.pid)) {
             Ok(program) => program.dev() == device && program.ino() == inode,
@@ -195,6 +202,13 @@ impl Record {
             Err(e) => e.raw_os_error() == Some(libc::EACCES),
         }
     }
+}
+
+/// Whether an init has made the program's process: it then gives itself its name, while execve(2)
+/// of a descriptor has called it otherwise.
+fn supervises(init: ProcessId) -> bool {
+    let name = sys::file::read_small(&format!("/proc/{}/comm", init.pid));
+    name.is_ok_and(|name| name.trim_end().as_bytes() == NAME.to_bytes())
 }
 
 /// Check that /proc shows the processes of this pid namespace: otherwise a process that is not

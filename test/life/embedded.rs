@@ -47,7 +47,7 @@ fn its_hostname_user_environment_and_directory_are_as_asked() {
     assert_eq!(done.value("hostname"), "web");
     assert_eq!((done.value("uid"), done.value("gid")), ("7 7 7", "8 8 8"));
     assert!(done.values("env").contains(&"A=2") && !done.values("env").contains(&"A=1"), "{done}");
-    assert_eq!((done.value("cwd"), done.value("pid")), ("/etc", "1"));
+    assert_eq!((done.value("cwd"), done.value("pid")), ("/etc", "2"));
     assert_eq!(done.value("cap.effective"), "0000000000000000");
     let done = seen(&case, &[], "hostname then cwd then no_new_privs");
     assert_eq!((done.value("hostname"), done.value("cwd")), ("tiny-ce", "/"));
@@ -58,7 +58,7 @@ fn its_limits_are_as_asked() {
     let Some(case) = Case::root(&[]) else { return };
     let done = seen(&case, &["--memory", "16m"], "hog 64M");
     assert!(done.ends(137).stderr.contains("16777216"), "{done}");
-    let done = seen(&case, &["--pids", "3"], "fork 9");
+    let done = seen(&case, &["--pids", "4"], "fork 9");
     assert_eq!(done.value("forked"), "2");
     let file = match cgroup_v2() {
         true => "/sys/fs/cgroup/cpu.max",

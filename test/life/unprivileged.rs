@@ -147,6 +147,24 @@ fn the_life_of_a_container_without_root() {
     tiny_ce(&["delete", "--force", &id]).ok();
 }
 
+/// An init that stays is the process whose namespaces `exec` joins.
+#[test]
+fn a_container_whose_init_stays_without_root() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = rootless(&case);
+    bundle.probe("await 15");
+    let ground = Ground::new(&case, &mut bundle);
+    let (path, id) = (bundle.path().to_str().expect("UTF-8").to_owned(), case.id());
+    let tiny_ce = |words: &[&str]| case.program(ground.words(words));
+    tiny_ce(&["create", "--init", "--bundle", &path, &id]).ok();
+    assert!(tiny_ce(&["state", &id]).ok().contains("\"created\""));
+    tiny_ce(&["start", &id]).ok();
+    assert!(tiny_ce(&["state", &id]).ok().contains("\"running\""));
+    assert_eq!(tiny_ce(&["exec", &id, "/probe", "ids"]).value("uid"), "0 0 0");
+    tiny_ce(&["kill", &id, "TERM"]).ok();
+    tiny_ce(&["delete", "--force", &id]).ok();
+}
+
 #[test]
 fn a_directory_can_be_run_without_a_bundle() {
     let Some(case) = Case::root(&[]) else { return };
@@ -159,7 +177,7 @@ fn a_directory_can_be_run_without_a_bundle() {
     let run = |command: &str| case.program(ground.words(&[&words[..], &[command]].concat()));
     let done = run("ids");
     assert_eq!(done.value("uid"), "0 0 0", "{done}");
-    assert_eq!(run("pid").value("pid"), "1");
+    assert_eq!(run("pid").value("pid"), "2");
     assert_eq!(run("hostname").value("hostname"), "tiny-ce");
 }
 

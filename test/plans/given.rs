@@ -36,10 +36,15 @@ pub const CASES: &[Case] = &[
     ("default-ephemeral", "default", ephemeral),
     ("default-initramfs", "default", |given| given.host.initramfs = true),
     ("default-exec", "default", exec_on_v1),
+    ("default-init", "default", |given| given.init = true),
     ("rootless", "rootless", without_privileges),
     ("rootless-ephemeral", "rootless", |given| {
         without_privileges(given);
         ephemeral(given);
+    }),
+    ("rootless-init", "rootless", |given| {
+        without_privileges(given);
+        given.init = true;
     }),
     ("rootless-exec", "rootless", |given| {
         without_privileges(given);
@@ -74,6 +79,7 @@ pub const CASES: &[Case] = &[
     ("hooks", "hooks", usual),
     ("hooks-after", "hooks-after", usual),
     ("terminal", "terminal", usual),
+    ("terminal-init", "terminal", |given| given.init = true),
     ("terminal-exec", "terminal", exec_with_nothing_shared),
     ("user-new", "user-new", usual),
     ("user-joined", "user-joined", |given| {
@@ -95,8 +101,10 @@ pub const CASES: &[Case] = &[
     ("scheduler-deadline", "scheduler-deadline", usual),
     ("seccomp", "seccomp", usual),
     ("seccomp-exec", "seccomp", exec_on_v1),
+    ("seccomp-init", "seccomp", |given| given.init = true),
     ("seccomp-no-new-privileges", "seccomp-no-new-privileges", usual),
     ("seccomp-notify", "seccomp-notify", usual),
+    ("seccomp-notify-init", "seccomp-notify", |given| given.init = true),
     ("capabilities", "capabilities", usual),
     ("capabilities-none", "capabilities-none", usual),
     ("user", "user", |given| given.host.stdio = [true, false, true]),
@@ -124,6 +132,8 @@ pub struct Given {
     pub no_new_keyring: bool,
     /// Changes to the rootfs vanish.
     pub ephemeral: bool,
+    /// `--init`.
+    pub init: bool,
     /// Not the container, but its process once more, into these namespaces.
     pub exec: Option<Vec<NamespaceKind>>,
     /// Not the container, but CRIU; to restore the container, if it is true.
@@ -192,6 +202,7 @@ impl Given {
             no_pivot: false,
             no_new_keyring: false,
             ephemeral: false,
+            init: false,
             exec: None,
             criu: None,
         }
@@ -234,6 +245,7 @@ impl Given {
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
             ephemeral: self.ephemeral.then_some("/run/tiny-ce/web/rootfs"),
+            init: self.init,
         })
     }
 

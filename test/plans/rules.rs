@@ -8,9 +8,42 @@ use crate::{all, processes};
 use tiny_ce::plan::Finished;
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
-/// The steps as text, without the tolerated errnos.
+/// The steps as text, without the tolerated errnos, and without those of an init that stays beside
+/// the program.
 fn lines(plan: &Finished) -> Vec<String> {
-    plan.steps().map(|step| step.op.to_string()).collect()
+    let beside = beside(plan);
+    let of_program = |(index, _): &(usize, Step<'_>)| !beside.contains(index);
+    plan.steps().enumerate().filter(of_program).map(|(_, step)| step.op.to_string()).collect()
+}
+
+/// The indices of the steps of an init that stays beside the program.
+fn beside(plan: &Finished) -> std::ops::Range<usize> {
+    let fork = plan.steps().position(|step| matches!(step.op, Op::Program { .. }));
+    let end = plan.steps().position(|step| matches!(step.op, Op::Supervise {}));
+    fork.zip(end).map_or(0..0, |(fork, end)| fork + 1..end + 1)
+}
+
+/// An init that stays can do nothing but signal and reap: it keeps CAP_KILL at most, no descriptor,
+/// and if the program has a filter, it has a narrower one.
+#[test]
+fn an_init_that_stays_keeps_nothing() {
+    for (name, given, plan) in all() {
+        let own = beside(&plan);
+        assert_eq!(!own.is_empty(), given.init, "{name}");
+        let steps = plan.steps().skip(own.start).take(own.len());
+        let lines: Vec<String> = steps.map(|step| step.op.to_string()).collect();
+        let Some(capset) = lines.first() else { continue };
+        assert!(capset.starts_with("capset("), "{name}");
+        for set in ["effective", "permitted", "inheritable"] {
+            assert!(["0x0", "0x20"].contains(&field(capset, set).expect("a set")), "{name}");
+        }
+        let end = ["close_range(first=0, flags=0)", "rt_sigtimedwait(set=~[])"];
+        assert!(lines.ends_with(&end.map(str::to_owned)), "{name}");
+        let filtered = first(&lines, "seccomp").is_some();
+        let filter = given.spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+        let wanted = filter.is_some_and(|filter| filter.listener_path.is_none());
+        assert_eq!(filtered, wanted, "{name}");
+    }
 }
 
 /// The index of the first line with this start.
@@ -56,7 +89,9 @@ impl Slots {
         if step.unless != Unless::NOTHING && fails {
             return;
         }
-        if let Some(slot) = into {
+        // The process of the program does not get its own pidfd.
+        let program = matches!(step.op, Op::Program { .. });
+        if let Some(slot) = into.filter(|_| !program) {
             self.0[slot.number()] = true;
         }
         if let Op::Close { fd } = step.op {
@@ -85,7 +120,7 @@ fn slots_hold_what_is_used() {
             }
             // The channel, the socket of `start`, a copy of each, the connection, and a listener.
             let open = slots.0.iter().filter(|open| **open).count();
-            let most = if name == "seccomp-notify" { 6 } else { 5 };
+            let most = if name.starts_with("seccomp-notify") { 6 } else { 5 };
             // CRIU inherits all open descriptors.
             assert!(open <= most || given.criu.is_some(), "{name}: {open} descriptors at execve");
         }
@@ -272,7 +307,8 @@ fn the_program_comes_last() {
         let filter = usize::from(lines[execve - 1].starts_with("seccomp"));
         let word = &lines[execve - 1 - filter];
         assert!(word.starts_with("write(to=fd") && word.contains("EXECUTE"), "{name}");
-        let tolerated = plan.steps().skip(execve).filter(|s| s.unless != Unless::NOTHING).count();
+        let steps = plan.steps().filter(|step| matches!(step.op, Op::Execve { .. }));
+        let tolerated = steps.filter(|step| step.unless != Unless::NOTHING).count();
         let candidates = lines.len() - execve;
         assert_eq!(tolerated, if candidates == 1 { 0 } else { candidates }, "{name}");
     }
@@ -293,6 +329,11 @@ fn nothing_comes_after_the_filter() {
             "seccomp-notify" => {
                 assert_eq!(calls, ["sendmsg", "write", "read", "accept4", "write", "execve"]);
             }
+            "seccomp-notify-init" => {
+                let fork = ["rt_sigprocmask", "clone", "setsid", "rt_sigprocmask"];
+                let before = &["sendmsg", "write", "read", "accept4"][..];
+                assert_eq!(calls, [before, &fork, &["write", "execve"]].concat());
+            }
             _ => assert_eq!(calls, ["execve"], "{name}"),
         }
         seen += 1;
@@ -310,7 +351,7 @@ fn nothing_is_opened_after_descriptors_are_closed() {
         assert!(last(&lines, "getcwd").is_none_or(|cwd| cwd < closed), "{name}");
         let into = lines[closed..].iter().filter(|line| line.contains("into="));
         let mut made = into.map(|line| line.split('(').next().expect("a call"));
-        assert!(made.all(|call| matches!(call, "accept4" | "seccomp")), "{name}");
+        assert!(made.all(|call| matches!(call, "accept4" | "seccomp" | "clone")), "{name}");
         let waits = first(&lines[closed..], "read").is_some();
         assert!(waits || given.criu.is_some(), "{name}: descriptors outlive the commit");
     }
