@@ -107,7 +107,7 @@ fn start_with_an_init_that_stays() {
 fn starting(create: &[&str]) {
     kill("start", DEATHS, "exit 0", |case, bundle, death, point| {
         let id = case.id();
-        run_command(&mut make(case, create, bundle, &id), case.dir()).ok();
+        run_command(&mut case.make(create, bundle, &id), case.dir()).ok();
         let state: serde_json::Value =
             serde_json::from_str(case.tiny_ce(["state", &id]).ok()).expect("JSON");
         let pid = state["pid"].as_u64().expect("a pid") as u32;
