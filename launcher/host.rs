@@ -342,7 +342,7 @@ pub fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
     };
     let joined = bundle.join(&root.path);
     let field = format!("root.path {:?}", root.path);
-    let resolved = joined.canonicalize().map_err(|e| {
+    let resolved = sys::file::real_path(&joined).map_err(|e| {
         Error::io(format!("{field}: {}", joined.display()), "openat", &e)
             .hint("root.path is absolute, or relative to the bundle")
     })?;

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use super::{launch, scope};
 use crate::error::{self, Error, Result};
+use crate::spec::{self, Spec};
 use crate::state::{self, Directory, Record, Status, processes_are_visible};
 use crate::sys::process;
-use crate::{log, network, spec};
+use crate::{log, network};
 
 /// Remove a container. With `force`, remove a running container too; one that does not exist is
 /// then no error.
@@ -57,19 +58,47 @@ pub fn locked(root: &Path, directory: &Directory, record: &Record, force: bool) 
         Err(e) => return Err(e),
     }
     end(record)?;
+    dismantle(root, directory, record, None)
+}
+
+/// Remove a container that this process has launched, and whose init has ended: its record and its
+/// configuration need not be read again. `directory` is not locked.
+pub fn ended(root: &Path, directory: &Directory, record: &Record, spec: &Spec) -> Result<()> {
+    match directory.lock() {
+        // Another process deleted it meanwhile.
+        Err(e) if e.line() == state::missing().line() => Ok(()),
+        locked => locked.and_then(|()| dismantle(root, directory, record, Some(spec))),
+    }
+    .map_err(|e| e.within(format!("cannot delete {:?}", record.id)))
+}
+
+/// Remove everything of a container whose init has ended; `launched` is the configuration of one
+/// that this process has launched.
+fn dismantle(
+    root: &Path,
+    directory: &Directory,
+    record: &Record,
+    launched: Option<&Spec>,
+) -> Result<()> {
     let cgroup = scope::remove(record, None);
     let class = record.resctrl.as_ref().map_or(Ok(()), |class| class.remove());
     let network = match &record.network {
         Some(attachment) => network::detach(root, attachment),
         // A launcher killed after it attached the container, but before it recorded the
         // attachment, leaves only the lease to find it by.
-        None => network::detach_container(root, &record.id),
+        None if launched.is_none() => network::detach_container(root, &record.id),
+        None => Ok(()),
     };
     // On an error the record stays, so that the rest can be deleted later, or from a namespace in
     // which it is visible.
     error::all([cgroup, class, network])?;
-    if let Ok(spec) = state::config(directory) {
-        launch::poststop(directory, record, &spec);
+    match launched {
+        Some(spec) => launch::poststop(directory, record, spec),
+        None => {
+            if let Ok(spec) = state::config(directory) {
+                launch::poststop(directory, record, &spec);
+            }
+        }
     }
     directory.remove()
 }

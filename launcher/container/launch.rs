@@ -139,7 +139,7 @@ fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Re
             Err(e) => Error::io(OWN_STAT, "open", &e),
             Ok(_) => Error::new(format!("{OWN_STAT}: cannot be read")).hint("mount /proc"),
         })?,
-        boot: Boot::now(),
+        boot: Boot::now().clone(),
         cgroup: std::mem::take(&mut prepared.cgroup),
         scope: prepared.wanted.as_ref().map(|wanted| wanted.scope.clone()),
         network: None,
@@ -188,8 +188,8 @@ fn commit(
     })?;
     let stat = sys::file::stat(&program).map_err(|e| Error::io("init", "fstat", &e))?;
     undo.record.init = Some((identity, stat.st_dev, stat.st_ino));
-    undo.directory.put(state::CONFIG, &prepared.config)?;
-    undo.directory.put(state::PLAN, &prepared.plan.to_file())?;
+    undo.directory.write(state::CONFIG, &prepared.config)?;
+    undo.directory.write(state::PLAN, &prepared.plan.to_file())?;
     undo.record.save(&undo.directory, state::STATE)?;
     if let Some(path) = &options.pid_file {
         write_pid_file(path, identity.pid)?;

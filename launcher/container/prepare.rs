@@ -284,8 +284,8 @@ fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> 
                 Allow::default(),
                 &Origins::default(),
             )?;
-            let bundle =
-                path.canonicalize().map_err(|e| Error::io(path.display(), "realpath", &e))?;
+            let bundle = sys::file::real_path(&path)
+                .map_err(|e| Error::io(path.display(), "realpath", &e))?;
             own_ids(&mut spec);
             Ok((spec, bytes, bundle, false))
         }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::launch::{self, Undo};
 use super::prepare::{LaunchOptions, Prepared, Source, prepare};
-use super::{RunOptions, run, scope};
+use super::{RunOptions, delete, run, scope};
 use crate::compile::{Then, criu as plan};
 use crate::conversation::{self, adopt};
 use crate::criu::external;
@@ -79,12 +79,16 @@ fn go(root: &Path, id: &str, source: Source, restore: &Restore) -> Result<i32> {
         return Err(undo.undo(e, &prepared.spec));
     }
     let Undo { directory, record, child, terminal, .. } = undo;
-    drop(directory);
+    directory.unlock()?;
     let (Some(signals), Some(child)) = (signals, child) else { return Ok(0) };
     let console = terminal.map(Console::new).transpose()?;
     let mut oom = run::counting(&record);
     let exit = signals.wait(&child, console, None, oom.as_mut())?;
-    run::ended(root, &record, exit, oom.as_ref(), restore.run.keep)
+    run::report(&record, exit, oom.as_ref());
+    if !restore.run.keep {
+        delete::ended(root, &directory, &record, &prepared.spec)?;
+    }
+    Ok(exit.code())
 }
 
 struct Restoring<'a, 'u> {
@@ -301,8 +305,8 @@ impl Restoring<'_, '_> {
         // 0, 0 is no program's device and inode: the container never awaits `start`.
         self.undo.record.init = Some((identity, 0, 0));
         let (directory, record) = (&self.undo.directory, &self.undo.record);
-        directory.put(state::CONFIG, &self.prepared.config)?;
-        directory.put(state::PLAN, &plan.to_file())?;
+        directory.write(state::CONFIG, &self.prepared.config)?;
+        directory.write(state::PLAN, &plan.to_file())?;
         record.save(directory, state::STATE)?;
         match &self.restore.options.pid_file {
             Some(path) => launch::write_pid_file(path, pid),

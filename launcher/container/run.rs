@@ -74,9 +74,9 @@ fn go(
             Err(left) => e.detail(format!("and left behind: {}", left.line())),
         });
     }
-    let Ready { directory, record, child, terminal, notify, .. } = ready;
+    let Ready { directory, record, child, terminal, notify, spec, .. } = ready;
     // Release the lock, so that other commands can use the container while it runs.
-    drop(directory);
+    directory.unlock()?;
     let Some(signals) = signals else {
         if let Some(notify) = notify {
             notify.until_ready(child.pid, &child.pidfd)?;
@@ -85,7 +85,11 @@ fn go(
     };
     let console = terminal.map(Console::new).transpose()?;
     let exit = signals.wait(&child, console, notify.as_ref(), oom.as_mut())?;
-    ended(root, &record, exit, oom.as_ref(), run.keep)
+    report(&record, exit, oom.as_ref());
+    if !run.keep {
+        delete::ended(root, &directory, &record, &spec)?;
+    }
+    Ok(exit.code())
 }
 
 /// Count OOM kills while the container runs if it is in a systemd scope, since systemd removes the
@@ -94,23 +98,11 @@ pub fn counting(record: &Record) -> Option<OomCount> {
     record.scope.as_ref().and_then(|_| record.cgroup.oom_count())
 }
 
-/// Report an OOM kill of a container in the foreground whose program has ended, and delete the
-/// container unless `keep` says otherwise. Return the exit status.
-pub fn ended(
-    root: &Path,
-    record: &Record,
-    exit: Exit,
-    oom: Option<&OomCount>,
-    keep: bool,
-) -> Result<i32> {
-    let id = &record.id;
+/// Report an OOM kill of a container in the foreground whose program has ended.
+pub fn report(record: &Record, exit: Exit, oom: Option<&OomCount>) {
     if let Some(text) = exit::oom(record, Some(exit), oom) {
-        log::warning(&format!("container {id:?}: a process was killed by {text}"));
+        log::warning(&format!("container {:?}: a process was killed by {text}", record.id));
     }
-    if !keep {
-        delete::delete(root, id, true)?;
-    }
-    Ok(exit.code())
 }
 
 fn started(ready: &Ready) -> Result<()> {

@@ -89,7 +89,10 @@ impl Directory {
 
     /// Wait for the lock, and check that the path still names the locked directory: the process
     /// that held the lock before may have deleted the container.
-    fn lock(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// flock(2) fails, or another process deleted the container.
+    pub fn lock(&self) -> Result<()> {
         let failed = |e| Error::io(self.path.display(), "flock", &e);
         sys::file::lock(&self.fd, true).map_err(failed)?;
         let ours = sys::file::stat(&self.fd).map_err(failed)?;
@@ -100,6 +103,14 @@ impl Directory {
             }
             _ => Err(missing()),
         }
+    }
+
+    /// Give up the lock and keep the directory open, so that no other directory can be taken for it.
+    ///
+    /// # Errors
+    /// flock(2) fails.
+    pub fn unlock(&self) -> Result<()> {
+        sys::file::unlock(&self.fd).map_err(|e| Error::io(self.path.display(), "flock", &e))
     }
 
     /// The path of the directory.
@@ -117,17 +128,21 @@ impl Directory {
     /// # Errors
     /// The file cannot be opened, written or renamed.
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let (temporary, path) = (self.path.join(format!(".{name}")), self.path.join(name));
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&temporary)
-            .map_err(|e| Error::io(temporary.display(), "open", &e))?;
-        file.write_all(bytes).map_err(|e| Error::io(temporary.display(), "write", &e))?;
-        std::fs::rename(&temporary, &path).map_err(|e| Error::io(path.display(), "rename", &e))
+        let temporary = format!(".{name}");
+        self.write(&temporary, bytes)?;
+        sys::file::rename_at(&self.fd, &temporary, name)
+            .map_err(|e| Error::io(self.path.join(name).display(), "rename", &e))
+    }
+
+    /// Write a file in place: for a file that nobody reads before another one is there.
+    ///
+    /// # Errors
+    /// The file cannot be opened or written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let failed = |call| move |e| Error::io(self.path.join(name).display(), call, &e);
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_NOFOLLOW;
+        let mut file = sys::file::open_at(&self.fd, name, flags, 0o600).map_err(failed("open"))?;
+        file.write_all(bytes).map_err(failed("write"))
     }
 
     /// Write a file as [`Directory::put`] does, with mode 0644 whatever the umask: every user of
@@ -147,17 +162,18 @@ impl Directory {
     /// # Errors
     /// The file cannot be opened or read, or is larger than `LARGEST`.
     pub fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let path = self.path.join(name);
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let file = match File::options().read(true).custom_flags(flags).open(&path) {
+        let failed = |call, e| Error::io(self.path.join(name).display(), call, &e);
+        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+        let file = match sys::file::open_at(&self.fd, name, flags, 0) {
             Ok(file) => file,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io(path.display(), "open", &e)),
+            Err(e) => return Err(failed("open", e)),
         };
         let mut bytes = Vec::with_capacity(8 << 10);
         let got = file.take(LARGEST + 1).read_to_end(&mut bytes);
-        got.map_err(|e| Error::io(path.display(), "read", &e))?;
+        got.map_err(|e| failed("read", e))?;
         if bytes.len() as u64 > LARGEST {
+            let path = self.path.join(name);
             return Err(Error::new(format!("{}: larger than {LARGEST} bytes", path.display())));
         }
         Ok(Some(bytes))
@@ -184,10 +200,22 @@ impl Directory {
 
     /// Remove the directory and everything in it.
     ///
+    /// Most directories hold our files alone, so remove these by their names first.
+    ///
     /// # Errors
     /// A file in the directory, or the directory itself, cannot be removed.
     pub fn remove(&self) -> Result<()> {
-        match std::fs::remove_dir_all(&self.path) {
+        // The intent last: what is left of a killed `delete` is found by it.
+        for name in [PLAN, CONFIG, STATE, INTENT] {
+            let _ = sys::file::unlink_at(&self.fd, name);
+        }
+        let removed = match std::fs::remove_dir(&self.path) {
+            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => {
+                std::fs::remove_dir_all(&self.path)
+            }
+            removed => removed,
+        };
+        match removed {
             Err(e) if e.kind() != ErrorKind::NotFound && self.remove_by_name().is_err() => {
                 Err(Error::io(self.path.display(), "rmdir", &e))
             }
@@ -195,12 +223,12 @@ impl Directory {
         }
     }
 
-    /// Remove our files by their names: `remove_dir_all` opens the directory, which fails where no
-    /// descriptor is left (EMFILE, ENFILE).
+    /// Remove the rest of our files by their names: `remove_dir_all` opens the directory, which
+    /// fails where no descriptor is left (EMFILE, ENFILE).
     fn remove_by_name(&self) -> std::io::Result<()> {
         for name in [INTENT, STATE, CONFIG, PLAN, SOCKET, HOSTS] {
-            let _ = std::fs::remove_file(self.path.join(name));
-            let _ = std::fs::remove_file(self.path.join(format!(".{name}")));
+            let _ = sys::file::unlink_at(&self.fd, name);
+            let _ = sys::file::unlink_at(&self.fd, &format!(".{name}"));
         }
         std::fs::remove_dir(&self.path)
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use tiny_ce_init::NAME;
@@ -107,17 +108,20 @@ impl Status {
 pub struct Boot(String);
 
 impl Boot {
-    /// Return the present boot.
-    pub fn now() -> Boot {
-        let id = sys::file::read_small("/proc/sys/kernel/random/boot_id");
-        Boot(id.map(|id| id.trim().to_owned()).unwrap_or_default())
+    /// Return the present boot, which is read once: this process sees no other.
+    pub fn now() -> &'static Boot {
+        static NOW: OnceLock<Boot> = OnceLock::new();
+        NOW.get_or_init(|| {
+            let id = sys::file::read_small("/proc/sys/kernel/random/boot_id");
+            Boot(id.map(|id| id.trim().to_owned()).unwrap_or_default())
+        })
     }
 
     /// Whether this is the present boot. If either boot_id is unknown, say yes: then only the start
     /// time identifies a process, and a living process is not taken for dead.
     pub fn is_now(&self) -> bool {
         let now = Boot::now();
-        self.0.is_empty() || now.0.is_empty() || *self == now
+        self.0.is_empty() || now.0.is_empty() || self == now
     }
 }
 

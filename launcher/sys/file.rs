@@ -1,13 +1,14 @@
 //! Files: openat2(2), memfd_create(2) with seals, flock(2), and which descriptors are owned.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    self, FlockOperation, MemfdFlags, Mode, OFlags, ResolveFlags, SealFlags, StatVfsMountFlags,
+    self, AtFlags, FlockOperation, MemfdFlags, Mode, OFlags, ResolveFlags, SealFlags,
+    StatVfsMountFlags,
 };
 use rustix::io::Errno;
 
@@ -29,12 +30,42 @@ pub fn open_path(path: &Path) -> io::Result<OwnedFd> {
     Ok(fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// Open or create a file below a directory, openat(2) with `O_CLOEXEC`.
+pub fn open_at(at: &impl AsFd, name: &str, flags: i32, mode: u32) -> io::Result<std::fs::File> {
+    let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC;
+    Ok(fs::openat(at, name, flags, Mode::from_raw_mode(mode))?.into())
+}
+
+/// Rename a file within a directory, renameat(2).
+pub fn rename_at(at: &impl AsFd, from: &str, to: &str) -> io::Result<()> {
+    Ok(fs::renameat(at, from, at, to)?)
+}
+
+/// Remove a file from a directory, unlinkat(2).
+pub fn unlink_at(at: &impl AsFd, name: &str) -> io::Result<()> {
+    Ok(fs::unlinkat(at, name, AtFlags::empty())?)
+}
+
 /// The first 4 KiB of a file of procfs, in one read(2): the kernel's small files are no longer.
 pub fn read_small(path: &str) -> io::Result<String> {
-    let mut file = std::fs::File::open(path)?;
+    let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let mut bytes = [0; 4096];
-    let got = io::Read::read(&mut file, &mut bytes)?;
+    let got = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut bytes))?;
     Ok(String::from_utf8_lossy(&bytes[..got]).into_owned())
+}
+
+/// The absolute path without symbolic links, realpath(3). Unlike std's function it takes no memory
+/// from the C library, whose allocator would start for this alone.
+pub fn real_path(path: &Path) -> io::Result<PathBuf> {
+    let path = c_path(path)?;
+    let mut resolved = [0u8; libc::PATH_MAX as usize];
+    // SAFETY: `path` is NUL-terminated, and realpath(3) writes at most PATH_MAX bytes.
+    let found = unsafe { libc::realpath(path.as_ptr(), resolved.as_mut_ptr().cast()) };
+    if found.is_null() {
+        return Err(io::Error::last_os_error());
+    }
+    let length = resolved.iter().position(|byte| *byte == 0).unwrap_or(resolved.len());
+    Ok(PathBuf::from(OsStr::from_bytes(&resolved[..length])))
 }
 
 /// How many times a path is resolved that fails with EAGAIN, as while anything is renamed or
@@ -92,7 +123,8 @@ pub fn read_in_root(root: &OwnedFd, path: &Path, most: u64) -> io::Result<Vec<u8
     if !file.metadata()?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let mut bytes = Vec::new();
+    // One read is enough for most files.
+    let mut bytes = Vec::with_capacity(most.min(4096) as usize);
     io::Read::read_to_end(&mut io::Read::take(file, most), &mut bytes)?;
     Ok(bytes)
 }
@@ -149,6 +181,11 @@ pub fn lock(fd: &impl AsFd, wait: bool) -> io::Result<()> {
     let operation =
         if wait { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
     Ok(rustix::io::retry_on_intr(|| fs::flock(fd, operation))?)
+}
+
+/// Give up the lock of an open file, flock(2).
+pub fn unlock(fd: &impl AsFd) -> io::Result<()> {
+    Ok(fs::flock(fd, FlockOperation::Unlock)?)
 }
 
 /// Whether a descriptor number is open, and stays open over execve(2). Descriptors that this

@@ -211,16 +211,21 @@ unsafe fn become_program(birth: &mut Birth) -> i32 {
         birth.call = c"fcntl";
         let first = 3;
         let free = first + birth.count as RawFd;
-        // First move each above the numbers that they are to get, so that dup2 overwrites none.
-        let copies = std::slice::from_raw_parts(birth.descriptors, birth.count);
+        // First move those that are in the way above the numbers that all are to get, so that dup2
+        // overwrites none.
+        let aside = |fd: RawFd| match fd < free {
+            true => libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, free),
+            false => fd,
+        };
+        let originals = std::slice::from_raw_parts(birth.descriptors, birth.count);
         let mut numbers = [0 as RawFd; MOST_DESCRIPTORS];
-        for (number, fd) in numbers.iter_mut().zip(copies) {
-            *number = libc::fcntl(*fd, libc::F_DUPFD_CLOEXEC, free);
+        for (number, fd) in numbers.iter_mut().zip(originals) {
+            *number = aside(*fd);
             if *number < 0 {
                 return errno();
             }
         }
-        let program = libc::fcntl(birth.program, libc::F_DUPFD_CLOEXEC, free);
+        let program = aside(birth.program);
         if program < 0 {
             return errno();
         }
