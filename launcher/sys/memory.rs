@@ -1,12 +1,13 @@
-//! The allocator of the command line: a short command never frees what it allocates.
+//! The allocator of the command line: a short command never gives memory back to the kernel.
 //!
 //! The C library returns each freed page to the kernel and faults it in again, and page faults take
 //! much of the time of a start. A command that ends in milliseconds needs less than
-//! [`ARENA_BYTES`], which it takes block by block and frees by exiting. A command that waits for a
-//! container (`run`, `exec` and `restore` in the foreground, `events`, `wait`, a notify socket)
-//! calls [`stay`]: from then on each block comes from the C library, which frees it. Blocks for
-//! which the arena has no room come from the C library as well. Only the command line uses this,
-//! not the library.
+//! [`ARENA_BYTES`], which it takes block by block and frees by exiting; a block that the program
+//! frees is used again for a block of at least half its size. A command that waits for a container
+//! (`run`, `exec` and `restore` in the foreground, `events`, `wait`, a notify socket) calls
+//! [`stay`]: from then on each block comes from the C library, which frees it. Blocks for which the
+//! arena has no room come from the C library as well. Only the command line uses this, not the
+//! library.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
@@ -27,7 +28,14 @@ const LARGEST: usize = 16 << 10;
 thread_local! {
     /// The free rest of this thread's piece: its first address and its end.
     static FREE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+    /// The lists of freed blocks of at least 32, 64, 128 … bytes: each holds the address of the block
+    /// that was freed last, and that block holds the address of the next.
+    static FREED: [Cell<usize>; SIZES] = const { [const { Cell::new(0) }; SIZES] };
 }
+
+/// Smaller blocks are not used again.
+const LEAST: usize = 32;
+const SIZES: usize = (LARGEST / LEAST).ilog2() as usize + 1;
 
 /// Whether this process may live long.
 static STAYS: AtomicBool = AtomicBool::new(false);
@@ -77,6 +85,33 @@ impl Arena {
         })
     }
 
+    /// Return a block that this thread has freed, if one is large enough.
+    fn reuse(&self, layout: Layout) -> Option<*mut u8> {
+        if layout.size() < LEAST || layout.align() > align_of::<usize>() {
+            return None;
+        }
+        FREED.with(|freed| {
+            let first = &freed[layout.size().div_ceil(LEAST).next_power_of_two().ilog2() as usize];
+            let block = first.get() as *mut usize;
+            // SAFETY: `keep` has written there, and nobody has used the block since.
+            (!block.is_null()).then(|| first.set(unsafe { block.read() }))?;
+            Some(block.cast())
+        })
+    }
+
+    /// Put a freed block into the list of its size, for `reuse`.
+    fn keep(&self, block: *mut u8, size: usize) {
+        let block: *mut usize = block.cast();
+        if size >= LEAST && block.is_aligned() {
+            FREED.with(|freed| {
+                let first = &freed[(size / LEAST).ilog2() as usize];
+                // SAFETY: the block is large enough, aligned, and no longer used.
+                unsafe { block.write(first.get()) };
+                first.set(block as usize);
+            });
+        }
+    }
+
     /// Give a block another size, if it is the one that was carved last and its piece has room.
     fn resize(&self, block: *mut u8, layout: Layout, size: usize) -> bool {
         FREE.with(|free| {
@@ -93,12 +128,13 @@ impl Arena {
 
 // SAFETY: every block is carved out of a piece of the arena, which belongs to one thread, or comes
 // from the C library; its address says which. No two blocks overlap: the first free address moves
-// back only to resize the block that was carved last.
+// back only to resize the block that was carved last, and a freed block is in one list until it is
+// used again.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let stays = STAYS.load(Ordering::Relaxed);
         let small = layout.size() <= LARGEST && layout.align() <= 16 && !stays;
-        match small.then(|| self.carve(layout)).flatten() {
+        match small.then(|| self.reuse(layout).or_else(|| self.carve(layout))).flatten() {
             Some(block) => block,
             // SAFETY: the caller's promise is the same.
             None => unsafe { System.alloc(layout) },
@@ -107,7 +143,9 @@ unsafe impl GlobalAlloc for Arena {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if self.has(block) {
-            self.resize(block, layout, 0);
+            if !self.resize(block, layout, 0) {
+                self.keep(block, layout.size());
+            }
         } else {
             // SAFETY: a block outside of the arena came from the C library.
             unsafe { System.dealloc(block, layout) }
