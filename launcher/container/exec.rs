@@ -69,8 +69,8 @@ fn go(
 ) -> Result<i32> {
     id::check(id)?;
     let directory = Directory::open(root, id)?;
-    let record = Record::load(&directory)?;
-    let (init, status) = running(&record, options)?;
+    let (record, living) = Record::load_with_init(&directory)?;
+    let (init, status) = running(&record, living, options)?;
     let spec = state::config(&directory)?;
     let mut process = process(spec.process.as_ref(), &Users::of(init.pid))?;
     // Without an oomScoreAdj of its own, the process gets that of the container's program.
@@ -89,8 +89,12 @@ fn go(
     Ok(signals.wait(&child, console, None, None)?.code())
 }
 
-fn running(record: &Record, options: &ExecOptions) -> Result<(ProcessId, Status)> {
-    let status = record.status()?;
+fn running(
+    record: &Record,
+    living: Option<ProcessId>,
+    options: &ExecOptions,
+) -> Result<(ProcessId, Status)> {
+    let status = record.status_of(living)?;
     match status {
         Status::Created | Status::Running => {}
         Status::Paused if options.ignore_paused => {}
@@ -103,7 +107,7 @@ fn running(record: &Record, options: &ExecOptions) -> Result<(ProcessId, Status)
             return Err(Error::new(text).hint("\"tiny-ce start\" or create it again"));
         }
     }
-    let init = record.living_init().ok_or_else(|| Error::new("container not running"))?;
+    let init = living.ok_or_else(|| Error::new("container not running"))?;
     Ok((init, status))
 }
 

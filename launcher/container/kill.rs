@@ -22,9 +22,8 @@ pub fn kill(root: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
 fn send(root: &Path, id: &str, signal: i32, all: bool) -> Result<()> {
     id::check(id)?;
     let directory = Directory::open(root, id)?;
-    let record = Record::load(&directory)?;
+    let (record, init) = Record::load_with_init(&directory)?;
     // Look init up first: killing the others may kill it too.
-    let init = record.living_init();
     let others = match signal == libc::SIGKILL && (all || outlive_init(&directory)) {
         true => kill_others(&record)?,
         false => all && signal_others(&record, signal)?,

@@ -31,8 +31,8 @@ pub fn start(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
 fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     id::check(id)?;
     let directory = Directory::open_locked(root, id)?;
-    let record = Record::load(&directory)?;
-    match record.status()? {
+    let (record, living) = Record::load_with_init(&directory)?;
+    match record.status_of(living)? {
         Status::Created => {}
         status => {
             let text = format!("the container is {}, expected created", status.word());

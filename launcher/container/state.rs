@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::plan::Finished;
 use crate::spec::id;
-use crate::state::{self, Directory, Record, State};
+use crate::state::{self, Directory, Owners, Record, State};
 
 /// Return the state of a container, as runtime-spec runtime.md defines it.
 ///
@@ -15,7 +15,8 @@ pub fn state(root: &Path, id: &str) -> Result<State> {
     let read = || {
         id::check(id)?;
         let directory = Directory::open(root, id)?;
-        Record::load(&directory)?.state(&directory)
+        let (record, init) = Record::load_with_init(&directory)?;
+        record.state(init, &directory, &mut Owners::default())
     };
     read().map_err(|e: crate::Error| e.within(format!("cannot tell the state of {id:?}")))
 }

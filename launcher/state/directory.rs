@@ -4,10 +4,10 @@
 //! container; flock(2) on the directory decides which process may change it; rename(2) makes each
 //! file appear complete or not at all.
 
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{DirBuilder, Permissions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{CONFIG, HOSTS, INTENT, PLAN, SOCKET, STATE};
@@ -79,9 +79,8 @@ impl Directory {
     }
 
     fn at(path: PathBuf) -> Result<Directory> {
-        let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        match File::options().read(true).custom_flags(flags).open(&path) {
-            Ok(file) => Ok(Directory { path, fd: file.into() }),
+        match sys::file::open_directory(&path) {
+            Ok(fd) => Ok(Directory { path, fd }),
             Err(e) if e.kind() == ErrorKind::NotFound => Err(missing()),
             Err(e) => Err(Error::io(path.display(), "open", &e)),
         }

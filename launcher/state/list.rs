@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Directory, Record, State};
+use super::{Directory, Owners, Record, State};
 use crate::error::{Error, Result};
 use crate::spec::id;
 
@@ -41,12 +41,13 @@ pub fn list(root: &Path) -> Result<Vec<Listed>> {
     }
     ids.sort();
     let mut all = Vec::with_capacity(ids.len());
+    let mut owners = Owners::default();
     for id in ids {
         let mut status = "damaged";
         let read = Directory::open(root, &id).and_then(|directory| {
-            let record = Record::load(&directory)?;
+            let (record, init) = Record::load_with_init(&directory)?;
             status = "unknown";
-            record.state(&directory)
+            record.state(init, &directory, &mut owners)
         });
         match read {
             Ok(state) => all.push(Listed::Whole(Box::new(state))),

@@ -11,7 +11,9 @@ mod record;
 pub use directory::{Directory, missing};
 pub use list::{Listed, list};
 pub use matching::matching;
-pub use record::{Boot, OCI_VERSION, ProcessId, Record, State, Status, processes_are_visible};
+pub use record::{
+    Boot, OCI_VERSION, Owners, ProcessId, Record, State, Status, processes_are_visible,
+};
 
 use crate::error::{Error, Result};
 use crate::plan::Finished;

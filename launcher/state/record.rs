@@ -132,6 +132,14 @@ impl Record {
     /// The file cannot be read, is missing, or is damaged; or no living init is found, and /proc
     /// does not show this pid namespace.
     pub fn load(directory: &Directory) -> Result<Record> {
+        Self::load_with_init(directory).map(|(record, _)| record)
+    }
+
+    /// Read the record as `load` does, and return init too, if it lives.
+    ///
+    /// # Errors
+    /// As [`Record::load`].
+    pub fn load_with_init(directory: &Directory) -> Result<(Record, Option<ProcessId>)> {
         let (name, bytes) = match directory.get(STATE)? {
             Some(bytes) => (STATE, bytes),
             None => match directory.get(INTENT)? {
@@ -141,10 +149,11 @@ impl Record {
         };
         let record: Record = serde_json::from_slice(&bytes)
             .map_err(|e| damaged(directory, name, &format!("not what tiny-ce writes ({e})")))?;
-        match record.living_init() {
-            Some(_) => Ok(record),
-            None => processes_are_visible().map(|()| record),
+        let init = record.living_init();
+        if init.is_none() {
+            processes_are_visible()?;
         }
+        Ok((record, init))
     }
 
     /// Read the record as `load` does, but fall back to `intent.json` if `state.json` is damaged.
@@ -176,7 +185,15 @@ impl Record {
     /// Init lives, but its cgroup is not visible from here, so that nothing tells whether the
     /// container is paused.
     pub fn status(&self) -> Result<Status> {
-        let Some(init) = self.living_init() else { return Ok(self.without_init()) };
+        self.status_of(self.living_init())
+    }
+
+    /// Return the status of the container whose init is `living`.
+    ///
+    /// # Errors
+    /// As [`Record::status`].
+    pub fn status_of(&self, living: Option<ProcessId>) -> Result<Status> {
+        let Some(init) = living else { return Ok(self.without_init()) };
         // As in runc, a created container that is frozen is `paused`.
         if self.cgroup.frozen()? {
             return Ok(Status::Paused);
@@ -271,17 +288,22 @@ pub struct State {
 pub const OCI_VERSION: &str = "1.3.0";
 
 impl Record {
-    /// Return the present state.
+    /// Return the present state of a container whose init is `living`.
     ///
     /// # Errors
     /// As [`Record::status`].
-    pub fn state(&self, directory: &Directory) -> Result<State> {
-        let status = self.status()?;
+    pub fn state(
+        &self,
+        living: Option<ProcessId>,
+        directory: &Directory,
+        owners: &mut Owners,
+    ) -> Result<State> {
+        let status = self.status_of(living)?;
         let pid = match (status, self.init) {
             (Status::Stopped | Status::Creating, _) | (_, None) => 0,
             (_, Some((init, ..))) => init.pid,
         };
-        Ok(self.state_as(status, pid, owner(directory)))
+        Ok(self.state_as(status, pid, owners.of(directory)))
     }
 
     /// Return the state with a status, pid and owner that the caller gives: hooks get a status that
@@ -302,10 +324,20 @@ impl Record {
     }
 }
 
-/// Return the owner of the directory: the name from /etc/passwd, or else the uid.
-fn owner(directory: &Directory) -> String {
-    let Ok(stat) = sys::file::stat(directory.fd()) else { return String::new() };
-    let uid = stat.st_uid.to_string();
+/// The names of users by /etc/passwd, each looked up once.
+#[derive(Debug, Default)]
+pub struct Owners(BTreeMap<u32, String>);
+
+impl Owners {
+    /// Return the owner of the directory: the name, or else the uid.
+    fn of(&mut self, directory: &Directory) -> String {
+        let Ok(stat) = sys::file::stat(directory.fd()) else { return String::new() };
+        self.0.entry(stat.st_uid).or_insert_with(|| user(stat.st_uid)).clone()
+    }
+}
+
+fn user(uid: u32) -> String {
+    let uid = uid.to_string();
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let name = passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

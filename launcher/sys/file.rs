@@ -30,6 +30,12 @@ pub fn open_path(path: &Path) -> io::Result<OwnedFd> {
     Ok(fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// Open a directory; `path` itself may not be a symbolic link.
+pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::open(path, flags, Mode::empty())?)
+}
+
 /// Open or create a file below a directory, openat(2) with `O_CLOEXEC`.
 pub fn open_at(at: &impl AsFd, name: &str, flags: i32, mode: u32) -> io::Result<std::fs::File> {
     let flags = OFlags::from_bits_retain(flags as u32) | OFlags::CLOEXEC;
