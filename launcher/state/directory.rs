@@ -104,7 +104,7 @@ impl Directory {
         }
     }
 
-    /// Give up the lock and keep the directory open, so that no other directory can be taken for it.
+    /// Give up the lock and keep the directory open, so that no other one can be taken for it.
     ///
     /// # Errors
     /// flock(2) fails.

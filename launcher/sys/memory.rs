@@ -28,8 +28,8 @@ const LARGEST: usize = 16 << 10;
 thread_local! {
     /// The free rest of this thread's piece: its first address and its end.
     static FREE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
-    /// The lists of freed blocks of at least 32, 64, 128 … bytes: each holds the address of the block
-    /// that was freed last, and that block holds the address of the next.
+    /// The lists of freed blocks of at least 32, 64, 128 … bytes: each holds the address of the
+    /// block that was freed last, and that block holds the address of the next.
     static FREED: [Cell<usize>; SIZES] = const { [const { Cell::new(0) }; SIZES] };
 }
 

@@ -213,10 +213,7 @@ unsafe fn become_program(birth: &mut Birth) -> i32 {
         let free = first + birth.count as RawFd;
         // First move those that are in the way above the numbers that all are to get, so that dup2
         // overwrites none.
-        let aside = |fd: RawFd| match fd < free {
-            true => libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, free),
-            false => fd,
-        };
+        let aside = |fd| if fd < free { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, free) } else { fd };
         let originals = std::slice::from_raw_parts(birth.descriptors, birth.count);
         let mut numbers = [0 as RawFd; MOST_DESCRIPTORS];
         for (number, fd) in numbers.iter_mut().zip(originals) {
