@@ -215,7 +215,10 @@ fn links_are_followed_copied_or_covered() {
     }
     bundle.bind(&path("link"), "/etc/passwd", &["bind", "copy-symlink"]);
     let done = case.run(&bundle);
-    assert!(done.fails().contains("EEXIST") && done.stderr.contains("already"), "{done}");
+    assert!(
+        done.fails().contains("EEXIST") && done.stderr.contains("another file exists"),
+        "{done}"
+    );
 }
 
 fn ids(first: u32) -> Value {

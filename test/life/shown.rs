@@ -161,7 +161,7 @@ fn a_caller_without_privileges_runs_a_command() {
                     open /dev/null rw then processes";
     let done = seen(&case, false, "", &[], commands, "ls /");
     assert_eq!(done.value("uid"), "0 0 0", "{done}");
-    assert_eq!(done.value("pid"), "1");
+    assert_eq!(done.value("pid"), "2");
     assert_eq!(done.value("write /new"), "ok", "{done}");
     assert_eq!(done.value("write /var/tmp/new"), "ok", "{done}");
     assert_eq!(done.value("open /dev/null"), "ok", "{done}");
