@@ -119,6 +119,7 @@ flags! {
     /// open_tree(2).
     pub struct OpenTreeFlags: u32 {
         OPEN_TREE_CLONE = 0x1,
+        OPEN_TREE_NAMESPACE = 0x2,
         OPEN_TREE_CLOEXEC = 0x8_0000,
         AT_SYMLINK_NOFOLLOW = 0x100,
         AT_EMPTY_PATH = 0x1000,

@@ -36,6 +36,8 @@ pub struct Host {
     pub groups_denied: bool,
     /// Whether the launcher's root is an initramfs, from which pivot_root(2) cannot pivot.
     pub initramfs: bool,
+    /// Whether a mount namespace can begin with one tree, by OPEN_TREE_NAMESPACE of open_tree(2).
+    pub tree_namespaces: bool,
     /// The absolute path of the root file system.
     pub rootfs: String,
     /// The facts about each of `mounts`.
@@ -229,6 +231,7 @@ pub fn machine(spec: &Spec, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Host 
         user_namespace: sys::user::in_user_namespace(),
         groups_denied: groups_denied(spec),
         initramfs: initramfs(),
+        tree_namespaces: sys::probe::tree_namespaces(),
         kcore: Path::new("/proc/kcore").exists(),
         cgroups: cgroup_mounts(cgroup, hierarchies),
         stdio: stdio(spec.process.as_ref()),

@@ -16,6 +16,9 @@ use crate::plan::{Plan, c_string};
 use crate::spec::options::Attrs;
 use crate::spec::{MountOptions, NamespaceKind};
 
+/// The types of mounts that this module compiles.
+pub const KINDS: [&str; 2] = ["cgroup", "cgroup2"];
+
 /// Make a mount of type `cgroup` or `cgroup2`, of the version that the host has. Without a cgroup
 /// namespace of the container's own it shows a clone of the container's group. If the container has
 /// no group of its own, the clone is of the launcher's group, and read-only.

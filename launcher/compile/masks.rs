@@ -3,8 +3,11 @@
 //!
 //! Init skips a path that does not exist; every other failure fails the container.
 
+use std::ffi::CStr;
+
 use tiny_ce_init::flags::{
-    AtFlags, Device, Kind, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Propagation,
+    AtFlags, Device, Kind, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, OpenTreeFlags,
+    Propagation,
 };
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
@@ -16,6 +19,9 @@ use crate::plan::{EMPTY, Plan};
 use crate::spec::paths::lexical;
 
 const MISSING: Unless = Unless::ENOENT;
+
+/// The null device.
+const NULL: Device = Device((1 << 8) | 3);
 
 fn attach_op(from: Slot, to: Slot) -> Op<'static> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
@@ -61,13 +67,29 @@ pub fn readonly_paths(plan: &mut Plan, root: Slot, paths: &[String]) -> Result<(
     Ok(())
 }
 
-/// Attach the host's null device over each file, and clones of one empty tmpfs over each directory.
-///
-/// The tmpfs has to be attached somewhere before it can be cloned. It is attached over the host's
-/// /proc, which init no longer needs, and which the unmount of the host's root takes along (with
-/// `--no-pivot` both stay, below the new root). A separate unmount would wait for an RCU grace
-/// period. Over the container's root, the tmpfs would hide paths that return to the root through
-/// the `..` of a link, and these would not be masked.
+/// How masked paths are covered.
+pub struct Covers<'a> {
+    /// The mount option for `linux.mountLabel`.
+    pub label: Option<&'a str>,
+    /// Whether init makes the null device itself, since it has left the host's mounts.
+    pub own: bool,
+}
+
+/// A file or directory that is cloned once for each masked path: a descriptor, and the path below.
+#[derive(Clone, Copy)]
+struct Cover<'a>(Slot, &'a CStr);
+
+impl Cover<'_> {
+    fn clone_into(&self, into: Slot) -> Op<'_> {
+        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        if self.1.is_empty() {
+            flags |= OpenTreeFlags::AT_EMPTY_PATH;
+        }
+        Op::OpenTree { into, at: self.0, path: self.1, flags }
+    }
+}
+
+/// Attach a null device over each file, and an empty read-only directory over each directory.
 ///
 /// # Errors
 /// The plan has no free slot, or a path or the label contains NUL.
@@ -75,33 +97,59 @@ pub fn masked_paths(
     plan: &mut Plan,
     root: Slot,
     paths: &[String],
-    label: Option<&str>,
+    covers: &Covers<'_>,
 ) -> Result<()> {
     if paths.is_empty() {
         return Ok(());
     }
     plan.origin("linux.maskedPaths");
-    let null = plan.slot()?;
-    let how = path_only(OpenFlags::O_NOFOLLOW, super::root::HOST);
-    plan.step(Op::Openat2 { into: null, at: Slot::CWD, path: c"/dev/null", how });
-    let dev = Device((1 << 8) | 3);
-    plan.step(Op::Statx { fd: null, kind: Kind::S_IFCHR, dev });
-    let mut parameters = Parameters::new(vec!["nr_blocks=1", "nr_inodes=1", "mode=555"]);
-    parameters.data.extend(label);
-    let empty = make(plan, "tmpfs", Some("tmpfs"), &parameters, MountAttrs::MOUNT_ATTR_RDONLY)?;
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    plan.step(Op::MoveMountAt { from: empty, at: Slot::CWD, path: c"/proc", flags });
+    let (null, empty) = if covers.own { own(plan, covers)? } else { hosts(plan, covers)? };
     for (index, path) in paths.iter().enumerate().filter(|(_, path)| !lexical(path).is_empty()) {
         plan.origin(format!("linux.maskedPaths[{index}] {path:?}"));
         mask(plan, root, &relative(path)?, null, empty)?;
     }
-    plan.close(empty);
-    plan.close(null);
+    plan.close(empty.0);
+    if null.0 != empty.0 {
+        plan.close(null.0);
+    }
     Ok(())
 }
 
+/// The host's null device, and an empty tmpfs.
+///
+/// The tmpfs has to be attached somewhere before it can be cloned. It is attached over the host's
+/// /proc, which init no longer needs, and which the unmount of the host's root takes along (with
+/// `--no-pivot` both stay, below the new root). A separate unmount would wait for an RCU grace
+/// period. Over the container's root, the tmpfs would hide paths that return to the root through
+/// the `..` of a link, and these would not be masked.
+fn hosts(plan: &mut Plan, covers: &Covers<'_>) -> Result<(Cover<'static>, Cover<'static>)> {
+    let null = plan.slot()?;
+    let how = path_only(OpenFlags::O_NOFOLLOW, super::root::HOST);
+    plan.step(Op::Openat2 { into: null, at: Slot::CWD, path: c"/dev/null", how });
+    plan.step(Op::Statx { fd: null, kind: Kind::S_IFCHR, dev: NULL });
+    let mut parameters = Parameters::new(vec!["nr_blocks=1", "nr_inodes=1", "mode=555"]);
+    parameters.data.extend(covers.label);
+    let empty = make(plan, "tmpfs", Some("tmpfs"), &parameters, MountAttrs::MOUNT_ATTR_RDONLY)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    plan.step(Op::MoveMountAt { from: empty, at: Slot::CWD, path: c"/proc", flags });
+    Ok((Cover(null, EMPTY), Cover(empty, EMPTY)))
+}
+
+/// A null device and an empty directory in a tmpfs that is never attached: since Linux 6.15 a
+/// detached mount can be cloned, if it was made in the mount namespace that init is in.
+fn own(plan: &mut Plan, covers: &Covers<'_>) -> Result<(Cover<'static>, Cover<'static>)> {
+    let mut parameters = Parameters::new(vec!["nr_blocks=1", "nr_inodes=3", "mode=555"]);
+    parameters.data.extend(covers.label);
+    let tmpfs = make(plan, "tmpfs", Some("tmpfs"), &parameters, MountAttrs(0))?;
+    plan.step(Op::Mkdirat { at: tmpfs, path: c"empty", mode: Mode(0o555) });
+    let mode = Mode(0o020_666);
+    plan.step(Op::Mknodat { at: tmpfs, path: c"null", mode, dev: NULL });
+    set_readonly(plan, tmpfs);
+    Ok((Cover(tmpfs, c"null"), Cover(tmpfs, c"empty")))
+}
+
 /// The steps for one path, which opens either as a directory or as a file.
-fn mask(plan: &mut Plan, root: Slot, path: &std::ffi::CStr, null: Slot, empty: Slot) -> Result<()> {
+fn mask(plan: &mut Plan, root: Slot, path: &CStr, null: Cover<'_>, empty: Cover<'_>) -> Result<()> {
     let (directory, file, tree) = (plan.slot()?, plan.slot()?, plan.slot()?);
     let how = path_only(OpenFlags::O_DIRECTORY, Links::Follow.resolve());
     let not_directory = MISSING.or(Unless::ENOTDIR);
@@ -109,14 +157,12 @@ fn mask(plan: &mut Plan, root: Slot, path: &std::ffi::CStr, null: Slot, empty: S
     let how = path_only(OpenFlags(0), Links::Follow.resolve());
     let open = Op::Openat2 { into: file, at: root, path, how };
     plan.push(Step { guard: Guard::Absent(directory), unless: MISSING, op: open });
-    present(plan, directory, clone_fd_op(tree, empty, false));
-    present(plan, directory, attach_op(tree, directory));
-    present(plan, directory, Op::Close { fd: tree });
-    present(plan, directory, Op::Close { fd: directory });
-    present(plan, file, clone_fd_op(tree, null, false));
-    present(plan, file, attach_op(tree, file));
-    present(plan, file, Op::Close { fd: tree });
-    present(plan, file, Op::Close { fd: file });
+    for (target, cover) in [(directory, empty), (file, null)] {
+        present(plan, target, cover.clone_into(tree));
+        present(plan, target, attach_op(tree, target));
+        present(plan, target, Op::Close { fd: tree });
+        present(plan, target, Op::Close { fd: target });
+    }
     plan.free(tree);
     plan.free(file);
     plan.free(directory);

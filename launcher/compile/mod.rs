@@ -23,8 +23,8 @@ pub mod supervise;
 pub mod terminal;
 
 use tiny_ce_init::flags::{
-    AtFlags, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags, Prctl,
-    Propagation, Report, Signal, UmountFlags,
+    AtFlags, CloneFlags, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags,
+    OpenTreeFlags, Prctl, Propagation, Report, Signal, UmountFlags,
 };
 use tiny_ce_init::{Op, Slot};
 
@@ -34,7 +34,9 @@ use crate::host::Host;
 use crate::plan::{Finished, Plan, Preload, c_string};
 use crate::spec::options::Attrs;
 use crate::spec::paths::components;
-use crate::spec::{MemoryPolicyFlag, MemoryPolicyMode, NamespaceKind, RootfsPropagation, Spec};
+use crate::spec::{
+    Hooks, MemoryPolicyFlag, MemoryPolicyMode, NamespaceKind, RootfsPropagation, Spec,
+};
 
 /// What init does once the container is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,10 +107,11 @@ pub fn compile(request: &ContainerRequest<'_>) -> Result<Finished> {
         None => Vec::new(),
     };
     sysctl(plan, spec)?;
-    if shares(spec) {
-        mounts::shared(plan, spec, host, &mut trees)?;
+    let alone = namespaces::begins_with_rootfs(spec, host, request.ephemeral.is_some());
+    if alone || shares(spec) {
+        mounts::ahead(plan, spec, host, alone, &mut trees)?;
     }
-    let root = rootfs(plan, request)?;
+    let root = if alone { own_namespace(plan, request)? } else { rootfs(plan, request)? };
     let mut context = mounts::Context { spec, host, root, trees: &trees };
     let deferred = mounts::all(plan, &mut context)?;
     let root = context.root;
@@ -123,12 +126,13 @@ pub fn compile(request: &ContainerRequest<'_>) -> Result<Finished> {
     if let Some(linux) = &spec.linux {
         masks::readonly_paths(plan, root, &linux.readonly_paths)?;
         let label = mounts::label(spec);
-        masks::masked_paths(plan, root, &linux.masked_paths, label.as_deref())?;
+        let covers = masks::Covers { label: label.as_deref(), own: alone };
+        masks::masked_paths(plan, root, &linux.masked_paths, &covers)?;
     }
     if spec.root.as_ref().is_some_and(|root| root.readonly) {
         masks::readonly_root(plan, root);
     }
-    enter(plan, request, root)?;
+    enter(plan, request, root, alone)?;
     names(plan, spec);
     become_program(plan, request, Inside { socket, slave, labels })?;
     Ok(std::mem::take(plan).finish())
@@ -281,6 +285,26 @@ fn rootfs(plan: &mut Plan, request: &ContainerRequest<'_>) -> Result<Slot> {
     Ok(tree)
 }
 
+/// Make a mount namespace in which a clone of the root file system is the only tree, enter it, and
+/// return the descriptor of its root. Until then init is in the host's mount namespace, so no step
+/// before may attach anything.
+fn own_namespace(plan: &mut Plan, request: &ContainerRequest<'_>) -> Result<Slot> {
+    plan.origin("root.path, the only tree of the mount namespace");
+    let flags = OpenTreeFlags::OPEN_TREE_NAMESPACE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let path = c_string(&request.host.rootfs)?;
+    let namespace = plan.slot()?;
+    plan.step(Op::OpenTree { into: namespace, at: Slot::CWD, path: &path, flags });
+    plan.step(Op::Setns { fd: namespace, kind: CloneFlags::CLONE_NEWNS });
+    plan.close(namespace);
+    let root = plan.slot()?;
+    let how = root::path_only(OpenFlags::O_DIRECTORY, root::HOST);
+    plan.step(Op::Openat2 { into: root, at: Slot::CWD, path: c"/", how });
+    mounts::set(plan, root, nodev(request), of_the_hosts(request.spec), true);
+    Ok(root)
+}
+
 /// Make the image's device nodes unusable if no cgroup limits devices.
 fn nodev(request: &ContainerRequest<'_>) -> Attrs {
     let set = match request.host.nodev {
@@ -343,13 +367,19 @@ fn working_directory(plan: &mut Plan, request: &ContainerRequest<'_>, root: Slot
     Ok(())
 }
 
+/// Whether there are hooks that come before the pivot.
+fn hooks_before_entering(spec: &Spec) -> bool {
+    let before = |hooks: &Hooks| {
+        [&hooks.prestart, &hooks.create_runtime, &hooks.create_container]
+            .iter()
+            .any(|hooks| !hooks.is_empty())
+    };
+    spec.hooks.as_ref().is_some_and(before)
+}
+
 /// Wait while the launcher runs the hooks that come before the pivot.
 fn hooks(plan: &mut Plan, spec: &Spec) {
-    let Some(hooks) = &spec.hooks else { return };
-    if hooks.prestart.is_empty()
-        && hooks.create_runtime.is_empty()
-        && hooks.create_container.is_empty()
-    {
+    if !hooks_before_entering(spec) {
         return;
     }
     plan.origin("hooks");
@@ -357,15 +387,9 @@ fn hooks(plan: &mut Plan, spec: &Spec) {
     plan.step(Op::Await { from: Slot::CHANNEL });
 }
 
-/// Make the rootfs the root. Between `pivot_root` and `umount2`, the host's root is mounted over it
-/// and is `/..`.
-fn enter(plan: &mut Plan, request: &ContainerRequest<'_>, root: Slot) -> Result<()> {
-    plan.origin("root.path");
-    if inherits_mounts(request.spec) {
-        change_root(plan, root);
-        return Ok(());
-    }
-    let propagation = propagation(request.spec);
+/// Replace the host's root by the rootfs. Between `pivot_root` and `umount2`, the host's root is
+/// mounted over it and is `/..`.
+fn pivot(plan: &mut Plan, request: &ContainerRequest<'_>, root: Slot) {
     plan.step(Op::Fchdir { fd: root });
     if request.no_pivot {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
@@ -376,6 +400,19 @@ fn enter(plan: &mut Plan, request: &ContainerRequest<'_>, root: Slot) -> Result<
         plan.step(Op::Umount2 { target: c".", flags: UmountFlags::MNT_DETACH });
     }
     plan.step(Op::Chdir { path: c"/" });
+}
+
+/// Make the rootfs the root, unless it is, and set its propagation.
+fn enter(plan: &mut Plan, request: &ContainerRequest<'_>, root: Slot, alone: bool) -> Result<()> {
+    plan.origin("root.path");
+    if inherits_mounts(request.spec) {
+        change_root(plan, root);
+        return Ok(());
+    }
+    let propagation = propagation(request.spec);
+    if !alone {
+        pivot(plan, request, root);
+    }
     // `rprivate` has no step here: `rootfs` made the mounts private, and an option of a mount that
     // asks for another propagation counts.
     if let Some(propagation) = propagation.filter(|it| *it != RootfsPropagation::Rprivate) {

@@ -143,22 +143,35 @@ fn is_peer(spec: &Spec, options: &MountOptions) -> bool {
     shared && super::shares(spec) && spec.namespace(NamespaceKind::User).is_none()
 }
 
-/// Clone the binds that are to be peers of the host's mounts. It has to come before `rootfs`, which
-/// makes the mounts of init's namespace slaves of the host's.
+/// Clone binds while init sees the host's mounts: `all` of them if the mount namespace begins
+/// without these; otherwise those that are to be peers of the host's mounts, since `rootfs` makes the
+/// mounts of init's namespace slaves of the host's.
 ///
 /// # Errors
 /// The plan has no free slot, or the path of a source contains NUL.
-pub fn shared(plan: &mut Plan, spec: &Spec, host: &Host, trees: &mut [Option<Slot>]) -> Result<()> {
+pub fn ahead(
+    plan: &mut Plan,
+    spec: &Spec,
+    host: &Host,
+    all: bool,
+    trees: &mut [Option<Slot>],
+) -> Result<()> {
     for (index, (mount, tree)) in spec.mounts.iter().zip(trees).enumerate() {
         let options = &mount.options;
         let Some(source) = host.source(index).filter(|source| !source.made) else { continue };
-        if is_peer(spec, options) && tree.is_none() {
+        if source.link.is_none() && tree.is_none() && (all || is_peer(spec, options)) {
             plan.origin(mount.origin(index));
             let recursive = options.bind == Some(true);
             *tree = Some(clone(plan, &source.path, recursive, options.source_nofollow)?);
         }
     }
     Ok(())
+}
+
+/// Whether a mount covers the root, and is the root from there on.
+pub fn cover_root(spec: &Spec, host: &Host) -> bool {
+    let covers = |index: usize| place(spec, host, index).is_empty();
+    (0..spec.mounts.len()).any(|index| covers(index) && !spec.mounts[index].options.remount)
 }
 
 /// Compile every mount, in the order of the config. A mount that covers the root becomes the root
@@ -213,7 +226,7 @@ fn one(
         return super::parts::overlay(plan, context, index, part);
     }
     let kind = mount.kind.as_deref().unwrap_or_default();
-    if kind == "cgroup" || kind == "cgroup2" {
+    if super::cgroups::KINDS.contains(&kind) {
         return super::cgroups::mount(plan, context, index, options);
     }
     if kind == "sysfs" && context.in_user_namespace() {
@@ -269,7 +282,7 @@ fn bind(
     let tree = match context.trees.get(index).copied().flatten() {
         Some(tree) => {
             if !is_peer(context.spec, options) {
-                // The launcher cloned it in the host's mount namespace, where it may be shared.
+                // It was cloned in the host's mount namespace, where it may be shared.
                 let kind = super::of_the_hosts(context.spec);
                 set(plan, tree, Attrs::default(), kind, true);
             }

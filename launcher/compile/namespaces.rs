@@ -6,10 +6,11 @@
 use tiny_ce_init::flags::{CloneFlags, OpenFlags, OpenHow, Prctl, Report};
 use tiny_ce_init::{Op, Slot};
 
+use super::cgroups;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::plan::{Plan, Preload};
-use crate::spec::{IdMapping, Linux, NamespaceKind, Spec};
+use crate::spec::{IdMapping, Linux, Mount, NamespaceKind, Spec};
 
 /// The order in which namespaces are joined, the mount namespace last. The user and pid namespaces
 /// are joined separately.
@@ -36,13 +37,57 @@ pub fn new_user(spec: &Spec) -> bool {
     spec.namespace(NamespaceKind::User).is_some_and(|user| user.path.is_none())
 }
 
+/// How many binds init clones at most before it leaves the host's mounts: each takes a slot.
+const CLONED_AHEAD: usize = 32;
+
+/// File systems whose source and options name no path of the host.
+const WITHOUT_PATHS: [&str; 7] =
+    ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "sysfs", "tmpfs"];
+
+/// Whether the mount namespace begins with the rootfs as its only tree (OPEN_TREE_NAMESPACE, Linux
+/// 7.0), so that no mount of the host is ever in it, and none is copied. Otherwise the namespace
+/// begins as a copy of the host's, which the container needs
+/// - if it has a user namespace: there a procfs can be mounted only beside one that hides nothing;
+/// - if a hook may look for the host's files, or for the rootfs at its path on the host;
+/// - if a mount is cloned from a place that only a path of the host names, or is of a file system
+///   whose source or options may name one;
+/// - if the root's changes vanish, or a mount covers the root: something else is the root then.
+pub fn begins_with_rootfs(spec: &Spec, host: &Host, ephemeral: bool) -> bool {
+    let new = spec.namespace(NamespaceKind::Mount).is_some_and(|mount| mount.path.is_none());
+    let paths = |mount: &Mount| {
+        let kind = mount.kind.as_deref().unwrap_or_default();
+        !mount.is_bind() && !mount.options.remount && !WITHOUT_PATHS.contains(&kind)
+    };
+    let sources = || host.mounts.iter().filter_map(|facts| facts.source.as_ref());
+    let group = spec.namespace(NamespaceKind::Cgroup).is_none_or(|cgroup| cgroup.path.is_some())
+        && spec
+            .mounts
+            .iter()
+            .any(|mount| cgroups::KINDS.contains(&mount.kind.as_deref().unwrap_or_default()));
+    host.tree_namespaces
+        && !ephemeral
+        && new
+        && host.euid == 0
+        && !host.user_namespace
+        && !staged(spec)
+        && !super::shares(spec)
+        && !super::hooks_before_entering(spec)
+        && !group
+        && !spec.mounts.iter().any(paths)
+        && !super::mounts::cover_root(spec, host)
+        && !sources().any(|source| source.made)
+        && sources().count() <= CLONED_AHEAD
+}
+
 /// The namespaces that clone3(2) makes.
-pub fn clone_flags(spec: &Spec) -> CloneFlags {
+pub fn clone_flags(spec: &Spec, host: &Host, ephemeral: bool) -> CloneFlags {
     let Some(linux) = spec.linux.as_ref().filter(|_| !staged(spec)) else { return CloneFlags(0) };
     let new = linux.namespaces.iter().filter(|namespace| namespace.path.is_none());
-    // Init makes these two later: the offsets of a time namespace have to be written before a
-    // process is in it, and the root of a cgroup namespace is the group that its maker is in.
+    let mounts_later = begins_with_rootfs(spec, host, ephemeral);
+    // Init makes these later: the offsets of a time namespace have to be written before a process
+    // is in it, and the root of a cgroup namespace is the group that its maker is in.
     new.filter(|n| !matches!(n.kind, NamespaceKind::Time | NamespaceKind::Cgroup))
+        .filter(|n| !mounts_later || n.kind != NamespaceKind::Mount)
         .fold(CloneFlags(0), |flags, namespace| flags | namespace.kind.flag())
 }
 

@@ -268,7 +268,7 @@ fn start(undo: &mut Undo<'_>, prepared: &Prepared, program: &OwnedFd) -> Result<
         argv.splice(0..0, [NAME, c"--"].map(CStr::to_owned));
     }
     let request = Clone {
-        flags: u64::from(namespaces::clone_flags(spec).0),
+        flags: u64::from(namespaces::clone_flags(spec, &prepared.host, prepared.ephemeral).0),
         cgroup: if scope { None } else { record.cgroup.clone_fd()? },
         program: program.as_fd(),
         argv: &argv,

@@ -35,6 +35,16 @@ impl Refused {
 /// The newest system call that all containers need.
 pub const NEWEST: Refused = Refused::new("mount_setattr", Sysno::mount_setattr, [-1, 0, -1, 0, 0]);
 
+/// open_tree(2) with OPEN_TREE_NAMESPACE|OPEN_TREE_CLOEXEC, which is EINVAL before Linux 7.0.
+const TREE_NAMESPACE: Refused =
+    Refused::new("open_tree", Sysno::open_tree, [-1, 0, 0x2 | libc::O_CLOEXEC as i64, 0, 0]);
+
+/// Whether a mount namespace can begin with one tree (Linux 7.0).
+pub fn tree_namespaces() -> bool {
+    // The kernel checks the flags before the path.
+    TREE_NAMESPACE.errno() == libc::EFAULT
+}
+
 /// The system calls without which no container can be made.
 pub const CALLS: [Refused; 9] = [
     Refused::new("clone3", Sysno::clone3, [0, 0, 0, 0, 0]),

@@ -25,16 +25,16 @@ pub const CASES: &[Case] = &[
     ("default-preserve-fds-holes", "default", |given| {
         given.preserved = Preserved { count: 3, holes: vec![4] };
     }),
-    ("default-notify", "default", |given| {
-        activation::notify(&mut given.spec, "/run/tiny-ce/web/notify");
-        let path = "/run/tiny-ce/web/notify".to_owned();
-        let source = Some(Source { path, directory: true, made: false, link: None });
-        given.host.mounts.push(MountFacts { source, ..MountFacts::default() });
-    }),
+    ("default-notify", "default", notify),
     ("default-criu", "default", |given| given.criu = Some(false)),
     ("default-restore", "default", |given| given.criu = Some(true)),
     ("default-ephemeral", "default", ephemeral),
     ("default-initramfs", "default", |given| given.host.initramfs = true),
+    ("default-tree", "default", |given| given.host.tree_namespaces = true),
+    ("notify-tree", "default", |given| {
+        notify(given);
+        given.host.tree_namespaces = true;
+    }),
     ("default-exec", "default", exec_on_v1),
     ("default-init", "default", |given| given.init = true),
     ("rootless", "rootless", without_privileges),
@@ -275,6 +275,14 @@ fn usual(_: &mut Given) {}
 
 fn ours(each: impl IntoIterator<Item = bool>) -> Vec<NamespaceFacts> {
     each.into_iter().map(|ours| NamespaceFacts { ours }).collect()
+}
+
+/// With a bind of a directory of the host.
+fn notify(given: &mut Given) {
+    activation::notify(&mut given.spec, "/run/tiny-ce/web/notify");
+    let path = "/run/tiny-ce/web/notify".to_owned();
+    let source = Some(Source { path, directory: true, made: false, link: None });
+    given.host.mounts.push(MountFacts { source, ..MountFacts::default() });
 }
 
 /// As `run` without a bundle, with the host's root and one mount below it.

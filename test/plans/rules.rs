@@ -137,7 +137,56 @@ fn pivot_root_and_umount_are_adjacent() {
                 assert_eq!(lines[at + 1], "umount2(target=\".\", flags=MNT_DETACH)", "{name}");
                 assert_eq!(last(&lines, "pivot_root"), Some(at), "{name}: twice");
             }
-            None => assert!(given.exec.is_some() || given.no_pivot, "{name}: no pivot_root"),
+            None => {
+                let other = given.exec.is_some() || given.no_pivot || tree(&lines).is_some();
+                assert!(other, "{name}: no pivot_root");
+            }
+        }
+    }
+}
+
+/// The step by which the mount namespace begins with the rootfs as its only tree.
+fn tree(lines: &[String]) -> Option<usize> {
+    lines.iter().position(|line| line.contains("OPEN_TREE_NAMESPACE"))
+}
+
+/// Until init enters a mount namespace that begins with the rootfs, it is in the host's, where it
+/// attaches and changes nothing; afterwards it enters no other.
+#[test]
+fn nothing_changes_the_hosts_mounts() {
+    let mut seen = 0;
+    for (name, _, plan) in processes() {
+        let lines = lines(&plan);
+        let Some(tree) = tree(&lines) else { continue };
+        seen += 1;
+        assert!(lines[tree + 1].starts_with("setns("), "{name}: {}", lines[tree + 1]);
+        for line in &lines[..tree] {
+            let attaches = line.contains("move_mount(") || line.contains("pivot_root(");
+            let changes = line.contains("mount_setattr(") && !line.contains("AT_EMPTY_PATH");
+            let unmounts = line.contains("umount2(") || line.contains("chroot(");
+            assert!(!attaches && !changes && !unmounts, "{name}: {line}");
+        }
+        for line in &lines[tree + 2..] {
+            let host = line.contains("at=AT_FDCWD") && line.contains("open_tree(");
+            assert!(!host && !line.contains("setns("), "{name}: {line}");
+        }
+        let root = &lines[tree + 3];
+        assert!(root.contains("at=AT_FDCWD, path=\"/\""), "{name}: {root}");
+        let onto = format!("to={}", field(root, "into").expect("a slot"));
+        let over = |line: &&String| line.contains("move_mount") && line.contains(&onto);
+        let close = format!("close(fd={})", &onto[3..]);
+        let open = lines[tree + 4..].split(|line| *line == close).next().expect("steps");
+        assert!(open.len() > 20, "{name}: {} steps", open.len());
+        assert_eq!(open.iter().find(over), None, "{name}");
+    }
+    assert!(seen >= 2, "{seen} plans");
+    // Where changes vanish, or another file system becomes the root, nothing is as above.
+    for (name, mut given, plan) in all() {
+        if ["default-ephemeral", "rootless-ephemeral", "mount-places", "user-new", "hooks"]
+            .contains(&name)
+        {
+            given.host.tree_namespaces = true;
+            assert_eq!(lines(&plan), lines(&given.compile().expect("a plan")), "{name}");
         }
     }
 }
@@ -188,6 +237,7 @@ fn paths_of_the_image_are_never_trusted() {
     for (name, given, plan) in all() {
         let all = lines(&plan);
         let before_root = first(&all, "pivot_root").or(first(&all, "chroot"));
+        let before_root = tree(&all).map(|tree| tree + 2).or(before_root);
         let before_root = before_root.unwrap_or(if given.exec.is_some() { 0 } else { all.len() });
         for line in &all {
             let call = line.split('(').next().unwrap_or_default();
