@@ -13,11 +13,12 @@ use crate::{Error, Result};
 const OLDEST: (u32, u32) = (5, 12);
 
 /// Features of newer kernels, each with the fallback on older ones.
-const NEWER: [((u32, u32), &str); 4] = [
+const NEWER: [((u32, u32), &str); 5] = [
     ((5, 14), "cgroup.kill (without it, processes are killed one by one)"),
     ((5, 19), "id-mapped mounts of overlays"),
     ((6, 3), "id-mapped mounts of tmpfs"),
     ((6, 15), "the exit status that \"tiny-ce wait\" tells"),
+    ((7, 0), "mount namespaces that begin with the rootfs alone"),
 ];
 
 pub fn version() -> Finding {
