@@ -144,8 +144,8 @@ fn is_peer(spec: &Spec, options: &MountOptions) -> bool {
 }
 
 /// Clone binds while init sees the host's mounts: `all` of them if the mount namespace begins
-/// without these; otherwise those that are to be peers of the host's mounts, since `rootfs` makes the
-/// mounts of init's namespace slaves of the host's.
+/// without these; otherwise those that are to be peers of the host's mounts, since `rootfs` makes
+/// the mounts of init's namespace slaves of the host's.
 ///
 /// # Errors
 /// The plan has no free slot, or the path of a source contains NUL.
