@@ -49,8 +49,8 @@ const WITHOUT_PATHS: [&str; 7] =
 /// begins as a copy of the host's, which the container needs
 /// - if it has a user namespace: there a procfs can be mounted only beside one that hides nothing;
 /// - if a hook may look for the host's files, or for the rootfs at its path on the host;
-/// - if a mount is cloned from a place that only a path of the host names, or is of a file system
-///   whose source or options may name one;
+/// - if a mount or a device is cloned from a place that only a path of the host names, or is of a
+///   file system whose source or options may name one;
 /// - if the root's changes vanish, or a mount covers the root: something else is the root then.
 pub fn begins_with_rootfs(spec: &Spec, host: &Host, ephemeral: bool) -> bool {
     let new = spec.namespace(NamespaceKind::Mount).is_some_and(|mount| mount.path.is_none());
@@ -69,6 +69,7 @@ pub fn begins_with_rootfs(spec: &Spec, host: &Host, ephemeral: bool) -> bool {
         && new
         && host.euid == 0
         && !host.user_namespace
+        && !host.nodev
         && !staged(spec)
         && !super::shares(spec)
         && !super::hooks_before_entering(spec)
