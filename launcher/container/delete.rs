@@ -103,16 +103,6 @@ fn dismantle(
     directory.remove()
 }
 
-/// Wait for the end of init, which is about to exit, but no longer than `PATIENCE_MS`.
-pub fn await_end(record: &Record) {
-    let Some(init) = record.living_init() else { return };
-    if let Ok(pidfd) = process::pidfd_open(init.pid)
-        && init.alive()
-    {
-        let _ = process::wait_gone(&pidfd, PATIENCE_MS);
-    }
-}
-
 /// Kill init, if it lives, and wait for its end.
 pub fn end(record: &Record) -> Result<()> {
     let Some(init) = record.living_init() else { return Ok(()) };

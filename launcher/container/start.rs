@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::{delete, exit, prepare};
 use crate::compile::identity::{self, Identity};
@@ -16,6 +17,9 @@ use crate::program::vectors;
 use crate::spec::{Spec, id};
 use crate::state::{self, Directory, Record, Status};
 use crate::sys;
+
+/// Init may take this long to notice the end of its channel.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Run the program of a created container.
 ///
@@ -61,10 +65,8 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     let mut starting =
         StartingContainer { directory: &directory, spec, record: &record, plan, pid, status };
     if let Err(e) = starting.until_running(&connection) {
-        // Init ends at the latest when the channel does. The next command must find the container
-        // stopped.
         drop(connection);
-        delete::await_end(&record);
+        await_change(&record);
         return Err(e);
     }
     directory.unlink(state::SOCKET)?;
@@ -74,6 +76,15 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
     match (notify, process) {
         (Some(notify), Some(process)) => notify.until_ready(pid, &process),
         _ => Ok(()),
+    }
+}
+
+/// Wait until init, whose channel has ended, has ended too or become the program, so that the next
+/// command does not find the container `created`.
+fn await_change(record: &Record) {
+    let until = Instant::now() + PATIENCE;
+    while matches!(record.status(), Ok(Status::Created)) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
