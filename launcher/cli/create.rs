@@ -6,7 +6,7 @@ use super::table::{command, options};
 use super::value::{DescriptorCount, Directory, Id, Switch};
 use super::{Globals, activation};
 use crate::Result;
-use crate::container::{self, LaunchOptions, Source};
+use crate::container::{self, LaunchOptions, NetworkChoice, Source};
 
 options! {
     /// What `create` and `run` share.
@@ -23,8 +23,10 @@ options! {
         "--pidfd-socket PATH" pidfd_socket: Option<PathBuf>,
         /// Pass on this many of the caller's descriptors, from 3 on; default: 0.
         "--preserve-fds NUMBER" preserve_fds: Option<DescriptorCount>,
-        /// Attach the container to a network, with this address or a free one.
-        "--network NAME[:ADDRESS]" | "--net" network: Option<String>,
+        /// Attach the container to a network, with this address or a free one; none: a loopback
+        /// interface alone, the default without a bundle; host: share the host's network; ns:PATH:
+        /// join the network namespace of a file.
+        "--network NAME[:ADDRESS]|none|host|ns:PATH" | "--net" network: Option<NetworkChoice>,
         /// Mount the root file system over / and chroot(2) into it instead of pivot_root(2); less
         /// safe.
         "--no-pivot" no_pivot: bool,

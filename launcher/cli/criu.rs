@@ -11,8 +11,8 @@ use super::run::status;
 use super::table::{command, options};
 use super::value::{Directory, Id, Number, Value, choice, expected};
 use crate::container::{
-    self, CgroupDriver, CgroupMode, Checkpoint, CriuOptions, LaunchOptions, NetworkLock, Restore,
-    RunOptions, Source,
+    self, CgroupDriver, CgroupMode, Checkpoint, CriuOptions, LaunchOptions, NetworkChoice,
+    NetworkLock, Restore, RunOptions, Source,
 };
 use crate::log;
 use crate::{Error, Result};
@@ -246,7 +246,7 @@ fn restore(it: RestoreCommand, globals: &Globals) -> Result<u8> {
         options: LaunchOptions {
             pid_file: it.pid_file,
             console_socket: it.console_socket,
-            network: it.network,
+            network: it.network.map(NetworkChoice::Attached),
             cgroup_driver,
             ..LaunchOptions::default()
         },

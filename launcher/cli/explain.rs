@@ -11,7 +11,7 @@ use super::table::command;
 use super::value::AfterDashes;
 use super::{Globals, print};
 use crate::compile::Then;
-use crate::container::{self, LaunchOptions, Source};
+use crate::container::{self, LaunchOptions, NetworkChoice, Source};
 use crate::spec::id;
 use crate::{Error, Result};
 
@@ -32,8 +32,8 @@ command! {
         options {
             /// Name of the file in the bundle, or - for standard input; default: config.json.
             "-f, --config FILE" config: Option<String>,
-            /// Attach the container to a network, with this address or a free one.
-            "--network NAME[:ADDRESS]" network: Option<String>,
+            /// The network, as "run" takes it.
+            "--network NAME[:ADDRESS]|none|host|ns:PATH" network: Option<NetworkChoice>,
         }
         include {
             "Container without a bundle" embedded: EmbeddedOptions,
@@ -107,7 +107,12 @@ fn explain(it: Explain, globals: &Globals) -> Result<u8> {
 }
 
 /// The values for the container's cgroup, each with its field, and then the plan.
-fn would(globals: &Globals, source: Source, network: Option<String>, then: Then) -> Result<u8> {
+fn would(
+    globals: &Globals,
+    source: Source,
+    network: Option<NetworkChoice>,
+    then: Then,
+) -> Result<u8> {
     let (root, cgroup_driver) = (globals.state_root()?, globals.cgroups()?);
     let options = LaunchOptions { network, cgroup_driver, ..LaunchOptions::default() };
     let prepared = container::prepare(NAME, &root.join(NAME), source, &options, then)?;

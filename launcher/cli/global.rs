@@ -4,6 +4,9 @@
 //! command.
 
 use std::env;
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::table::options;
@@ -70,7 +73,7 @@ options! {
     /// Options that every command has, before or after its name.
     pub struct Globals {
         /// Keep the state of containers here; default: /run/tiny-ce, and without root's rights
-        /// $XDG_RUNTIME_DIR/tiny-ce.
+        /// $XDG_RUNTIME_DIR/tiny-ce, or /tmp/tiny-ce-UID where that is not set.
         "--root DIRECTORY" root: Option<Directory>,
         /// Append errors to this log as well: a file, journald:NAME or syslog:NAME.
         "--log FILE" log: Option<PathBuf>,
@@ -168,9 +171,26 @@ fn default_root(rootless: bool) -> Result<PathBuf> {
     }
     match env::var_os("XDG_RUNTIME_DIR").filter(|it| !it.is_empty()) {
         Some(runtime) => Ok(PathBuf::from(runtime).join("tiny-ce")),
-        None => Err(Error::new("XDG_RUNTIME_DIR is not set, so there is no place for the state")
-            .hint("log in with a session of your own, or say where with --root DIRECTORY")),
+        None => own_directory(&format!("/tmp/tiny-ce-{}", sys::user::effective_uid())),
     }
+}
+
+/// Make a directory below /tmp where nobody else can, or find that it is the caller's alone. In
+/// /tmp nobody but its owner can rename it, since that has the sticky bit (chmod(2)).
+fn own_directory(path: &str) -> Result<PathBuf> {
+    match DirBuilder::new().mode(0o1700).create(path) {
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(Error::io(path, "mkdir", &e)),
+        _ => {}
+    }
+    let found = std::fs::symlink_metadata(path).map_err(|e| Error::io(path, "lstat", &e))?;
+    let own = found.uid() == sys::user::effective_uid() && found.mode() & 0o077 == 0;
+    if found.is_dir() && own {
+        return Ok(PathBuf::from(path));
+    }
+    Err(Error::new(format!("{path}: not a directory that only the caller can enter")).hint(
+        "it keeps the state without XDG_RUNTIME_DIR: remove it, set XDG_RUNTIME_DIR, or say where \
+         with --root DIRECTORY",
+    ))
 }
 
 fn is_slash(path: &Path) -> bool {

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::container::NetworkChoice;
 use crate::spec::{id, text};
 use crate::{Error, Result};
 
@@ -286,6 +287,12 @@ impl Value for Directory {
 impl Value for String {
     fn parse(word: &OsStr) -> Result<Self> {
         word.to_str().map(str::to_owned).ok_or_else(|| expected(word, "UTF-8"))
+    }
+}
+
+impl Value for NetworkChoice {
+    fn parse(word: &OsStr) -> Result<Self> {
+        NetworkChoice::parse(&String::parse(word)?)
     }
 }
 

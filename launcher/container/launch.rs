@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use tiny_ce_init::NAME;
 
+use super::netns::NetworkChoice;
 use super::prepare::{LaunchOptions, Prepared};
 use super::scope::{self, Wanted};
 use crate::compile::mounts::asks_for_ids;
@@ -204,7 +205,7 @@ fn commit(
 
 /// Make the network, the cgroups and the class of service in which its processes will be.
 pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &LaunchOptions) -> Result<()> {
-    if let Some(request) = &options.network {
+    if let Some(NetworkChoice::Attached(request)) = &options.network {
         let alive = |id: &str| undo.root.join(id).exists();
         undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
         undo.record.save(&undo.directory, state::INTENT)?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::hosts;
+use super::netns::NetworkChoice;
 use super::nodev;
 use super::scope::{self, CgroupDriver, Wanted};
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Setting};
@@ -14,7 +15,7 @@ use crate::origin::Origins;
 use crate::plan::Finished;
 use crate::spec::check::{Allow, check};
 use crate::spec::json::Violation;
-use crate::spec::{IdMapping, Mount, Namespace, NamespaceKind, Process, Spec, load};
+use crate::spec::{IdMapping, Mount, NamespaceKind, Process, Spec, load};
 use crate::state::ROOTFS;
 use crate::{log, seccomp, sys};
 
@@ -72,8 +73,8 @@ pub struct LaunchOptions {
     pub console_socket: Option<PathBuf>,
     /// The socket to which a pidfd of init is sent.
     pub pidfd_socket: Option<PathBuf>,
-    /// Give the container an address on this network: `NAME[:ADDRESS]`.
-    pub network: Option<String>,
+    /// The container's network, if not as the configuration has it.
+    pub network: Option<NetworkChoice>,
     /// What makes the container's cgroup.
     pub cgroup_driver: CgroupDriver,
     /// Whether init stays as the container's first process; by default only if there is no bundle.
@@ -211,10 +212,10 @@ fn add(
     (id, state): (&str, &Path),
 ) -> Result<Vec<ToMake>> {
     let mut to_make = Vec::new();
-    if let Some(request) = &options.network {
-        let path = crate::network::namespace_path(id);
-        join_network(spec, request, &path)?;
-        to_make.push(ToMake { path, directory: false });
+    if let Some(namespace) =
+        options.network.as_ref().map(|it| it.apply(spec, id)).transpose()?.flatten()
+    {
+        to_make.push(namespace);
         to_make.extend(hosts::bind(spec, rootfs, state));
     }
     if options.notify_socket.is_some() {
@@ -387,25 +388,4 @@ fn stays(options: &LaunchOptions, embedded: bool, spec: &Spec) -> Result<bool> {
         }
         asked => Ok(asked.unwrap_or(embedded && !sockets)),
     }
-}
-
-/// Make the configuration join the network namespace that `--network` will make.
-fn join_network(spec: &mut Spec, request: &str, path: &str) -> Result<()> {
-    let Some(linux) = spec.linux.as_mut() else {
-        return Err(Error::new("--network: the config has no linux.namespaces"));
-    };
-    let namespaces = &mut linux.namespaces;
-    let index = match namespaces.iter().position(|n| n.kind == NamespaceKind::Network) {
-        Some(index) => index,
-        None => {
-            namespaces.push(Namespace { kind: NamespaceKind::Network, path: None });
-            namespaces.len() - 1
-        }
-    };
-    if let Some(joined) = namespaces[index].path.replace(path.to_owned()) {
-        return Err(Error::new(format!(
-            "--network {request}: linux.namespaces already joins the network namespace {joined}"
-        )));
-    }
-    Ok(())
 }

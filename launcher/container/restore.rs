@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use super::launch::{self, Undo};
+use super::netns::NetworkChoice;
 use super::prepare::{LaunchOptions, Prepared, Source, prepare};
 use super::{RunOptions, delete, run, scope};
 use crate::compile::{Then, criu as plan};
@@ -251,8 +252,8 @@ impl Restoring<'_, '_> {
         notify::make_directory(&self.undo.directory)?;
         match self.restore.options.network {
             // `launch::places` has written the file, with an address.
-            Some(_) => Ok(()),
-            None => super::hosts::write(&self.undo.directory, &self.prepared.spec, None),
+            Some(NetworkChoice::Attached(_)) => Ok(()),
+            _ => super::hosts::write(&self.undo.directory, &self.prepared.spec, None),
         }
     }
 

@@ -41,26 +41,27 @@ pub fn default(cgroup2: bool) -> Spec {
 pub fn rootless(uid: u32, gid: u32, cgroup2: bool) -> Spec {
     let mut spec = default(cgroup2);
     unprivileged(&mut spec, uid, gid);
+    if let Some(linux) = &mut spec.linux {
+        linux.namespaces.retain(|n| n.kind != NamespaceKind::Network);
+    }
+    // Only the owner of the network namespace, here the host's, can mount a sysfs.
+    for sys in spec.mounts.iter_mut().filter(|mount| mount.destination == "/sys") {
+        *sys = mount("/sys", "none", "/sys", "rbind nosuid noexec nodev ro");
+    }
     spec
 }
 
 /// Change a spec so that a user without privileges can run it.
 pub(super) fn unprivileged(spec: &mut Spec, uid: u32, gid: u32) {
     if let Some(linux) = &mut spec.linux {
-        linux.namespaces.retain(|n| n.kind != NamespaceKind::Network);
         linux.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
         linux.uid_mappings = vec![IdMapping::own(uid)];
         linux.gid_mappings = vec![IdMapping::own(gid)];
         linux.resources = None;
     }
-    for mount in &mut spec.mounts {
-        match mount.destination.as_str() {
-            // The user namespace does not map group 5 (tty), which would own the terminals.
-            "/dev/pts" => mount.options = options(PTS),
-            // Only the owner of the network namespace, here the host's, can mount a sysfs.
-            "/sys" => *mount = self::mount("/sys", "none", "/sys", "rbind nosuid noexec nodev ro"),
-            _ => {}
-        }
+    // The user namespace does not map group 5 (tty), which would own the terminals.
+    for pts in spec.mounts.iter_mut().filter(|mount| mount.destination == "/dev/pts") {
+        pts.options = options(PTS);
     }
 }
 

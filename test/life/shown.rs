@@ -2,8 +2,10 @@
 //! the host keeps them so.
 
 use std::fs;
-use std::os::unix::fs::chown;
-use tiny_ce_test::{Case, Done, Need, probe, tiny_ce};
+use std::net::UdpSocket;
+use std::os::unix::fs::{MetadataExt, chown};
+use std::process::Command;
+use tiny_ce_test::{Case, Done, Need, Running, probe, tiny_ce};
 
 /// A user id that is not in the machine's /etc/passwd.
 const CALLER: u32 = 54321;
@@ -167,4 +169,95 @@ fn a_caller_without_privileges_runs_a_command() {
     assert_eq!(done.value("open /dev/null"), "ok", "{done}");
     assert!(!done.stdout.contains("\nnew\n"), "{done}");
     assert_eq!(done.stderr, "", "{done}");
+}
+
+/// A service on the host's loopback is the host's, whoever starts the container.
+#[test]
+fn the_hosts_network_is_seen_if_asked_for() {
+    let Some(case) = Case::root(&[Need::Program("setpriv")]) else { return };
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let port = socket.local_addr().expect("an address").port();
+    let echo = std::thread::spawn(move || {
+        let (mut packet, mut count) = ([0; 64], 0);
+        while let Ok((size, from)) = socket.recv_from(&mut packet) {
+            if size == 1 {
+                break;
+            }
+            count += 1;
+            socket.send_to(&packet[..size], from).expect("an answer");
+        }
+        count
+    });
+    let send = format!("udp-send 127.0.0.1 {port} 1");
+    for root in [true, false] {
+        for (options, received) in
+            [(&[][..], "0"), (&["--network", "none"], "0"), (&["--network", "host"], "1")]
+        {
+            let done = seen(&case, root, "", options, &send, ":");
+            assert_eq!(done.value("udp.received"), received, "{root} {options:?}: {done}");
+        }
+    }
+    let stop = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    stop.send_to(&[0], ("127.0.0.1", port)).expect("the end");
+    assert_eq!(echo.join().expect("an echo"), 2);
+}
+
+#[test]
+fn a_network_namespace_is_joined_by_its_path() {
+    let Some(case) = Case::root(&[]) else { return };
+    let probe = probe().to_str().expect("UTF-8");
+    let words = ["--net", probe, "pause", case.tag()];
+    let mut other = Running::start(Command::new("unshare").args(words), case.dir());
+    other.line("ready:");
+    let path = format!("/proc/{}/ns/net", other.pid());
+    let inode = fs::read_link(&path).expect("a namespace").display().to_string();
+    let (network, tag) = (format!("ns:{path}"), format!("TINY_CE_CASE={}", case.tag()));
+    let run = ["run", "--env", &tag, "--network", &network, "--"];
+    let done = case.tiny_ce([&run[..], &["readlink", "/proc/self/ns/net"]].concat());
+    assert_eq!(done.ok().trim(), inode);
+    let done = case.tiny_ce(["run", "--network", "ns:./x", "--", "true"]);
+    assert!(done.fails().contains("not an absolute path"), "{done}");
+    other.signal("KILL");
+    other.done();
+}
+
+/// As after `su USER` and in a cron job.
+#[test]
+fn without_a_runtime_directory_the_state_is_below_tmp() {
+    let Some(case) = Case::root(&[Need::Program("setpriv")]) else { return };
+    let tmp = case.dir().join("tmp");
+    fs::create_dir(&tmp).expect("a directory");
+    for (from, name) in [(tiny_ce(), "tiny-ce"), (probe().to_owned(), "probe")] {
+        let to = tmp.join(name);
+        case.program(["cp", from.to_str().expect("UTF-8"), to.to_str().expect("UTF-8")]).ok();
+    }
+    let script = case.dir().join("script");
+    let text = format!(
+        "mount --bind {} /tmp; chmod 1777 /tmp; eval \"$FIRST\"; \
+         exec setpriv --reuid {CALLER} --regid {CALLER} --clear-groups \
+         env --unset XDG_RUNTIME_DIR /tmp/tiny-ce \"$@\"",
+        tmp.display(),
+    );
+    fs::write(&script, text).expect("a script");
+    let script = script.to_str().expect("UTF-8");
+    let own = format!("/tmp/tiny-ce-{CALLER}");
+    let run = |first: &str, words: &[&str]| {
+        let first = format!("FIRST={first}");
+        let unshare = ["env", &first, "unshare", "--mount", "--propagation", "private", "sh"];
+        case.program([&unshare[..], &[script], words].concat())
+    };
+    let tag = format!("TINY_CE_CASE={}", case.tag());
+    let words = ["run", "--env", &tag, "--", "/tmp/probe", "ids"];
+    assert_eq!(run(":", &words).ok().lines().next(), Some("uid: 0 0 0"));
+    let made = fs::metadata(tmp.join(format!("tiny-ce-{CALLER}"))).expect("a directory");
+    assert_eq!((made.mode() & 0o7777, made.uid()), (0o1700, CALLER));
+    for first in [
+        format!("chmod 755 {own}"),
+        format!("chown 7 {own}"),
+        format!("rm -r {own}; ln -s /tmp/x {own}; mkdir -m 700 /tmp/x; chown {CALLER} /tmp/x"),
+    ] {
+        let done = run(&first, &words);
+        let text = format!("{own}: not a directory that only the caller can enter");
+        assert!(done.fails().contains(&text), "{first}: {done}");
+    }
 }
