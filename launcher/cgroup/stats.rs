@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn no_counters_break_it() {
+    fn no_counters_cause_a_panic() {
         tiny_ce_test::fuzz("counters", &["test/fuzz/counters"], |bytes| {
             let text = String::from_utf8_lossy(bytes);
             let _ = (list(&text), pairs(&text).count(), parse_psi(&text));

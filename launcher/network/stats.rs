@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn no_counters_break_it() {
+    fn no_counters_cause_a_panic() {
         tiny_ce_test::fuzz("counters", &["test/fuzz/counters"], |bytes| {
             String::from_utf8_lossy(bytes).lines().for_each(|line| drop(parse(line)));
         });

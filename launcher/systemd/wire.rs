@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bytes_make_it_panic() {
+    fn no_bytes_cause_a_panic() {
         let method = Method { destination: "d", path: "/p", interface: "i", member: "m" };
         let bytes = call(1, &method, &[Value::bytes(&[1, 2, 3]), Value::Bool(true)]);
         let (head, rest) = split(&bytes);

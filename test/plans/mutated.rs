@@ -81,7 +81,7 @@ fn digest(config: &Value, what: &str) -> bool {
 /// From the bytes of a config.json to a plan, and from the bytes of a plan that was damaged to its
 /// steps.
 #[test]
-fn no_bytes_break_the_compiler() {
+fn no_bytes_make_the_compiler_panic() {
     let mut dice = Dice::new(1);
     let mut compiled = 0;
     fuzz("config", &["test/plans", "test/bad-input"], |bytes| {
@@ -107,7 +107,7 @@ fn no_bytes_break_the_compiler() {
 }
 
 #[test]
-fn no_value_breaks_the_compiler() {
+fn no_value_makes_the_compiler_panic() {
     let mut configs: Vec<&str> = CASES.iter().map(|(_, config, _)| *config).collect();
     configs.sort_unstable();
     configs.dedup();
