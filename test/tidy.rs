@@ -218,6 +218,30 @@ fn every_test_is_named_in_the_manifest() {
 }
 
 /// Nobody's own directories are written down: the tree works wherever it is cloned.
+/// `.ci/run` finds the targets of random input by this word.
+#[test]
+fn targets_of_random_input_are_named_alike() {
+    let call = ["fuzz", "(\""].concat();
+    let mut broken = Vec::new();
+    let mut found = 0;
+    for file in sources(&[".rs"]) {
+        let mut name = "";
+        for line in file.text.lines() {
+            if let Some((_, rest)) = line.split_once("fn ") {
+                name = rest.split('(').next().unwrap_or_default();
+            }
+            if line.contains(&call) {
+                found += 1;
+                if !name.contains("panic") {
+                    broken.push(format!("{}: {name}", file.path));
+                }
+            }
+        }
+    }
+    assert!(found >= 14, "{found} targets");
+    none("a target of random input has \"panic\" in its name", &broken);
+}
+
 #[test]
 fn no_path_of_one_machine() {
     let tree = tree();
