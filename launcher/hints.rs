@@ -74,6 +74,9 @@ hints! {
     "fsconfig" ESTALE about "\"overlay\": fsconfig":
         "this upperdir was used with another lowerdir, and index=on does not allow that";
     "mount_setattr" ENOSYS: "tiny-ce needs Linux 5.12 or later";
+    "mount_setattr" EINVAL about "linux.rootfsPropagation":
+        "the root of this process is no mount point, as in a chroot: mount --bind DIRECTORY \
+         DIRECTORY before chroot(8) into it";
     "mount_setattr" EPERM:
         "a flag of a mount that came from another user namespace cannot be cleared; ask for it too";
     "move_mount" ENOTDIR:
@@ -87,6 +90,8 @@ hints! {
     "open_tree" ENOENT about "linux.devices":
         "the host has no device at this path to bind; only root on the host can make a node, for a \
          container without a new user namespace";
+    "openat2" ENOENT about "linux.maskedPaths":
+        "the host has no /dev/null: mount -t devtmpfs devtmpfs /dev";
     "mkdirat" | "openat" EACCES about "mounts[":
         "the container's root may not write to the rootfs: make the missing directory or file in \
          it, or chown it to the ids that linux.uidMappings and linux.gidMappings give to root";
@@ -123,6 +128,9 @@ hints! {
     "openat2" EXDEV about "thread-self/attr/":
         "something is mounted over this file of /proc: labels are written to the real one only";
     // ---- the program
+    "execveat" EACCES about "linux.namespaces":
+        "vm.memfd_noexec is 2, and the state directory is on a file system that is mounted noexec: \
+         choose another one with --root";
     "execve" EACCES: "the file's mode, or its mount (noexec), forbids executing it";
     "execve" ENOEXEC: "a script begins with #! and its interpreter; \
                        a binary must be for this machine's architecture";
@@ -131,6 +139,7 @@ hints! {
          linux.resources.memory.limit";
     "execve" ETXTBSY: "a process still has the program open for writing";
     // ---- whatever the call
+    "read" ENOENT about "/proc/self/": "mount -t proc proc /proc";
     "write" ENOSPC about "cgroup":
         "cpuset.cpus and cpuset.mems of this cgroup, or of one above, are still empty";
     "*" ENOSPC: "the file system, or a limit on its kind of object, is full";

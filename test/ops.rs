@@ -12,6 +12,8 @@ mod faults;
 mod hidden;
 #[path = "ops/limits.rs"]
 mod limits;
+#[path = "ops/machines.rs"]
+mod machines;
 #[path = "ops/memory.rs"]
 mod memory;
 #[path = "ops/mounts.rs"]

@@ -1,11 +1,14 @@
 //! The kernel: its version, system calls, namespaces, filters, security modules, file systems.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 
 use super::user::Caller;
 use super::{Finding, text};
 use crate::errno::ErrnoName;
 use crate::spec::NamespaceKind;
+use crate::sys::file::sealed_executable;
 use crate::sys::{cgroupfs, mount, probe, seccomp};
 use crate::{Error, Result};
 
@@ -23,7 +26,7 @@ const NEWER: [((u32, u32), &str); 5] = [
 
 pub fn version() -> Finding {
     const WHAT: &str = "kernel";
-    let release = text("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = probe::release();
     let Some(found) = numbers(&release) else {
         return Finding::warn(WHAT, format!("release {release:?}, which is no version"))
             .hint("tiny-ce needs Linux 5.12 or later");
@@ -48,10 +51,9 @@ pub fn required() -> Result<()> {
     if probe::NEWEST.errno() != libc::ENOSYS {
         return Ok(());
     }
-    let release = text("/proc/sys/kernel/osrelease").unwrap_or_default();
     let text = format!(
         "this kernel is Linux {}, and tiny-ce needs 5.12 or later: mount_setattr(2): {}",
-        release.trim(),
+        probe::release(),
         ErrnoName(libc::ENOSYS)
     );
     Err(Error::new(text).hint("on a newer kernel, a filter of system calls (seccomp) hides it"))
@@ -73,6 +75,28 @@ pub fn procfs() -> Finding {
         Some(option) => Finding::warn(WHAT, format!("mounted with {option}"))
             .hint("users other than root cannot tell the state of containers that others run"),
         None => Finding::ok(WHAT, "a procfs that hides nothing"),
+    }
+}
+
+pub fn root() -> Finding {
+    const WHAT: &str = "root directory";
+    if probe::is_mount_point("/") {
+        return Finding::ok(WHAT, "a mount point");
+    }
+    let finding = Finding::missing(WHAT, "no mount point, as in a chroot")
+        .hint("mount --bind DIRECTORY DIRECTORY before chroot(8) into it");
+    // A mount namespace that begins with the rootfs needs nothing of the caller's root.
+    if probe::tree_namespaces() { finding } else { finding.vital() }
+}
+
+/// The file that covers masked paths.
+pub fn null_device() -> Finding {
+    const WHAT: &str = "/dev/null";
+    let there = std::fs::metadata(WHAT).is_ok_and(|it| it.file_type().is_char_device());
+    match there {
+        true => Finding::ok(WHAT, "a device that can cover masked paths"),
+        false => Finding::missing(WHAT, "not a device; containers with masked paths need it")
+            .hint("mount -t devtmpfs devtmpfs /dev"),
     }
 }
 
@@ -153,7 +177,8 @@ fn remedy(kind: NamespaceKind, errno: i32) -> String {
     };
     let limit = format!("/proc/sys/user/max_{file}_namespaces");
     let switched_off = |path: &str, off: &str| text(path).is_some_and(|text| text == off);
-    if std::fs::metadata(format!("/proc/self/ns/{file}")).is_err() {
+    let exists = |path: &str| std::fs::metadata(path).is_ok();
+    if exists("/proc/self/ns") && !exists(&format!("/proc/self/ns/{file}")) {
         return "the kernel was built without them".to_owned();
     }
     if switched_off(&limit, "0") {
@@ -169,7 +194,7 @@ fn remedy(kind: NamespaceKind, errno: i32) -> String {
     }
     match errno {
         libc::ENOSPC => format!("too many exist; see {limit}"),
-        _ => "run as root, outside of a sandbox that forbids them".to_owned(),
+        _ => "run as root, outside of a sandbox or chroot(8) that forbids them".to_owned(),
     }
 }
 
@@ -191,6 +216,10 @@ pub fn modules() -> Finding {
         _ => "SELinux (permissive)",
     });
     let labels: Vec<&str> = apparmor.then_some("AppArmor").into_iter().chain(selinux).collect();
+    if cgroupfs::fs_type_of("/sys").ok() != Some(libc::SYSFS_MAGIC) {
+        return Finding::warn(WHAT, "unknown: /sys is not a sysfs")
+            .hint("mount -t sysfs sysfs /sys; labels in config.json are refused without it");
+    }
     let others = text("/sys/kernel/security/lsm").map(|list| format!("; active: {list}"));
     let others = others.unwrap_or_default();
     match labels.is_empty() {
@@ -220,12 +249,22 @@ pub fn file_systems(caller: &Caller) -> Vec<Finding> {
     vec![overlay, usual]
 }
 
-pub fn memfd() -> Finding {
+/// Whether init can be run from memory, and if not, from a file below the state root.
+pub fn memfd(state: Option<&Path>) -> Finding {
     const WHAT: &str = "executable memory files";
-    match text("/proc/sys/vm/memfd_noexec").as_deref() {
-        Some("2") => Finding::warn(WHAT, "vm.memfd_noexec is 2, which forbids them")
+    let Err(e) = sealed_executable(c"tiny-ce-doctor", b"") else {
+        return Finding::ok(WHAT, "init is run from memory that nobody can change");
+    };
+    let refused = format!("memfd_create(2): {}", ErrnoName(e.raw_os_error().unwrap_or(0)));
+    let file = state.and_then(|state| state.ancestors().find(|path| path.exists()));
+    match file.filter(|path| probe::is_noexec(path)) {
+        None => Finding::warn(WHAT, format!("{refused}: see vm.memfd_noexec"))
             .hint("init is run from a file in the state directory, which must not be noexec"),
-        _ => Finding::ok(WHAT, "init is run from memory that nobody can change"),
+        Some(path) => {
+            Finding::missing(WHAT, format!("{refused}, and {} is noexec", path.display()))
+                .hint("choose another state directory with --root, or sysctl -w vm.memfd_noexec=1")
+                .vital()
+        }
     }
 }
 

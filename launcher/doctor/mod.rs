@@ -88,6 +88,8 @@ pub fn examine(state: Result<&Path, &Error>) -> Vec<Finding> {
     let mut all = vec![
         kernel::version(),
         kernel::procfs(),
+        kernel::root(),
+        kernel::null_device(),
         kernel::system_calls(&caller),
         user::rights(&caller),
     ];
@@ -96,7 +98,7 @@ pub fn examine(state: Result<&Path, &Error>) -> Vec<Finding> {
     all.push(kernel::seccomp());
     all.push(kernel::modules());
     all.extend(kernel::file_systems(&caller));
-    all.push(kernel::memfd());
+    all.push(kernel::memfd(state.ok()));
     all.extend(cgroups::all(&caller));
     all.extend(user::mappings(&caller));
     all.extend(programs::all(&caller));

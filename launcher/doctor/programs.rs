@@ -50,6 +50,9 @@ fn networks() -> Finding {
     const WHAT: &str = "networks";
     match network::attempt() {
         Ok(()) => Finding::ok(WHAT, "bridges and veth pairs can be made"),
+        Err(_) if !Path::new("/proc/thread-self").exists() => {
+            Finding::warn(WHAT, "unknown without /proc").hint("mount -t proc proc /proc")
+        }
         Err(e) => Finding::missing(WHAT, e.line())
             .hint("modprobe bridge veth; \"tiny-ce network create\" needs them"),
     }
@@ -57,7 +60,10 @@ fn networks() -> Finding {
 
 fn resctrl() -> Finding {
     const WHAT: &str = "resctrl";
-    let flags = text("/proc/cpuinfo").unwrap_or_default();
+    let Some(flags) = text("/proc/cpuinfo") else {
+        return Finding::warn(WHAT, "unknown: /proc/cpuinfo cannot be read")
+            .hint("mount -t proc proc /proc");
+    };
     let flags = flags.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
     let has = ["rdt_a", "cat_l3", "mba"].into_iter().any(|f| flags.split(' ').any(|it| it == f));
     let mounted = text("/proc/self/mounts").unwrap_or_default();

@@ -33,21 +33,13 @@ impl Caller {
             let name = fields.next()?;
             (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
         });
-        let status = text("/proc/self/status").unwrap_or_default();
         Caller {
             uid,
             name: name.unwrap_or_else(|| uid.to_string()),
-            administers: capable(&status),
+            administers: sys::user::administers(),
             nested: sys::user::in_user_namespace(),
         }
     }
-}
-
-/// Whether CAP_SYS_ADMIN, which is 21, is in the effective set of a /proc/PID/status.
-fn capable(status: &str) -> bool {
-    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let set = set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
-    set.is_some_and(|set| set & 1 << 21 != 0)
 }
 
 pub fn rights(caller: &Caller) -> Finding {
@@ -84,7 +76,10 @@ pub fn state_directory(state: Result<&Path, &Error>) -> Finding {
         true => Finding::ok(WHAT, format!("{shown} can be written")),
         false => {
             Finding::missing(WHAT, format!("{shown}: {} cannot be written", existing.display()))
-                .hint("choose another one with --root, or run as root")
+                .hint(
+                    "choose another one with --root, or run as root; where nothing can be \
+                     written: mount -t tmpfs tmpfs /run",
+                )
                 .vital()
         }
     }
@@ -155,11 +150,5 @@ mod tests {
         let text = "root:1:5\nada:100000:65536\n1000:200000:4\nadam:1:1\nbroken\n";
         assert_eq!(ranges(text, &caller), 65540);
         assert_eq!(ranges("", &caller), 0);
-    }
-
-    #[test]
-    fn capabilities_of_a_status() {
-        assert!(capable("Name:\tx\nCapEff:\t000001ffffffffff\n"));
-        assert!(!capable("CapEff:\t00000000a80425fb\n"));
     }
 }

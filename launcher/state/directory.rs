@@ -233,7 +233,8 @@ impl Directory {
     }
 }
 
-const WHERE: &str = "choose where the state is kept with --root, or run as root";
+const WHERE: &str = "choose where the state is kept with --root, or run as root; where nothing can \
+                     be written: mount -t tmpfs tmpfs /run";
 
 /// The error for a container that does not exist; go-runc and containerd match on its text.
 pub fn missing() -> Error {

@@ -2,7 +2,9 @@
 //! nothing.
 
 use std::io;
+use std::path::Path;
 
+use rustix::fs::{self, AtFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 use syscalls::Sysno;
 
 use super::check;
@@ -57,6 +59,22 @@ pub const CALLS: [Refused; 9] = [
     Refused::new("pidfd_send_signal", Sysno::pidfd_send_signal, [-1, 0, 0, 0, 0]),
     Refused::new("close_range", Sysno::close_range, [1, 0, 0, 0, 0]),
 ];
+
+/// Whether a path is the root of a mount, statx(2).
+pub fn is_mount_point(path: &str) -> bool {
+    let found = fs::statx(fs::CWD, path, AtFlags::empty(), StatxFlags::empty());
+    found.is_ok_and(|it| it.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// Whether no file there can be executed, statvfs(2).
+pub fn is_noexec(path: &Path) -> bool {
+    fs::statvfs(path).is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::NOEXEC))
+}
+
+/// The kernel's release, uname(2).
+pub fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
 
 /// Whether unshare(2) succeeds in a child that ends at once: first with `before` (unless it is 0),
 /// then with `flags`.

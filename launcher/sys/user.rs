@@ -4,6 +4,8 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
+use rustix::thread::CapabilitySet;
+
 /// The effective user id (geteuid(2), which cannot fail).
 pub fn effective_uid() -> u32 {
     // SAFETY: no arguments, no memory, no failure.
@@ -18,6 +20,12 @@ pub fn in_user_namespace() -> bool {
     const INITIAL: u64 = 0xEFFF_FFFD;
     // A kernel without user namespaces has no such file, and only the initial namespace.
     std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() != INITIAL)
+}
+
+/// Whether this thread has CAP_SYS_ADMIN in its effective set, capget(2).
+pub fn administers() -> bool {
+    rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
 /// Whether this process lacks root's rights over the machine.
