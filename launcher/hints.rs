@@ -73,6 +73,12 @@ hints! {
         "upperdir or workdir is in use by another overlay";
     "fsconfig" ESTALE about "\"overlay\": fsconfig":
         "this upperdir was used with another lowerdir, and index=on does not allow that";
+    "fsopen" ENODEV about "fsname=\"overlay\"":
+        "the kernel has no overlayfs: modprobe overlay, or run a rootfs with --rootfs";
+    "fsopen" ENODEV about "fsname=\"mqueue\"":
+        "the kernel has no POSIX message queues: run a bundle without this mount";
+    "fsopen" ENODEV about "fsname=":
+        "the kernel does not have this file system: see /proc/filesystems";
     "mount_setattr" ENOSYS: "tiny-ce needs Linux 5.12 or later";
     "mount_setattr" EINVAL about "linux.rootfsPropagation":
         "the root of this process is no mount point, as in a chroot: mount --bind DIRECTORY \
@@ -112,6 +118,8 @@ hints! {
     "write" EACCES about "oomScoreAdj": "a lower value than the caller's needs CAP_SYS_RESOURCE";
     "capset" | "prctl" EPERM:
         "the caller itself does not have this capability, and cannot give it to a container";
+    "seccomp" ENOSYS about "linux.seccomp":
+        "the kernel has no system call filters, or a sandbox refuses them: --seccomp unconfined";
     // ---- labels
     "write" ENOENT about "apparmorProfile":
         "no such profile is loaded: load it (apparmor_parser --replace FILE); \

@@ -3,7 +3,7 @@
 //!
 //! docs/machines.md names these tests.
 
-use tiny_ce_test::{Case, Done, Need, probe, tiny_ce};
+use tiny_ce_test::{Case, Done, Fault, Need, Whose, probe, tiny_ce};
 
 /// The shell's words for `tiny-ce run` without a bundle.
 const HI: &str = "run -- /bin/echo hi";
@@ -202,4 +202,61 @@ fn without_executable_memory_files_init_is_a_file_of_the_state_directory() {
     tells(text.ok(), "missing  executable memory files: memfd_create(2): EACCES");
     assert!(text.stdout.contains("/run is noexec"), "{text}");
     assert_eq!(on(&format!("{noexec}; $T --root $D/state {HI}")).ok(), "hi\n");
+}
+
+/// What `run` without a bundle prints for each of these calls of its plan that is refused. The init
+/// that is traced does not stay: the tracer follows one process.
+fn refused(case: &Case, number: i64, errno: i32) -> Vec<Done> {
+    let command = case.command(["run", "--init=false", "--", "/bin/echo", "hi"]);
+    let (done, calls) = case.calls(Whose::Plan, &command);
+    done.ok();
+    let points = (1..).zip(calls).filter(|(_, call)| call.number == number);
+    points.map(|(at, _)| case.fault(Whose::Plan, Fault::Errno(errno), at, &command).done).collect()
+}
+
+#[test]
+fn a_file_system_that_the_kernel_lacks_is_one_error() {
+    let Some(case) = ground() else { return };
+    const FSOPEN: i64 = 430;
+    const ENODEV: i32 = 19;
+    let all = refused(&case, FSOPEN, ENODEV);
+    for (kind, hint) in [
+        ("overlay", "the kernel has no overlayfs: "),
+        ("mqueue", "the kernel has no POSIX message queues: "),
+        ("devpts", "the kernel does not have this file system: "),
+    ] {
+        let named = |done: &&Done| done.stderr.contains(&format!("fsname=\"{kind}\""));
+        let done = all.iter().find(named).unwrap_or_else(|| panic!("no fsopen of {kind}"));
+        tells(done.fails(), &format!("  hint: {hint}"));
+    }
+}
+
+#[test]
+fn without_filters_containers_run_unconfined_if_asked() {
+    let Some(case) = ground() else { return };
+    const SECCOMP: i64 = if cfg!(target_arch = "x86_64") { 317 } else { 277 };
+    const ENOSYS: i32 = 38;
+    let all = refused(&case, SECCOMP, ENOSYS);
+    assert_eq!(all.len(), 1);
+    tells(
+        all[0].fails(),
+        "  hint: the kernel has no system call filters, or a sandbox refuses them",
+    );
+    assert!(all[0].stderr.contains(": linux.seccomp: seccomp(2): ENOSYS"), "{}", all[0]);
+    // The hint helps: then there is no such call.
+    let words = ["run", "--seccomp", "unconfined", "--", "/bin/echo", "hi"];
+    let (done, calls) = case.calls(Whose::Init, &case.command(words));
+    assert_eq!(done.ok(), "hi\n");
+    assert!(calls.iter().all(|call| call.number != SECCOMP));
+}
+
+/// The network stack of a namespace, where IPv6 can be switched off without a reboot.
+#[test]
+fn without_ipv6_containers_run() {
+    let Some(case) = Case::root(&[Need::File("/proc/sys/net/ipv6/conf/all/disable_ipv6")]) else {
+        return;
+    };
+    let how = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
+    let lines = format!("export T; unshare --net bash -ec '{how}; $T {HI}; $T doctor'");
+    tells(on(&case, &lines).ok(), "ok       networks");
 }
