@@ -158,12 +158,16 @@ impl Globals {
     }
 }
 
-/// Not root, or root of a user namespace other than the machine's (user_namespaces(7)).
+/// Not root, or root of a user namespace other than the machine's (user_namespaces(7)) that has a
+/// session, or that lacks the group of terminals, as after `unshare --map-root-user`.
 fn rootless_caller() -> bool {
-    // The namespace is looked at only where it can matter: root of a user namespace has a session.
     let session = || env::var_os("XDG_RUNTIME_DIR").is_some();
-    sys::user::effective_uid() != 0 || session() && sys::user::in_user_namespace()
+    sys::user::effective_uid() != 0
+        || sys::user::in_user_namespace() && (session() || !sys::user::has_group(TTY))
 }
+
+/// The group that owns terminals.
+const TTY: u32 = 5;
 
 fn default_root(rootless: bool) -> Result<PathBuf> {
     if !rootless {

@@ -22,6 +22,18 @@ pub fn in_user_namespace() -> bool {
     std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() != INITIAL)
 }
 
+/// Whether the user namespace of this process has a group, by /proc/self/gid_map.
+pub fn has_group(gid: u32) -> bool {
+    let map = std::fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
+    map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().map_while(|it| it.parse::<u32>().ok());
+        let (first, _, count) = (numbers.next(), numbers.next(), numbers.next());
+        first
+            .zip(count)
+            .is_some_and(|(first, count)| gid.checked_sub(first).is_some_and(|above| above < count))
+    })
+}
+
 /// Whether this thread has CAP_SYS_ADMIN in its effective set, capget(2).
 pub fn administers() -> bool {
     rustix::thread::capabilities(None)

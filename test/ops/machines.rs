@@ -260,3 +260,20 @@ fn without_ipv6_containers_run() {
     let lines = format!("export T; unshare --net bash -ec '{how}; $T {HI}; $T doctor'");
     tells(on(&case, &lines).ok(), "ok       networks");
 }
+
+/// As rescue scripts and build systems begin: root of a user namespace with one id, and no session.
+#[test]
+fn root_of_one_id_runs_containers_as_a_user_does() {
+    let Some(case) = ground() else { return };
+    let how = "unset XDG_RUNTIME_DIR; export T D; unshare --user --map-root-user";
+    let done = on(&case, &format!("{how} bash -c '$T --root $D/state {HI}'"));
+    assert_eq!(done.ok(), "hi\n", "{done}");
+    // Where user namespaces are exhausted, the error and doctor say so.
+    let none = "echo 0 >/proc/sys/user/max_user_namespaces";
+    let done = on(&case, &format!("{how} bash -ec '{none}; $T --root $D/state {HI}'"));
+    assert!(done.fails().contains("(2): ENOSPC"), "{done}");
+    tells(&done.stderr, "  hint: too many namespaces: see the limits under /proc/sys/user/");
+    let done = on(&case, &format!("{how} bash -c '{none}; $T --root $D/state doctor || true'"));
+    tells(done.ok(), "missing  user namespaces: unshare(2): ENOSPC");
+    tells(&done.stdout, "           hint: sysctl -w user.max_user_namespaces=");
+}
