@@ -51,6 +51,7 @@ fn example(kind: &str, dice: &mut Dice) -> Vec<u8> {
         "Magic" => encoded(&dice.one(Magic::ALL).1),
         "Report" => encoded(&dice.one(Report::ALL).1),
         "Signal" => encoded(&dice.one(Signal::ALL).1),
+        "SigHow" => encoded(&dice.one(SigHow::ALL).1),
         "Resource" => encoded(&dice.one(Resource::ALL).1),
         "u32" | "CloneFlags" | "AtFlags" | "OpenTreeFlags" | "FsopenFlags" | "FspickFlags"
         | "FsmountFlags" | "MoveMountFlags" | "UmountFlags" | "CloseRangeFlags" | "FilterFlags"
