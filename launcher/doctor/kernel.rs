@@ -26,7 +26,7 @@ const NEWER: [((u32, u32), &str); 5] = [
 
 pub fn version() -> Finding {
     const WHAT: &str = "kernel";
-    let release = probe::release();
+    let release = release();
     let Some(found) = numbers(&release) else {
         return Finding::warn(WHAT, format!("release {release:?}, which is no version"))
             .hint("tiny-ce needs Linux 5.12 or later");
@@ -53,10 +53,15 @@ pub fn required() -> Result<()> {
     }
     let text = format!(
         "this kernel is Linux {}, and tiny-ce needs 5.12 or later: mount_setattr(2): {}",
-        probe::release(),
+        release(),
         ErrnoName(libc::ENOSYS)
     );
     Err(Error::new(text).hint("on a newer kernel, a filter of system calls (seccomp) hides it"))
+}
+
+/// The kernel's release by /proc, since uname(2) may report another (personality(2), UNAME26).
+fn release() -> String {
+    text("/proc/sys/kernel/osrelease").unwrap_or_else(probe::release)
 }
 
 /// `6.1.0-28-amd64` → 6, 1.
