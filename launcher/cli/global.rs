@@ -183,7 +183,12 @@ fn default_root(rootless: bool) -> Result<PathBuf> {
 /// /tmp nobody but its owner can rename it, since that has the sticky bit (chmod(2)).
 fn own_directory(path: &str) -> Result<PathBuf> {
     match DirBuilder::new().mode(0o1700).create(path) {
-        Err(e) if e.kind() != ErrorKind::AlreadyExists => return Err(Error::io(path, "mkdir", &e)),
+        Err(e) if e.kind() != ErrorKind::AlreadyExists => {
+            return Err(Error::io(path, "mkdir", &e).hint(
+                "it keeps the state without XDG_RUNTIME_DIR: set XDG_RUNTIME_DIR, or say where \
+                 with --root DIRECTORY",
+            ));
+        }
         _ => {}
     }
     let found = std::fs::symlink_metadata(path).map_err(|e| Error::io(path, "lstat", &e))?;

@@ -277,3 +277,18 @@ fn root_of_one_id_runs_containers_as_a_user_does() {
     tells(done.ok(), "missing  user namespaces: unshare(2): ENOSPC");
     tells(&done.stdout, "           hint: sysctl -w user.max_user_namespaces=");
 }
+
+/// A user without a session, and without a /tmp to write to.
+#[test]
+fn a_user_without_a_place_for_the_state_is_told() {
+    let Some(case) = Case::root(&[Need::Program("setpriv")]) else { return };
+    let user = "mount -t tmpfs -o mode=755 tmpfs /tmp; cp $T /tmp/t; unset XDG_RUNTIME_DIR; cd /; \
+                U='setpriv --reuid 54321 --regid 54321 --clear-groups'";
+    let done = on(&case, &format!("{user}; $U /tmp/t {HI}"));
+    assert!(done.fails().contains(": /tmp/tiny-ce-54321: mkdir(2): EACCES"), "{done}");
+    tells(&done.stderr, "  hint: it keeps the state without XDG_RUNTIME_DIR: set XDG_RUNTIME_DIR");
+    let done = on(&case, &format!("{user}; $U /tmp/t doctor || true"));
+    tells(done.ok(), "missing  state directory: /tmp/tiny-ce-54321: mkdir(2): EACCES");
+    let own = "mkdir -m 700 /tmp/own; chown 54321:54321 /tmp/own; export XDG_RUNTIME_DIR=/tmp/own";
+    assert_eq!(on(&case, &format!("{user}; {own}; $U /tmp/t {HI}")).ok(), "hi\n");
+}
