@@ -198,13 +198,16 @@ impl Record {
         if self.cgroup.frozen()? {
             return Ok(Status::Paused);
         }
-        let created = self.executes_init(init) && !supervises(init);
-        Ok(if created { Status::Created } else { Status::Running })
+        Ok(match self.executed_by(init) {
+            Executed::Init if !supervises(init) => Status::Created,
+            Executed::Init | Executed::Program => Status::Running,
+            Executed::Nothing => Status::Stopped,
+        })
     }
 
     /// Whether the first process is an init that passes signals on to the program.
     pub fn is_supervised(&self, init: ProcessId) -> bool {
-        self.executes_init(init) && supervises(init)
+        matches!(self.executed_by(init), Executed::Init) && supervises(init)
     }
 
     /// Return the status of a container that has no living init.
@@ -213,16 +216,30 @@ impl Record {
         if creating { Status::Creating } else { Status::Stopped }
     }
 
-    /// Whether the first process still executes init: /proc/PID/exe is then init's program.
-    fn executes_init(&self, init: ProcessId) -> bool {
-        let Some((_, device, inode)) = self.init else { return false };
+    /// What the first process executes, by /proc/PID/exe.
+    fn executed_by(&self, init: ProcessId) -> Executed {
+        let Some((_, device, inode)) = self.init else { return Executed::Program };
         match std::fs::metadata(format!("/proc/{}/exe", init.pid)) {
-            Ok(program) => program.dev() == device && program.ino() == inode,
+            Ok(program) if program.dev() == device && program.ino() == inode => Executed::Init,
             // An unprivileged caller may not read the link of init, which is not dumpable
             // (ptrace(2)), but can read that of a dumpable program in its user namespace.
-            Err(e) => e.raw_os_error() == Some(libc::EACCES),
+            Err(e) if e.raw_os_error() == Some(libc::EACCES) => Executed::Init,
+            // do_exit (kernel/exit.c) gives the program's memory back a while before the process
+            // is a zombie.
+            Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Executed::Nothing,
+            _ => Executed::Program,
         }
     }
+}
+
+/// What a process executes.
+enum Executed {
+    /// Init.
+    Init,
+    /// The container's program.
+    Program,
+    /// Nothing any more: the process is about to end.
+    Nothing,
 }
 
 /// Whether an init has made the program's process: it then gives itself its name, while execve(2)
