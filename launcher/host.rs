@@ -58,6 +58,8 @@ pub struct Host {
     pub last_capability: u32,
     /// Which of stdin, stdout and stderr the program's user is to own.
     pub stdio: [bool; 3],
+    /// Which of stdin, stdout and stderr are the null device, but not those of a terminal.
+    pub null: [bool; 3],
 }
 
 /// The facts about one of `mounts`.
@@ -235,6 +237,7 @@ pub fn machine(spec: &Spec, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Host 
         kcore: Path::new("/proc/kcore").exists(),
         cgroups: cgroup_mounts(cgroup, hierarchies),
         stdio: stdio(spec.process.as_ref()),
+        null: null(spec.process.as_ref()),
         last_capability: sys::process::last_capability(),
         ..Host::default()
     }
@@ -324,9 +327,35 @@ pub fn stdio(process: Option<&Process>) -> [bool; 3] {
         return [false; 3];
     }
     [0, 1, 2].map(|number| {
-        let kind = sys::file::mode_of(number).map_or(libc::S_IFCHR, |mode| mode & libc::S_IFMT);
+        let kind = sys::file::stat_of(number).map_or(libc::S_IFCHR, |it| it.st_mode & libc::S_IFMT);
         matches!(kind, libc::S_IFREG | libc::S_IFIFO | libc::S_IFSOCK)
     })
+}
+
+/// Which standard descriptors are the null device. All of them become a terminal if the process
+/// has one.
+pub fn null(process: Option<&Process>) -> [bool; 3] {
+    let terminal = process.is_none_or(|process| process.terminal);
+    [0, 1, 2].map(|number| !terminal && sys::file::stat_of(number).is_ok_and(is_null))
+}
+
+/// As [`null`], for a process that joins a container: only if the container has a null device at
+/// /dev/null. `root` is the container's root directory, as /proc shows it.
+pub fn null_inside(process: &Process, root: &Path) -> [bool; 3] {
+    let streams = null(Some(process));
+    let inside = || {
+        let node = sys::file::name_below(&sys::file::open_path(root)?, Path::new("dev/null"))?;
+        sys::file::stat(&node)
+    };
+    if streams != [false; 3] && inside().is_ok_and(is_null) { streams } else { [false; 3] }
+}
+
+/// The device number of /dev/null, the kernel's Documentation/admin-guide/devices.txt.
+pub const NULL_DEVICE: (u32, u32) = (1, 3);
+
+fn is_null(stat: libc::stat) -> bool {
+    let (major, minor) = NULL_DEVICE;
+    stat.st_mode & libc::S_IFMT == libc::S_IFCHR && stat.st_rdev == libc::makedev(major, minor)
 }
 
 fn utf8(path: PathBuf, field: &str) -> Result<String> {

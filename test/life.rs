@@ -49,6 +49,8 @@ mod shown;
 mod signals;
 #[path = "life/status.rs"]
 mod status;
+#[path = "life/streams.rs"]
+mod streams;
 #[path = "life/supervised.rs"]
 mod supervised;
 #[path = "life/terminal.rs"]

@@ -13,8 +13,9 @@ use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::mounts::{Context, attach, clone, set};
 use super::root::{self, Inside, Links, Wanted, make_file, path_only};
+use super::streams::{self, Place};
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::host::{Host, NULL_DEVICE};
 use crate::plan::{Plan, Preload, c_string};
 use crate::spec::options::Attrs;
 use crate::spec::paths::{components, lexical};
@@ -140,8 +141,17 @@ pub fn all(plan: &mut Plan, context: &Context<'_>, nodes: &[Option<Slot>]) -> Re
         node.made = nodes.get(index).copied().flatten();
         node.steps(plan, context, dev, false)?;
     }
+    if has_null(context.spec) {
+        streams::own_null(plan, context.host.null, Place::Dev(dev))?;
+    }
     plan.close(dev);
     Ok(())
+}
+
+/// Whether the container's `/dev/null` is the null device: the default one, or one of the config.
+fn has_null(spec: &Spec) -> bool {
+    let mut listed = configured(spec).filter(|(_, it)| components(&it.path) == ["dev", "null"]);
+    listed.all(|(_, it)| it.kind.file_type() == Kind::S_IFCHR && it.number() == NULL_DEVICE)
 }
 
 /// Whether the config mounts something on the path of this node.

@@ -9,7 +9,7 @@ use tiny_ce_init::{Op, Slot};
 
 use super::identity::{self, Identity};
 use super::terminal::{self, Place};
-use super::{FilterBytes, activation, namespaces, root, security, write_file};
+use super::{FilterBytes, activation, namespaces, root, security, streams, write_file};
 use crate::error::Result;
 use crate::plan::{Finished, Plan, Preload};
 use crate::spec::{NamespaceKind, Process, Spec};
@@ -32,6 +32,8 @@ pub struct ExecRequest<'a> {
     pub last_capability: u32,
     /// Which of stdin, stdout and stderr the program's user is to own.
     pub stdio: [bool; 3],
+    /// Which of stdin, stdout and stderr are to be the container's null device.
+    pub null: [bool; 3],
     /// Which descriptors after 2 the program inherits.
     pub preserved: &'a activation::Preserved,
     /// The root of a container that shares the caller's mount namespace.
@@ -72,6 +74,7 @@ pub fn compile(request: &ExecRequest<'_>) -> Result<Finished> {
     plan.origin("the session");
     plan.step(Op::Setsid {});
     let slave = terminal::open(plan, request.process, Place::Joined)?;
+    streams::own_null(plan, request.null, streams::Place::Joined)?;
     super::personality(plan, request.spec);
     super::memory_policy(plan, request.spec);
     let identity = Identity {

@@ -19,6 +19,7 @@ pub mod parameters;
 mod parts;
 pub mod root;
 pub mod security;
+pub mod streams;
 pub mod supervise;
 pub mod terminal;
 

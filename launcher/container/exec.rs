@@ -144,6 +144,10 @@ impl Joining<'_> {
             groups_denied: crate::host::denies_groups(&format!("/proc/{}", self.init.pid)),
             last_capability: sys::process::last_capability(),
             stdio: crate::host::stdio(Some(&self.process)),
+            null: crate::host::null_inside(
+                &self.process,
+                Path::new(&format!("/proc/{}/root", self.init.pid)),
+            ),
             preserved: &preserved,
             root: crate::compile::inherits_mounts(&self.spec)
                 .then_some(self.record.rootfs.as_str()),

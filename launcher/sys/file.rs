@@ -216,13 +216,13 @@ pub fn inherited(fd: RawFd) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Type and permissions of an inherited descriptor, fstat(2).
-pub fn mode_of(fd: RawFd) -> io::Result<u32> {
+/// fstat(2) of an inherited descriptor.
+pub fn stat_of(fd: RawFd) -> io::Result<libc::stat> {
     let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
     // SAFETY: the kernel fills the structure whole when it answers 0.
     check(unsafe { libc::fstat(fd, stat.as_mut_ptr()) }.into())?;
     // SAFETY: it has answered 0.
-    Ok(unsafe { stat.assume_init() }.st_mode)
+    Ok(unsafe { stat.assume_init() })
 }
 
 /// Whether executing a file gives capabilities, capabilities(7).

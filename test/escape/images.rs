@@ -83,6 +83,48 @@ fn a_false_null_device_masks_nothing_and_harms_nobody() {
     victim.is_unharmed("/dev/null");
 }
 
+/// A program replaces the container's null device; `exec`, whose standard input is the host's null
+/// device, keeps that then.
+#[test]
+fn a_false_null_device_of_a_program_is_not_opened() {
+    let Some(case) = Case::root(&[]) else { return };
+    let victim = Victim::new(&case);
+    let outside = victim.path("null");
+    let outside = outside.to_str().expect("UTF-8");
+    let bind = victim.path("").to_str().expect("UTF-8").trim_end_matches('/').to_owned();
+    for replace in [
+        "write /dev/null x".to_owned(),
+        format!("symlink {outside} /dev/null"),
+        "symlink /seen/null /dev/null".to_owned(),
+        "mknod /dev/null c 1 5".to_owned(),
+        "mknod /dev/null p 0 0".to_owned(),
+        "mkdir /dev/null".to_owned(),
+        "say none".to_owned(),
+    ] {
+        let mut bundle = case.bundle();
+        for set in ["bounding", "permitted", "effective"] {
+            bundle.push(&format!("/process/capabilities/{set}"), "CAP_MKNOD");
+        }
+        bundle.bind(&bind, "/seen", &["bind"]);
+        bundle.probe(&format!("unlink /dev/null then {replace} then pause"));
+        let mut container = case.create(&bundle);
+        container.start();
+        container.line("ready:");
+        let words = "say hi then fds then cat /proc/self/fd/0";
+        let id = container.id().to_owned();
+        let words: Vec<&str> =
+            ["exec", &id, "/probe"].into_iter().chain(words.split_whitespace()).collect();
+        let done = case.tiny_ce(words);
+        assert!(done.ok().starts_with("hi\n"), "{replace}: {done}");
+        assert!(!done.stdout.contains("of the host"), "{replace}: {done}");
+        assert!(done.stdout.len() < 4096, "{replace}: {} bytes", done.stdout.len());
+        assert!(done.values("fd").iter().any(|fd| fd.starts_with("0 ")), "{replace}: {done}");
+        container.kill("KILL");
+        container.ended();
+    }
+    victim.is_unharmed("/dev/null of a program");
+}
+
 /// CVE-2025-52565.
 #[test]
 fn a_false_console_is_not_mounted_on() {

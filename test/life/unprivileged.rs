@@ -85,7 +85,8 @@ fn a_caller_with_one_id_is_root_inside() {
     bundle.set("/root/readonly", false);
     bundle.probe(
         "ids then namespaces then pid then write /tmp/x y then stat /tmp/x then open /dev/null rw \
-         then processes then hostname then caps",
+         then processes then hostname then caps then cat /proc/self/fdinfo/0 then \
+         cat /proc/self/mountinfo",
     );
     let done = run(&case, &mut bundle);
     assert_eq!(done.value("uid"), "0 0 0", "{done}");
@@ -95,6 +96,12 @@ fn a_caller_with_one_id_is_root_inside() {
     assert!(done.value("stat /tmp/x").contains("uid=0"), "{done}");
     assert_eq!(done.value("open /dev/null"), "ok");
     assert_eq!(done.value("process"), "1 probe");
+    // Standard input is the host's null device, and the container's after all.
+    let mut lines = done.stdout.lines();
+    let mount = lines.find_map(|line| line.strip_prefix("mnt_id:\t")).expect("fdinfo");
+    let of = |line: &&str| line.split(' ').next() == Some(mount);
+    let found = lines.find(of).unwrap_or_else(|| panic!("no mount of the container: {done}"));
+    assert_eq!(found.split(' ').nth(4), Some("/dev/null"), "{done}");
     let owner = fs::metadata(bundle.rootfs().join("tmp/x")).expect("written");
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), CALLER);
 }

@@ -36,6 +36,11 @@ pub const CASES: &[Case] = &[
         given.host.tree_namespaces = true;
     }),
     ("default-exec", "default", exec_on_v1),
+    ("default-null", "default", |given| null(given, [true, false, true])),
+    ("default-exec-null", "default", |given| {
+        exec_on_v1(given);
+        null(given, [true; 3]);
+    }),
     ("default-init", "default", |given| given.init = true),
     ("rootless", "rootless", without_privileges),
     ("rootless-ephemeral", "rootless", |given| {
@@ -232,6 +237,7 @@ impl Given {
                 groups_denied: self.host.euid != 0,
                 last_capability: self.host.last_capability,
                 stdio: self.host.stdio,
+                null: self.host.null,
                 preserved: &self.preserved,
                 root: None,
             });
@@ -275,6 +281,12 @@ fn usual(_: &mut Given) {}
 
 fn ours(each: impl IntoIterator<Item = bool>) -> Vec<NamespaceFacts> {
     each.into_iter().map(|ours| NamespaceFacts { ours }).collect()
+}
+
+/// Without a terminal; these standard streams are the null device.
+fn null(given: &mut Given, streams: [bool; 3]) {
+    given.spec.process.as_mut().expect("a process").terminal = false;
+    given.host.null = streams;
 }
 
 /// With a bind of a directory of the host.
