@@ -187,7 +187,7 @@ fn without_a_null_device_paths_cannot_be_masked() {
 /// The sysctl is of a pid namespace, so that of the machine stays.
 #[test]
 fn without_executable_memory_files_init_is_a_file_of_the_state_directory() {
-    let Some(case) = Case::root(&[Need::File("/proc/sys/vm/memfd_noexec")]) else { return };
+    let Some(case) = Case::root(&[Need::Linux(6, 3)]) else { return };
     let on = |lines: &str| {
         let text = format!("echo 2 >/proc/sys/vm/memfd_noexec; {lines}");
         on(&case, &format!("export T D; unshare --pid --fork --mount-proc bash -ec '{text}'"))
