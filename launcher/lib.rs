@@ -18,6 +18,7 @@
 //! docs/library/main.rs is a whole program that makes, starts and deletes a container.
 
 mod answers;
+mod boot;
 pub mod cgroup;
 #[doc(hidden)]
 pub mod cli;
@@ -33,6 +34,7 @@ mod foreground;
 pub mod hints;
 pub mod hooks;
 pub mod host;
+mod link;
 pub mod log;
 mod mountinfo;
 pub mod network;

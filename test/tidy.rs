@@ -264,6 +264,8 @@ const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
     ("compile", &["sys", "container", "cgroup", "log", "cli"]),
     ("plan", &["compile", "spec", "host", "container", "cli"]),
     ("container", &["cli", "doctor", "features"]),
+    ("boot", &["cli", "compile", "cgroup", "conversation", "doctor", "plan", "host"]),
+    ("link", &["*"]),
     ("conversation", &["container", "criu", "hooks", "cli"]),
     ("state", &["container", "compile", "host", "conversation", "cli"]),
     ("cgroup", &["container", "compile", "host", "cli"]),

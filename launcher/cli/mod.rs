@@ -49,7 +49,7 @@ pub use render::limits::document as limits_document;
 pub use render::markdown::document;
 
 use crate::doctor::kernel;
-use crate::{Error, Result, log, spec, sys};
+use crate::{Error, Result, boot, log, spec, sys};
 use table::OptionSet;
 
 /// Run a command line, the program's name first; the result is the exit status.
@@ -57,6 +57,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     sys::signal::outlive_large_files();
     let mut args = args.into_iter();
     let program = args.next().unwrap_or_default();
+    if boot::is_first(&program) {
+        boot::main();
+    }
     let (line, parsed) = parse::parse(args);
     run(&program, &line, parsed).unwrap_or_else(|e| {
         log::error(&e);

@@ -39,6 +39,7 @@ pub use pause::{pause, resume};
 pub use prepare::{LaunchOptions, Prepared, Source, prepare};
 pub use processes::processes;
 pub use restore::{Restore, restore};
+pub(crate) use run::{Begun, start_here};
 pub use run::{RunOptions, run};
 pub use scope::CgroupDriver;
 pub use start::start;

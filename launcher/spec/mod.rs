@@ -17,6 +17,7 @@ pub mod limits;
 pub mod linux;
 pub mod list;
 pub mod load;
+pub mod machine;
 pub mod names;
 pub mod options;
 mod parse;

@@ -11,6 +11,7 @@ pub mod cgroupfs;
 pub mod copy;
 pub mod file;
 pub mod hook;
+pub mod machine;
 pub mod memory;
 pub mod message;
 pub mod mount;

@@ -386,10 +386,26 @@ pub fn ended_child() -> Option<i32> {
     (result == 0 && pid > 0).then_some(pid)
 }
 
+/// Whether this process has any child, waitid(2) with WNOWAIT: ECHILD says that it has none.
+pub fn has_children() -> bool {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes at most a siginfo_t there.
+    unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) == 0 }
+}
+
 /// Reap a child that has ended, waitpid(2), without its status.
 pub fn reap(pid: i32) {
     // SAFETY: the null pointer means that the kernel stores no status.
     unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+}
+
+/// Reap a child that has ended, waitpid(2), and return how it ended; `None` if it has not.
+pub fn reap_exit(pid: i32) -> Option<Exit> {
+    let mut status = 0;
+    // SAFETY: `status` is a writable int.
+    let reaped = unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+    (reaped == pid).then(|| Exit::of_wait(status))
 }
 
 /// Wait until a process has ended, which need not be a child: poll(2) of its pidfd.

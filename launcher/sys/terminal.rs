@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::termios::{
-    LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize,
-    tcsetattr, tcsetwinsize,
+    LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios, Winsize, tcgetattr,
+    tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
 use super::check;
@@ -63,6 +63,12 @@ pub fn has_unread(master: BorrowedFd<'_>) -> io::Result<bool> {
 /// Give `to` the window size of `from`: TIOCGWINSZ and TIOCSWINSZ of ioctl_tty(2).
 pub fn copy_size(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     Ok(tcsetwinsize(to, tcgetwinsize(from)?)?)
+}
+
+/// Give a terminal a window size: TIOCSWINSZ of ioctl_tty(2).
+pub fn set_size(tty: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> {
+    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    Ok(tcsetwinsize(tty, size)?)
 }
 
 /// read(2).
