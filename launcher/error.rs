@@ -53,6 +53,19 @@ impl Error {
         self
     }
 
+    /// An error with the last line of a program's output in its line, and the last few below it.
+    pub(crate) fn with_output(mut text: String, output: &[u8]) -> Self {
+        const LINES: usize = 20;
+        let output = String::from_utf8_lossy(output);
+        let lines: Vec<String> = output.lines().map(printable).filter(|l| !l.is_empty()).collect();
+        if let Some(last) = lines.last() {
+            text = format!("{text}: {last}");
+        }
+        let shown = if lines.len() > 1 { lines.len().saturating_sub(LINES) } else { lines.len() };
+        let shown = lines.iter().skip(shown);
+        shown.fold(Error::new(text), |error, line| error.detail(format!("| {line}")))
+    }
+
     /// Put what was being done in front: `cannot create "web": …`.
     pub fn within(mut self, context: impl fmt::Display) -> Self {
         self.text = format!("{context}: {}", self.text);
@@ -103,6 +116,19 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// The line with control characters escaped, so that it cannot control a terminal or a log.
+fn printable(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    for c in line.trim_end().chars() {
+        match c {
+            '\t' => text.push(' '),
+            c if c.is_control() => text.extend(c.escape_default()),
+            c => text.push(c),
+        }
+    }
+    text
+}
 
 /// Merge the results of several attempts: the first error, with the others as its details.
 ///

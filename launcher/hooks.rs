@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 use std::ffi::CString;
-use std::fmt::Write as _;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
@@ -116,7 +115,7 @@ fn run_to_end(field: &str, hook: &Hook, scene: &Scene<'_>, place: Place<'_>) -> 
         Some(exit) => ending(exit),
         None => format!("timed out after {} s", seconds.unwrap_or_default()),
     };
-    let error = with_output(format!("{name}: {cause}"), &running.tail);
+    let error = Error::with_output(format!("{name}: {cause}"), &running.tail);
     Err(match end {
         None => error.hint(format!("raise {field}.timeout, which is in seconds")),
         Some(_) => error,
@@ -278,8 +277,6 @@ struct Running<'a> {
 
 /// The most bytes of a hook's output that an error shows.
 const TAIL: usize = 4096;
-/// The most lines of a hook's output that an error shows.
-const LINES: usize = 20;
 /// The most bytes that are read after a hook has ended: the capacity of a pipe, since its children
 /// may go on writing.
 const PIPE: usize = 64 << 10;
@@ -369,30 +366,6 @@ fn hint_interpreter(error: Error, hook: &Hook) -> Error {
         return error.hint("the file is there, the interpreter that it names is not");
     }
     error
-}
-
-/// An error with the last line of the hook's output in its first line, and the last few below it.
-fn with_output(mut text: String, tail: &[u8]) -> Error {
-    let tail = String::from_utf8_lossy(tail);
-    let lines: Vec<String> = tail.lines().map(printable).filter(|l| !l.is_empty()).collect();
-    if let Some(last) = lines.last() {
-        let _ = write!(text, ": {last}");
-    }
-    let shown = if lines.len() > 1 { lines.len().saturating_sub(LINES) } else { lines.len() };
-    lines.iter().skip(shown).fold(Error::new(text), |error, line| error.detail(format!("| {line}")))
-}
-
-/// The line with control characters escaped, so that it cannot control a terminal or a log.
-fn printable(line: &str) -> String {
-    let mut text = String::with_capacity(line.len());
-    for c in line.trim_end().chars() {
-        match c {
-            '\t' => text.push(' '),
-            c if c.is_control() => text.extend(c.escape_default()),
-            c => text.push(c),
-        }
-    }
-    text
 }
 
 #[cfg(test)]

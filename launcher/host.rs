@@ -6,6 +6,7 @@
 mod mounts;
 pub mod namespaces;
 pub mod parts;
+pub mod programs;
 mod table;
 pub mod view;
 

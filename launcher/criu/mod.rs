@@ -17,6 +17,7 @@ use crate::compile::criu as plan;
 use crate::conversation::{self, Answers, End, Init, channel};
 use crate::errno::ErrnoName;
 use crate::error::{Error, Result};
+use crate::host::programs;
 use crate::plan::Finished;
 use crate::signals::ending;
 use crate::sys::process::{self, Child, Clone, Exit};
@@ -45,9 +46,7 @@ impl Program {
     /// # Errors
     /// It is not there, or cannot be opened.
     pub fn find() -> Result<Program> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut found = std::env::split_paths(&path).map(|directory| directory.join("criu"));
-        let Some(path) = found.find(|path| path.is_file()) else {
+        let Some(path) = programs::find("criu") else {
             return Err(Error::new("criu: not found in PATH, and nothing else can do it")
                 .hint("install criu (the package has this name everywhere), 3.15 or later"));
         };

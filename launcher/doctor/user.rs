@@ -133,7 +133,7 @@ fn ranges(text: &str, caller: &Caller) -> u64 {
 
 /// A program on PATH that is setuid root or has file capabilities.
 fn mapper(name: &str) -> Option<PathBuf> {
-    let path = super::programs::find(name)?;
+    let path = crate::host::programs::find(name)?;
     let file = path.metadata().ok()?;
     let setuid = file.uid() == 0 && file.permissions().mode() & 0o4000 != 0;
     (setuid || sys::file::has_capabilities(&path)).then_some(path)
