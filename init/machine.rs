@@ -451,6 +451,17 @@ impl Arg for Message {
     }
 }
 
+/// Two of struct pollfd, each with POLLIN.
+pub(crate) struct Readable(pub Slot, pub Slot);
+
+impl Arg for Readable {
+    fn arg(&self, m: &mut Machine) -> usize {
+        const POLLIN: u64 = 1;
+        let entry = |slot, m: &Machine| u64::from(m.fd(slot) as u32) | POLLIN << 32;
+        m.area(&[entry(self.0, m), entry(self.1, m)])
+    }
+}
+
 /// struct msghdr with the 8 bytes of a report and one descriptor.
 pub(crate) struct Send(pub u32, pub Slot);
 

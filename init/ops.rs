@@ -9,7 +9,7 @@ use core::fmt;
 
 use crate::flags::*;
 use crate::machine::{
-    Above, Arg, Argv, At, Below, End, Envp, Machine, Message, Scratch, Send, SockFprog,
+    Above, Arg, Argv, At, Below, End, Envp, Machine, Message, Readable, Scratch, Send, SockFprog,
 };
 use crate::wire::{Field, Malformed, Reader, Sink, Slot};
 
@@ -401,6 +401,14 @@ ops! { 'p;
     /// Wait for a signal, pass it on to the program or reap what has ended, and wait again. When
     /// the program has ended, end with its status.
     Supervise = RT_SIGTIMEDWAIT { } (At(EVERY_SIGNAL), 0usize, 0usize, 8usize) says "set=~[]";
+    /// Wait until one of two processes has ended, by their pidfds.
+    PollEnded = PPOLL { one: Slot, other: Slot }
+        (Readable(*one, *other), 2usize, 0usize, 0usize, 0usize) says "events=POLLIN";
+    /// Kill a process, by its pidfd.
+    Kill = PIDFD_SEND_SIGNAL { pidfd: Slot } (pidfd, 9usize, 0usize, 0usize) says "sig=SIGKILL";
+    /// Wait until a child has ended, and reap it.
+    Waitid = WAITID { pidfd: Slot } (3usize, pidfd, Scratch(0), 4usize, 0usize)
+        says "idtype=P_PIDFD, options=WEXITED";
     /// Report to the launcher how far init has come.
     Report = WRITE { to: Slot, what: Report } (to, Message(*what as u32), 8usize)
         check |_, got, _| got == 8;

@@ -49,6 +49,7 @@ pub mod spec;
 pub mod state;
 mod sys;
 pub mod systemd;
+pub mod usernet;
 
 pub use error::{Error, Result};
 #[doc(hidden)]

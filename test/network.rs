@@ -10,3 +10,5 @@ mod kill;
 mod made;
 #[path = "network/trust.rs"]
 mod trust;
+#[path = "network/usernet.rs"]
+mod usernet;

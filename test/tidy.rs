@@ -272,6 +272,7 @@ const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
     ("criu", &["container", "cli"]),
     ("systemd", &["container", "compile", "host", "cli"]),
     ("network", &["container", "compile", "spec", "cli"]),
+    ("usernet", &["container", "state", "cli"]),
     ("seccomp", &["sys", "container", "compile", "host", "cli"]),
     ("hooks", &["container", "cli"]),
     ("errno", &["*"]),

@@ -165,7 +165,10 @@ mod tests {
             built += &format!(" {}", opt.placeholder());
             assert!(!opt.placeholder().is_empty(), "{spec}: takes a value");
             if let Completes::Words(words) = completes {
-                assert_eq!(opt.placeholder(), words.join("|"), "{spec}");
+                // A part with capital letters stands for words that the shell cannot know.
+                let known = |part: &&str| !part.contains(|c: char| c.is_ascii_uppercase());
+                let shown: Vec<&str> = opt.placeholder().split('|').filter(known).collect();
+                assert_eq!(shown, words, "{spec}");
             }
         }
         assert_eq!(built, spec);

@@ -24,9 +24,11 @@ options! {
         /// Pass on this many of the caller's descriptors, from 3 on; default: 0.
         "--preserve-fds NUMBER" preserve_fds: Option<DescriptorCount>,
         /// Attach the container to a network, with this address or a free one; none: a loopback
-        /// interface alone, the default without a bundle; host: share the host's network; ns:PATH:
-        /// join the network namespace of a file.
-        "--network NAME[:ADDRESS]|none|host|ns:PATH" | "--net" network: Option<NetworkChoice>,
+        /// interface alone, the default without a bundle; host: share the host's network; pasta,
+        /// slirp4netns: the internet, through this program; ns:PATH: join the network namespace of
+        /// a file.
+        "--network NAME[:ADDRESS]|none|host|pasta|slirp4netns|ns:PATH" | "--net"
+            network: Option<NetworkChoice>,
         /// Mount the root file system over / and chroot(2) into it instead of pivot_root(2); less
         /// safe.
         "--no-pivot" no_pivot: bool,

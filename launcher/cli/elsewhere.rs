@@ -54,7 +54,8 @@ const ADVICE: &[(&str, &str)] = &[
     ),
     (
         "-p --publish -P --publish-all --expose",
-        "no port is published: give it a --network, and reach it at its address there",
+        "no port is published: make a network (\"tiny-ce network create\"), give the container \
+         this --network, and reach it at its address there; or --network host",
     ),
     ("--ip --ip6", "the address stands behind the network's name: --network NAME:ADDRESS"),
     (

@@ -33,7 +33,8 @@ command! {
             /// Name of the file in the bundle, or - for standard input; default: config.json.
             "-f, --config FILE" config: Option<String>,
             /// The network, as "run" takes it.
-            "--network NAME[:ADDRESS]|none|host|ns:PATH" network: Option<NetworkChoice>,
+            "--network NAME[:ADDRESS]|none|host|pasta|slirp4netns|ns:PATH"
+                network: Option<NetworkChoice>,
         }
         include {
             "Container without a bundle" embedded: EmbeddedOptions,

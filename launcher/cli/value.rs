@@ -291,6 +291,9 @@ impl Value for String {
 }
 
 impl Value for NetworkChoice {
+    // Names of networks are behind the state root, which a completion does not know.
+    const COMPLETES: Completes = Completes::Words(&["none", "host", "pasta", "slirp4netns"]);
+
     fn parse(word: &OsStr) -> Result<Self> {
         NetworkChoice::parse(&String::parse(word)?)
     }

@@ -22,6 +22,7 @@ pub mod security;
 pub mod streams;
 pub mod supervise;
 pub mod terminal;
+pub mod usernet;
 
 use tiny_ce_init::flags::{
     AtFlags, CloneFlags, MemoryFlags, Mode, MountAttr, MountAttrs, MoveMountFlags, OpenFlags,
@@ -80,6 +81,9 @@ pub struct ContainerRequest<'a> {
     pub ephemeral: Option<&'a str>,
     /// `--init`: init stays as the first process, and makes another for the program.
     pub init: bool,
+    /// `--network pasta`: the program that makes the network, which the launcher starts while init
+    /// waits.
+    pub usernet: Option<&'a str>,
 }
 
 /// Compile the plan of a container.
@@ -123,7 +127,7 @@ pub fn compile(request: &ContainerRequest<'_>) -> Result<Finished> {
     };
     working_directory(plan, request, root)?;
     deferred.finish(plan);
-    hooks(plan, spec);
+    hooks(plan, request);
     if let Some(linux) = &spec.linux {
         masks::readonly_paths(plan, root, &linux.readonly_paths)?;
         let label = mounts::label(spec);
@@ -378,14 +382,27 @@ fn hooks_before_entering(spec: &Spec) -> bool {
     spec.hooks.as_ref().is_some_and(before)
 }
 
-/// Wait while the launcher runs the hooks that come before the pivot.
-fn hooks(plan: &mut Plan, spec: &Spec) {
-    if !hooks_before_entering(spec) {
-        return;
+/// Wait while the launcher starts the program that makes the network, and runs the hooks that come
+/// before the pivot.
+fn hooks(plan: &mut Plan, request: &ContainerRequest<'_>) {
+    match (hooks_before_entering(request.spec), request.usernet) {
+        (false, None) => return,
+        (true, None) => plan.origin("hooks"),
+        (false, Some(program)) => plan.origin(format!("--network {program}")),
+        (true, Some(program)) => plan.origin(format!("--network {program}, hooks")),
     }
-    plan.origin("hooks");
+    // An unprivileged launcher and its program can open the namespaces of a dumpable process only
+    // (ptrace(2)). Nobody but this user can look into init meanwhile: its user namespace is new.
+    let opened = request.usernet.is_some() && maps_first(request);
+    let option = Prctl::PR_SET_DUMPABLE;
+    if opened {
+        plan.step(Op::Prctl { option, value: 1 });
+    }
     plan.step(Op::Report { to: Slot::CHANNEL, what: Report::HOOKS });
     plan.step(Op::Await { from: Slot::CHANNEL });
+    if opened {
+        plan.step(Op::Prctl { option, value: 0 });
+    }
 }
 
 /// Replace the host's root by the rootfs. Between `pivot_root` and `umount2`, the host's root is

@@ -58,6 +58,10 @@ fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
         return Err(Error::new("its rootfs is made of changes that vanish with it")
             .hint("a container that is to be checkpointed needs a bundle, or --rootfs"));
     }
+    if let Some((program, _)) = &record.usernet {
+        let text = format!("{program} makes the container's network, which cannot be restored");
+        return Err(Error::new(text).hint("create it with another --network"));
+    }
     let program = Program::find()?;
     let spec = state::config(&directory)?;
     if crate::compile::inherits_mounts(&spec) {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{launch, scope};
+use super::{launch, scope, usernet};
 use crate::error::{self, Error, Result};
 use crate::spec::{self, Spec};
 use crate::state::{self, Directory, Record, Status, processes_are_visible};
@@ -80,6 +80,7 @@ fn dismantle(
     record: &Record,
     launched: Option<&Spec>,
 ) -> Result<()> {
+    let usernet = usernet::end(record);
     let cgroup = scope::remove(record, None);
     let class = record.resctrl.as_ref().map_or(Ok(()), |class| class.remove());
     let network = match &record.network {
@@ -91,7 +92,7 @@ fn dismantle(
     };
     // On an error the record stays, so that the rest can be deleted later, or from a namespace in
     // which it is visible.
-    error::all([cgroup, class, network])?;
+    error::all([usernet, cgroup, class, network])?;
     match launched {
         Some(spec) => launch::poststop(directory, record, spec),
         None => {

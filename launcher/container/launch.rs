@@ -15,6 +15,7 @@ use tiny_ce_init::NAME;
 use super::netns::NetworkChoice;
 use super::prepare::{LaunchOptions, Prepared};
 use super::scope::{self, Wanted};
+use super::{hosts, resolver, usernet};
 use crate::compile::mounts::asks_for_ids;
 use crate::compile::namespaces;
 use crate::conversation::{self, Answers, End, Init, channel};
@@ -29,6 +30,7 @@ use crate::program::vectors;
 use crate::spec::{Mount, NamespaceKind, Spec};
 use crate::state::{self, Boot, Directory, ProcessId, Record, Status};
 use crate::sys::process::{self, Child, Clone};
+use crate::usernet::Usernet;
 use crate::{host, log, network, resctrl, sys};
 
 /// A container that is ready and committed.
@@ -74,6 +76,7 @@ impl Undo<'_> {
         if let Some(child) = &self.child {
             conversation::kill(child);
         }
+        let usernet = usernet::end(&self.record);
         let systemd = self.wanted.as_mut().map(|wanted| &mut wanted.systemd);
         let cgroup = scope::remove(&self.record, systemd);
         let network = match &self.record.network {
@@ -87,7 +90,7 @@ impl Undo<'_> {
             poststop(&self.directory, &self.record, spec);
         }
         let directory = self.directory.remove();
-        let left = [cgroup, network, class, directory].into_iter().filter_map(Result::err);
+        let left = [usernet, cgroup, network, class, directory].into_iter().filter_map(Result::err);
         left.fold(error, |error, left| error.detail(format!("and left behind: {}", left.line())))
     }
 }
@@ -144,6 +147,7 @@ fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Re
         cgroup: std::mem::take(&mut prepared.cgroup),
         scope: prepared.wanted.as_ref().map(|wanted| wanted.scope.clone()),
         network: None,
+        usernet: None,
         resctrl: rdt.map(|rdt| resctrl::Class::locate(rdt, id)).transpose()?,
         annotations: prepared.spec.annotations.clone(),
         init: None,
@@ -210,7 +214,11 @@ pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &LaunchOptions)
         undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
         undo.record.save(&undo.directory, state::INTENT)?;
         let address = undo.record.network.as_ref().map(|attachment| attachment.address);
-        super::hosts::write(&undo.directory, &prepared.spec, address)?;
+        hosts::write(&undo.directory, &prepared.spec, address)?;
+    }
+    if let Some(usernet) = options.usernet() {
+        hosts::write(&undo.directory, &prepared.spec, None)?;
+        resolver::write(&undo.directory, usernet)?;
     }
     scope::before(undo, prepared)?;
     let rdt = prepared.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
@@ -341,12 +349,15 @@ fn until_ready(
     program: &OwnedFd,
     channel: &UnixStream,
 ) -> Result<()> {
-    let Undo { record, child, terminal, .. } = undo;
+    let Undo { directory, record, child, terminal, .. } = undo;
     let child = child.as_mut().ok_or_else(gone)?;
     let (spec, host) = (&prepared.spec, &prepared.host);
     let socket = options.console_socket.as_deref();
+    let usernet = options.usernet();
     let mut setup = Setup {
+        directory,
         record,
+        usernet,
         program,
         spec,
         host,
@@ -373,7 +384,9 @@ fn gone() -> Error {
 
 /// The answers to init while it runs its plan up to the commit.
 struct Setup<'a> {
-    record: &'a Record,
+    directory: &'a Directory,
+    record: &'a mut Record,
+    usernet: Option<Usernet>,
     program: &'a OwnedFd,
     spec: &'a Spec,
     host: &'a Host,
@@ -385,8 +398,11 @@ struct Setup<'a> {
 }
 
 impl Answers for Setup<'_> {
-    /// Run the three kinds of hooks that run before init enters the rootfs.
+    /// Make the network, and run the three kinds of hooks that run before init enters the rootfs.
     fn hooks(&mut self, pid: i32) -> Result<()> {
+        if let Some(usernet) = self.usernet {
+            usernet::start(usernet, self.program, pid, (self.directory, self.record))?;
+        }
         let Some(all) = &self.spec.hooks else { return Ok(()) };
         let state = self.record.state_as(Status::Creating, pid, String::new());
         let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))?;

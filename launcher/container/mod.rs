@@ -19,12 +19,14 @@ mod nodev;
 mod pause;
 mod prepare;
 mod processes;
+mod resolver;
 mod restore;
 mod run;
 mod scope;
 mod start;
 mod state;
 mod update;
+mod usernet;
 mod wait;
 
 pub use checkpoint::{Checkpoint, checkpoint, status_fd};

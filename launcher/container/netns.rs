@@ -1,10 +1,12 @@
-//! What `--network` asks for: a network, or a network namespace without one.
+//! What `--network` asks for: a network, or a network namespace.
 //!
-//! Knows what it means for `linux.namespaces`; `network` makes networks.
+//! Knows what it means for `linux.namespaces`; `network` makes networks, and `usernet` starts
+//! programs that do.
 
 use crate::error::{Error, Result};
 use crate::host::ToMake;
 use crate::spec::{Namespace, NamespaceKind, Spec};
+use crate::usernet::Usernet;
 
 /// Where the container's packets go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub enum NetworkChoice {
     Host,
     /// `ns:PATH`: the namespace of this file.
     Namespace(String),
+    /// `pasta`, `slirp4netns`: a namespace of its own, and this program as the way out.
+    Usernet(Usernet),
     /// `NAME[:ADDRESS]`: a namespace of its own, attached to a network.
     Attached(String),
 }
@@ -32,7 +36,18 @@ impl NetworkChoice {
             (_, Some(path)) if path.contains('/') => {
                 Err(Error::new(format!("{path:?} is not an absolute path")))
             }
-            _ => Ok(NetworkChoice::Attached(word.to_owned())),
+            _ => Ok(match Usernet::ALL.into_iter().find(|it| it.word() == word) {
+                Some(usernet) => NetworkChoice::Usernet(usernet),
+                None => NetworkChoice::Attached(word.to_owned()),
+            }),
+        }
+    }
+
+    /// The program that makes the network, if one does.
+    pub fn usernet(&self) -> Option<Usernet> {
+        match self {
+            NetworkChoice::Usernet(usernet) => Some(*usernet),
+            _ => None,
         }
     }
 
@@ -44,7 +59,7 @@ impl NetworkChoice {
     pub fn apply(&self, spec: &mut Spec, id: &str) -> Result<Option<ToMake>> {
         let (path, to_make) = match self {
             NetworkChoice::Host => return share(spec).map(|()| None),
-            NetworkChoice::None => (None, false),
+            NetworkChoice::None | NetworkChoice::Usernet(_) => (None, false),
             NetworkChoice::Namespace(path) => (Some(path.clone()), false),
             NetworkChoice::Attached(_) => (Some(crate::network::namespace_path(id)), true),
         };

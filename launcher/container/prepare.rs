@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::hosts;
 use super::netns::NetworkChoice;
 use super::nodev;
 use super::scope::{self, CgroupDriver, Wanted};
+use super::{hosts, resolver};
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Setting};
 use crate::compile::activation::{self, Listen, Preserved};
 use crate::compile::{self, ContainerRequest, FilterBytes, Then};
@@ -16,7 +16,8 @@ use crate::plan::Finished;
 use crate::spec::check::{Allow, check};
 use crate::spec::json::Violation;
 use crate::spec::{IdMapping, Mount, NamespaceKind, Process, Spec, load};
-use crate::state::ROOTFS;
+use crate::state::{ETC_RESOLV, ROOTFS};
+use crate::usernet::Usernet;
 use crate::{log, seccomp, sys};
 
 /// The source of the configuration.
@@ -79,6 +80,13 @@ pub struct LaunchOptions {
     pub cgroup_driver: CgroupDriver,
     /// Whether init stays as the container's first process; by default only if there is no bundle.
     pub init: Option<bool>,
+}
+
+impl LaunchOptions {
+    /// The program that makes the network, if one does.
+    pub fn usernet(&self) -> Option<Usernet> {
+        self.network.as_ref().and_then(NetworkChoice::usernet)
+    }
 }
 
 /// Everything that a launch needs.
@@ -154,12 +162,11 @@ fn read_and_compile(
     if let Some(wanted) = &mut wanted {
         wanted.limit(&settings, &devices);
     } else if options.rootless.unwrap_or(rootless) && !has_path(&spec) {
-        // The configuration needs none of these, so only --debug shows them; "doctor" lists them.
-        cgroup.leave_out(&settings)?.into_iter().for_each(|text| log::debug(|| text));
+        leave_out(&mut cgroup, &settings)?;
     }
     let nodev = nodev::judge(&mut spec, &cgroup)?;
     let rootfs = host::rootfs(&spec, &bundle)?;
-    let to_make = add(&mut spec, &rootfs, options, (id, state))?;
+    let to_make = add(&mut spec, (&rootfs, ephemeral), options, (id, state))?;
     let launch = host::Launch {
         bundle: &bundle,
         rootfs: &rootfs,
@@ -185,6 +192,7 @@ fn read_and_compile(
         no_new_keyring: options.no_new_keyring,
         ephemeral: ephemeral.then_some(&directory),
         init,
+        usernet: options.usernet().map(Usernet::word),
     };
     let plan = compile::compile(&request)?;
     Ok(Prepared {
@@ -203,11 +211,18 @@ fn read_and_compile(
     })
 }
 
+/// Leave out the cgroups that the caller may not make. The configuration needs none of these, so
+/// only --debug shows them; "doctor" lists them.
+fn leave_out(cgroup: &mut Cgroup, settings: &[Setting]) -> Result<()> {
+    cgroup.leave_out(settings)?.into_iter().for_each(|text| log::debug(|| text));
+    Ok(())
+}
+
 /// Add to the configuration what the command line asks for, before the host is probed. Return the
 /// paths that do not exist yet, because they are made with the container.
 fn add(
     spec: &mut Spec,
-    rootfs: &Path,
+    (rootfs, ephemeral): (&Path, bool),
     options: &LaunchOptions,
     (id, state): (&str, &Path),
 ) -> Result<Vec<ToMake>> {
@@ -217,6 +232,14 @@ fn add(
     {
         to_make.push(namespace);
         to_make.extend(hosts::bind(spec, rootfs, state));
+    }
+    if let Some(usernet) = options.usernet() {
+        usernet.find()?;
+        to_make.extend(hosts::bind(spec, rootfs, state));
+        match resolver::bind(spec, rootfs, state, ephemeral) {
+            Ok(file) => to_make.extend(file),
+            Err(text) => log::warning(&format!("{ETC_RESOLV}: {text}")),
+        }
     }
     if options.notify_socket.is_some() {
         let path = state.join(crate::state::NOTIFY).to_string_lossy().into_owned();

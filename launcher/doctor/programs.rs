@@ -1,31 +1,25 @@
 //! Programs and devices that some commands use.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::user::Caller;
 use super::{Finding, text};
+use crate::errno::ErrnoName;
+use crate::host::programs::find;
 use crate::network;
+use crate::usernet::{self, Usernet};
 
 pub fn all(caller: &Caller) -> Vec<Finding> {
     let mut all = vec![
         program("ps", "the table of \"tiny-ce ps\"", "install procps"),
         program("criu", "\"tiny-ce checkpoint\" and \"tiny-ce restore\"", "install criu"),
-        tun(),
-        resctrl(),
     ];
+    all.extend(Usernet::ALL.map(maker));
+    all.extend([tun(), resctrl()]);
     if caller.administers {
         all.push(networks());
     }
     all
-}
-
-/// The executable file with this name on PATH.
-pub fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| {
-        file.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
-    })
 }
 
 fn program(name: &'static str, user: &str, remedy: &str) -> Finding {
@@ -35,12 +29,25 @@ fn program(name: &'static str, user: &str, remedy: &str) -> Finding {
     }
 }
 
+/// A program that gives a container, also a user's, the internet.
+fn maker(usernet: Usernet) -> Finding {
+    let word = usernet.word();
+    match find(word) {
+        Some(path) => Finding::ok(word, format!("{}, for {}", path.display(), usernet.place())),
+        None => {
+            let text = format!("not on PATH; {} needs it", usernet.place());
+            Finding::missing(word, text).hint(usernet.remedy())
+        }
+    }
+}
+
 fn tun() -> Finding {
-    const WHAT: &str = "/dev/net/tun";
-    match Path::new(WHAT).exists() {
-        true => Finding::ok(WHAT, "can be given to a container that makes tunnels"),
-        false => {
-            Finding::warn(WHAT, "not there").hint("modprobe tun, if a container makes tunnels")
+    match usernet::tun() {
+        Ok(()) => Finding::ok(usernet::TUN, "can be opened: pasta and slirp4netns can be used"),
+        Err((e, hint)) => {
+            let errno = ErrnoName(e.raw_os_error().unwrap_or(0));
+            let text = format!("pasta and slirp4netns need it: openat(2): {errno}");
+            Finding::missing(usernet::TUN, text).hint(hint)
         }
     }
 }

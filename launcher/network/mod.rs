@@ -86,7 +86,7 @@ pub struct Member {
 pub fn create(root: &Path, request: &NewNetwork) -> Result<Network> {
     let NewNetwork { name, subnet, mtu } = request;
     check_name(name)?;
-    if ["host", "none"].contains(&name.as_str()) {
+    if ["host", "none", "pasta", "slirp4netns"].contains(&name.as_str()) {
         return Err(Error::new(format!("network name \"{name}\": --network {name} has a meaning")));
     }
     let place = format!("network \"{name}\"");

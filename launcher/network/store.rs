@@ -296,6 +296,9 @@ pub fn missing(network: &str) -> Error {
         "host" => "the host's network is that of a config.json whose linux.namespaces have no \
                    {\"type\": \"network\"}"
             .to_owned(),
+        "pasta" | "slirp4netns" => {
+            format!("no network is called {network}: only \"create\" and \"run\" take that word")
+        }
         _ => format!(
             "make it with \"tiny-ce network create {network} --subnet 10.0.0.0/24\"; \
              \"tiny-ce network list\" shows what there is"

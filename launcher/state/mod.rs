@@ -33,6 +33,10 @@ pub const SOCKET: &str = "start.sock";
 pub const HOSTS: &str = "hosts";
 /// Where the container sees the file [`HOSTS`].
 pub const ETC_HOSTS: &str = "/etc/hosts";
+/// The file that a container sees as its resolv.conf, if its own names resolvers of the host.
+pub const RESOLV: &str = "resolv.conf";
+/// Where the container sees the file [`RESOLV`].
+pub const ETC_RESOLV: &str = "/etc/resolv.conf";
 /// The directory that the container sees, with a socket for sd_notify(3) in it.
 pub const NOTIFY: &str = "notify";
 /// The directory on which an ephemeral rootfs is mounted.

@@ -63,6 +63,10 @@ pub struct Record {
     /// Its attachment to a network, which `delete` undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Attachment>,
+    /// The program that makes its network, if one does, and the process that watches over it,
+    /// which ends after init.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usernet: Option<(String, ProcessId)>,
     /// Its class of service, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resctrl: Option<resctrl::Class>,

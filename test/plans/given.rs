@@ -3,6 +3,7 @@
 //! The host is a constant: machines with cgroup v2, with v1, and users with and without privileges.
 
 use tiny_ce::compile::activation::Preserved;
+use tiny_ce::compile::usernet::{self, Descriptor};
 use tiny_ce::compile::{self, FilterBytes, Then, activation, criu, exec};
 use tiny_ce::host::{
     CgroupMounts, DeviceFacts, GroupMount, Host, MountFacts, NamespaceFacts, Part, Source, V1Mount,
@@ -29,6 +30,7 @@ pub const CASES: &[Case] = &[
     ("default-criu", "default", |given| given.criu = Some(false)),
     ("default-restore", "default", |given| given.criu = Some(true)),
     ("default-ephemeral", "default", ephemeral),
+    ("default-usernet", "default", |given| given.watched = true),
     ("default-initramfs", "default", |given| given.host.initramfs = true),
     ("default-tree", "default", |given| given.host.tree_namespaces = true),
     ("notify-tree", "default", |given| {
@@ -43,6 +45,10 @@ pub const CASES: &[Case] = &[
     }),
     ("default-init", "default", |given| given.init = true),
     ("rootless", "rootless", without_privileges),
+    ("rootless-usernet", "rootless", |given| {
+        without_privileges(given);
+        given.usernet = Some("pasta");
+    }),
     ("rootless-ephemeral", "rootless", |given| {
         without_privileges(given);
         ephemeral(given);
@@ -139,6 +145,10 @@ pub struct Given {
     pub ephemeral: bool,
     /// `--init`.
     pub init: bool,
+    /// `--network pasta`.
+    pub usernet: Option<&'static str>,
+    /// Not the container, but the program that makes its network.
+    pub watched: bool,
     /// Not the container, but its process once more, into these namespaces.
     pub exec: Option<Vec<NamespaceKind>>,
     /// Not the container, but CRIU; to restore the container, if it is true.
@@ -208,6 +218,8 @@ impl Given {
             no_new_keyring: false,
             ephemeral: false,
             init: false,
+            usernet: None,
+            watched: false,
             exec: None,
             criu: None,
         }
@@ -223,6 +235,14 @@ impl Given {
 
     /// The plan.
     pub fn compile(&self) -> tiny_ce::Result<Finished> {
+        if self.watched {
+            use Descriptor::{Exit, Messages, Namespace, Ready};
+            return usernet::compile(&usernet::UsernetRequest {
+                name: "--network slirp4netns",
+                path: "/usr/bin/slirp4netns",
+                given: &[Namespace, Messages, Messages, Ready, Exit],
+            });
+        }
         if let Some(restore) = self.criu {
             return self.compile_criu(restore);
         }
@@ -252,6 +272,7 @@ impl Given {
             no_new_keyring: self.no_new_keyring,
             ephemeral: self.ephemeral.then_some("/run/tiny-ce/web/rootfs"),
             init: self.init,
+            usernet: self.usernet,
         })
     }
 
