@@ -489,9 +489,10 @@ fn copy_link(plan: &mut Plan, context: &Context<'_>, index: usize, link: &Link) 
     Ok(())
 }
 
-/// Make a sysfs, or clone the host's if the kernel refuses it: the kernel lets only the owner of
-/// the network namespace mount a sysfs. The clone keeps the host's restrictions and gets those of
-/// the options.
+/// Make a sysfs, or clone the host's if the kernel refuses it. In a user namespace it does so if
+/// that namespace does not own the network namespace, or if something covers a part of the host's
+/// /sys, as in a container (mount_too_revealing in fs/namespace.c). The clone keeps what covers the
+/// host's, and its restrictions, and gets those of the options.
 fn sysfs(
     plan: &mut Plan,
     context: &mut Context<'_>,
@@ -538,10 +539,9 @@ impl Context<'_> {
         }
     }
 
-    /// Whether init mounts in a user namespace that may not own the network namespace.
+    /// Whether init mounts in a user namespace other than the machine's.
     fn in_user_namespace(&self) -> bool {
-        let user = self.spec.namespace(NamespaceKind::User).is_some();
-        (user || self.host.user_namespace) && !self.has_new(NamespaceKind::Network)
+        self.spec.namespace(NamespaceKind::User).is_some() || self.host.user_namespace
     }
 }
 

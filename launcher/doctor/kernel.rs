@@ -167,9 +167,15 @@ fn refused(kind: NamespaceKind, caller: &Caller, e: &io::Error) -> Finding {
         NamespaceKind::Time => "time namespaces",
     };
     let errno = e.raw_os_error().unwrap_or(0);
-    let finding = Finding::missing(what, format!("unshare(2): {}", ErrnoName(errno)));
+    // Root of a user namespace runs bundles without a new one; its other containers need one.
+    let user = kind == NamespaceKind::User;
+    let less = match user && caller.administers && caller.nested {
+        true => ": only bundles without one can run, and no \"run\" without a bundle",
+        false => "",
+    };
+    let finding = Finding::missing(what, format!("unshare(2): {}{less}", ErrnoName(errno)));
     let finding = finding.hint(remedy(kind, errno));
-    let needed = kind == NamespaceKind::Mount || kind == NamespaceKind::User && !caller.administers;
+    let needed = kind == NamespaceKind::Mount || user && !caller.administers;
     if needed { finding.vital() } else { finding }
 }
 

@@ -1,9 +1,10 @@
 //! Options of `mounts`: flags, parameters, id mappings, links, and remounts.
 
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
-use tiny_ce_test::{Bundle, Case, Done};
+use tiny_ce_test::{Bundle, Case, Done, Need};
 
 fn tmpfs(destination: &str, options: &[&str]) -> Value {
     json!({"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": options})
@@ -330,6 +331,31 @@ fn a_source_that_the_mapped_user_cannot_reach_is_mounted() {
     let done = case.run(&bundle);
     assert!(done.ok().starts_with("reached-\n"), "{done}");
     assert_ne!(done.value("write /data/new"), "ok");
+}
+
+/// Where something covers a part of the host's /sys, as in a container, no sysfs can be mounted in
+/// a user namespace: the host's is bound, with what covers it.
+#[test]
+fn sysfs_is_the_hosts_where_a_part_of_it_is_covered() {
+    let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
+    let mut bundle: Bundle = case.bundle();
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+    bundle.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    bundle.namespace("user", None);
+    let look = "stat /sys/kernel then write /sys/kernel/x y then list /sys/module then mounts";
+    bundle.probe(look);
+    let (state, path) = (case.state(), bundle.path().to_owned());
+    let covered = "mount -t tmpfs t /sys/module && exec \"$@\"";
+    let tiny_ce = tiny_ce_test::tiny_ce();
+    let unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", covered, "sh"];
+    let mut words: Vec<OsString> = unshare.map(OsString::from).to_vec();
+    words.extend([tiny_ce.into(), "--root".into(), state.into(), "run".into()]);
+    words.extend(["--bundle".into(), path.into(), case.id().into()]);
+    let done = case.program(words);
+    has(&flags(&done, "/sys").0, &["ro", "nosuid", "nodev", "noexec"], &[]);
+    assert!(done.value("stat /sys/kernel").starts_with("directory"), "{done}");
+    assert_ne!(done.value("write /sys/kernel/x"), "ok", "{done}");
+    assert_eq!(done.values("entry"), [""; 0], "{done}");
 }
 
 /// A sysfs for the host's network namespace cannot be mounted in a user namespace: the host's is

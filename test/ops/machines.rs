@@ -3,6 +3,7 @@
 //!
 //! docs/machines.md names these tests.
 
+use serde_json::json;
 use tiny_ce_test::{Case, Done, Fault, Need, Whose, probe, tiny_ce};
 
 /// The shell's words for `tiny-ce run` without a bundle.
@@ -273,9 +274,20 @@ fn root_of_one_id_runs_containers_as_a_user_does() {
     let done = on(&case, &format!("{how} bash -ec '{none}; $T --root $D/state {HI}'"));
     assert!(done.fails().contains("(2): ENOSPC"), "{done}");
     tells(&done.stderr, "  hint: too many namespaces: see the limits under /proc/sys/user/");
-    let done = on(&case, &format!("{how} bash -c '{none}; $T --root $D/state doctor || true'"));
-    tells(done.ok(), "missing  user namespaces: unshare(2): ENOSPC");
+    let done = on(&case, &format!("{how} bash -ec '{none}; $T --root $D/state doctor'"));
+    let line = "missing  user namespaces: unshare(2): ENOSPC (No space left on device): only \
+                bundles without one can run";
+    tells(done.ok(), line);
     tells(&done.stdout, "           hint: sysctl -w user.max_user_namespaces=");
+    // And a bundle without one does run.
+    let mut bundle = case.bundle();
+    bundle.probe("say hi").remove("/linux/resources").without_namespace("cgroup");
+    bundle.mount("/dev/pts")["options"] = json!(["newinstance", "ptmxmode=0666", "mode=0620"]);
+    let mounts = bundle.config["mounts"].as_array_mut().expect("mounts");
+    mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
+    let run = format!("$T --root $D/state run --bundle {} {}", bundle.path().display(), case.id());
+    let done = on(&case, &format!("{how} bash -ec '{none}; {run}'"));
+    assert_eq!(done.ok(), "hi\n", "{done}");
 }
 
 /// A user without a session, and without a /tmp to write to.
