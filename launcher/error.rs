@@ -91,6 +91,11 @@ impl Error {
         self
     }
 
+    /// What to do about it, if that is known.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// The kernel's number, if a system call was the cause.
     pub fn errno(&self) -> Option<i32> {
         self.errno

@@ -3,6 +3,8 @@
 //! Only reads. Every fact is taken once, here, so that `compile` is pure. Each mount, device and
 //! namespace has one record of facts, which does not change after it is made.
 
+pub mod ids;
+pub mod lacks;
 mod mounts;
 pub mod namespaces;
 pub mod parts;

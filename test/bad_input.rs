@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tiny_ce::spec::{self, Allow, Spec, check, json, load};
+use tiny_ce::spec::{self, Allow, IdMapping, Spec, check, json, load};
 use tiny_ce_test::{Dice, Need, Peer, command, met, tree};
 
 /// The messages that a user reads about one file.
@@ -312,7 +312,7 @@ fn written_configs_read_back_the_same() {
         spec::default(true),
         spec::rootless(1000, 100, true),
         asked,
-        spec::embedded(Some((1000, 100)), false),
+        spec::embedded(Some((vec![IdMapping::own(1000)], vec![IdMapping::own(100)])), false),
         spec::embedded(None, false),
     ];
     for spec in specs {

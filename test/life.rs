@@ -21,6 +21,8 @@ mod exec;
 mod files;
 #[path = "life/filter.rs"]
 mod filter;
+#[path = "life/ids.rs"]
+mod ids;
 #[path = "life/init.rs"]
 mod init;
 #[path = "life/mounts.rs"]

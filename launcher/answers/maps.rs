@@ -86,5 +86,8 @@ fn by_setuid_program(program: &str, pid: i32, field: &str, map: &[IdMapping]) ->
     let stderr = String::from_utf8_lossy(&output.stderr);
     let error = Error::new(format!("{field}: {program}: {}", output.status));
     let error = stderr.lines().fold(error, |error, line| error.detail(line.trim()));
-    Err(error.hint("the ids must be given to the caller in /etc/subuid and /etc/subgid"))
+    Err(error.hint(
+        "the ids must be given to the caller in /etc/subuid and /etc/subgid; without a bundle, \
+         --ids own maps the caller's alone",
+    ))
 }

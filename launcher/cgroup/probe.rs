@@ -132,8 +132,13 @@ impl Hierarchies {
 /// /proc/self/cgroup, mountinfo or `cgroup.controllers` cannot be read, or statfs(2) of a mount
 /// fails.
 pub fn probe() -> Result<Hierarchies> {
-    let own =
-        read_path("/proc/self/cgroup").map_err(|e| Error::io("/proc/self/cgroup", "read", &e))?;
+    let own = match read_path(OWN) {
+        // A kernel without CONFIG_CGROUPS.
+        Err(e) if e.kind() == ErrorKind::NotFound && is_procfs() => {
+            return Ok(Hierarchies::default());
+        }
+        own => own.map_err(|e| Error::io(OWN, "read", &e))?,
+    };
     let mut found = match only_v2() {
         Some(hierarchy) => vec![hierarchy],
         None => visible(mounted(&mountinfo()?))?,
@@ -145,6 +150,13 @@ pub fn probe() -> Result<Hierarchies> {
         hierarchy.controllers = list.split_whitespace().map(str::to_owned).collect();
     }
     Ok(Hierarchies { all: found })
+}
+
+/// The cgroups of this process.
+const OWN: &str = "/proc/self/cgroup";
+
+fn is_procfs() -> bool {
+    fs_type_of("/proc").is_ok_and(|kind| kind == libc::PROC_SUPER_MAGIC)
 }
 
 /// The mounts that can be reached. Another mount may cover a directory above one, which the order

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::embedded::{EmbeddedOptions, cgroup2};
+use super::embedded::{EmbeddedOptions, Machine, cgroup2};
 use super::table::command;
 use super::value::{AfterDashes, Directory};
 use super::{Globals, print};
@@ -55,7 +55,8 @@ fn write(it: SpecCommand, globals: &Globals) -> Result<u8> {
     let (uid, gid) = (sys::user::effective_uid(), sys::user::effective_gid());
     let spec = match (unbundled, it.rootless) {
         (true, rootless) => {
-            it.container.spec(command, false, rootless || globals.rootless(), None)?.0
+            let machine = Machine::default();
+            it.container.spec(command, false, rootless || globals.rootless(), machine)?.0
         }
         (false, true) => rootless(uid, gid, cgroup2()),
         (false, false) => default(cgroup2()),

@@ -10,14 +10,27 @@ use super::environment::{Variable, variables};
 use super::limits::LimitOptions;
 use super::read_document;
 use super::table::{Opt, OptionSet, options};
-use super::value::{Directory, Switch, Value};
+use super::value::{Directory, Switch, Value, choice};
 use crate::container::Users;
+use crate::host::ids;
+use crate::host::lacks::Lacks;
 use crate::host::parts::Parts;
 use crate::origin::Origins;
 use crate::spec::embedded::embedded;
+use crate::spec::idmap::Maps;
 use crate::spec::text::{self, Who};
 use crate::spec::{Cpu, Mount, Process, Resources, Spec};
 use crate::{Error, Result, log, sys};
+
+choice! {
+    /// Which ids a container has whose caller is not root.
+    pub enum Ids {
+        /// The caller's, which is 0.
+        "own" Own,
+        /// Also those that are given to the caller.
+        "all" All,
+    }
+}
 
 /// CPU time, in CPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +92,9 @@ options! {
         /// User, and perhaps group, by number or by a name of the container's /etc/passwd and
         /// /etc/group; default: 0. Without a group, the user's own there, or 0.
         "-u, --user USER[:GROUP]" user: Option<User> => "process.user",
+        /// Ids of a container whose caller is not root: own is the caller's alone, all are also
+        /// those of /etc/subuid and /etc/subgid. Default: all, where newuidmap can map them.
+        "--ids own|all" ids: Option<Ids> => "linux.uidMappings",
         /// Make a file or directory of the host visible in the container.
         "-v, --volume SOURCE:TARGET[:ro]" volume: Vec<Volume>,
         /// Mount the root file system read-only.
@@ -92,6 +108,15 @@ options! {
     }
 }
 
+/// What the machine gives to a container without a bundle.
+#[derive(Default)]
+pub struct Machine {
+    /// What shows the host's files; `None` with --rootfs.
+    pub parts: Option<Parts>,
+    /// What the container has to do without.
+    pub lacks: Lacks,
+}
+
 impl EmbeddedOptions {
     /// The first word about a container without a bundle, as typed.
     pub fn asked(&self, command: &[OsString]) -> Option<&'static str> {
@@ -100,7 +125,7 @@ impl EmbeddedOptions {
     }
 
     /// The config.json that these options and the command mean; `terminal`, if they do not say
-    /// whether there is one. Without --rootfs, `parts` shows the host's files.
+    /// whether there is one.
     ///
     /// # Errors
     /// A path or a word of the command is not UTF-8, which config.json must be; a volume is
@@ -110,12 +135,12 @@ impl EmbeddedOptions {
         command: &[OsString],
         terminal: bool,
         rootless: bool,
-        parts: Option<Parts>,
+        machine: Machine,
     ) -> Result<(Spec, Origins)> {
-        let caller = (sys::user::effective_uid(), sys::user::effective_gid());
-        let mut spec = embedded(rootless.then_some(caller), cgroup2());
+        let mut spec = embedded(self.maps(rootless)?, cgroup2());
         let mut origins = self.origins("config.json", "");
-        if let Some(parts) = parts {
+        self.do_without(machine.lacks, &mut spec);
+        if let Some(parts) = machine.parts {
             self.show(parts, &mut spec, &mut origins);
         }
         let here =
@@ -156,10 +181,51 @@ impl EmbeddedOptions {
         Ok((spec, origins))
     }
 
+    /// The ids of a container whose caller has no root's rights.
+    ///
+    /// # Errors
+    /// All are asked for, and the caller cannot map them; or the caller is root.
+    fn maps(&self, rootless: bool) -> Result<Option<Maps>> {
+        match (rootless, self.ids) {
+            (false, None) => Ok(None),
+            (false, Some(_)) => Err(Error::new("--ids: a container of root has every id")
+                .hint("give --rootless for a user namespace, or leave --ids out")),
+            (true, Some(Ids::Own)) => Ok(Some(ids::own())),
+            // Root who asks for --rootless gives the container no id that is not needed.
+            (true, None) if !sys::user::is_rootless() => Ok(Some(ids::own())),
+            (true, Some(Ids::All)) => ids::many().map(Some).map_err(|e| e.within("--ids all")),
+            (true, None) => Ok(Some(ids::many().unwrap_or_else(|e| {
+                log::debug(|| format!("a container has one id: {}", e.line()));
+                ids::own()
+            }))),
+        }
+    }
+
+    /// Leave out what the kernel lacks, unless it is asked for.
+    fn do_without(&self, lacks: Lacks, spec: &mut Spec) {
+        if lacks.queues {
+            spec.mounts.retain(|mount| mount.kind.as_deref() != Some("mqueue"));
+            log::warning("this kernel has no POSIX message queues: there is no /dev/mqueue");
+        }
+        if lacks.filters && self.seccomp.is_none() {
+            spec.linux.get_or_insert_default().seccomp = None;
+            log::warning(
+                "this kernel has no system call filters, or a sandbox refuses them: the container \
+                 has none, as with --seccomp unconfined",
+            );
+        }
+    }
+
     /// Show the host's files.
     fn show(&self, parts: Parts, spec: &mut Spec, origins: &mut Origins) {
         for index in 0..parts.mounts.len() {
             origins.add(format!("mounts[{index}]"), "the host's");
+        }
+        if parts.bare {
+            log::warning(
+                "this kernel has no overlayfs (modprobe overlay): the host's files are read-only, \
+                 and /tmp and /var/tmp are empty",
+            );
         }
         for place in parts.readonly {
             log::warning(&format!(
@@ -236,14 +302,15 @@ mod tests {
         let (read, result) = parse(line.split(' ').map(OsString::from));
         assert_eq!(result, Ok(()), "{line}");
         let options = EmbeddedOptions::take(&read.input).expect(line);
-        options.spec(&[], false, rootless, None).expect(line).0
+        options.spec(&[], false, rootless, Machine::default()).expect(line).0
     }
 
     #[test]
     fn without_options_there_are_the_defaults() {
         for rootless in [false, true] {
-            let caller = (sys::user::effective_uid(), sys::user::effective_gid());
-            let defaults = embedded(rootless.then_some(caller), cgroup2());
+            let many = sys::user::is_rootless().then(|| ids::many().ok()).flatten();
+            let maps = rootless.then(|| many.unwrap_or_else(ids::own));
+            let defaults = embedded(maps, cgroup2());
             assert_eq!(spec("run", rootless), defaults);
             let said = |default: &str, opt: &str| {
                 let doc = EmbeddedOptions::ROWS.iter().find(|row| row.name() == opt);

@@ -8,12 +8,12 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use super::create::{CONFIG, CreateOptions};
-use super::embedded::EmbeddedOptions;
+use super::embedded::{EmbeddedOptions, Machine};
 use super::table::command;
 use super::value::{AfterDashes, Directory, Id, Switch, Value};
 use super::{Globals, print};
 use crate::container::{self, LaunchOptions, RunOptions, Source};
-use crate::host::parts;
+use crate::host::{lacks, parts};
 use crate::{Error, Result, sys};
 
 command! {
@@ -200,8 +200,11 @@ pub fn unbundled(
 ) -> Result<Source> {
     let ephemeral = embedded.rootfs.is_none();
     let rootless = globals.rootless();
-    let parts = ephemeral.then(|| parts::of_host(rootless || sys::user::in_user_namespace()));
-    let (spec, origins) = embedded.spec(command, terminal, rootless, parts)?;
+    let lacks = lacks::find();
+    let locked = rootless || sys::user::in_user_namespace();
+    let parts = ephemeral.then(|| parts::of_host(locked, lacks.overlay));
+    let machine = Machine { parts, lacks };
+    let (spec, origins) = embedded.spec(command, terminal, rootless, machine)?;
     Ok(Source::Embedded { spec: Box::new(spec), ephemeral, origins })
 }
 

@@ -16,7 +16,7 @@ use super::root::{self, Wanted};
 use crate::error::Result;
 use crate::host::Part;
 use crate::plan::{EMPTY, Plan, c_string};
-use crate::spec::NamespaceKind;
+use crate::spec::{IdMapping, NamespaceKind, Spec};
 
 /// The errnos of an overlay that the kernel does not make of a directory.
 const REFUSED: Unless = Unless::EINVAL.or(Unless::EACCES).or(Unless::EOPNOTSUPP);
@@ -33,14 +33,12 @@ pub fn place(plan: &mut Plan, request: &ContainerRequest<'_>, directory: &str) -
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     plan.step(Op::MoveMountAt { from: tmpfs, at: Slot::CWD, path: &path, flags });
     plan.step(Op::Mkdirat { at: tmpfs, path: c"root", mode: Mode(0o755) });
-    // In a user namespace the owner may have no id: what is root's there is root's here.
-    let owned = request.spec.namespace(NamespaceKind::User).is_none();
     for part in request.host.mounts.iter().filter_map(|facts| facts.part.as_ref()) {
         let (upper, work) = (c_string(&part.upper)?, c_string(&part.work)?);
         plan.step(Op::Mkdirat { at: tmpfs, path: &upper, mode: Mode(part.mode) });
         plan.step(Op::Mkdirat { at: tmpfs, path: &work, mode: Mode(0o700) });
-        if owned && part.owner != (0, 0) {
-            let (uid, gid) = part.owner;
+        let (uid, gid) = owner(request.spec, part.owner);
+        if (uid, gid) != (0, 0) {
             let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
             plan.step(Op::Fchownat { at: tmpfs, path: &upper, uid, gid, flags });
         }
@@ -52,6 +50,17 @@ pub fn place(plan: &mut Plan, request: &ContainerRequest<'_>, directory: &str) -
     plan.step(Op::Openat2 { into, at: tmpfs, path: c"root", how });
     plan.close(tmpfs);
     Ok(into)
+}
+
+/// The owner of a part's directory in the container. In a user namespace it may have no id: the
+/// directory is then root's.
+fn owner(spec: &Spec, (uid, gid): (u32, u32)) -> (u32, u32) {
+    if spec.namespace(NamespaceKind::User).is_none() {
+        return (uid, gid);
+    }
+    let Some(linux) = &spec.linux else { return (0, 0) };
+    let inside = |map: &[IdMapping], id| IdMapping::inside(map, id).unwrap_or(0);
+    (inside(&linux.uid_mappings, uid), inside(&linux.gid_mappings, gid))
 }
 
 /// The overlay of one part. Where the kernel makes none, because the file system below cannot be a

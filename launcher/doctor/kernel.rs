@@ -243,12 +243,18 @@ pub fn modules() -> Finding {
 pub fn file_systems(caller: &Caller) -> Vec<Finding> {
     let known = text("/proc/filesystems").unwrap_or_default();
     let known = |name: &str| known.lines().any(|line| line.split('\t').next_back() == Some(name));
-    let available = |name: &str| known(name) || caller.mounts() && mount::knows(name);
-    const REMEDY: &str = "modprobe overlay; \"tiny-ce run\" without a bundle needs it";
-    let overlay = match (available("overlay"), caller.mounts()) {
-        (true, _) => Finding::ok("overlay", "\"tiny-ce run\" without a bundle can run"),
-        (false, true) => Finding::missing("overlay", "the kernel does not know it").hint(REMEDY),
-        (false, false) => Finding::warn("overlay", "not loaded yet").hint(REMEDY),
+    let asked = |name: &str| match caller.mounts() {
+        true => mount::knows(name),
+        false => mount::knows_in_a_user_namespace(name),
+    };
+    let available = |name: &str| known(name) || asked(name);
+    let overlay = match available("overlay") {
+        true => Finding::ok("overlay", "\"tiny-ce run\" without a bundle shows the host's files"),
+        false => Finding::warn(
+            "overlay",
+            "the kernel has none: \"tiny-ce run\" without a bundle cannot change the host's files",
+        )
+        .hint("modprobe overlay, as root"),
     };
     let names = ["tmpfs", "devpts", "mqueue", "sysfs"];
     let absent: Vec<&str> = names.into_iter().filter(|name| !available(name)).collect();

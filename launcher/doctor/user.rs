@@ -1,9 +1,10 @@
-//! The caller: rights, ranges of subordinate ids, the place for the state.
+//! The caller: rights, the ids that its containers have, the place for the state.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Finding, text};
+use crate::host::ids;
+use crate::spec::IdMapping;
 use crate::{Error, sys};
 
 /// The caller.
@@ -85,70 +86,19 @@ pub fn state_directory(state: Result<&Path, &Error>) -> Finding {
     }
 }
 
-/// Helpers and ranges for more than one id in a user namespace, newuidmap(1).
-pub fn mappings(caller: &Caller) -> Vec<Finding> {
-    let mut all = Vec::new();
-    let absent: Vec<&str> =
-        ["newuidmap", "newgidmap"].into_iter().filter(|name| mapper(name).is_none()).collect();
-    all.push(match (absent.is_empty(), caller.uid) {
-        (true, _) => Finding::ok("newuidmap, newgidmap", "rootless containers can map many ids"),
-        (false, 0) => Finding::ok(
-            "newuidmap, newgidmap",
-            "not there with their rights; only callers other than root need them",
-        ),
-        (false, _) => Finding::warn(
-            "newuidmap, newgidmap",
-            format!("{} not there, or without the rights to map ids", absent.join(" and ")),
-        )
-        .hint("install uidmap (or shadow-utils); without it a container has one user id"),
-    });
-    if caller.uid == 0 {
-        return all;
+/// The ids of a container that the caller starts.
+pub fn ids(caller: &Caller) -> Finding {
+    const WHAT: &str = "ids of a container";
+    if caller.uid == 0 && !caller.nested {
+        return Finding::ok(WHAT, "the machine's");
     }
-    for (what, path) in [("subuid", "/etc/subuid"), ("subgid", "/etc/subgid")] {
-        let ranges = ranges(&text(path).unwrap_or_default(), caller);
-        all.push(match ranges {
-            0 => Finding::warn(what, format!("{path} has no range for {}", caller.name)).hint(
-                format!(
-                    "usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {}",
-                    caller.name
-                ),
-            ),
-            ids => Finding::ok(what, format!("{ids} ids for {} in {path}", caller.name)),
-        });
-    }
-    all
-}
-
-/// How many ids a subuid(5) file gives to the caller.
-fn ranges(text: &str, caller: &Caller) -> u64 {
-    let number = caller.uid.to_string();
-    let own = text.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        let who = fields.next()?;
-        (who == caller.name || who == number).then(|| fields.nth(1)?.trim().parse::<u64>().ok())?
-    });
-    own.sum()
-}
-
-/// A program on PATH that is setuid root or has file capabilities.
-fn mapper(name: &str) -> Option<PathBuf> {
-    let path = crate::host::programs::find(name)?;
-    let file = path.metadata().ok()?;
-    let setuid = file.uid() == 0 && file.permissions().mode() & 0o4000 != 0;
-    (setuid || sys::file::has_capabilities(&path)).then_some(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_are_by_name_or_number() {
-        let caller =
-            Caller { uid: 1000, name: "ada".to_owned(), administers: false, nested: false };
-        let text = "root:1:5\nada:100000:65536\n1000:200000:4\nadam:1:1\nbroken\n";
-        assert_eq!(ranges(text, &caller), 65540);
-        assert_eq!(ranges("", &caller), 0);
+    let count = |map: &[IdMapping]| map.iter().map(|it| u64::from(it.size)).sum::<u64>();
+    match ids::many() {
+        Ok((users, groups)) => {
+            let (users, groups) = (count(&users), count(&groups));
+            Finding::ok(WHAT, format!("{users} of users and {groups} of groups; 0 is the caller"))
+        }
+        Err(e) => Finding::warn(WHAT, format!("one, the caller's own, as 0: {}", e.line()))
+            .hint(e.advice().unwrap_or("programs that change their user need more")),
     }
 }

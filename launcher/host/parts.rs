@@ -59,8 +59,8 @@ const RUNTIMES: [&str; 7] = [
     "/var/lib/kubelet/",
 ];
 
-/// The directory of `Parts::temporary`; /tmp is a part already.
-const TEMPORARY: &str = "/var/tmp";
+/// The directories in which everybody makes files. In a user namespace /tmp is a part already.
+const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// A directory with mounts below and more entries than this is not parted into them.
 const MOST_ENTRIES: usize = 256;
@@ -74,15 +74,18 @@ pub struct Parts {
     pub masked: Vec<String>,
     /// Directories that cannot be changed, since they have too many entries beside a mount.
     pub readonly: Vec<String>,
+    /// The kernel has no overlays: what would be one is read-only.
+    pub bare: bool,
 }
 
 /// Return the mounts that show the host's files; `locked` says whether the host's mounts cannot be
-/// taken apart.
-pub fn of_host(locked: bool) -> Parts {
+/// taken apart, `bare` whether the kernel has no overlays. Then the files are read-only, and the
+/// directories for temporary files empty.
+pub fn of_host(locked: bool, bare: bool) -> Parts {
     // Without /proc, nothing but the root can be shown.
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let visible = visible(&mountinfo);
-    let mut parts = Parts::default();
+    let mut parts = Parts { bare, ..Parts::default() };
     if locked {
         let lines = mountinfo.lines().filter_map(Line::read);
         let mut places: Vec<String> = lines.filter_map(|line| unescape(line.place)).collect();
@@ -90,9 +93,11 @@ pub fn of_host(locked: bool) -> Parts {
         let refused = visible.first().filter(|it| it.place == "/").map(|it| &*it.refused);
         Split { visible: &visible, places, parts: &mut parts }
             .directory("/", refused.unwrap_or_default());
-        parts.temporary();
     } else {
         whole(&visible, &mut parts);
+    }
+    for place in TEMPORARY.into_iter().filter(|_| locked || bare) {
+        parts.temporary(place);
     }
     parts
 }
@@ -134,19 +139,32 @@ fn content(mount: &Mounted) -> Option<bool> {
 }
 
 impl Parts {
-    /// A part of its own for a directory of root's in which everybody makes files. Overlayfs cannot
-    /// give a directory that is changed an owner who has no id in the user namespace (EOVERFLOW);
-    /// the directory of a part is the container's root's.
-    fn temporary(&mut self) {
-        let var = self.mounts.iter().find(|mount| mount.destination == "/var");
-        let overlaid = var.is_some_and(|var| var.kind.as_deref() == Some("overlay"));
-        if overlaid && fs::symlink_metadata(TEMPORARY).is_ok_and(|it| it.is_dir()) {
-            self.overlay(TEMPORARY, &[]);
+    /// A part of its own for a directory in which everybody makes files, if that is in a part where
+    /// they could not. Overlayfs cannot give a directory that is changed an owner who has no id in
+    /// the user namespace (EOVERFLOW); the directory of a part is the container's root's.
+    fn temporary(&mut self, place: &str) {
+        let above = |mount: &&Mount| Path::new(place).starts_with(&mount.destination);
+        let Some(nearest) = self.mounts.iter().rfind(above) else { return };
+        let own = nearest.destination == place || nearest.kind.as_deref() == Some("tmpfs");
+        if own || !fs::symlink_metadata(place).is_ok_and(|it| it.is_dir()) {
+            return;
+        }
+        self.overlay(place, &[]);
+        // It has to be mounted before what is mounted below.
+        let below = |mount: &Mount| Path::new(&mount.destination).starts_with(place);
+        if let Some(at) = self.mounts.iter().position(below) {
+            self.mounts[at..].rotate_right(1);
         }
     }
 
     /// An overlay of a directory; its changes go to two directories of the container's own tmpfs.
     fn overlay(&mut self, place: &str, refused: &[&'static str]) {
+        if self.bare {
+            return match TEMPORARY.contains(&place) {
+                true => self.tmpfs(place, 0o1777, refused),
+                false => self.bind(place, false),
+            };
+        }
         let number = self.mounts.len();
         let layers = [
             format!("lowerdir={}", layer(place)),

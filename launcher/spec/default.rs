@@ -3,6 +3,7 @@
 //! It is the config.json of `runc spec` with another version and host name, so that scripts that
 //! change the one fit the other as well. Pure.
 
+use super::idmap::Maps;
 use super::*;
 use crate::error::{Error, Result};
 
@@ -40,7 +41,7 @@ pub fn default(cgroup2: bool) -> Spec {
 /// root of a user namespace, and nothing needs more ids or privileges.
 pub fn rootless(uid: u32, gid: u32, cgroup2: bool) -> Spec {
     let mut spec = default(cgroup2);
-    unprivileged(&mut spec, uid, gid);
+    unprivileged(&mut spec, (vec![IdMapping::own(uid)], vec![IdMapping::own(gid)]));
     if let Some(linux) = &mut spec.linux {
         linux.namespaces.retain(|n| n.kind != NamespaceKind::Network);
     }
@@ -52,14 +53,17 @@ pub fn rootless(uid: u32, gid: u32, cgroup2: bool) -> Spec {
 }
 
 /// Change a spec so that a user without privileges can run it.
-pub(super) fn unprivileged(spec: &mut Spec, uid: u32, gid: u32) {
+pub(super) fn unprivileged(spec: &mut Spec, (uids, gids): Maps) {
+    let has_tty = IdMapping::outside(&gids, TTY).is_some();
     if let Some(linux) = &mut spec.linux {
         linux.namespaces.push(Namespace { kind: NamespaceKind::User, path: None });
-        linux.uid_mappings = vec![IdMapping::own(uid)];
-        linux.gid_mappings = vec![IdMapping::own(gid)];
+        (linux.uid_mappings, linux.gid_mappings) = (uids, gids);
         linux.resources = None;
     }
-    // The user namespace does not map group 5 (tty), which would own the terminals.
+    if has_tty {
+        return;
+    }
+    // The user namespace does not map the group that would own the terminals.
     for pts in spec.mounts.iter_mut().filter(|mount| mount.destination == "/dev/pts") {
         pts.options = options(PTS);
     }
@@ -124,8 +128,11 @@ fn options(words: &str) -> MountOptions {
 
 const PTS: &str = "nosuid noexec newinstance ptmxmode=0666 mode=0620";
 
+/// The group of terminals, tty, in every distribution.
+const TTY: u32 = 5;
+
 fn mounts() -> Vec<Mount> {
-    let pts = format!("{PTS} gid=5");
+    let pts = format!("{PTS} gid={TTY}");
     vec![
         mount("/proc", "proc", "proc", ""),
         mount("/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"),

@@ -6,6 +6,7 @@
 //! with `Allow::host_root`. Pure.
 
 use super::default::{default, unprivileged};
+use super::idmap::Maps;
 use super::*;
 
 /// The capabilities that container engines give by default: a shell and a package manager need them
@@ -29,9 +30,9 @@ const CAPABILITIES: [&str; 14] = [
 
 /// Return the default config.json.
 ///
-/// `rootless` has the ids of a caller without privileges, who becomes root of a new user namespace.
-/// `cgroup2` says whether /sys/fs/cgroup is of cgroup version 2 alone.
-pub fn embedded(rootless: Option<(u32, u32)>, cgroup2: bool) -> Spec {
+/// `rootless` has the ids that a caller without privileges maps into a new user namespace, whose
+/// root the caller becomes. `cgroup2` says whether /sys/fs/cgroup is of cgroup version 2 alone.
+pub fn embedded(rootless: Option<Maps>, cgroup2: bool) -> Spec {
     let mut spec = default(cgroup2);
     spec.root = Some(Root { path: "/".to_owned(), readonly: false });
     if let Some(process) = &mut spec.process {
@@ -47,8 +48,8 @@ pub fn embedded(rootless: Option<(u32, u32)>, cgroup2: bool) -> Spec {
         // The program keeps the caller's limits, as if the caller had started it directly.
         process.rlimits = Vec::new();
     }
-    if let Some((uid, gid)) = rootless {
-        unprivileged(&mut spec, uid, gid);
+    if let Some(maps) = rootless {
+        unprivileged(&mut spec, maps);
     }
     if let Some(linux) = &mut spec.linux {
         linux.seccomp = Some(confine::filter());

@@ -126,6 +126,14 @@ impl IdMapping {
         matches!(map, [only] if only.size == 1 && only.host_id == caller)
     }
 
+    /// Return the id inside that an id outside is mapped to.
+    pub fn inside(map: &[IdMapping], id: u32) -> Option<u32> {
+        map.iter().find_map(|range| {
+            let offset = id.checked_sub(range.host_id).filter(|offset| *offset < range.size)?;
+            range.container_id.checked_add(offset)
+        })
+    }
+
     /// Return the id outside that an id inside is mapped to.
     pub fn outside(map: &[IdMapping], id: u32) -> Option<u32> {
         map.iter().find_map(|range| {

@@ -80,7 +80,20 @@ pub fn make_node(path: &Path, mode: u32, (major, minor): (u32, u32)) -> io::Resu
 /// module if it is one.
 pub fn knows(name: &str) -> bool {
     let Ok(name) = CString::new(name) else { return false };
+    super::file::owned(fsopen(&name)).is_ok()
+}
+
+/// The same for a caller without privileges, whom the kernel answers in a user namespace of its own
+/// only: a child makes one, and ends.
+pub fn knows_in_a_user_namespace(name: &str) -> bool {
+    let Ok(name) = CString::new(name) else { return false };
+    super::probe::in_child(&|| super::probe::unshares(USER_AND_MOUNTS) && fsopen(&name) >= 0)
+        .is_ok()
+}
+
+const USER_AND_MOUNTS: i32 = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
+
+fn fsopen(name: &CStr) -> i64 {
     // SAFETY: `name` is a C string that lives over the call.
-    let made = unsafe { libc::syscall(Sysno::fsopen as i64, name.as_ptr(), 1) };
-    super::file::owned(made).is_ok()
+    unsafe { libc::syscall(Sysno::fsopen as i64, name.as_ptr(), 1) }
 }

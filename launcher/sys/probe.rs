@@ -71,6 +71,11 @@ pub fn is_noexec(path: &Path) -> bool {
     fs::statvfs(path).is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::NOEXEC))
 }
 
+/// Whether set-user-ID and file capabilities have no effect there, statvfs(2).
+pub fn is_nosuid(path: &Path) -> bool {
+    fs::statvfs(path).is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::NOSUID))
+}
+
 /// The kernel's release, uname(2).
 pub fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
@@ -79,17 +84,25 @@ pub fn release() -> String {
 /// Whether unshare(2) succeeds in a child that ends at once: first with `before` (unless it is 0),
 /// then with `flags`.
 pub fn can_unshare(before: i32, flags: i32) -> io::Result<()> {
+    in_child(&|| (before == 0 || unshares(before)) && unshares(flags))
+}
+
+/// unshare(2) of the calling process, which should be a child of [`in_child`].
+pub(super) fn unshares(flags: i32) -> bool {
+    // SAFETY: no pointers; the caller has one thread.
+    unsafe { libc::unshare(flags) == 0 }
+}
+
+/// Whether `calls` succeed in a child that ends at once; else their last errno. They may make
+/// system calls only, since the child is a copy of one thread.
+pub(super) fn in_child(calls: &dyn Fn() -> bool) -> io::Result<()> {
     // SAFETY: the child makes system calls only, and never returns from here.
     let child = check(unsafe { libc::fork() }.into())? as libc::pid_t;
     if child == 0 {
-        // SAFETY: the only pointer is that to this thread's errno; _exit runs no exit handlers.
-        unsafe {
-            if (before == 0 || libc::unshare(before) == 0) && libc::unshare(flags) == 0 {
-                libc::_exit(0);
-            }
-            // Every errno of unshare(2) fits into an exit status.
-            libc::_exit(*libc::__errno_location());
-        }
+        let good = calls();
+        // SAFETY: the only pointer is that to this thread's errno; _exit runs no exit handlers, and
+        // every errno fits into an exit status.
+        unsafe { libc::_exit(if good { 0 } else { *libc::__errno_location() }) }
     }
     let mut status = 0;
     loop {

@@ -22,22 +22,38 @@ pub fn in_user_namespace() -> bool {
     std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() != INITIAL)
 }
 
-/// Whether the user namespace of this process has a group, by /proc/self/gid_map.
-pub fn has_group(gid: u32) -> bool {
-    let map = std::fs::read_to_string("/proc/self/gid_map").unwrap_or_default();
-    map.lines().any(|line| {
+/// The ids that the user namespace of this process has, by `uid_map` or `gid_map` of /proc/self:
+/// the first id of each range, and its size.
+pub fn ids_of_namespace(file: &str) -> Vec<(u32, u32)> {
+    let map = std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+    let range = |line: &str| {
         let mut numbers = line.split_whitespace().map_while(|it| it.parse::<u32>().ok());
-        let (first, _, count) = (numbers.next(), numbers.next(), numbers.next());
-        first
-            .zip(count)
-            .is_some_and(|(first, count)| gid.checked_sub(first).is_some_and(|above| above < count))
-    })
+        numbers.next().zip(numbers.nth(1))
+    };
+    map.lines().filter_map(range).collect()
+}
+
+/// Whether the user namespace of this process has a group.
+pub fn has_group(gid: u32) -> bool {
+    let has = |(first, count)| gid.checked_sub(first).is_some_and(|above| above < count);
+    ids_of_namespace("gid_map").into_iter().any(has)
 }
 
 /// Whether this thread has CAP_SYS_ADMIN in its effective set, capget(2).
 pub fn administers() -> bool {
     rustix::thread::capabilities(None)
         .is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
+/// Whether this thread has CAP_SETUID and CAP_SETGID in its effective set, capget(2).
+pub fn changes_ids() -> bool {
+    let both = CapabilitySet::SETUID | CapabilitySet::SETGID;
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(both))
+}
+
+/// Whether execve(2) gives this thread no rights, PR_GET_NO_NEW_PRIVS of prctl(2).
+pub fn no_new_privileges() -> bool {
+    rustix::thread::no_new_privs().unwrap_or(false)
 }
 
 /// Whether this process lacks root's rights over the machine.

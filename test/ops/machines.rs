@@ -232,6 +232,138 @@ fn a_file_system_that_the_kernel_lacks_is_one_error() {
     }
 }
 
+/// The lines after which /proc says that the kernel lacks these file systems.
+fn without(names: &[&str]) -> String {
+    let names: String = names.iter().map(|name| format!("-e {name} ")).collect();
+    format!(
+        "grep -v -w {names} /proc/filesystems >$D/known; mount --bind $D/known /proc/filesystems"
+    )
+}
+
+/// `run` without a bundle on a machine that these lines change, where the kernel refuses the first
+/// call of this number that the launcher makes.
+fn without_call(case: &Case, how: &str, number: i64, errno: i32, script: &str) -> Done {
+    let run = |what: &str| {
+        on(
+            case,
+            &format!("{how}; $P fault $D/calls launcher {what} $T run -- /bin/sh -c '{script}'"),
+        )
+    };
+    run("list 0").ok();
+    let report = std::fs::read_to_string(case.dir().join("calls")).expect("a report");
+    let mut calls = report.lines().filter_map(|line| line.strip_prefix("call: "));
+    let first = format!("{number} ");
+    let at = calls.position(|call| call.starts_with(&first)).expect("the call");
+    run(&format!("{errno} {}", at + 1))
+}
+
+#[test]
+fn without_message_queues_containers_run() {
+    let Some(case) = ground() else { return };
+    let done = runs(&case, &without(&["mqueue"]));
+    let warning = "tiny-ce: warning: this kernel has no POSIX message queues: ";
+    assert_eq!(done.stderr.lines().filter(|line| line.starts_with(warning)).count(), 1, "{done}");
+    assert_eq!(done.stderr.lines().count(), 1, "{done}");
+    let list = "run -- /bin/sh -c \"test ! -e /dev/mqueue\"";
+    on(&case, &format!("{}; $T {list}", without(&["mqueue"]))).ok();
+    // Whoever asks for it is told.
+    let done = on(&case, &format!("{}; $T spec --embedded --file -", without(&["mqueue"])));
+    assert!(done.ok().contains("/dev/mqueue"), "{done}");
+}
+
+#[test]
+fn without_overlays_the_hosts_files_are_read_only() {
+    let Some(case) = ground() else { return };
+    const FSOPEN: i64 = 430;
+    const ENODEV: i32 = 19;
+    let how = format!(
+        "{}; mount -t tmpfs t /mnt; echo of-mnt >/mnt/file; \
+         mkdir -p $D/sub; mount -t tmpfs t $D/sub; echo below >$D/sub/below",
+        without(&["overlay"])
+    );
+    let below = case.dir().join("sub/below");
+    let script = format!(
+        "cat /mnt/file {}; for to in /etc /mnt /usr/bin /root; do touch $to/x && echo $to; done; \
+         for to in /tmp /var/tmp /dev/shm; do touch $to/x; stat -c %a $to; ls $to; done; id -u",
+        below.display()
+    );
+    // The launcher asks for overlay, and the kernel would load a module.
+    let done = without_call(&case, &how, FSOPEN, ENODEV, &script);
+    let dir = case.dir().file_name().expect("a name").to_string_lossy().into_owned();
+    let expected = format!("of-mnt\nbelow\n1777\n{dir}\nx\n1777\nx\n1777\nx\n0\n");
+    assert_eq!(done.ok(), expected, "{done}");
+    let warnings: Vec<&str> =
+        done.stderr.lines().filter(|line| line.starts_with("tiny-ce: warning")).collect();
+    assert_eq!(warnings.len(), 1, "{done}");
+    assert!(
+        warnings[0].contains("no overlayfs (modprobe overlay): the host's files are read-only")
+    );
+    assert_eq!(done.stderr.matches("Read-only file system").count(), 4, "{done}");
+}
+
+#[test]
+fn without_filters_the_default_container_is_unconfined() {
+    let Some(case) = ground() else { return };
+    const SECCOMP: i64 = if cfg!(target_arch = "x86_64") { 317 } else { 277 };
+    const ENOSYS: i32 = 38;
+    let script = "grep Seccomp: /proc/self/status";
+    let done = without_call(&case, "true", SECCOMP, ENOSYS, script);
+    assert_eq!(done.ok(), "Seccomp:\t0\n", "{done}");
+    let warning = "tiny-ce: warning: this kernel has no system call filters";
+    assert!(done.stderr.starts_with(warning) && done.stderr.lines().count() == 1, "{done}");
+}
+
+/// A kernel without cgroups has no /proc/self/cgroup.
+#[test]
+fn a_kernel_without_cgroups_runs_containers_without_limits() {
+    let Some(case) = ground() else { return };
+    const OPENAT: i64 = if cfg!(target_arch = "x86_64") { 257 } else { 56 };
+    const ENOENT: i32 = 2;
+    let command = case.command(["run", "--", "/bin/echo", "hi"]);
+    let (done, calls) = case.calls(Whose::Launcher, &command);
+    done.ok();
+    let opens = (1..).zip(&calls).filter(|(_, call)| call.number == OPENAT);
+    let refused = |(at, _)| case.fault(Whose::Launcher, Fault::Errno(ENOENT), at, &command).done;
+    let without = "no cgroup file system is mounted on this host: it is empty";
+    let done = opens.map(refused).find(|done: &Done| done.stderr.contains(without));
+    let done = done.expect("the file that does not exist there");
+    assert_eq!(done.ok(), "hi\n", "{done}");
+    assert!(done.stderr.contains("linux.resources.devices: not in force"), "{done}");
+}
+
+/// All of it: the launcher, init, and the container.
+#[test]
+fn sixteen_mebibytes_of_memory_suffice() {
+    let Some(case) = ground() else { return };
+    let tag = case.tag();
+    let group = format!(
+        "V=/sys/fs/cgroup/memory; F=memory.limit_in_bytes\n\
+         if ! test -e $V; then V=/sys/fs/cgroup; F=memory.max\n\
+         echo +memory >$V/cgroup.subtree_control; fi\n\
+         mkdir $V/{tag}; trap 'echo $$ >$V/cgroup.procs; rmdir $V/{tag}' EXIT\n\
+         echo 16M >$V/{tag}/$F; echo $$ >$V/{tag}/cgroup.procs"
+    );
+    let run = "$T run --memory 16m --env TINY_CE_CASE -- /bin/echo hi; $T doctor >$D/doctor";
+    assert_eq!(on(&case, &format!("{group}\n{run}")).ok(), "hi\n");
+}
+
+/// As a network boot has it: a ramfs that was mounted, and is no initramfs.
+#[test]
+fn on_a_ramfs_containers_run() {
+    let Some(case) = ground() else { return };
+    let ready = "mkdir -p $D/r; mount -t ramfs r $D/r; cd $D/r; \
+                 mkdir proc sys dev run tmp old etc; \
+                 cp $T tiny-ce; cp $P probe; for d in proc sys dev; do mount --rbind /$d $d; done; \
+                 pivot_root . old; cd /";
+    for words in ["run -- /probe say hi", "doctor"] {
+        let lines = format!("{ready}; exec /probe mount t /old tmpfs 0 then exec /tiny-ce {words}");
+        let done = on(&case, &lines);
+        let expected = if words == "doctor" { "ok       root directory" } else { "hi\n" };
+        assert!(done.ok().contains(expected), "{done}");
+        assert_eq!((done.value("mount /old"), done.stderr.as_str()), ("ok", ""), "{done}");
+    }
+}
+
 #[test]
 fn without_filters_containers_run_unconfined_if_asked() {
     let Some(case) = ground() else { return };
