@@ -2,14 +2,13 @@
 //!
 //! This module knows versions and namespaces of cgroups; `mounts` knows where a mount goes.
 
-use tiny_ce_init::flags::{Mode, MountAttrs, OpenFlags, Propagation};
+use tiny_ce_init::flags::{MountAttrs, Propagation};
 use tiny_ce_init::{Op, Slot, Unless};
 
-use super::mounts::{
-    Context, attach, attach_at, clone, covered, finish_tree, label, make, set, target,
-};
+use super::mounts::{Context, clone, finish_tree, label, make, set};
 use super::parameters::Parameters;
-use super::root::{self, Links, Wanted};
+use super::root::Wanted;
+use super::targets::{attach_at, attach_to, covered, place_below};
 use crate::error::Result;
 use crate::host::{CgroupMounts, GroupMount, V1Mount};
 use crate::plan::{Plan, c_string};
@@ -87,9 +86,7 @@ fn v1(
         | MountAttrs::MOUNT_ATTR_NOEXEC.0;
     let writable = MountAttrs(attrs.0 & !MountAttrs::MOUNT_ATTR_RDONLY.0);
     let tmpfs = make(plan, "tmpfs", Some("tmpfs"), &data, writable)?;
-    let to = target(plan, context, index, Wanted::Directory)?;
-    attach(plan, tmpfs, to);
-    plan.close(to);
+    attach_to(plan, context, index, tmpfs, Wanted::Directory)?;
     covered(plan, context, index, tmpfs)?;
     for hierarchy in hierarchies {
         let tree = if context.has_new(NamespaceKind::Cgroup) {
@@ -98,14 +95,9 @@ fn v1(
         } else {
             group(plan, options, &hierarchy.shown)?
         };
-        let name = c_string(&hierarchy.name)?;
-        plan.step(Op::Mkdirat { at: tmpfs, path: &name, mode: Mode(0o755) });
-        let into = plan.slot()?;
-        let how = root::path_only(OpenFlags::O_DIRECTORY, Links::Refuse.resolve());
-        plan.step(Op::Openat2 { into, at: tmpfs, path: &name, how });
-        attach(plan, tree, into);
-        plan.close(into);
+        place_below(plan, tree, tmpfs, &hierarchy.name, Wanted::Directory)?;
         plan.close(tree);
+        let name = c_string(&hierarchy.name)?;
         for controller in hierarchy.name.split(',').filter(|c| *c != hierarchy.name) {
             let link = c_string(controller)?;
             plan.step_unless(

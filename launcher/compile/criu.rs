@@ -12,6 +12,7 @@ use tiny_ce_init::{Op, Slot, Unless};
 use super::mounts::{self, Context};
 use super::propagate;
 use super::root::{self, Wanted};
+use super::targets;
 use crate::error::Result;
 use crate::host::Host;
 use crate::plan::{Finished, Plan, Preload, c_string};
@@ -89,7 +90,7 @@ fn ground(plan: &mut Plan, restore: &Restore<'_>) -> Result<()> {
     let scratch = rootfs(plan, restore, restore.scratch)?;
     let trees = vec![None; restore.spec.mounts.len()];
     let (spec, host) = (restore.spec, restore.host);
-    let mut context = Context { spec, host, root: scratch, trees: &trees };
+    let mut context = Context { spec, host, root: scratch, trees: &trees, dev: None };
     for (index, mount) in spec.mounts.iter().enumerate() {
         if comes_with_its_place(spec, mount) {
             continue;
@@ -100,7 +101,7 @@ fn ground(plan: &mut Plan, restore: &Restore<'_>) -> Result<()> {
             continue;
         }
         plan.origin(mount.origin(index));
-        let to = mounts::target(plan, &context, index, Wanted::Directory)?;
+        let to = targets::target(plan, &context, index, Wanted::Directory)?;
         plan.close(to);
     }
     plan.origin("root.path");

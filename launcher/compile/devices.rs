@@ -11,9 +11,10 @@ use tiny_ce_init::flags::{
 };
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
-use super::mounts::{Context, attach, clone, set};
+use super::mounts::{Context, clone, set};
 use super::root::{self, Inside, Links, Wanted, make_file, path_only};
 use super::streams::{self, Place};
+use super::targets::attach;
 use crate::error::{Error, Result};
 use crate::host::{Host, NULL_DEVICE};
 use crate::plan::{Plan, Preload, c_string};
@@ -113,17 +114,24 @@ pub fn all(plan: &mut Plan, context: &Context<'_>, nodes: &[Option<Slot>]) -> Re
         return Ok(());
     }
     plan.origin("default devices");
-    let dev = root::target(plan, context.root, "/dev", Wanted::Directory, Links::Refuse)?;
-    // A tmpfs that the config mounts on /dev is empty, so no existing node has to be verified.
-    let fresh = mount.is_some_and(|m| m.kind.as_deref() == Some("tmpfs"));
+    // A tmpfs that init has made on /dev is empty, so no existing node has to be verified.
+    let fresh = context.dev.is_some();
+    let dev = match context.dev {
+        Some(dev) => dev,
+        None => root::target(plan, context.root, "/dev", Wanted::Directory, Links::Refuse)?,
+    };
     let listed = context.spec.linux.iter().flat_map(|linux| &linux.devices);
     let paths: Vec<_> = listed.map(|device| components(&device.path)).collect();
+    // A mount on the path of a node makes a file there.
+    let mounts = context.spec.mounts.iter().map(|mount| lexical(&mount.destination));
+    let mounts: Vec<_> = mounts.filter(|place| place.starts_with(&["dev"])).collect();
     for (path, major, minor) in DEFAULTS {
         if !paths.contains(&components(path)) {
             let (kind, mode, owner) = (Kind::S_IFCHR, 0o666, None);
             let (directory, made) = (None, None);
             let node = Node { path, kind, major, minor, mode, owner, directory, made };
-            node.steps(plan, context, dev, fresh && !covered(context, path))?;
+            let empty = fresh && !mounts.iter().any(|mount| *mount == components(path));
+            node.steps(plan, context, dev, empty)?;
         }
     }
     for (name, to) in LINKS {
@@ -144,7 +152,9 @@ pub fn all(plan: &mut Plan, context: &Context<'_>, nodes: &[Option<Slot>]) -> Re
     if has_null(context.spec) {
         streams::own_null(plan, context.host.null, Place::Dev(dev))?;
     }
-    plan.close(dev);
+    if !fresh {
+        plan.close(dev);
+    }
     Ok(())
 }
 
@@ -152,12 +162,6 @@ pub fn all(plan: &mut Plan, context: &Context<'_>, nodes: &[Option<Slot>]) -> Re
 fn has_null(spec: &Spec) -> bool {
     let mut listed = configured(spec).filter(|(_, it)| components(&it.path) == ["dev", "null"]);
     listed.all(|(_, it)| it.kind.file_type() == Kind::S_IFCHR && it.number() == NULL_DEVICE)
-}
-
-/// Whether the config mounts something on the path of this node.
-fn covered(context: &Context<'_>, path: &str) -> bool {
-    let parts = components(path);
-    context.spec.mounts.iter().any(|mount| lexical(&mount.destination) == parts)
 }
 
 /// Make a symbolic link below `/dev`, unless the name exists.

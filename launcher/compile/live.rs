@@ -8,7 +8,7 @@ use tiny_ce_init::{Op, Slot};
 
 use super::mounts::{self, Context};
 use super::root::{self, Links};
-use super::{hook, namespaces};
+use super::{hook, namespaces, targets};
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::plan::{Finished, Plan, Preload, c_string};
@@ -43,13 +43,15 @@ pub fn add(request: &MountRequest<'_>) -> Result<Finished> {
         trees[request.index] = Some(plan.preload(Preload::Tree { mount: request.index })?);
     }
     let given = mount(request)?;
-    if mounts::place(request.spec, request.host, request.index).is_empty() && !given.options.remount
+    if targets::place(request.spec, request.host, request.index).is_empty()
+        && !given.options.remount
     {
         let text = "the processes of a container keep the root that they have";
         return Err(Error::new(text).within(given.origin(request.index)));
     }
     let root = enter(plan, request, process)?;
-    let mut context = Context { spec: request.spec, host: request.host, root, trees: &trees };
+    let mut context =
+        Context { spec: request.spec, host: request.host, root, trees: &trees, dev: None };
     mounts::single(plan, &mut context, request.index)?;
     Ok(end(plan))
 }
@@ -66,7 +68,7 @@ pub fn remove(request: &MountRequest<'_>) -> Result<Finished> {
     let root = enter(plan, request, process)?;
     let mount = mount(request)?;
     plan.origin(mount.origin(request.index));
-    let parts = mounts::place(request.spec, request.host, request.index);
+    let parts = targets::place(request.spec, request.host, request.index);
     let Some((name, parents)) = parts.split_last() else {
         return Err(Error::new("the root file system cannot be taken away"));
     };

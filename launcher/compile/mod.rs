@@ -21,6 +21,7 @@ pub mod root;
 pub mod security;
 pub mod streams;
 pub mod supervise;
+pub mod targets;
 pub mod terminal;
 pub mod usernet;
 
@@ -117,7 +118,7 @@ pub fn compile(request: &ContainerRequest<'_>) -> Result<Finished> {
         mounts::ahead(plan, spec, host, alone, &mut trees)?;
     }
     let root = if alone { own_namespace(plan, request)? } else { rootfs(plan, request)? };
-    let mut context = mounts::Context { spec, host, root, trees: &trees };
+    let mut context = mounts::Context { spec, host, root, trees: &trees, dev: None };
     let deferred = mounts::all(plan, &mut context)?;
     let root = context.root;
     devices::all(plan, &context, &nodes)?;

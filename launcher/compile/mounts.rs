@@ -2,29 +2,23 @@
 //! to the descriptor of its target. (A read-only tmpfs is writable until its mount points are
 //! made.)
 //!
-//! This module knows the kinds of mounts; `root` resolves their targets.
+//! This module knows the kinds of mounts; `targets` attaches them, and `root` resolves paths.
 
 use tiny_ce_init::flags::{
-    AtFlags, FsmountFlags, FsopenFlags, FspickFlags, Magic, MountAttr, MountAttrs, MoveMountFlags,
-    OpenFlags, OpenHow, OpenTreeFlags, Propagation, Report,
+    AtFlags, FsmountFlags, FsopenFlags, FspickFlags, Magic, MountAttr, MountAttrs, OpenFlags,
+    OpenHow, OpenTreeFlags, Propagation, Report,
 };
 use tiny_ce_init::{Guard, Op, Slot, Step, Unless};
 
 use super::parameters::{self, Parameters};
-use super::root::{self, Inside, Links, Wanted};
+use super::root::{self, Links, Wanted};
+use super::targets::{attach, attach_at, attach_to, covered, links, place, target};
 use crate::error::Result;
 use crate::host::{Host, Link, Source};
 use crate::plan::{EMPTY, Plan, Preload, c_string};
-use crate::spec::check::BELOW_PROC;
 use crate::spec::options::Attrs;
-use crate::spec::paths::{components, lexical};
+use crate::spec::paths::lexical;
 use crate::spec::{Mount, MountOptions, NamespaceKind, Spec};
-
-/// Attach `tree` onto the file or directory of the descriptor `to`.
-pub fn attach(plan: &mut Plan, tree: Slot, to: Slot) {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    plan.step(Op::MoveMount { from: tree, to, flags });
-}
 
 /// Set attributes and propagation of a tree, if any are given.
 pub fn set(plan: &mut Plan, tree: Slot, attrs: Attrs, propagation: Propagation, recursive: bool) {
@@ -106,17 +100,16 @@ pub fn clone_fd_op(into: Slot, fd: Slot, recursive: bool) -> Op<'static> {
 /// The steps for mounts that come after all mounts and nodes are made.
 #[derive(Default)]
 pub struct Deferred {
-    /// Trees that become read-only once their mount points and nodes have been made.
-    readonly: Vec<(String, Slot)>,
+    /// Trees that stay open until then, and the attributes that they get.
+    trees: Vec<(String, Slot, MountAttrs)>,
 }
 
 impl Deferred {
-    /// Make the trees read-only.
+    /// Set the attributes of the trees, and close them.
     pub fn finish(self, plan: &mut Plan) {
-        for (origin, tree) in self.readonly {
+        for (origin, tree, attrs) in self.trees {
             plan.origin(origin);
-            let attrs = Attrs { set: MountAttrs::MOUNT_ATTR_RDONLY, ..Attrs::default() };
-            set(plan, tree, attrs, Propagation(0), false);
+            set(plan, tree, Attrs { set: attrs, ..Attrs::default() }, Propagation(0), false);
             plan.close(tree);
         }
     }
@@ -132,6 +125,9 @@ pub struct Context<'a> {
     pub root: Slot,
     /// Trees that have been cloned already, by index in `mounts`.
     pub trees: &'a [Option<Slot>],
+    /// The root of the tmpfs on `/dev`, while no later mount covers it: init has made the tmpfs
+    /// empty, so it has no file and no link that an earlier step has not made.
+    pub dev: Option<Slot>,
 }
 
 /// Whether a bind stays a peer of its source on the host. Its options have to ask for `shared`, and
@@ -201,6 +197,7 @@ pub fn single(plan: &mut Plan, context: &mut Context<'_>, index: usize) -> Resul
     plan.origin(&origin);
     one(plan, context, index, mount, &mut deferred).map_err(|e| e.within(origin))?;
     deferred.finish(plan);
+    context.dev = None;
     Ok(())
 }
 
@@ -254,19 +251,33 @@ fn one(
     if asks_for_ids(mount, source) {
         map_ids(plan, tree);
     }
-    let to = target(plan, context, index, Wanted::Directory)?;
     if options.copy_up {
-        plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::COPY_FROM, fd: to });
-        plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::COPY_UP, fd: tree });
-        plan.step(Op::Await { from: Slot::CHANNEL });
+        copy_up(plan, context, index, tree)?;
+    } else {
+        attach_to(plan, context, index, tree, Wanted::Directory)?;
     }
+    covered(plan, context, index, tree)?;
+    let dev = kind == "tmpfs" && !options.copy_up && lexical(&mount.destination) == ["dev"];
+    if dev {
+        context.dev = Some(tree);
+    }
+    if late || dev {
+        let attrs = if late { MountAttrs::MOUNT_ATTR_RDONLY } else { MountAttrs(0) };
+        deferred.trees.push((mount.origin(index), tree, attrs));
+    } else {
+        plan.close(tree);
+    }
+    Ok(())
+}
+
+/// Attach a tree over its target once the launcher has copied the target's files into it.
+fn copy_up(plan: &mut Plan, context: &Context<'_>, index: usize, tree: Slot) -> Result<()> {
+    let to = target(plan, context, index, Wanted::Directory)?;
+    plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::COPY_FROM, fd: to });
+    plan.step(Op::SendFd { to: Slot::CHANNEL, what: Report::COPY_UP, fd: tree });
+    plan.step(Op::Await { from: Slot::CHANNEL });
     attach(plan, tree, to);
     plan.close(to);
-    covered(plan, context, index, tree)?;
-    match late {
-        true => deferred.readonly.push((mount.origin(index), tree)),
-        false => plan.close(tree),
-    }
     Ok(())
 }
 
@@ -373,85 +384,6 @@ pub(super) fn finish_tree(plan: &mut Plan, tree: Slot, options: &MountOptions) {
     }
 }
 
-/// Open the target of a mount inside the rootfs, and make it if it is missing.
-///
-/// # Errors
-/// The plan has no free slot, or the path contains NUL.
-pub fn target(
-    plan: &mut Plan,
-    context: &Context<'_>,
-    index: usize,
-    wanted: Wanted,
-) -> Result<Slot> {
-    let mount = &context.spec.mounts[index];
-    let leads_to = context.host.destination(index);
-    if let Some(file) = leads_to.filter(|place| may_cover_proc(place)) {
-        // The target is opened by the place that was checked, and links are refused: a link that
-        // changes meanwhile must not select another file of /proc.
-        return root::target(plan, context.root, file, wanted, Links::Refuse);
-    }
-    let inside = Inside { path: &mount.destination, leads_to };
-    let to = root::target(plan, context.root, inside, wanted, links(mount))?;
-    if !context.is_plain(index) {
-        // A link of the image may lead into /proc, which a mount must not cover (CVE-2019-16884).
-        plan.step(Op::FstatfsNot { fd: to, not: Magic::PROC_SUPER_MAGIC });
-    }
-    Ok(to)
-}
-
-/// The components of a mount's place, once links are followed; empty for the root.
-pub fn place<'a>(spec: &'a Spec, host: &'a Host, index: usize) -> Vec<&'a str> {
-    components(host.destination(index).unwrap_or(&spec.mounts[index].destination))
-}
-
-/// Whether a place is a file of /proc that a mount may cover.
-fn may_cover_proc(place: &str) -> bool {
-    place.strip_prefix("proc/").is_some_and(|file| BELOW_PROC.contains(&file))
-}
-
-/// How symbolic links in the destination of a mount are treated.
-fn links(mount: &Mount) -> Links {
-    match lexical(&mount.destination).as_slice() {
-        ["proc" | "sys" | "dev"] => Links::Refuse,
-        _ if mount.options.target_nofollow => Links::Keep,
-        _ => Links::Follow,
-    }
-}
-
-/// If a mount covers the root, open its directory and use it as the root from here on.
-pub(super) fn covered(
-    plan: &mut Plan,
-    context: &mut Context<'_>,
-    index: usize,
-    tree: Slot,
-) -> Result<()> {
-    if !place(context.spec, context.host, index).is_empty() {
-        return Ok(());
-    }
-    let into = plan.slot()?;
-    let how = root::path_only(OpenFlags::O_DIRECTORY, root::BELOW);
-    plan.step(Op::Openat2 { into, at: tree, path: c".", how });
-    plan.close(context.root);
-    context.root = into;
-    Ok(())
-}
-
-/// Attach a tree to the target of a mount, and close it.
-pub(super) fn attach_at(
-    plan: &mut Plan,
-    context: &mut Context<'_>,
-    index: usize,
-    tree: Slot,
-    wanted: Wanted,
-) -> Result<()> {
-    let to = target(plan, context, index, wanted)?;
-    attach(plan, tree, to);
-    plan.close(to);
-    covered(plan, context, index, tree)?;
-    plan.close(tree);
-    Ok(())
-}
-
 /// `remount`: change the attributes of a mount, and the parameters of its file system.
 fn remount(plan: &mut Plan, context: &Context<'_>, mount: &Mount) -> Result<()> {
     let path = root::relative(&mount.destination)?;
@@ -523,20 +455,6 @@ impl Context<'_> {
     /// Whether the container has a new namespace of this kind.
     pub fn has_new(&self, kind: NamespaceKind) -> bool {
         self.spec.namespace(kind).is_some_and(|namespace| namespace.path.is_none())
-    }
-
-    /// Whether no link of the image can lead a destination into /proc: it is the root, it is
-    /// reached without links, or it is in a file system that the config makes.
-    fn is_plain(&self, index: usize) -> bool {
-        let given = components(&self.spec.mounts[index].destination);
-        let earlier = || self.spec.mounts.iter().take(index);
-        match given.as_slice() {
-            parts if parts.contains(&"..") => false,
-            [] | ["proc", ..] | ["sys" | "dev"] => true,
-            [first @ ("sys" | "dev"), ..] => earlier()
-                .any(|mount| !mount.is_bind() && components(&mount.destination) == [*first]),
-            _ => false,
-        }
     }
 
     /// Whether init mounts in a user namespace other than the machine's.

@@ -13,6 +13,7 @@ use super::ContainerRequest;
 use super::mounts::{self, Context};
 use super::parameters::{self, Parameters};
 use super::root::{self, Wanted};
+use super::targets;
 use crate::error::Result;
 use crate::host::Part;
 use crate::plan::{EMPTY, Plan, c_string};
@@ -119,5 +120,5 @@ pub fn overlay(
         plan.push(Step { guard: Guard::Absent(tree), unless: Unless::NOTHING, op });
     }
     plan.close_present(bare);
-    mounts::attach_at(plan, context, index, tree, Wanted::Directory)
+    targets::attach_at(plan, context, index, tree, Wanted::Directory)
 }

@@ -6,8 +6,9 @@
 use tiny_ce_init::flags::{Device, Kind, Magic, OpenFlags, OpenHow, Report};
 use tiny_ce_init::{Op, Slot};
 
-use super::mounts::{attach, clone_fd};
+use super::mounts::clone_fd;
 use super::root::{self, Links, Wanted};
+use super::targets::attach;
 use crate::error::Result;
 use crate::plan::{Plan, c_string};
 use crate::spec::Process;

@@ -13,7 +13,7 @@ use crate::answers::detached;
 use crate::cgroup;
 use crate::compile::activation::Preserved;
 use crate::compile::live::{self, MountRequest};
-use crate::compile::mounts::place;
+use crate::compile::targets::place;
 use crate::conversation::join::Joined;
 use crate::conversation::{self, Answers, End, Init, channel};
 use crate::error::{Error, Result};
