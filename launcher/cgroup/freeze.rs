@@ -9,6 +9,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::dir::{Dir, read_path};
+use super::freezers::frozen_at;
 use super::processes::{is_gone, keyed, kill, pids_below};
 use super::{Cgroup, Group, Version};
 use crate::sys::cgroupfs as sys;
@@ -59,6 +60,11 @@ impl Cgroup {
     /// A freezer cannot be seen from here.
     pub fn frozen(&self) -> Result<bool> {
         for group in self.freezers() {
+            match frozen_at(&group.path, group.version) {
+                Some(true) => return Ok(true),
+                Some(false) => continue,
+                None => {}
+            }
             match group.dir() {
                 Ok(dir) if is_frozen(dir) => return Ok(true),
                 Err(e) if e.errno() != Some(libc::ENOENT) => return Err(e),

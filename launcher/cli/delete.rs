@@ -42,8 +42,8 @@ command! {
 fn delete_all(root: &Path) -> Result<u8> {
     let mut deleted = String::new();
     let mut failed: Vec<Error> = Vec::new();
-    for id in state::list(root)?.iter().map(super::list::id) {
-        match container::delete(root, id, true) {
+    for id in state::ids(root)? {
+        match container::delete(root, &id, true) {
             Ok(()) => deleted += &format!("{id}\n"),
             Err(e) => failed.push(e),
         }

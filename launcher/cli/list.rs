@@ -45,14 +45,13 @@ command! {
         run = |it, globals: &Globals| {
             let root = globals.state_root()?;
             check_exists(&root, globals)?;
-            let all = state::list(&root)?;
             match (it.quiet, it.format) {
                 (true, _) => {
-                    let ids: Vec<String> = all.iter().map(|it| format!("{}\n", id(it))).collect();
-                    print(&ids.concat())
+                    let lines = state::ids(&root)?.into_iter().map(|id| id + "\n");
+                    print(&lines.collect::<String>())
                 }
-                (false, Some(ListFormat::Json)) => print(&json(&all)?),
-                (false, _) => print(&table(&all)),
+                (false, Some(ListFormat::Json)) => print(&json(&state::list(&root)?)?),
+                (false, _) => print(&table(&state::list(&root)?)),
             }
         };
     }
@@ -67,14 +66,6 @@ fn check_exists(root: &Path, globals: &Globals) -> Result<()> {
                 .hint("the first container that is created there makes it"))
         }
         _ => Ok(()),
-    }
-}
-
-/// The container's id.
-pub fn id(listed: &Listed) -> &str {
-    match listed {
-        Listed::Whole(state) => &state.id,
-        Listed::Untold { id, .. } => id,
     }
 }
 
@@ -116,28 +107,36 @@ fn unprintable(e: serde_json::Error) -> Error {
     Error::new(format!("the state as JSON: {e}"))
 }
 
+/// The cells of a container's row.
+fn cells<'a>((listed, pid): (&'a Listed, &'a String)) -> [&'a str; 6] {
+    match listed {
+        Listed::Whole(it) => [&it.id, pid, it.status.word(), &it.bundle, &it.created, &it.owner],
+        Listed::Untold { id, status, .. } => [id, pid, status, "-", "-", "-"],
+    }
+}
+
 /// A table whose columns are as wide as their widest cell.
 fn table(all: &[Listed]) -> String {
-    let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned)];
-    rows.extend(all.iter().map(|listed| match listed {
-        Listed::Whole(it) => [
-            it.id.clone(),
-            it.pid.to_string(),
-            it.status.word().to_owned(),
-            it.bundle.clone(),
-            it.created.clone(),
-            it.owner.clone(),
-        ],
-        Listed::Untold { id, status, .. } => {
-            [id.as_str(), "0", status, "-", "-", "-"].map(str::to_owned)
+    const HEAD: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
+    let pid = |listed: &Listed| match listed {
+        Listed::Whole(it) => it.pid.to_string(),
+        Listed::Untold { .. } => "0".to_owned(),
+    };
+    let pids: Vec<String> = all.iter().map(pid).collect();
+    let rows = || std::iter::once(HEAD).chain(all.iter().zip(&pids).map(cells));
+    let mut widths = [0; 6];
+    for row in rows() {
+        for (cell, width) in row.into_iter().zip(&mut widths) {
+            *width = cell.chars().count().max(*width);
         }
-    }));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..6).map(|column| width(column).unwrap_or(0)).collect();
+    }
     let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("   ").trim_end());
+    for row in rows() {
+        for (cell, width) in row.into_iter().zip(widths) {
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 3));
+        }
+        text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
     text

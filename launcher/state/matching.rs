@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Listed, list};
+use super::ids;
 use crate::error::{Error, Result};
 
 /// Return the ids below a root that the regular expression matches, sorted; damaged containers
@@ -14,11 +14,7 @@ pub fn matching(root: &Path, pattern: &str) -> Result<Vec<String>> {
     let wanted = regex_lite::Regex::new(pattern).map_err(|e| {
         Error::new(format!("{pattern:?}: not a regular expression, such as ^web-: {e}"))
     })?;
-    let ids = list(root)?.into_iter().map(|listed| match listed {
-        Listed::Whole(state) => state.id,
-        Listed::Untold { id, .. } => id,
-    });
-    Ok(ids.filter(|id| wanted.is_match(id)).collect())
+    Ok(ids(root)?.into_iter().filter(|id| wanted.is_match(id)).collect())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod matching;
 mod record;
 
 pub use directory::{Directory, missing};
-pub use list::{Listed, list};
+pub use list::{Listed, ids, list};
 pub use matching::matching;
 pub use record::{
     Boot, OCI_VERSION, Owners, ProcessId, Record, State, Status, processes_are_visible,

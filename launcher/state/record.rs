@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tiny_ce_init::NAME;
 
 use super::{Directory, INTENT, STATE};
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Freezers};
 use crate::error::{Error, Result};
 use crate::network::Attachment;
 use crate::systemd::Scope;
@@ -40,9 +40,10 @@ impl ProcessId {
     }
 }
 
-/// Everything that the state directory records of a container.
+/// Everything that the state directory records of a container. `list` reads only a part of its
+/// cgroups.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Record {
+pub struct Record<C = Cgroup> {
     /// The container.
     pub id: String,
     /// Absolute path.
@@ -56,7 +57,7 @@ pub struct Record {
     /// The boot in which it was made: a pid of another boot means nothing.
     pub boot: Boot,
     /// The cgroups of its processes.
-    pub cgroup: Cgroup,
+    pub cgroup: C,
     /// The systemd scope that its cgroup belongs to, if systemd made the cgroup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
@@ -177,12 +178,6 @@ impl Record {
         directory.put(name, &bytes)
     }
 
-    /// Init, if it lives.
-    pub fn living_init(&self) -> Option<ProcessId> {
-        let (init, ..) = self.init?;
-        (self.boot.is_now() && init.alive()).then_some(init)
-    }
-
     /// Return the status of the container.
     ///
     /// # Errors
@@ -198,15 +193,28 @@ impl Record {
     /// As [`Record::status`].
     pub fn status_of(&self, living: Option<ProcessId>) -> Result<Status> {
         let Some(init) = living else { return Ok(self.without_init()) };
+        Ok(self.with_init(init, self.cgroup.frozen()?))
+    }
+}
+
+impl<C> Record<C> {
+    /// Init, if it lives.
+    pub fn living_init(&self) -> Option<ProcessId> {
+        let (init, ..) = self.init?;
+        (self.boot.is_now() && init.alive()).then_some(init)
+    }
+
+    /// Return the status of a container whose init lives, and is frozen or not.
+    fn with_init(&self, init: ProcessId, frozen: bool) -> Status {
         // As in runc, a created container that is frozen is `paused`.
-        if self.cgroup.frozen()? {
-            return Ok(Status::Paused);
+        if frozen {
+            return Status::Paused;
         }
-        Ok(match self.executed_by(init) {
+        match self.executed_by(init) {
             Executed::Init if !supervises(init) => Status::Created,
             Executed::Init | Executed::Program => Status::Running,
             Executed::Nothing => Status::Stopped,
-        })
+        }
     }
 
     /// Whether the first process is an init that passes signals on to the program.
@@ -320,11 +328,29 @@ impl Record {
         owners: &mut Owners,
     ) -> Result<State> {
         let status = self.status_of(living)?;
+        Ok(self.state_now(status, owners.of(directory)))
+    }
+}
+
+impl Record<Freezers> {
+    /// Return the present state; `None` if it is not plain, and the whole record has to be read.
+    pub(super) fn glance(&self, owner: String) -> Option<State> {
+        let status = match self.living_init() {
+            Some(init) => self.with_init(init, self.cgroup.frozen()?),
+            None => self.without_init(),
+        };
+        Some(self.state_now(status, owner))
+    }
+}
+
+impl<C> Record<C> {
+    /// Return the state with this status, and the pid that callers read with it.
+    fn state_now(&self, status: Status, owner: String) -> State {
         let pid = match (status, self.init) {
             (Status::Stopped | Status::Creating, _) | (_, None) => 0,
             (_, Some((init, ..))) => init.pid,
         };
-        Ok(self.state_as(status, pid, owners.of(directory)))
+        self.state_as(status, pid, owner)
     }
 
     /// Return the state with a status, pid and owner that the caller gives: hooks get a status that
@@ -352,8 +378,12 @@ pub struct Owners(BTreeMap<u32, String>);
 impl Owners {
     /// Return the owner of the directory: the name, or else the uid.
     fn of(&mut self, directory: &Directory) -> String {
-        let Ok(stat) = sys::file::stat(directory.fd()) else { return String::new() };
-        self.0.entry(stat.st_uid).or_insert_with(|| user(stat.st_uid)).clone()
+        sys::file::stat(directory.fd()).map_or_else(|_| String::new(), |it| self.name(it.st_uid))
+    }
+
+    /// Return the name of a user, or else the uid.
+    pub(super) fn name(&mut self, uid: u32) -> String {
+        self.0.entry(uid).or_insert_with(|| user(uid)).clone()
     }
 }
 

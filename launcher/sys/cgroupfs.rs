@@ -72,6 +72,17 @@ pub fn read_all(fd: BorrowedFd<'_>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }
 
+/// One read(2), which returns all of a file that has a few lines.
+///
+/// # Errors
+/// `InvalidData` if the text is not UTF-8.
+pub fn read_once(fd: BorrowedFd<'_>) -> io::Result<String> {
+    let mut bytes = Vec::with_capacity(256);
+    let spare = rustix::buffer::spare_capacity(&mut bytes);
+    rustix::io::read(fd, spare)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+}
+
 /// One write(2), since cgroupfs takes a value whole or not at all.
 ///
 /// # Errors

@@ -149,6 +149,11 @@ pub fn stat(fd: &impl AsFd) -> io::Result<libc::stat> {
     Ok(unsafe { stat.assume_init() })
 }
 
+/// The uid that owns a file below a directory, not following a link: fstatat(2).
+pub fn owner_at(at: &impl AsFd, name: &str) -> io::Result<u32> {
+    Ok(fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?.st_uid)
+}
+
 /// Type and permissions of an open file, fstat(2).
 pub fn mode(fd: &impl AsFd) -> io::Result<u32> {
     stat(fd).map(|stat| stat.st_mode)
