@@ -230,11 +230,12 @@ pub fn probe(spec: &Spec, launch: &Launch<'_>) -> Result<Host> {
 
 /// As [`probe`], without the facts about the paths and namespaces that `spec` names.
 pub fn machine(spec: &Spec, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Host {
+    let user_namespace = sys::user::in_user_namespace();
     Host {
         euid: sys::user::effective_uid(),
         egid: sys::user::effective_gid(),
-        user_namespace: sys::user::in_user_namespace(),
-        groups_denied: groups_denied(spec),
+        user_namespace,
+        groups_denied: groups_denied(spec, user_namespace),
         initramfs: initramfs(),
         tree_namespaces: sys::probe::tree_namespaces(),
         kcore: Path::new("/proc/kcore").exists(),
@@ -247,14 +248,13 @@ pub fn machine(spec: &Spec, cgroup: &Cgroup, hierarchies: &Hierarchies) -> Host 
 }
 
 /// Whether setgroups(2) is denied, user_namespaces(7). A user namespace to join is asked through
-/// the process in its path, /proc/PID/ns/user.
-fn groups_denied(spec: &Spec) -> bool {
+/// the process in its path, /proc/PID/ns/user. `inside` says whether the launcher is in one.
+fn groups_denied(spec: &Spec, inside: bool) -> bool {
     let namespaces = spec.linux.iter().flat_map(|linux| &linux.namespaces);
     let mut joined = namespaces.filter(|namespace| namespace.kind == NamespaceKind::User);
     let joined = joined.find_map(|namespace| namespace.path.as_deref()?.strip_suffix("/ns/user"));
     // The initial namespace never denies setgroups(2).
-    joined.is_some_and(denies_groups)
-        || sys::user::in_user_namespace() && denies_groups("/proc/self")
+    joined.is_some_and(denies_groups) || inside && denies_groups("/proc/self")
 }
 
 /// Whether setgroups(2) is denied in the user namespace of a process, by its directory in /proc.

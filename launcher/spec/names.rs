@@ -47,7 +47,7 @@ pub const CAPABILITIES: [&str; 41] = [
 
 /// Return the number of a capability, such as `CAP_CHOWN`.
 pub fn capability(name: &str) -> Option<u32> {
-    (0u32..).zip(CAPABILITIES).find(|(_, known)| *known == name).map(|(number, _)| number)
+    (0u32..).zip(&CAPABILITIES).find(|(_, known)| **known == name).map(|(number, _)| number)
 }
 
 #[cfg(test)]
