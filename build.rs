@@ -1,7 +1,8 @@
 //! Builds init, the freestanding program that the launcher embeds, and checks what came out.
 //!
-//! Cargo inside a build script needs its own target directory and a fresh set of flags. Init needs
-//! no standard library, so it is built for the host's target wherever the architectures agree.
+//! The sources are those of the crate tiny-ce-init, wherever cargo has put it: beside this file, in
+//! the registry, in a vendor directory. There it has no workspace, and nobody may write. So a
+//! manifest of its own, in this build's output directory, names the sources.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,17 +10,40 @@ use std::process::Command;
 /// An init larger than this is a mistake, in bytes.
 const LARGEST: usize = 24 << 10;
 
+/// As small as it gets, whatever the launcher's profile; the version of `sc` is init/Cargo.toml's.
+const MANIFEST: &str = r#"
+[workspace]
+[package]
+name = "tiny-ce-init"
+version = "VERSION"
+edition = "2024"
+[lib]
+path = "SOURCE/lib.rs"
+[[bin]]
+name = "tiny-ce-init"
+path = "SOURCE/main.rs"
+[dependencies]
+sc = "=0.2.7"
+[lints.rust]
+unsafe_code = "deny"
+[profile.release]
+panic = "abort"
+lto = "fat"
+codegen-units = 1
+opt-level = "z"
+strip = true
+"#;
+
 fn main() {
-    println!("cargo:rerun-if-changed=init");
-    println!("cargo:rerun-if-changed=Cargo.toml");
+    // By the key `links`: Cargo's book, "The links manifest key".
+    let source = PathBuf::from(variable("DEP_TINY_CE_INIT_SOURCE"));
+    println!("cargo:rerun-if-changed={}", source.display());
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=.git/HEAD");
-    let out = PathBuf::from(variable("OUT_DIR"));
-    let init = build(&out.join("init"));
+    let init = build(&source, &PathBuf::from(variable("OUT_DIR")).join("init"));
     let bytes = std::fs::read(&init).expect("init was built and can be read");
     check(&bytes);
     println!("cargo:rustc-env=TINY_CE_INIT={}", init.display());
-    println!("cargo:rustc-env=TINY_CE_COMMIT={}", commit());
+    println!("cargo:rustc-env=TINY_CE_COMMIT={}", commit().unwrap_or_default());
 }
 
 fn variable(name: &str) -> String {
@@ -27,31 +51,77 @@ fn variable(name: &str) -> String {
 }
 
 /// Build it below `directory`, and tell where it is.
-fn build(directory: &Path) -> PathBuf {
+fn build(source: &Path, directory: &Path) -> PathBuf {
     let (host, target) = (variable("HOST"), variable("TARGET"));
     let architecture = |triple: &str| triple.split('-').next().map(str::to_owned);
-    let target = if architecture(&host) == architecture(&target) { host } else { target };
-    let flags = [
+    // Init needs no standard library: of the targets of an architecture, the host's is there.
+    let native = architecture(&host) == architecture(&target);
+    let target = if native { host } else { target };
+    std::fs::create_dir_all(directory).expect("the output directory can be written");
+    write(&directory.join("Cargo.toml"), &manifest(source));
+
+    let mut cargo = Command::new(variable("CARGO"));
+    cargo
+        .args(["build", "--quiet", "--bin", "tiny-ce-init", "--release", "--offline"])
+        .args(["--target", &target, "--target-dir", "target"])
+        .current_dir(directory)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(source, &target).join("\x1f"));
+    // What is meant for the outer build must not reach the inner one.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let outer = ["RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_UNSTABLE_BUILD_STD"];
+        if outer.iter().any(|it| text.starts_with(it)) || text.starts_with("CARGO_PROFILE_") {
+            cargo.env_remove(&name);
+        }
+    }
+    // If the outer build makes its own standard library, this compiler has none for the target.
+    if !native && std::env::var_os("CARGO_UNSTABLE_BUILD_STD").is_some() {
+        cargo.env("CARGO_UNSTABLE_BUILD_STD", "core");
+    }
+    let status = cargo.status().expect("cargo can be run");
+    assert!(status.success(), "init does not build: {status}");
+    directory.join("target").join(target).join("release/tiny-ce-init")
+}
+
+fn manifest(source: &Path) -> String {
+    let source = source.to_str().expect("cargo works with UTF-8 paths");
+    assert!(!source.contains(['"', '\\']), "{source:?}: a path that TOML would have to escape");
+    MANIFEST.replace("VERSION", &variable("CARGO_PKG_VERSION")).replace("SOURCE", source)
+}
+
+/// Write what is new, so that cargo sees no change where there is none.
+fn write(path: &Path, text: &str) {
+    if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return;
+    }
+    std::fs::write(path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+}
+
+/// The compiler's flags, in place of all that are configured.
+fn flags(source: &Path, target: &str) -> Vec<String> {
+    let mut flags: Vec<String> = [
         "-Cpanic=abort",
         "-Crelocation-model=static",
         // Nobody unwinds here: the tables would be a quarter of the file.
         "-Cforce-unwind-tables=no",
-    ];
-    let mut cargo = Command::new(variable("CARGO"));
-    cargo
-        .args(["build", "--quiet", "--package", "tiny-ce-init", "--bin", "tiny-ce-init"])
-        .args(["--features", "machine", "--profile", "init", "--offline", "--target", &target])
-        .arg("--target-dir")
-        .arg(directory)
-        .current_dir(variable("CARGO_MANIFEST_DIR"))
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-    // What is meant for the outer build must not reach the inner one.
-    for name in ["RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_UNSTABLE_BUILD_STD"] {
-        cargo.env_remove(name);
+        "-Clink-arg=-nostdlib",
+        "-Clink-arg=-nostartfiles",
+        "-Clink-arg=-static",
+        "-Clink-arg=-no-pie",
+    ]
+    .map(str::to_owned)
+    .into();
+    // Where rustc has start files of its own for a target, it would link them all the same.
+    if target.ends_with("-musl") {
+        flags.push("-Clink-self-contained=no".to_owned());
     }
-    let status = cargo.status().expect("cargo can be run");
-    assert!(status.success(), "init does not build: {status}");
-    directory.join(target).join("init").join("tiny-ce-init")
+    let script = source.join("link.ld");
+    flags.push(format!("-Clink-arg=-Wl,--gc-sections,--build-id=none,-T,{}", script.display()));
+    // A build that hides its directories hides them here as well.
+    let outer = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let remaps = outer.split('\x1f').filter(|flag| flag.starts_with("--remap-path-prefix="));
+    flags.extend(remaps.map(str::to_owned));
+    flags
 }
 
 /// Static, small, nothing both writable and executable: elf(5).
@@ -74,12 +144,31 @@ fn check(elf: &[u8]) {
     }
 }
 
-/// The commit this is built from, for `--version`; empty outside a checkout.
-fn commit() -> String {
-    let git = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
-    git.ok()
-        .filter(|output| output.status.success())
-        .and_then(|output| String::from_utf8(output.stdout).ok())
-        .map(|text| text.trim().to_owned())
-        .unwrap_or_default()
+/// The commit this is built from, for `--version`: the file's that cargo puts into a package, or
+/// that of the checkout.
+fn commit() -> Option<String> {
+    const PACKAGED: &str = ".cargo_vcs_info.json";
+    println!("cargo:rerun-if-changed=Cargo.toml");
+    if let Ok(text) = std::fs::read_to_string(PACKAGED) {
+        let sha1 = text.split("\"sha1\"").nth(1)?.split('"').nth(1)?;
+        let dirty = if text.contains("\"dirty\": true") { "-dirty" } else { "" };
+        return Some(format!("{}{dirty}", sha1.get(..12)?));
+    }
+    // Unpacked below another repository, this is no checkout: then the prefix is a directory.
+    let prefix = git(&["rev-parse", "--show-prefix"])?;
+    // Watch the reflog, which changes with each commit. Builds for development watch HEAD, which
+    // changes with the branch: a commit there need not compile everything again.
+    let release = variable("PROFILE") == "release";
+    let watched = git(&["rev-parse", "--git-path", if release { "logs/HEAD" } else { "HEAD" }])?;
+    if Path::new(&watched).exists() {
+        println!("cargo:rerun-if-changed={watched}");
+    }
+    prefix.is_empty().then(|| git(&["rev-parse", "--short=12", "HEAD"]))?
+}
+
+/// What git prints, without the end of the line; none if it fails, as outside a checkout.
+fn git(words: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(words).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
 }

@@ -5,7 +5,9 @@
 #![no_main]
 #![expect(unsafe_code, reason = "the entry point, and the four functions that a compiler assumes")]
 
-use core::arch::{asm, naked_asm};
+#[cfg(target_arch = "x86_64")]
+use core::arch::asm;
+use core::arch::naked_asm;
 
 use tiny_ce_init::machine::{self, Machine};
 use tiny_ce_init::step::Plan;

@@ -450,6 +450,28 @@ fn manual_pages_render() {
     }
 }
 
+/// The pages that packages install are those that are printed.
+#[test]
+fn a_directory_gets_every_manual_page() {
+    let scratch = Scratch::new("pages");
+    let pages = scratch.0.to_str().expect("UTF-8");
+    assert_eq!(stdout(&["man", "--directory", pages]), "");
+    let page = |name: &str| std::fs::read_to_string(scratch.0.join(name)).expect(name);
+    assert_eq!(page("tiny-ce.1"), stdout(&["man"]));
+    for name in commands() {
+        let words = [vec!["man"], name.clone()].concat();
+        assert_eq!(page(&format!("tiny-ce-{}.1", name.join("-"))), stdout(&words));
+    }
+    let count = std::fs::read_dir(&scratch.0).expect("a directory").count();
+    assert_eq!(count, commands().len() + 1);
+    let failed = tiny_ce(&["man", "--directory", "/nowhere"]);
+    let text = String::from_utf8_lossy(&failed.stderr);
+    assert!(text.starts_with("tiny-ce: /nowhere/tiny-ce-run.1: open(2): ENOENT"), "{text}");
+    let failed = tiny_ce(&["man", "--directory", pages, "run"]);
+    let text = String::from_utf8_lossy(&failed.stderr);
+    assert!(text.starts_with("tiny-ce: --directory: writes the pages of all commands"), "{text}");
+}
+
 /// `operations` prints the whole table of operations.
 #[test]
 fn every_operation_is_listed() {

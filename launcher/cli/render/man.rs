@@ -33,7 +33,7 @@ pub fn global() -> String {
 
 /// tiny-ce-COMMAND(1).
 pub fn command(command: &Command) -> String {
-    let dashed = format!("tiny-ce-{}", command.name.replace(' ', "-"));
+    let dashed = name(command);
     let mut page = title(&dashed);
     page.push_str(&format!(
         ".SH NAME\n{} \\- {}\n.SH SYNOPSIS\n.B {}\n",
@@ -58,6 +58,11 @@ pub fn command(command: &Command) -> String {
     }
     page.push_str(".SH \"SEE ALSO\"\n.BR tiny\\-ce (1),\nwhich has the global options.\n");
     page
+}
+
+/// The name of a command's page, as man(1) takes it.
+pub fn name(command: &Command) -> String {
+    format!("tiny-ce-{}", command.name.replace(' ', "-"))
 }
 
 fn title(name: &str) -> String {

@@ -1,0 +1,126 @@
+//! What reaches users: the program that cargo installs, the crates as cargo packages them, and a
+//! program of somebody else that uses the library.
+//!
+//! The crates are built where nothing of this tree is found: no workspace, no configuration, no
+//! repository. test/readme.rs has the Debian package.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tiny_ce_test::{Case, Need, run, tree};
+
+/// `cargo WORDS…` in a directory, without the network, and with nothing that cargo told this test.
+/// It takes minutes on a busy machine, so no time is set.
+#[track_caller]
+fn cargo<const N: usize>(directory: &Path, words: [&str; N]) {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(words).arg("--offline").current_dir(directory);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    let output = command.output().expect("cargo can be run");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {words:?}: {}\n{errors}", output.status);
+}
+
+/// The twelve digits of the commit that is checked out; `None` if this is no checkout.
+fn commit() -> Option<String> {
+    let mut git = Command::new("git");
+    git.args(["rev-parse", "--short=12", "HEAD"]).current_dir(tree());
+    let output = git.output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned())
+}
+
+#[track_caller]
+fn prints_version(case: &Case, program: &Path, commit: &str) {
+    let program = program.to_str().expect("UTF-8");
+    let done = case.program([program, "--version"]);
+    let expected = format!("tiny-ce version {}\n", env!("CARGO_PKG_VERSION"));
+    assert!(done.ok().starts_with(&expected), "{done}");
+    let line = done.stdout.lines().nth(1).unwrap_or_default();
+    assert!(line.starts_with(&format!("commit: {commit}")), "{commit}: {done}");
+}
+
+/// The other profile would take minutes, and is that of .ci/release.
+#[test]
+fn cargo_installs_a_program_that_runs_containers() {
+    let Some(case) = Case::root(&[Need::Program("cargo")]) else { return };
+    let root = case.dir().join("root");
+    let to = root.to_str().expect("UTF-8");
+    cargo(&tree(), ["install", "--path=.", "--debug", "--locked", "--root", to]);
+    let program = root.join("bin/tiny-ce");
+    let files = std::fs::read_dir(root.join("bin")).expect("a directory").count();
+    assert_eq!(files, 1, "init is no program of its own");
+    prints_version(&case, &program, "");
+    let mut bundle = case.bundle();
+    bundle.probe("say hi");
+    let mut command = Command::new(program);
+    command.arg("--root").arg(case.state()).args(["run", "--bundle"]).arg(bundle.path());
+    assert_eq!(run(command.arg(case.id()), case.dir()).ok(), "hi\n");
+}
+
+/// The crates, unpacked below the case's directory: `tiny-ce-VERSION` and `tiny-ce-init-VERSION`.
+fn unpacked(case: &Case) -> PathBuf {
+    let target = case.dir().join("packaged");
+    let target = target.to_str().expect("UTF-8");
+    cargo(
+        &tree(),
+        [
+            "package",
+            "--package=tiny-ce-init",
+            "--package=tiny-ce",
+            "--no-verify",
+            "--allow-dirty",
+            "--locked",
+            "--target-dir",
+            target,
+        ],
+    );
+    let crates = case.dir().join("crates");
+    std::fs::create_dir(&crates).expect("a directory");
+    for name in ["tiny-ce", "tiny-ce-init"] {
+        let file = format!("{target}/package/{name}-{}.crate", env!("CARGO_PKG_VERSION"));
+        let to = crates.to_str().expect("UTF-8");
+        case.program(["tar", "--extract", "--gzip", "--file", &file, "--directory", to]).ok();
+    }
+    crates
+}
+
+#[test]
+fn packaged_crates_build_elsewhere_and_serve_as_a_library() {
+    let Some(case) = Case::root(&[Need::Program("cargo"), Need::Program("tar")]) else { return };
+    let crates = unpacked(&case);
+    let version = env!("CARGO_PKG_VERSION");
+    let own = crates.join(format!("tiny-ce-{version}"));
+    // The registry has neither of them yet, so the manifest of the user says where they are.
+    let user = crates.join("user");
+    std::fs::create_dir_all(user.join("src")).expect("a directory");
+    let manifest = format!(
+        "[workspace]\n\
+         [package]\nname = \"user\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\
+         [dependencies]\ntiny-ce = {{ path = \"../tiny-ce-{version}\" }}\n\
+         [patch.crates-io]\ntiny-ce-init = {{ path = \"../tiny-ce-init-{version}\" }}\n"
+    );
+    std::fs::write(user.join("Cargo.toml"), manifest).expect("a manifest");
+    std::fs::copy(own.join("docs/library/main.rs"), user.join("src/main.rs")).expect("the example");
+    // The same versions as here: others need not be on this machine.
+    std::fs::copy(tree().join("Cargo.lock"), user.join("Cargo.lock")).expect("the lock");
+    let target = tree().join("target/packaged");
+    let target = target.to_str().expect("UTF-8");
+    let small = "--config=profile.dev.debug=false";
+    let words =
+        ["build", small, "--package=user", "--package=tiny-ce", "--bins", "--target-dir", target];
+    cargo(&user, words);
+    let built = |name: &str| Path::new(target).join("debug").join(name);
+    if let Some(commit) = commit() {
+        prints_version(&case, &built("tiny-ce"), &commit);
+    }
+
+    let mut bundle = case.bundle();
+    bundle.probe("exit 0");
+    let mut command = Command::new(built("user"));
+    command.arg(case.state()).arg(bundle.path());
+    assert_eq!(run(&mut command, case.dir()).ok(), "created\n");
+}
