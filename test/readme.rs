@@ -3,8 +3,9 @@
 #[path = "../docs/library/main.rs"]
 mod library;
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use tiny_ce_test::{Case, Need, tiny_ce, tree};
+use tiny_ce_test::{Case, Need, skip, tiny_ce, tree};
 
 /// What `cargo run --example library` calls.
 const _: fn() -> tiny_ce::Result<()> = library::main;
@@ -58,18 +59,26 @@ fn like(shown: &str, line: &str) -> bool {
     left.ends_with(last)
 }
 
-/// Run a session as one shell in a mount and a network namespace of its own; return each output.
-fn perform(case: &Case, session: &[(String, Vec<String>)]) -> Vec<String> {
+/// Run a session as one shell in a mount and a network namespace of its own, after the commands of
+/// `ground`; return each output. `shell` are words before `sh`.
+fn perform(
+    case: &Case,
+    ground: &str,
+    shell: &str,
+    session: &[(String, Vec<String>)],
+) -> Vec<String> {
     const MARK: &str = "@@@@";
     let bin = case.dir().join("bin");
     std::fs::create_dir_all(&bin).expect("bin");
     let _ = std::os::unix::fs::symlink(tiny_ce(), bin.join("tiny-ce"));
-    let mut script = "mount -t tmpfs none /run && ip link set lo up\n".to_owned();
+    let mut script = String::new();
     for (command, _) in session {
         script.push_str(&format!("{command}\necho '{MARK}'\n"));
     }
+    std::fs::write(case.dir().join("session"), script).expect("the session");
+    let all = format!("exec 2>&1 3< session; set -e\n{ground}\nexec {shell} sh /dev/fd/3\n");
     let output = Command::new("unshare")
-        .args(["--mount", "--net", "sh", "-c", &format!("exec 2>&1\n{script}")])
+        .args(["--mount", "--net", "sh", "-c", &all])
         .env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default()))
         .current_dir(case.dir())
         .output()
@@ -78,21 +87,91 @@ fn perform(case: &Case, session: &[(String, Vec<String>)]) -> Vec<String> {
     text.split(&format!("{MARK}\n")).map(str::to_owned).collect()
 }
 
+/// The README's commands: its blocks are one session, since later ones use what the first makes.
+fn story() -> Vec<(String, Vec<String>)> {
+    let text = std::fs::read_to_string(tree().join("README.md")).expect("README.md");
+    let sessions = sessions(&text);
+    assert!(sessions.len() > 1);
+    sessions.into_iter().flatten().collect()
+}
+
+/// Every command prints what is shown.
+#[track_caller]
+fn prints(story: &[(String, Vec<String>)], printed: &[String]) {
+    for ((command, shown), got) in story.iter().zip(printed) {
+        let lines: Vec<&str> = got.lines().filter(|line| !line.starts_with("  hint: ")).collect();
+        assert!(matches(shown, &lines), "$ {command}\nshown: {shown:#?}\ngot:\n{got}");
+    }
+    assert_eq!(printed.len(), story.len() + 1, "a command ended the session: {printed:#?}");
+}
+
 #[test]
 fn the_readme_s_sessions() {
     let needs = [Need::Program("busybox"), Need::Program("ip"), Need::Program("unshare")];
     let Some(case) = Case::root(&needs) else { return };
-    let text = std::fs::read_to_string(tree().join("README.md")).expect("README.md");
-    let sessions = sessions(&text);
-    assert!(!sessions.is_empty());
-    // The blocks are one session: later ones use what the first makes.
-    let story: Vec<_> = sessions.into_iter().flatten().collect();
-    let printed = perform(&case, &story);
-    for ((command, shown), got) in story.iter().zip(&printed) {
-        let lines: Vec<&str> = got.lines().filter(|line| !line.starts_with("  hint: ")).collect();
-        assert!(matches(shown, &lines), "$ {command}\nshown: {shown:#?}\ngot:\n{got}");
+    let story = story();
+    let ground = "mount -t tmpfs none /run; ip link set lo up";
+    prints(&story, &perform(&case, ground, "", &story));
+}
+
+/// The package for Debian that .ci/release has made for this machine; skips without it.
+fn package() -> Option<PathBuf> {
+    let debian = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+    let name = format!("tiny-ce_{}-1_{debian}.deb", env!("CARGO_PKG_VERSION"));
+    let path = tree().join("dist").join(name);
+    if !path.exists() {
+        skip("needs dist/, which .ci/release makes");
+        return None;
     }
-    assert_eq!(printed.len(), story.len() + 1, "a command ended the session");
+    Some(path)
+}
+
+/// A minimal Debian as root, in which the package has been installed: changes are in a tmpfs.
+fn installed(package: &Path) -> String {
+    let rootfs = std::env::var("TINY_CE_ROOTFS").map(PathBuf::from);
+    let rootfs = rootfs.unwrap_or_else(|_| tree().join("target/rootfs"));
+    format!(
+        "mkdir own; mount -t tmpfs none own; mkdir own/upper own/work own/root
+         mount -t overlay -o lowerdir={},upperdir=own/upper,workdir=own/work none own/root
+         cp {} own/root/package.deb; cd own/root
+         mount -t proc proc proc; mount --rbind /sys sys; mount --rbind /dev dev
+         mount -t tmpfs none run
+         pivot_root . mnt; umount -l /mnt; cd /root
+         export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+         dpkg --install /package.deb > /dev/null
+         test \"$(tiny-ce --version | head -n 1)\" = 'tiny-ce version {}'
+         test -e /usr/share/man/man1/tiny-ce-network-create.1.gz
+         ip link set lo up",
+        rootfs.display(),
+        package.display(),
+        env!("CARGO_PKG_VERSION"),
+    )
+}
+
+const IN_DEBIAN: &[Need] =
+    &[Need::Distribution, Need::Program("unshare"), Need::Program("pivot_root")];
+
+#[test]
+fn the_readme_s_sessions_from_the_package() {
+    let (Some(case), Some(package)) = (Case::root(IN_DEBIAN), package()) else { return };
+    let story = story();
+    prints(&story, &perform(&case, &installed(&package), "", &story));
+}
+
+/// What the README says of users: no limit without a delegated cgroup, `spec --rootless`, and no
+/// network.
+#[test]
+fn a_user_s_session_from_the_package() {
+    let (Some(case), Some(package)) = (Case::root(IN_DEBIAN), package()) else { return };
+    let mut story = story();
+    story.retain(|(command, _)| !command.contains("network"));
+    for (command, _) in &mut story {
+        *command = command.replace("--memory 64m ", "").replace("spec", "spec --rootless");
+    }
+    let ground = installed(&package) + "\nuseradd --create-home user; cd /home/user";
+    let shell =
+        "setpriv --reuid user --regid user --init-groups --inh-caps -all env HOME=/home/user";
+    prints(&story, &perform(&case, &ground, shell, &story));
 }
 
 #[test]

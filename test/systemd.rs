@@ -9,6 +9,8 @@ mod oom;
 mod restore;
 #[path = "systemd/scope.rs"]
 mod scope;
+#[path = "systemd/unit.rs"]
+mod unit;
 #[path = "systemd/user.rs"]
 mod user;
 

@@ -88,11 +88,17 @@ pub fn all() -> Vec<Program> {
         Program::named("tiny-ce", tiny_ce(), Kind::Runtime),
     ];
     let arch = std::env::consts::ARCH;
-    let musl = tree().join(format!("target/musl/{arch}-unknown-linux-musl/release/tiny-ce"));
-    if version(&musl) == version(&tiny_ce()) {
-        programs.push(Program::named("tiny-ce (musl)", musl, Kind::Runtime));
-    } else if musl.exists() {
-        eprintln!("skipped: the musl binary is of another commit: .ci/musl builds it");
+    let musl = tree().join(format!("target/musl/{arch}-unknown-linux-musl"));
+    // .ci/release builds the same code with symbols.
+    let built = ["release", "profiling"].map(|profile| musl.join(profile).join("tiny-ce"));
+    match built.iter().find(|path| version(path) == version(&tiny_ce())) {
+        Some(path) => {
+            programs.push(Program::named("tiny-ce (musl)", path.clone(), Kind::Runtime));
+        }
+        None if built.iter().any(|path| path.exists()) => {
+            eprintln!("skipped: the musl binary is of another commit: .ci/musl builds it");
+        }
+        None => {}
     }
     for peer in [Peer::Crun, Peer::Runc] {
         let mut add = |path: Option<PathBuf>, lack: &str| {
