@@ -62,7 +62,7 @@ fn build(source: &Path, directory: &Path) -> PathBuf {
 
     let mut cargo = Command::new(variable("CARGO"));
     cargo
-        .args(["build", "--quiet", "--bin", "tiny-ce-init", "--release", "--offline"])
+        .args(["build", "--quiet", "--bin", "tiny-ce-init", "--release"])
         .args(["--target", &target, "--target-dir", "target"])
         .current_dir(directory)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(source, &target).join("\x1f"));
@@ -74,9 +74,13 @@ fn build(source: &Path, directory: &Path) -> PathBuf {
             cargo.env_remove(&name);
         }
     }
-    // If the outer build makes its own standard library, this compiler has none for the target.
     if !native && std::env::var_os("CARGO_UNSTABLE_BUILD_STD").is_some() {
+        // The outer build makes its own standard library: this compiler has none for the target.
+        // Offline, cargo would ask for all crates that any part of it may use, not only core.
         cargo.env("CARGO_UNSTABLE_BUILD_STD", "core");
+    } else {
+        // The only dependency is one of the outer build, too.
+        cargo.arg("--offline");
     }
     let status = cargo.status().expect("cargo can be run");
     assert!(status.success(), "init does not build: {status}");
