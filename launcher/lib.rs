@@ -34,6 +34,7 @@ mod foreground;
 pub mod hints;
 pub mod hooks;
 pub mod host;
+mod image;
 mod link;
 pub mod log;
 mod mountinfo;
@@ -50,6 +51,7 @@ pub mod state;
 mod sys;
 pub mod systemd;
 pub mod usernet;
+mod vm;
 
 pub use error::{Error, Result};
 #[doc(hidden)]

@@ -129,6 +129,11 @@ impl Arrived {
         Arrived { bytes: Vec::new(), greeted: true }
     }
 
+    /// Whether [`HELLO`] has been said.
+    pub fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
     /// Add bytes of the line, and return the frames that are whole now. A frame of a kind that is
     /// not known is left out.
     pub fn add<F: Frame>(&mut self, bytes: &[u8]) -> Vec<F> {

@@ -265,6 +265,8 @@ const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
     ("plan", &["compile", "spec", "host", "container", "cli"]),
     ("container", &["cli", "doctor", "features"]),
     ("boot", &["cli", "compile", "cgroup", "conversation", "doctor", "plan", "host"]),
+    ("image", &["boot", "cli", "compile", "container", "host", "plan", "vm"]),
+    ("vm", &["boot", "cli", "compile", "container", "host", "plan"]),
     ("link", &["*"]),
     ("conversation", &["container", "criu", "hooks", "cli"]),
     ("state", &["container", "compile", "host", "conversation", "cli"]),

@@ -33,6 +33,9 @@ pub enum Verdict {
     Failed(Error),
 }
 
+/// How long the last frame may be on its way.
+const ARRIVAL: Duration = Duration::from_secs(1);
+
 /// Where the status is written, besides the console and the link.
 enum Place {
     /// A file, which may be a device: the status in decimal and a line feed.
@@ -97,6 +100,11 @@ pub fn end(verdict: &Verdict, line: &KernelLine, tell: impl FnOnce(&FromMachine)
     if let Some(Err(e)) = line.get("tiny-ce.status").map(|word| write(word, status)) {
         log::error(&e);
     }
+    if line.get("tiny-ce.link").is_some() {
+        // Who booted the machine ends it as soon as the frame has arrived, which a port of virtio
+        // does not tell.
+        thread::sleep(ARRIVAL);
+    }
     off(matches!(verdict, Verdict::Restart))
 }
 
@@ -144,6 +152,8 @@ fn write(word: &str, status: u8) -> Result<()> {
                 .truncate(true)
                 .open(path)
                 .map_err(failed("open"))?;
+            // A terminal would write a carriage return, too.
+            machine::make_transparent(&file).map_err(failed("ioctl"))?;
             file.write_all(format!("{status}\n").as_bytes()).map_err(failed("write"))?;
             machine::drain(&file).map_err(failed("ioctl"))
         }

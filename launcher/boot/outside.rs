@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,18 +41,21 @@ impl Link {
     /// The device does not appear, or it cannot be opened or set up.
     pub fn open(path: &str) -> Result<Link> {
         let place = || format!("tiny-ce.link={path}");
-        let end = Instant::now() + PATIENCE;
-        while !Path::new(path).exists() {
-            if Instant::now() > end {
-                return Err(Error::new(format!("{}: no such device", place()))
-                    .hint("its driver may be a module: name it in machine.json"));
-            }
-            thread::sleep(PAUSE);
-        }
         let failed = |call| move |e: io::Error| Error::io(place(), call, &e);
-        let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
-        let open = File::options().read(true).write(true).custom_flags(flags).open(path);
-        let file = open.map_err(failed("open"))?;
+        let end = Instant::now() + PATIENCE;
+        let file = loop {
+            let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+            let open = File::options().read(true).write(true).custom_flags(flags).open(path);
+            match open {
+                Ok(file) => break file,
+                // A driver makes the name first, and the port behind it a moment later (ENXIO).
+                Err(e) if Instant::now() > end => {
+                    let error = failed("open")(e);
+                    return Err(error.hint("its driver may be a module: name it in machine.json"));
+                }
+                Err(_) => thread::sleep(PAUSE),
+            }
+        };
         machine::make_transparent(&file).map_err(failed("ioctl"))?;
         let mut link = Link {
             file,

@@ -290,11 +290,13 @@ impl<'a> Supervisor<'a> {
                 self.input_ended = true;
                 self.feed();
             }
-            ToMachine::Signal(number) => {
-                if let Some(program) = self.last() {
-                    program.kill(i32::from(number));
+            ToMachine::Signal(number) => match (self.last(), i32::from(number)) {
+                (Some(program), number) => program.kill(number),
+                (None, libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT) => {
+                    self.end(Verdict::Told("a signal, before the last container ran"));
                 }
-            }
+                (None, _) => {}
+            },
             ToMachine::Size(rows, columns) => {
                 if let Some(program) = self.last() {
                     program.resize(rows, columns);

@@ -4,8 +4,8 @@
 
 use super::table::Command;
 use super::{
-    completion, config, create, criu, delete, doctor, events, exec, explain, features, help, kill,
-    list, man, mounts, network, pause, ps, run, start, update, wait,
+    completion, config, create, criu, delete, doctor, events, exec, explain, features, help,
+    initramfs, kill, list, man, mounts, network, pause, ps, run, start, update, vm, wait,
 };
 
 /// Every command, under headings.
@@ -45,6 +45,7 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
         ],
     ),
     ("Networks", &[network::Create::COMMAND, network::List::COMMAND, network::Remove::COMMAND]),
+    ("Other machines", &[vm::Vm::COMMAND, initramfs::Initramfs::COMMAND]),
     ("The machine", &[doctor::Doctor::COMMAND, features::FeaturesCommand::COMMAND]),
     ("Help", &[help::Help::COMMAND, completion::Completion::COMMAND, man::Man::COMMAND]),
 ];

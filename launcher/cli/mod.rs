@@ -20,6 +20,8 @@ mod explain;
 mod features;
 mod global;
 mod help;
+mod image;
+mod initramfs;
 mod kill;
 mod limits;
 mod list;
@@ -37,6 +39,7 @@ pub mod table;
 mod targets;
 mod update;
 pub mod value;
+mod vm;
 mod wait;
 
 use std::ffi::{OsStr, OsString};

@@ -135,6 +135,12 @@ pub fn read_in_root(root: &OwnedFd, path: &Path, most: u64) -> io::Result<Vec<u8
     Ok(bytes)
 }
 
+/// open(2) with O_TMPFILE: a file that has no name and is gone when it is closed.
+pub fn unnamed(directory: &Path) -> io::Result<std::fs::File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(fs::open(directory, flags, Mode::from_raw_mode(0o600))?.into())
+}
+
 /// Whether the mount of `fd`, or its file system, is read-only: fstatvfs(3).
 pub fn is_read_only(fd: &impl AsFd) -> io::Result<bool> {
     Ok(fs::fstatvfs(fd)?.f_flag.contains(StatVfsMountFlags::RDONLY))

@@ -488,6 +488,31 @@ fn fields(text: &str) -> Option<(u8, u64, Option<i32>)> {
     Some((state, start, fields.nth(29).and_then(|status| status.parse().ok())))
 }
 
+/// Let a command that is spawned inherit these descriptors under their numbers, and die when the
+/// calling thread ends (PR_SET_PDEATHSIG). Its signals are not blocked, as ours may be, and those
+/// of our terminal are not sent to it, since it leads a process group: fcntl(2), prctl(2),
+/// sigprocmask(2), setpgid(2).
+pub fn inherit(command: &mut std::process::Command, descriptors: Vec<RawFd>) {
+    use std::os::unix::process::CommandExt;
+    command.process_group(0);
+    let in_child = move || {
+        for fd in &descriptors {
+            // SAFETY: no pointers.
+            check(unsafe { libc::fcntl(*fd, libc::F_SETFD, 0) }.into())?;
+        }
+        // SAFETY: the set is a local that sigemptyset fills, and no other pointer is passed.
+        unsafe {
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0).into())?;
+            let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+            libc::sigemptyset(none.as_mut_ptr());
+            let how = libc::SIG_SETMASK;
+            check(libc::sigprocmask(how, none.as_ptr(), std::ptr::null_mut()).into()).map(drop)
+        }
+    };
+    // SAFETY: the closure makes system calls only; it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(in_child) };
+}
+
 /// Bytes of a page, sysconf(3).
 pub fn page_size() -> usize {
     // SAFETY: no pointers.

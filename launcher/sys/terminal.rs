@@ -71,6 +71,12 @@ pub fn set_size(tty: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> 
     Ok(tcsetwinsize(tty, size)?)
 }
 
+/// The window size of a terminal, in rows and columns: TIOCGWINSZ of ioctl_tty(2).
+pub fn size(tty: BorrowedFd<'_>) -> io::Result<(u16, u16)> {
+    let size = tcgetwinsize(tty)?;
+    Ok((size.ws_row, size.ws_col))
+}
+
 /// read(2).
 pub fn read(fd: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::io::read(fd, into)?)

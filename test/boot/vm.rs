@@ -1,0 +1,190 @@
+//! `tiny-ce vm`: streams, signals, statuses, shared directories.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use tiny_ce_test::{Case, Need, Running, met, tree};
+
+use super::{SUITES, command, kernel, rootfs, small, small_tiny_ce, text};
+
+/// The words of a machine on a kernel, without its container's command.
+fn vm<'a>(kernel: &'a str, root: &'a str) -> Vec<&'a str> {
+    vec!["vm", "--accel", "tcg", "--timeout", "120s", "--kernel", kernel, "--rootfs", root]
+}
+
+#[test]
+fn output_errors_input_and_status_are_the_containers() {
+    for suite in SUITES {
+        let Some(kernel) = kernel(suite) else { return };
+        let case = Case::new();
+        let root = rootfs(&case);
+        let script = "cat; echo problem >&2; echo $NAME; id -u; pwd; exit 42";
+        let mut words = vm(text(&kernel), text(&root));
+        words.extend(["--env", "NAME=a b", "--cwd", "/tmp", "--", "/bin/sh", "-c", script]);
+        // More than the window of the link, and bytes of every value.
+        let input: Vec<u8> = (0..40_000u32).map(|n| (n * n / 7) as u8).collect();
+        let mut child = command(&case, words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("tiny-ce runs");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let bytes = input.clone();
+        let writer = std::thread::spawn(move || stdin.write_all(&bytes));
+        let output = child.wait_with_output().expect("an end");
+        writer.join().expect("a thread").expect("all is read");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((errors.as_ref(), output.status.code()), ("problem\n", Some(42)), "{suite}");
+        let (copy, rest) = output.stdout.split_at(input.len().min(output.stdout.len()));
+        assert!(copy == input, "{suite}: the input has changed on its way");
+        assert_eq!(String::from_utf8_lossy(rest), "a b\n0\n/tmp\n", "{suite}");
+    }
+}
+
+/// A kernel whose modules are not found is talked to over a serial port.
+#[test]
+fn without_modules_a_serial_port_does() {
+    let Some(kernel) = kernel("bookworm") else { return };
+    let case = Case::new();
+    let root = rootfs(&case);
+    let alone = case.dir().join("vmlinuz");
+    fs::copy(kernel, &alone).expect("the kernel");
+    let mut words = vm(text(&alone), text(&root));
+    words.extend(["--", "/probe", "say", "hello", "then", "echo", "then", "exit", "9"]);
+    let mut running = Running::start(&mut command(&case, words), case.dir());
+    running.line("hello");
+    let input = "0123456789\n".repeat(500);
+    running.stdin().expect("a pipe").write_all(input.as_bytes()).expect("all is read");
+    let done = running.done();
+    done.ends(9);
+    assert_eq!(done.stdout, format!("hello\n{input}"));
+}
+
+#[test]
+fn signals_are_passed_on() {
+    let Some(kernel) = kernel("trixie-backports") else { return };
+    let case = Case::new();
+    let root = rootfs(&case);
+    let mut words = vm(text(&kernel), text(&root));
+    let script = "trap 'echo got it; exit 7' TERM; echo ready; while :; do read x; done";
+    words.extend(["--", "/bin/sh", "-c", script]);
+    let mut running = Running::start(&mut command(&case, words), case.dir());
+    running.line("ready");
+    running.signal("TERM");
+    running.line("got it");
+    running.done().ends(7);
+}
+
+#[test]
+fn statuses_that_are_not_the_containers_are_told_apart() {
+    let Some(kernel) = kernel("bookworm") else { return };
+    let case = Case::new();
+    let root = rootfs(&case);
+    let of = |options: &[&str], program: &[&str]| {
+        let mut words = vm(text(&kernel), text(&root));
+        words.extend(options);
+        words.push("--");
+        words.extend(program);
+        let done = small_tiny_ce(&case, words);
+        done.ends(125);
+        done.stderr
+    };
+    let late = of(&["--timeout", "25s"], &["/probe", "pause"]);
+    assert_eq!(late, "tiny-ce: vm: not finished after 25 s (--timeout)\n");
+    let soon = of(&["--timeout", "2s"], &["/probe", "pause"]);
+    assert!(soon.starts_with("tiny-ce: vm: not finished after 2 s (--timeout)"), "{soon}");
+    let absent = of(&[], &["/nothing"]);
+    let wanted = "tiny-ce: vm: in the machine: cannot run \"container\": ";
+    assert!(absent.starts_with(wanted) && absent.contains("/nothing: no such file"), "{absent}");
+    let failed = of(&["--qemu", "/bin/false"], &["/probe", "ids"]);
+    assert_eq!(failed, "tiny-ce: vm: QEMU failed: exit status 1\n");
+    let none = of(&["--qemu", "/nothing"], &["/probe", "ids"]);
+    assert!(none.contains("vm: /nothing: execve(2): ENOENT"), "{none}");
+    let no_memory = of(&["--memory", "16m"], &["/probe", "ids"]);
+    // It has no memory for a panic either.
+    let wanted = "tiny-ce: vm: the machine ended without a status";
+    assert!(no_memory.starts_with(wanted), "{no_memory}");
+}
+
+#[test]
+fn a_panic_of_the_kernel_shows_the_end_of_its_console() {
+    let Some(kernel) = kernel("trixie") else { return };
+    let case = Case::new();
+    let root = rootfs(&case);
+    let machine =
+        r#"{"containers": [{"command": ["/probe", "write", "/proc/sysrq-trigger", "c"]}]}"#;
+    fs::write(case.dir().join("machine.json"), machine).expect("machine.json");
+    let mut words = vm(text(&kernel), "");
+    words.truncate(words.len() - 2);
+    words.extend(["--machine", "machine.json", "--files", text(&root)]);
+    let done = small_tiny_ce(&case, words);
+    done.ends(125);
+    let wanted = "tiny-ce: vm: the kernel panicked: not syncing: sysrq triggered crash\n";
+    assert!(done.stderr.starts_with(wanted), "{done}");
+    assert!(done.stderr.contains("ksys_write"), "{done}");
+}
+
+#[test]
+fn directories_of_the_host_are_shared() {
+    // Debian 12 has it below /usr/lib/qemu, which no PATH has.
+    let servers = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
+    let there = servers.iter().any(|path| std::path::Path::new(path).exists());
+    if !there && !met(&[Need::Program("virtiofsd")]) {
+        return;
+    }
+    for suite in ["bookworm", "trixie-backports"] {
+        let Some(kernel) = kernel(suite) else { return };
+        let Some(case) = Case::root(&[]) else { return };
+        let root = rootfs(&case);
+        let shared = case.dir().join("shared here");
+        fs::create_dir(&shared).expect("a directory");
+        fs::write(shared.join("question"), "6 by 7\n").expect("a file");
+        let writable = format!("{}:/work", text(&shared));
+        let read_only = format!("{}:ro", text(&shared));
+        let mut words = vm(text(&kernel), text(&root));
+        words.extend(["--share", &writable, "--share", &read_only, "--cwd", "/work", "--"]);
+        let script = format!(
+            "cat question; echo 42 > answer; cat '{0}/answer'; echo no > '{0}/no'; exit 5",
+            text(&shared)
+        );
+        words.extend(["/bin/sh", "-c", &script]);
+        let done = small_tiny_ce(&case, words);
+        done.ends(5);
+        assert_eq!(done.stdout, "6 by 7\n42\n", "{suite}: {done}");
+        assert!(done.stderr.contains("Read-only file system"), "{suite}: {done}");
+        assert_eq!(fs::read_to_string(shared.join("answer")).expect("written"), "42\n");
+        assert!(!shared.join("no").exists());
+    }
+}
+
+/// The script of docs/boot.md, on the three kernels.
+#[test]
+fn the_script_of_the_document_runs_on_three_kernels() {
+    let document = fs::read_to_string(tree().join("docs/boot.md")).expect("docs/boot.md");
+    let script = document.split("```sh\n").nth(1).expect("a script");
+    let script = script.split("```").next().expect("its end");
+    assert!(script.lines().count() <= 11, "ten lines and the shell's");
+    let kernels: Option<Vec<_>> = SUITES.iter().map(|suite| kernel(suite)).collect();
+    let Some(kernels) = kernels else { return };
+    let case = Case::new();
+    let root = rootfs(&case);
+    fs::rename(&root, case.dir().join("rootfs")).expect("rootfs");
+    let test = "#!/bin/sh\necho on $(uname -r)\n! uname -r | grep -q ^6.12\n";
+    super::program(&case.dir().join("rootfs/test"), test);
+    super::program(&case.dir().join("each"), script);
+    let bin = case.dir().join("path");
+    fs::create_dir(&bin).expect("a directory");
+    std::os::unix::fs::symlink(small(), bin.join("tiny-ce")).expect("a link");
+    let path = format!("{}:{}", text(&bin), std::env::var("PATH").unwrap_or_default());
+    let mut each = Command::new("./each");
+    each.args(&kernels).env("PATH", path).current_dir(case.dir());
+    let done = tiny_ce_test::run(&mut each, case.dir());
+    done.ends(1);
+    let names = kernels.iter().map(|path| text(path)).collect::<Vec<_>>();
+    let lines: Vec<&str> = done.stdout.lines().collect();
+    assert_eq!(lines[0], format!("passed: {}", names[0]), "{done}");
+    assert_eq!(lines[1], format!("failed: {}: status 1", names[1]), "{done}");
+    assert!(lines[2].starts_with("on 6.12"), "{done}");
+    assert_eq!(lines[3], format!("passed: {}", names[2]), "{done}");
+}
