@@ -32,7 +32,7 @@ use supervise::Supervisor;
 
 use crate::spec::load;
 use crate::spec::machine::{Job, Machine};
-use crate::sys::{memory, signal};
+use crate::sys::{machine as sys, memory, signal};
 use crate::{Error, Result, log};
 
 /// What the machine runs, if the kernel's command line names no other file.
@@ -53,6 +53,11 @@ pub fn main() -> ! {
     memory::stay();
     // The log's default is what is wanted here: warnings, as text, on standard error.
     let _ = log::open(None, log::Format::Text, log::Level::Warning);
+    if let Err(e) = ready::process_files().and_then(|()| refuse_containers()) {
+        // What else is done at the end would be done to the container's host.
+        log::error(&e);
+        std::process::exit(1);
+    }
     end::catch_panics();
     let mut line = KernelLine::default();
     let mut outside = Outside::Console(None);
@@ -69,7 +74,6 @@ pub fn main() -> ! {
 /// failure has to be told there.
 fn run(line: &mut KernelLine, outside: &mut Outside) -> Result<Verdict> {
     ready::file_systems()?;
-    refuse_containers()?;
     // From the beginning, so that the end of no child is missed.
     let signals = signal::all().map_err(|e| Error::io("signals", "signalfd", &e))?;
     ready::process();
@@ -100,7 +104,8 @@ fn run(line: &mut KernelLine, outside: &mut Outside) -> Result<Verdict> {
     Supervisor::new(jobs, words, outside, &signals, &console).work()
 }
 
-/// Being the first process of a container, too, tiny-ce must not take the machine for its own.
+/// Whoever calls tiny-ce `init` in a container does not give it the machine: the container's pid
+/// namespace is another one.
 fn refuse_containers() -> Result<()> {
     /// PID_NS_INIT_INO of include/uapi/linux/nsfs.h: the machine's own pid namespace.
     const INITIAL: u64 = 0xEFFF_FFFC;
@@ -134,7 +139,9 @@ fn machine(line: &KernelLine) -> Result<Machine> {
 /// Its machine.json is malformed, or that init cannot be executed.
 fn own(line: &KernelLine) -> Result<Machine> {
     let Some(init) = line.get("init") else { return machine(line) };
-    let e = Command::new(init).args(&line.command).exec();
+    let mut command = Command::new(init);
+    sys::prepare(&mut command, false);
+    let e = command.args(&line.command).exec();
     Err(Error::io(format!("init={init}"), "execve", &e))
 }
 

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use super::outside::{Outside, read_some, would_block};
 use crate::container::{self, Begun, LaunchOptions, Source};
+use crate::foreground::console::End;
 use crate::spec::machine::Job;
 use crate::spec::{self, load};
 use crate::sys::process::{self, Child, Exit};
@@ -49,6 +50,10 @@ struct Streams {
     waiting: VecDeque<u8>,
     /// Whether its input ends after that.
     ended: bool,
+    /// The last byte of its input.
+    last: u8,
+    /// The end of input on its terminal, once it has come.
+    end: Option<End>,
 }
 
 /// The ends that the program gets.
@@ -217,6 +222,7 @@ impl Program {
 
     /// Give it input.
     pub fn feed(&mut self, bytes: &[u8]) {
+        self.streams.last = bytes.last().copied().unwrap_or(self.streams.last);
         self.streams.waiting.extend(bytes);
     }
 
@@ -302,9 +308,22 @@ impl Program {
     }
 
     fn close_if_ended(&mut self) {
-        if self.streams.ended && self.streams.waiting.is_empty() {
-            self.streams.stdin = None;
+        let it = &mut self.streams;
+        if it.ended && it.waiting.is_empty() {
+            it.stdin = None;
+            if it.master.is_some() && it.end.is_none() {
+                it.end = Some(End::new(it.last != b'\n' && it.last != 0));
+            }
         }
+    }
+
+    /// Tell the end of input on its terminal, if that is due; return when it is next, in
+    /// milliseconds.
+    pub fn tell_end(&mut self) -> Option<i32> {
+        let master = self.streams.master.as_ref()?;
+        let end = self.streams.end.as_mut()?;
+        end.tell(master.as_fd());
+        Some(end.timeout_ms())
     }
 
     /// Pass on what it has written before its end, and what is there now of those that it left.

@@ -62,6 +62,14 @@ const LINKS: [(&str, &str); 4] = [
 /// (fs.nr_open), and systemd gives services half of it.
 const MOST_DESCRIPTORS: u64 = 524_288;
 
+/// Mount /proc, by which the machine is told from a container.
+///
+/// # Errors
+/// It cannot be mounted.
+pub fn process_files() -> Result<()> {
+    mount_place(&PLACES[0])
+}
+
 /// Mount the file systems that every machine has.
 ///
 /// # Errors

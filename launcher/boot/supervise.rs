@@ -100,7 +100,8 @@ impl<'a> Supervisor<'a> {
             if let Some(verdict) = self.verdict() {
                 return Ok(verdict);
             }
-            for event in self.wait()? {
+            let end_ms = self.last().and_then(Program::tell_end);
+            for event in self.wait(end_ms)? {
                 self.answer(event)?;
             }
         }
@@ -196,7 +197,7 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn wait(&self) -> Result<Vec<Event>> {
+    fn wait(&self, end_ms: Option<i32>) -> Result<Vec<Event>> {
         let stdin = io::stdin();
         let mut all = vec![(Event::Signal, Interest::read(self.signals.as_fd(), true))];
         let keys = self.keys.fds().enumerate();
@@ -216,7 +217,7 @@ impl<'a> Supervisor<'a> {
             }
         }
         let (events, interests): (Vec<Event>, Vec<Interest<'_>>) = all.into_iter().unzip();
-        let ready = signal::wait(&interests, self.timeout_ms())
+        let ready = signal::wait(&interests, self.timeout_ms(end_ms))
             .map_err(|e| Error::io("the first process", "poll", &e))?;
         let found = events.into_iter().zip(ready).filter(|(_, ready)| *ready);
         // From the last stream to the first, since an output that ends changes the numbers of those
@@ -224,14 +225,17 @@ impl<'a> Supervisor<'a> {
         Ok(found.map(|(event, _)| event).rev().collect())
     }
 
-    /// Until the next job rests no longer, or the programs have had their time.
-    fn timeout_ms(&self) -> i32 {
+    /// Until the next job rests no longer, the programs have had their time, or the end of input
+    /// is due.
+    fn timeout_ms(&self, end_ms: Option<i32>) -> i32 {
         let rests = self.jobs.iter().filter_map(|it| match it.state {
             State::Rests(until) => Some(until),
             _ => None,
         });
-        let next = self.ending.iter().map(|(_, end)| *end).chain(rests).min();
-        next.map_or(-1, |at| at.saturating_duration_since(Instant::now()).as_millis() as i32 + 1)
+        let next = self.ending.iter().map(|(_, end)| *end).chain(rests);
+        let left =
+            next.map(|at| at.saturating_duration_since(Instant::now()).as_millis() as i32 + 1);
+        left.chain(end_ms).min().unwrap_or(-1)
     }
 
     fn answer(&mut self, event: Event) -> Result<()> {

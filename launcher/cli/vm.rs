@@ -1,13 +1,14 @@
 //! `vm`: boot a machine that runs a container, and end with the container's status.
 
 use std::ffi::OsStr;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Globals;
 use super::image::ImageOptions;
 use super::table::command;
-use super::value::{AfterDashes, Bytes, Directory, Number, Value, choice};
+use super::value::{AfterDashes, Bytes, Directory, Number, Switch, Value, choice};
 use crate::vm::{self, Share, VmRequest};
 use crate::{Error, Result};
 
@@ -57,6 +58,9 @@ command! {
             "--append WORDS" append: Vec<String>,
             /// Show a directory of the host in the container, at the same path or at TARGET.
             "--share DIRECTORY[:TARGET][:ro]" share: Vec<Share>,
+            /// Give a container of --rootfs a terminal; =false: none. Default: if standard input
+            /// and output are one.
+            "-t, --tty" tty: Switch,
             /// Show the kernel's console on standard error.
             "--console" console: bool,
             /// What executes the machine's code; default: auto.
@@ -92,8 +96,17 @@ fn run(it: Vm, _: &Globals) -> Result<u8> {
             Some(Accelerator::Tcg) => vm::Accelerator::Tcg,
             Some(Accelerator::Auto) | None => vm::Accelerator::Auto,
         };
+        let mut image = it.image.request(bundle, command)?;
+        let terminal = it.tty.0;
+        if terminal.is_some() && it.image.rootfs.is_none() {
+            return Err(Error::new("--tty: only with --rootfs; config.json says it"));
+        }
+        if it.image.rootfs.is_some() {
+            let own = || io::stdin().is_terminal() && io::stdout().is_terminal();
+            image.give_terminal(terminal.unwrap_or_else(own));
+        }
         Ok(VmRequest {
-            image: it.image.request(bundle, command)?,
+            image,
             modules: it.image.modules.as_ref().map(|Directory(path)| path.clone()),
             module: it.image.module.clone(),
             kernel: kernel.clone(),

@@ -119,7 +119,7 @@ impl Pipe {
 /// edits a line. Each read(2) at the end of a file returns 0, so the launcher writes VEOF again
 /// once the program has read it. It never writes VEOF while input is unread: if the program clears
 /// ICANON meanwhile, the kernel turns a waiting VEOF into a NUL.
-struct End {
+pub struct End {
     /// When to check next whether the program has read everything.
     due: Instant,
     /// The time between two checks.
@@ -136,12 +136,14 @@ const CONTROL_D: u8 = 4;
 const DELAYS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 
 impl End {
-    fn new(unfinished: bool) -> End {
+    /// Tell it as soon as there is no unread input; `unfinished`, if the input has no last line
+    /// feed.
+    pub fn new(unfinished: bool) -> End {
         End { due: Instant::now(), delay: DELAYS.0, unfinished }
     }
 
     /// Write the end, if a check is due and finds no unread input.
-    fn tell(&mut self, master: BorrowedFd<'_>) {
+    pub fn tell(&mut self, master: BorrowedFd<'_>) {
         let now = Instant::now();
         if now < self.due {
             return;
@@ -165,7 +167,8 @@ impl End {
         let _ = terminal::write(master, bytes);
     }
 
-    fn timeout_ms(&self) -> i32 {
+    /// Until the next check, in milliseconds.
+    pub fn timeout_ms(&self) -> i32 {
         let left = self.due.saturating_duration_since(Instant::now());
         // Round up: a timeout that is too short would wake the loop before the check is due.
         left.as_millis() as i32 + 1

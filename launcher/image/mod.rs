@@ -101,6 +101,15 @@ impl Packed {
     }
 }
 
+impl ImageRequest {
+    /// Say whether the containers have a terminal.
+    pub fn give_terminal(&mut self, terminal: bool) {
+        for spec in self.containers.iter_mut().filter_map(|it| it.spec.as_mut()) {
+            spec.process.get_or_insert_default().terminal = terminal;
+        }
+    }
+}
+
 /// Make the image and write it to `to`, which `place` names; return that, and the size before
 /// compression, in bytes.
 ///

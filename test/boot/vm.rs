@@ -76,6 +76,48 @@ fn signals_are_passed_on() {
     running.done().ends(7);
 }
 
+/// With a terminal on our side it is the container's: keys arrive one by one, its size is ours, and
+/// Ctrl-C is a byte for it. Without one, the end of our input is the end of the terminal's.
+#[test]
+fn a_terminal_is_passed_through() {
+    let Some(kernel) = kernel("trixie-backports") else { return };
+    if !met(&[Need::Program("script")]) {
+        return;
+    }
+    let case = Case::new();
+    let root = rootfs(&case);
+    let inside = "tty; stty size; trap 'echo interrupted; exit 8' INT; echo ready; read x; \
+                  echo $x; while :; do sleep 1; done";
+    super::program(&root.join("inside"), &format!("#!/bin/sh\n{inside}\n"));
+    let mut words = vec![text(small())];
+    words.extend(vm(text(&kernel), text(&root)));
+    words.extend(["--", "/inside"]);
+    let line = format!("stty rows 31 cols 97; exec {}", words.join(" "));
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
+    script.current_dir(case.dir());
+    let mut running = Running::start(&mut script, case.dir());
+    running.line("/dev/pts/");
+    running.line("31 97");
+    running.line("ready");
+    let mut keys = running.stdin().expect("a pipe");
+    keys.write_all(b"typed\r").expect("written");
+    // The terminal's echo, and what the program has read.
+    running.line("typed");
+    running.line("typed");
+    keys.write_all(&[3]).expect("written");
+    running.line("^Cinterrupted");
+    running.exited().ends(8);
+    // Ours is no terminal here.
+    let mut words = vm(text(&kernel), text(&root));
+    words.extend(["--tty", "--", "/bin/sh", "-c", "tty; cat; cat; echo over"]);
+    let mut running = Running::start(&mut command(&case, words), case.dir());
+    running.line("/dev/pts/");
+    running.stdin().expect("a pipe").write_all(b"a line\n").expect("written");
+    running.line("over");
+    running.done().ends(0);
+}
+
 #[test]
 fn statuses_that_are_not_the_containers_are_told_apart() {
     let Some(kernel) = kernel("bookworm") else { return };
