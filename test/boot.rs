@@ -58,22 +58,23 @@ fn small() -> &'static Path {
     })
 }
 
-/// tiny-ce as it is shipped: `.ci/musl` builds it, or `cargo build --release` for this machine's C
-/// library. Without one, the test is skipped.
+/// tiny-ce as it is shipped: `.ci/release` builds it into `dist`, or `cargo build --release` for
+/// this machine's C library. Without one, the test is skipped.
 fn optimised() -> Option<PathBuf> {
     if !met(&[Need::Program("strip")]) {
         return None;
     }
-    for place in ["target/musl", "target"] {
-        for entry in std::fs::read_dir(tree().join(place)).into_iter().flatten().flatten() {
-            let path = entry.path().join("release/tiny-ce");
-            if path.is_file() {
-                return Some(path);
-            }
-        }
+    let entries = |place: &str| {
+        let entries = std::fs::read_dir(tree().join(place)).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<PathBuf>>()
+    };
+    let released = entries("dist").into_iter().filter(|path| text(path).ends_with("-x86_64"));
+    let built = entries("target").into_iter().map(|path| path.join("release/tiny-ce"));
+    let found = released.chain(built).find(|path| path.is_file());
+    if found.is_none() {
+        skip("needs an optimised build: .ci/release");
     }
-    skip("needs an optimised build: .ci/musl");
-    None
+    found
 }
 
 /// Run the small tiny-ce.
