@@ -32,7 +32,7 @@ impl Value for Share {
 }
 
 command! {
-    /// Boot a kernel in QEMU that runs a container, and wait for its end.
+    /// Boot a kernel in QEMU to run a container, and wait for its end.
     ///
     /// The machine's initramfs is that of "tiny-ce initramfs" with the same options. The
     /// container's output is ours, input and signals are passed on, and the exit status is the
