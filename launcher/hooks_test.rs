@@ -99,7 +99,7 @@ impl Drop for Ground {
 
 /// Whether the process exists, and is no zombie.
 fn alive(pid: &str) -> bool {
-    sys::process::stat(pid.trim().parse().unwrap()).is_some_and(|(state, _)| state != b'Z')
+    sys::process::stat(pid.trim().parse().unwrap()).is_some_and(|stat| !stat.is_zombie())
 }
 
 #[test]

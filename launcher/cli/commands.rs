@@ -92,6 +92,12 @@ pub fn is_for_containers(command: &Command) -> bool {
     headings.flat_map(|(_, commands)| *commands).any(|it| it.name == command.name)
 }
 
+/// The exit status if the command fails.
+pub fn status_of_errors(command: &Command) -> u8 {
+    // 1 may be the status of the machine's container.
+    if command.name == vm::Vm::COMMAND.name { crate::vm::FAILED } else { 1 }
+}
+
 /// The first word of a two-word command.
 pub fn family(word: &str) -> Option<&'static str> {
     FAMILIES.iter().map(|(name, _)| *name).find(|name| *name == word)

@@ -66,7 +66,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let (line, parsed) = parse::parse(args);
     run(&program, &line, parsed).unwrap_or_else(|e| {
         log::error(&e);
-        1
+        line.command.map_or(1, commands::status_of_errors)
     })
 }
 

@@ -121,9 +121,5 @@ fn run(it: Vm, _: &Globals) -> Result<u8> {
         })
     };
     let end = request().and_then(|request| vm::run(request, Path::new("/proc/self/exe")));
-    // 1 may be the container's own status.
-    Ok(end.unwrap_or_else(|e| {
-        crate::log::error(&e.within("vm"));
-        vm::FAILED
-    }))
+    end.map_err(|e| e.within("vm"))
 }

@@ -104,13 +104,13 @@ fn dismantle(
     directory.remove()
 }
 
-/// Kill init, if it lives, and wait for its end.
+/// Kill init, if there is one, and wait for its end, which may have begun.
 pub fn end(record: &Record) -> Result<()> {
-    let Some(init) = record.living_init() else { return Ok(()) };
+    let Some((init, ..)) = record.init.filter(|_| record.boot.is_now()) else { return Ok(()) };
     let Ok(pidfd) = process::pidfd_open(init.pid) else { return Ok(()) };
     // Compare the start time after opening the pidfd: if init ended meanwhile, the pidfd may be
     // that of another process with the same pid.
-    if !init.alive() {
+    if !init.exists() {
         return Ok(());
     }
     match process::kill(&pidfd, libc::SIGKILL) {

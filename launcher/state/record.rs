@@ -33,10 +33,18 @@ impl ProcessId {
         Some(ProcessId { pid, start: sys::process::start_time(pid)? })
     }
 
-    /// Whether this process exists and is not a zombie.
+    /// Whether this process runs: it exists, and its end has not begun.
     pub fn alive(self) -> bool {
-        sys::process::stat(self.pid)
-            .is_some_and(|(state, start)| start == self.start && !matches!(state, b'Z' | b'X'))
+        self.look().is_some_and(|stat| !stat.exiting)
+    }
+
+    /// Whether this process exists and is not a zombie; it may be about to end.
+    pub fn exists(self) -> bool {
+        self.look().is_some()
+    }
+
+    fn look(self) -> Option<sys::process::Stat> {
+        sys::process::stat(self.pid).filter(|stat| stat.start == self.start && !stat.is_zombie())
     }
 }
 

@@ -432,12 +432,33 @@ pub fn become_subreaper() -> io::Result<()> {
 /// Pid and start time together name one process of this boot: a process that uses the pid again
 /// has another start time.
 pub fn start_time(pid: i32) -> Option<u64> {
-    stat(pid).map(|(_, start)| start)
+    stat(pid).map(|stat| stat.start)
 }
 
-/// State letter and start time of a process, proc_pid_stat(5); `None` if it does not exist.
-pub fn stat(pid: i32) -> Option<(u8, u64)> {
-    fields(&super::file::read_small(&format!("/proc/{pid}/stat")).ok()?).map(|(s, t, _)| (s, t))
+/// What /proc/PID/stat tells of a process, proc_pid_stat(5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Field 3.
+    pub state: u8,
+    /// Field 22: its start time, in clock ticks since boot.
+    pub start: u64,
+    /// Whether do_exit (kernel/exit.c) has begun, a while before the process is a zombie:
+    /// PF_EXITING of field 9.
+    pub exiting: bool,
+    /// Field 52: how it ended, for callers that may ptrace it, and otherwise 0.
+    status: Option<i32>,
+}
+
+impl Stat {
+    /// Whether the process has ended, and waits for its parent to reap it.
+    pub fn is_zombie(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+}
+
+/// Look at a process; `None` if it does not exist.
+pub fn stat(pid: i32) -> Option<Stat> {
+    fields(&super::file::read_small(&format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// How the process with this start time ended, if its parent has not reaped it yet.
@@ -445,11 +466,8 @@ pub fn stat(pid: i32) -> Option<(u8, u64)> {
 /// Only a caller that may ptrace the process gets its status: for others field 52 is 0 since Linux
 /// 3.5 (proc_pid_stat(5)).
 pub fn unreaped_exit(pid: i32, start: u64) -> Option<Exit> {
-    let text = super::file::read_small(&format!("/proc/{pid}/stat")).ok()?;
-    match fields(&text)? {
-        (b'Z', found, Some(status)) if found == start => Some(Exit::of_wait(status)),
-        _ => None,
-    }
+    let stat = stat(pid).filter(|stat| stat.is_zombie() && stat.start == start)?;
+    stat.status.map(Exit::of_wait)
 }
 
 /// How a process ended that its parent has not reaped yet, if its last program was the memfd
@@ -470,22 +488,26 @@ pub fn ended_as(pid: i32, name: &std::ffi::CStr) -> Option<Exit> {
         if comm != &full[..full.len().min(LONGEST)] && !is_number {
             return None;
         }
-        if let (b'Z', _, Some(status)) = fields(&text)? {
-            return Some(Exit::of_wait(status));
+        let stat = fields(&text)?;
+        if stat.is_zombie() {
+            return stat.status.map(Exit::of_wait);
         }
         std::thread::sleep(std::time::Duration::from_micros(100));
     }
     None
 }
 
-/// State (field 3), start time (22) and exit code (52) of a /proc/PID/stat.
-fn fields(text: &str) -> Option<(u8, u64, Option<i32>)> {
+fn fields(text: &str) -> Option<Stat> {
+    /// <linux/sched.h>.
+    const PF_EXITING: u32 = 4;
     // The name, in parentheses, may contain any byte.
     let after = text.get(text.rfind(')')? + 2..)?;
     let mut fields = after.split_ascii_whitespace();
     let state = fields.next()?.bytes().next()?;
-    let start = fields.nth(18)?.parse().ok()?;
-    Some((state, start, fields.nth(29).and_then(|status| status.parse().ok())))
+    let flags: u32 = fields.nth(5)?.parse().ok()?;
+    let start = fields.nth(12)?.parse().ok()?;
+    let status = fields.nth(29).and_then(|status| status.parse().ok());
+    Some(Stat { state, start, exiting: flags & PF_EXITING != 0, status })
 }
 
 /// Let a command that is spawned inherit these descriptors under their numbers, and die when the
@@ -527,7 +549,9 @@ mod tests {
     #[test]
     fn a_name_may_contain_spaces_and_parentheses() {
         let text = include_str!("../../test/fuzz/stat/zombie");
-        assert_eq!(fields(text), Some((b'Z', 4711, Some(256))));
+        let stat = fields(text).unwrap();
+        assert!(stat.is_zombie() && stat.exiting, "{stat:?}");
+        assert_eq!((stat.start, stat.status), (4711, Some(256)));
     }
 
     #[test]
