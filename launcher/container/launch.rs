@@ -46,7 +46,7 @@ pub struct Ready {
     /// The plan that init runs.
     pub plan: Finished,
     /// The configuration.
-    pub spec: Spec,
+    pub spec: Box<Spec>,
     /// The master of its terminal, unless a console socket got it.
     pub terminal: Option<OwnedFd>,
     /// The socket for its notifications, if a service manager wants them.

@@ -92,7 +92,7 @@ impl LaunchOptions {
 /// Everything that a launch needs.
 pub struct Prepared {
     /// The configuration, checked.
-    pub spec: Spec,
+    pub spec: Box<Spec>,
     /// config.json as it was read.
     pub config: Vec<u8>,
     /// The absolute path of the bundle.
@@ -297,7 +297,7 @@ fn has_path(spec: &Spec) -> bool {
     spec.linux.as_ref().is_some_and(|linux| linux.cgroups_path.is_some())
 }
 
-fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> {
+fn read(source: Source, state: &Path) -> Result<(Box<Spec>, Vec<u8>, PathBuf, bool)> {
     match source {
         Source::Bundle { path, config } => {
             let (mut spec, bytes) = load(&path, &config)?;
@@ -318,7 +318,7 @@ fn read(source: Source, state: &Path) -> Result<(Spec, Vec<u8>, PathBuf, bool)> 
             let allow = Allow { host_root: ephemeral };
             judge(&spec, b"", Path::new(""), allow, &origins)?;
             own_ids(&mut spec);
-            Ok((*spec, bytes, state.to_owned(), ephemeral))
+            Ok((spec, bytes, state.to_owned(), ephemeral))
         }
     }
 }

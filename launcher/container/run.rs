@@ -101,7 +101,7 @@ pub struct Begun {
     pub terminal: Option<OwnedFd>,
     directory: Directory,
     record: Record,
-    spec: Spec,
+    spec: Box<Spec>,
     notify: Option<Notify>,
     oom: Option<OomCount>,
 }

@@ -106,6 +106,19 @@ fn size_hint(raw: &str) -> Option<String> {
     Some(format!("sizes are in bytes; {number} {unit}iB is {}", u64::from(number) << shift))
 }
 
+/// A large value that would otherwise be moved from one function to the next.
+impl<T: Field> Field for Box<T> {
+    const EMPTY_IS_ABSENT: bool = T::EMPTY_IS_ABSENT;
+
+    fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
+        T::read(node, reader).map(Box::new)
+    }
+
+    fn missing() -> Option<Self> {
+        T::missing().map(Box::new)
+    }
+}
+
 impl<T: Field> Field for Option<T> {
     fn read<'a>(node: Node<'a>, reader: &mut Reader<'a>) -> Option<Self> {
         if T::EMPTY_IS_ABSENT && node.is("\"\"") {

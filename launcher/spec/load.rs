@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// The file cannot be read, is larger than 16 MiB, or has violations of JSON or of types.
-pub fn load(bundle: &Path, file: &str) -> Result<(Spec, Vec<u8>)> {
+pub fn load(bundle: &Path, file: &str) -> Result<(Box<Spec>, Vec<u8>)> {
     read_file(&place(bundle, file)).map_err(|e| match e.errno() {
         Some(libc::ENOENT) => e.hint(
             "a bundle is a directory with config.json and a root file \
