@@ -174,7 +174,8 @@ impl Machine {
     }
 
     /// Report to `channel` that step `index` ended the plan with `errno`, with the kernel's
-    /// message.
+    /// message, whose length is in the upper half of the second word: another process of this plan
+    /// may report behind it. One write(2) of so few bytes is never mixed with another's (unix(7)).
     pub fn fail(&mut self, channel: Slot, index: u32, errno: i32, op: Option<&Op<'_>>) {
         let mut message = [0; 8 + WORDS];
         let mut length = 8;
@@ -183,7 +184,8 @@ impl Machine {
             *to = *byte;
             length += 1;
         }
-        let head = index.to_le_bytes().into_iter().chain(errno.to_le_bytes());
+        let second = errno | ((length - 8) as i32) << 16;
+        let head = index.to_le_bytes().into_iter().chain(second.to_le_bytes());
         for (to, byte) in message.iter_mut().zip(head) {
             *to = byte;
         }

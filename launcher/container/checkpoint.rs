@@ -114,7 +114,7 @@ fn running(record: &Record) -> Result<i32> {
     match (record.status()?, record.living_init()) {
         (_, Some(init)) if record.is_supervised(init) => {
             let text = "init stays beside its program (--init), and init cannot be restored";
-            Err(Error::new(text).hint("create it without --init"))
+            Err(Error::new(text).hint("create it with --init=false"))
         }
         (Status::Running | Status::Paused, Some(init)) => Ok(init.pid),
         (status, _) => {

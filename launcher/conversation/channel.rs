@@ -61,11 +61,12 @@ pub fn listen(channel: &UnixStream) -> Result<InitMessage> {
     if let Some(point) = Report::numbered(index) {
         return Ok(InitMessage::At(point, fd));
     }
+    // Init of --init and the program's process both hold the channel, so that a report of the other
+    // may follow.
     let mut words = Vec::new();
-    // Init ends after this report, which closes the channel.
-    let _ = (&mut &*channel).take(512).read_to_end(&mut words);
+    let _ = (&mut &*channel).take(value as u64 >> 16 & 0xffff).read_to_end(&mut words);
     let words = String::from_utf8_lossy(&words).into_owned();
-    Ok(InitMessage::Failed { index, errno: value, words })
+    Ok(InitMessage::Failed { index, errno: value & 0xffff, words })
 }
 
 /// Wait for the next report, or for the end of `process`, which runs a plan that may fork. If it is

@@ -274,6 +274,26 @@ fn a_fork_goes_on_as_a_child_of_the_launcher() {
     assert_eq!(init.exit(), Some(Exit::Status(1)));
 }
 
+/// Both processes of `--init` report: each report is whole, whichever comes first.
+#[test]
+fn reports_of_two_processes_do_not_mix() {
+    let mut orders = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        let mut plan = Plan::new();
+        let program = plan.slot().unwrap();
+        plan.step(Op::Program { into: program });
+        let op = Op::Chdir { path: c"/no/such" };
+        plan.push(Step { guard: Guard::Present(program), unless: Unless::NOTHING, op });
+        plan.step(report(A));
+        plan.step(report(B));
+        let mut all = Init::running(plan).all();
+        orders.insert(all.join(" "));
+        all.sort();
+        assert_eq!(all, ["1: 2 ", NO_PROGRAM, "at 1", "at 2", "closed"]);
+    }
+    assert!(!orders.is_empty());
+}
+
 #[test]
 fn a_failure_has_the_kernels_message() {
     if !met(&[Need::Root]) {
