@@ -135,8 +135,9 @@ pub struct Launch<'a> {
     pub scope: bool,
     /// See [`Host::nodev`].
     pub nodev: bool,
-    /// Changes of the root file system are to vanish.
-    pub ephemeral: bool,
+    /// How many of the first mounts show the host's files, as `parts` gives them; their changes are
+    /// to vanish.
+    pub parts: usize,
     /// The paths that the launcher makes later.
     pub to_make: &'a [ToMake],
 }

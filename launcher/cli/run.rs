@@ -203,9 +203,10 @@ pub fn unbundled(
     let lacks = lacks::find();
     let locked = rootless || sys::user::in_user_namespace();
     let parts = ephemeral.then(|| parts::of_host(locked, lacks.overlay));
+    let count = parts.as_ref().map(|parts| parts.mounts.len());
     let machine = Machine { parts, lacks };
     let (spec, origins) = embedded.spec(command, terminal, rootless, machine)?;
-    Ok(Source::Embedded { spec: Box::new(spec), ephemeral, origins })
+    Ok(Source::Embedded { spec: Box::new(spec), parts: count, origins })
 }
 
 /// Generate an unused id: 12 hexadecimal digits of the seed that the kernel gave this process.

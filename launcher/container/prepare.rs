@@ -34,8 +34,9 @@ pub enum Source {
     Embedded {
         /// The configuration.
         spec: Box<Spec>,
-        /// Whether changes to the rootfs go to a tmpfs and vanish.
-        ephemeral: bool,
+        /// If changes to the rootfs go to a tmpfs and vanish: how many of the first mounts show the
+        /// host's files.
+        parts: Option<usize>,
         /// The options behind each field: errors name them, since the user never saw the
         /// configuration.
         origins: Origins,
@@ -148,7 +149,7 @@ fn read_and_compile(
     then: Then,
 ) -> Result<Prepared> {
     let embedded = matches!(source, Source::Embedded { .. });
-    let (mut spec, config, bundle, ephemeral) = read(source, state)?;
+    let (mut spec, config, bundle, parts) = read(source, state)?;
     let init = stays(options, embedded, &spec)?;
     let hierarchies = cgroup::probe()?;
     let by = options.cgroup_driver;
@@ -166,7 +167,7 @@ fn read_and_compile(
     }
     let nodev = nodev::judge(&mut spec, &cgroup)?;
     let rootfs = host::rootfs(&spec, &bundle)?;
-    let to_make = add(&mut spec, (&rootfs, ephemeral), options, (id, state))?;
+    let to_make = add(&mut spec, (&rootfs, parts.is_some()), options, (id, state))?;
     let launch = host::Launch {
         bundle: &bundle,
         rootfs: &rootfs,
@@ -174,7 +175,7 @@ fn read_and_compile(
         hierarchies: &hierarchies,
         scope: wanted.is_some(),
         nodev,
-        ephemeral,
+        parts: parts.unwrap_or(0),
         to_make: &to_make,
     };
     let host = host::probe(&spec, &launch)?;
@@ -190,7 +191,7 @@ fn read_and_compile(
         preserved: &preserved,
         no_pivot: options.no_pivot,
         no_new_keyring: options.no_new_keyring,
-        ephemeral: ephemeral.then_some(&directory),
+        ephemeral: parts.is_some().then_some(&directory),
         init,
         usernet: options.usernet().map(Usernet::word),
     };
@@ -206,7 +207,7 @@ fn read_and_compile(
         devices,
         plan,
         preserved,
-        ephemeral,
+        ephemeral: parts.is_some(),
         init,
     })
 }
@@ -297,7 +298,7 @@ fn has_path(spec: &Spec) -> bool {
     spec.linux.as_ref().is_some_and(|linux| linux.cgroups_path.is_some())
 }
 
-fn read(source: Source, state: &Path) -> Result<(Box<Spec>, Vec<u8>, PathBuf, bool)> {
+fn read(source: Source, state: &Path) -> Result<(Box<Spec>, Vec<u8>, PathBuf, Option<usize>)> {
     match source {
         Source::Bundle { path, config } => {
             let (mut spec, bytes) = load(&path, &config)?;
@@ -311,14 +312,14 @@ fn read(source: Source, state: &Path) -> Result<(Box<Spec>, Vec<u8>, PathBuf, bo
             let bundle = sys::file::real_path(&path)
                 .map_err(|e| Error::io(path.display(), "realpath", &e))?;
             own_ids(&mut spec);
-            Ok((spec, bytes, bundle, false))
+            Ok((spec, bytes, bundle, None))
         }
-        Source::Embedded { mut spec, ephemeral, origins } => {
+        Source::Embedded { mut spec, parts, origins } => {
             let bytes = crate::spec::default::to_json(&spec)?.into_bytes();
-            let allow = Allow { host_root: ephemeral };
+            let allow = Allow { host_root: parts.is_some() };
             judge(&spec, b"", Path::new(""), allow, &origins)?;
             own_ids(&mut spec);
-            Ok((spec, bytes, state.to_owned(), ephemeral))
+            Ok((spec, bytes, state.to_owned(), parts))
         }
     }
 }

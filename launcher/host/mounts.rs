@@ -22,12 +22,15 @@ pub fn probe(
     let mut view = View::new(launch.rootfs);
     let mut mounts = Vec::with_capacity(spec.mounts.len());
     for (index, mount) in spec.mounts.iter().enumerate() {
-        let source = match mount.is_bind() {
-            true => Some(launched(&view, mount, index, launch)?),
-            false => None,
+        let (facts, place) = if index < launch.parts {
+            shown(mount, index)?
+        } else {
+            let source = match mount.is_bind() {
+                true => Some(launched(&view, mount, index, launch)?),
+                false => None,
+            };
+            look(&view, mount, source)
         };
-        let (mut facts, place) = look(&view, mount, source);
-        facts.part = launch.ephemeral.then(|| part(mount)).flatten();
         if let Some(place) = place.filter(|_| !mount.options.remount) {
             view.mount(place, content(mount, &facts));
         }
@@ -114,6 +117,29 @@ fn content(mount: &Mount, facts: &MountFacts) -> Content {
         None if mount.options.copy_up => Content::Same,
         None => Content::New(facts.tmpfs_mode.or_else(|| mount.options.mode())),
     }
+}
+
+/// The facts about a mount that `parts` gives, and its place: one of the host, whose path has no
+/// symbolic link. So nothing has to be looked up on top of the mounts before it, of which there can
+/// be a thousand.
+///
+/// # Errors
+/// The place has gone since.
+fn shown(mount: &Mount, index: usize) -> Result<(MountFacts, Option<Vec<String>>)> {
+    let place = components(&mount.destination).into_iter().map(str::to_owned).collect();
+    let mut facts = MountFacts { part: part(mount), ..MountFacts::default() };
+    if mount.is_bind() {
+        let path = mount.destination.clone();
+        let kind = std::fs::symlink_metadata(&path)
+            .map_err(|e| Error::io(format!("{}: source {path}", mount.origin(index)), "stat", &e))?
+            .file_type();
+        // The directory around it is a new tmpfs, which has no link yet.
+        let target = kind.is_symlink().then(|| std::fs::read_link(&path).ok()).flatten();
+        let target = target.map(|target| utf8(target, &path)).transpose()?;
+        let link = target.map(|target| Link { target, present: false });
+        facts.source = Some(Source { path, directory: kind.is_dir(), made: false, link });
+    }
+    Ok((facts, Some(place)))
 }
 
 /// What a mount is an overlay of: of those that `parts` gives, both upper directories are relative.
