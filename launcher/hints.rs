@@ -89,6 +89,11 @@ hints! {
         "a directory is mounted on a directory, a file on a file: the image has the other kind";
     "move_mount" EINVAL about "mounts[":
         "a directory is mounted on a directory, a file on a file: the image has the other kind";
+    "openat2" ENOTDIR about "process.cwd":
+        "the working directory, or a name on the way to it, is a file in the container";
+    "openat2" EACCES about "process.cwd":
+        "the container's root may not enter a directory on the way to it, as the caller may not on \
+         the host";
     "openat2" ENOTDIR about "mounts[":
         "the destination, or a name on the way to it, is a file where a directory has to be";
     "openat2" ELOOP: "the path has a symbolic link where none is allowed, or too many links";
@@ -146,6 +151,24 @@ hints! {
         "process.args and process.env together are too long: see ulimit -s, and \
          linux.resources.memory.limit";
     "execve" ETXTBSY: "a process still has the program open for writing";
+    // ---- what is on the host
+    "stat" ENOENT about ": source ": "the source of a bind must exist on the host";
+    "stat" EACCES about ": source ":
+        "this user may not enter a directory on the way to it: see namei -m PATH";
+    "openat" ENOENT about "root.path":
+        "it is the directory of the root file system; a relative root.path begins at the bundle";
+    "openat" EACCES about "root.path":
+        "this user may not enter a directory on the way to it: see namei -m PATH";
+    "open" ENOENT about "--pid-file": "make the directory first";
+    "open" ENOENT about "--": "the path is of the host, and begins at the working directory";
+    "mkdir" EACCES about "/sys/fs/cgroup/":
+        "limits need a cgroup that this user may write: a delegated cgroup (systemd-run --user \
+         --scope -p Delegate=yes), or root";
+    "mkdir" EROFS about "/sys/fs/cgroup/":
+        "as in a container of another engine: mount it writable, or make containers without \
+         cgroups (--cgroup-manager disabled)";
+    "write" EBUSY about "memory": "more is in use than this limit allows: give more";
+    "*" EFBIG: "a limit on the size of files is too low (ulimit -f)";
     // ---- whatever the call
     "read" ENOENT about "/proc/self/": "mount -t proc proc /proc";
     "write" ENOSPC about "cgroup":

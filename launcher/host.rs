@@ -378,13 +378,11 @@ pub fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
     };
     let joined = bundle.join(&root.path);
     let field = format!("root.path {:?}", root.path);
-    let resolved = sys::file::real_path(&joined).map_err(|e| {
-        Error::io(format!("{field}: {}", joined.display()), "openat", &e)
-            .hint("root.path is absolute, or relative to the bundle")
-    })?;
+    let resolved = sys::file::real_path(&joined)
+        .map_err(|e| Error::io(format!("{field}: {}", joined.display()), "openat", &e))?;
     if !resolved.is_dir() {
         let text = format!("{field}: {}: not a directory", resolved.display());
-        return Err(Error::new(text).hint("root.path names the directory that holds the image"));
+        return Err(Error::new(text).hint("give the directory of the root file system"));
     }
     Ok(resolved)
 }

@@ -21,6 +21,8 @@ mod exec;
 mod files;
 #[path = "life/filter.rs"]
 mod filter;
+#[path = "life/hints.rs"]
+mod hints;
 #[path = "life/ids.rs"]
 mod ids;
 #[path = "life/init.rs"]

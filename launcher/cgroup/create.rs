@@ -32,10 +32,7 @@ impl Cgroup {
         let refusal = |group: &Group| Error::call(&group.path, "mkdir", libc::EACCES);
         match refused.first() {
             None => Ok(Vec::new()),
-            Some(first) if !needed.is_empty() => Err(refusal(first).detail(limits(&needed)).hint(
-                "limits need a cgroup that this user may write: a delegated cgroup \
-                 (systemd-run --user --scope -p Delegate=yes), or root",
-            )),
+            Some(first) if !needed.is_empty() => Err(refusal(first).detail(limits(&needed))),
             Some(first) => {
                 let names: Vec<String> = refused.iter().map(Group::name).collect();
                 Ok(vec![format!(

@@ -19,7 +19,7 @@ use crate::origin::Origins;
 use crate::spec::embedded::embedded;
 use crate::spec::idmap::Maps;
 use crate::spec::text::{self, Who};
-use crate::spec::{Cpu, Mount, Process, Resources, Spec};
+use crate::spec::{Cpu, IdMapping, Linux, Mount, Process, Resources, Spec};
 use crate::{Error, Result, log, sys};
 
 choice! {
@@ -166,7 +166,10 @@ impl EmbeddedOptions {
         }
         let process = spec.process.get_or_insert_default();
         process.terminal = self.tty.0.unwrap_or(terminal);
-        user.into_iter().for_each(|user| process.run_as(user));
+        if let Some(user) = user {
+            self.has_ids(&user, spec.linux.as_ref())?;
+            process.run_as(user);
+        }
         self.process(process, command)?;
         origins.add("process.args", "the command");
         origins.add("config.json: process.args", "the command");
@@ -174,7 +177,12 @@ impl EmbeddedOptions {
         self.limits(&mut linux.resources)?;
         if let Some(path) = &self.seccomp {
             let filter = path != Path::new("unconfined");
-            linux.seccomp = filter.then(|| read_document(path)).transpose()?.map(|it| it.0);
+            let failed = |e: Error| match e.errno() {
+                Some(libc::ENOENT) => e.hint("it begins at the working directory"),
+                _ => e,
+            };
+            let read = || read_document(path).map_err(|e| failed(e).within("--seccomp"));
+            linux.seccomp = filter.then(read).transpose()?.map(|it| it.0);
             origins.add("linux.seccomp.", format!("--seccomp {path:?}: "));
             origins.add("config.json: linux.seccomp.", format!("--seccomp {path:?}: "));
         }
@@ -199,6 +207,30 @@ impl EmbeddedOptions {
                 ids::own()
             }))),
         }
+    }
+
+    /// Check that the container has the ids of a user.
+    ///
+    /// # Errors
+    /// It does not; the error says why it has no more.
+    fn has_ids(&self, user: &crate::spec::User, linux: Option<&Linux>) -> Result<()> {
+        let Some(linux) = linux.filter(|linux| !linux.uid_mappings.is_empty()) else {
+            return Ok(());
+        };
+        let lacks = |map: &[IdMapping], id: u32| IdMapping::outside(map, id).is_none();
+        let groups = user.additional_gids.iter().chain([&user.gid]).copied();
+        let group = groups.into_iter().find(|gid| lacks(&linux.gid_mappings, *gid));
+        let what = match (lacks(&linux.uid_mappings, user.uid), group) {
+            (true, _) => format!("user {}", user.uid),
+            (false, Some(gid)) => format!("group {gid}"),
+            (false, None) => return Ok(()),
+        };
+        let error = Error::new(format!("--user: the container has no {what}"));
+        Err(match ids::many() {
+            _ if self.ids == Some(Ids::Own) => error.hint("leave --ids own out"),
+            Ok(_) => error.hint("the caller's ranges in /etc/subuid and /etc/subgid are too small"),
+            Err(e) => error.detail(e.line()).hint(e.advice().unwrap_or("run as root")),
+        })
     }
 
     /// Leave out what the kernel lacks, unless it is asked for.

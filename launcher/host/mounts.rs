@@ -200,10 +200,8 @@ fn source(
     }
     let metadata =
         if mount.options.source_nofollow { path.symlink_metadata() } else { path.metadata() };
-    let metadata = metadata.map_err(|e| {
-        Error::io(format!("{origin}: source {}", path.display()), "stat", &e)
-            .hint("the source of a bind must exist on the host")
-    })?;
+    let metadata = metadata
+        .map_err(|e| Error::io(format!("{origin}: source {}", path.display()), "stat", &e))?;
     let path = utf8(path, origin)?;
     Ok(Source { path, directory: metadata.is_dir(), made: made.is_some(), link: None })
 }
