@@ -77,7 +77,7 @@ impl Packed {
             return Err(load::refuse(&load::place(bundle, config), &bytes, findings.violations));
         }
         let rootfs = spec.root.as_ref().map(|root| bundle.join(&root.path)).unwrap_or_default();
-        Ok(Packed { job, spec: Some(Box::new(spec)), rootfs })
+        Ok(Packed { job, spec: Some(spec), rootfs })
     }
 
     /// A container that options describe.
