@@ -298,7 +298,10 @@ fn has_path(spec: &Spec) -> bool {
     spec.linux.as_ref().is_some_and(|linux| linux.cgroups_path.is_some())
 }
 
-fn read(source: Source, state: &Path) -> Result<(Box<Spec>, Vec<u8>, PathBuf, Option<usize>)> {
+/// A configuration, its bytes, its bundle, and how many of the first mounts show the host's files.
+type Given = (Box<Spec>, Vec<u8>, PathBuf, Option<usize>);
+
+fn read(source: Source, state: &Path) -> Result<Given> {
     match source {
         Source::Bundle { path, config } => {
             let (mut spec, bytes) = load(&path, &config)?;
