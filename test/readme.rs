@@ -1,4 +1,4 @@
-//! Run the examples of the README and docs/library.md as they are written.
+//! Run the examples of the README, of docs/zh-CN/guide.md and docs/library.md as they are written.
 
 #[path = "../docs/library/main.rs"]
 mod library;
@@ -87,9 +87,14 @@ fn perform(
     text.split(&format!("{MARK}\n")).map(str::to_owned).collect()
 }
 
-/// The README's commands: its blocks are one session, since later ones use what the first makes.
+/// The README's commands.
 fn story() -> Vec<(String, Vec<String>)> {
-    let text = std::fs::read_to_string(tree().join("README.md")).expect("README.md");
+    told_by("README.md")
+}
+
+/// A page's commands: its blocks are one session, since later ones use what the first makes.
+fn told_by(page: &str) -> Vec<(String, Vec<String>)> {
+    let text = std::fs::read_to_string(tree().join(page)).expect(page);
     let sessions = sessions(&text);
     assert!(sessions.len() > 1);
     sessions.into_iter().flatten().collect()
@@ -114,6 +119,49 @@ fn the_readme_s_sessions() {
     prints(&story, &perform(&case, ground, "", &story));
 }
 
+/// What the guide shows and this test does not run: installing. The package is installed by
+/// `the_readme_s_sessions_from_the_package`, and cargo has built what this test runs.
+const INSTALLING: &[&str] = &[
+    "dpkg -i tiny-ce_*.deb",
+    "cargo build --release",
+    "install -m 755 target/*/release/tiny-ce /usr/local/bin/",
+];
+
+/// In place of Docker, which needs a registry: the one image is the distribution of the tests.
+const DOCKER: &str = r#"#!/bin/sh
+case "$*" in
+    'create debian') echo 4711 ;;
+    'export 4711') exec tar -C "$ROOTFS" -c --exclude ./usr/share . ;;
+    *) echo "docker $*" >&2; exit 1 ;;
+esac
+"#;
+
+/// The guide's commands, up to two containers that ping each other, and whatever follows.
+#[test]
+fn the_guide_s_session_in_chinese() {
+    let needs = [
+        Need::Program("busybox"),
+        Need::Program("ip"),
+        Need::Program("unshare"),
+        Need::Program("tar"),
+        Need::Distribution,
+    ];
+    let Some(case) = Case::root(&needs) else { return };
+    let story = told_by("docs/zh-CN/guide.md");
+    assert_eq!(story.iter().filter(|it| it.0.contains("busybox ping")).count(), 3);
+    let bin = case.dir().join("bin");
+    std::fs::create_dir_all(&bin).expect("bin");
+    std::fs::write(bin.join("docker"), DOCKER).expect("docker");
+    let ground = format!(
+        "chmod +x bin/docker; export ROOTFS='{}'; mount -t tmpfs none /run; ip link set lo up",
+        distribution().display()
+    );
+    prints(&story, &perform(&case, &ground, "", &story));
+    let text = std::fs::read_to_string(tree().join("docs/zh-CN/guide.md")).expect("the guide");
+    let shown: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    assert_eq!(shown, INSTALLING);
+}
+
 /// The package for Debian that .ci/release has made for this machine; skips without it.
 fn package() -> Option<PathBuf> {
     let debian = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
@@ -126,10 +174,14 @@ fn package() -> Option<PathBuf> {
     Some(path)
 }
 
+/// The files of a minimal Debian.
+fn distribution() -> PathBuf {
+    let rootfs = std::env::var("TINY_CE_ROOTFS").map(PathBuf::from);
+    rootfs.unwrap_or_else(|_| tree().join("target/rootfs"))
+}
+
 /// A minimal Debian as root, in which the package has been installed: changes are in a tmpfs.
 fn installed(package: &Path) -> String {
-    let rootfs = std::env::var("TINY_CE_ROOTFS").map(PathBuf::from);
-    let rootfs = rootfs.unwrap_or_else(|_| tree().join("target/rootfs"));
     format!(
         "mkdir own; mount -t tmpfs none own; mkdir own/upper own/work own/root
          mount -t overlay -o lowerdir={},upperdir=own/upper,workdir=own/work none own/root
@@ -142,7 +194,7 @@ fn installed(package: &Path) -> String {
          test \"$(tiny-ce --version | head -n 1)\" = 'tiny-ce version {}'
          test -e /usr/share/man/man1/tiny-ce-network-create.1.gz
          ip link set lo up",
-        rootfs.display(),
+        distribution().display(),
         package.display(),
         env!("CARGO_PKG_VERSION"),
     )

@@ -65,7 +65,7 @@ fn files_and_lines_are_short() {
             broken.push(format!("{}: {lines} lines", file.path));
         }
         for (number, line) in file.text.lines().enumerate() {
-            let columns = line.chars().count();
+            let columns: usize = line.chars().map(columns).sum();
             if columns > LINE_COLUMNS {
                 broken.push(format!("{}:{}: {columns} columns", file.path, number + 1));
             }
@@ -75,6 +75,11 @@ fn files_and_lines_are_short() {
         }
     }
     none(&format!("{FILE_LINES} lines and {LINE_COLUMNS} columns at most"), &broken);
+}
+
+/// A terminal and an editor give Chinese characters and their punctuation two columns.
+fn columns(c: char) -> usize {
+    1 + usize::from(matches!(c, '\u{2e80}'..='\u{9fff}' | '\u{ff01}'..='\u{ff60}'))
 }
 
 /// rustfmt puts a function's end at the indentation of its beginning.
