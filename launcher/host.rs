@@ -177,6 +177,21 @@ pub enum CgroupMounts {
     V1(Vec<V1Mount>),
 }
 
+impl CgroupMounts {
+    /// The directories on the host that a container without a cgroup namespace sees, each with the
+    /// name that it has below the mount, if it is not the mount itself.
+    pub fn directories(&self) -> Vec<(Option<&str>, &str)> {
+        match self {
+            CgroupMounts::None => Vec::new(),
+            CgroupMounts::V2(shown) => vec![(None, &shown.directory)],
+            CgroupMounts::V1(hierarchies) => hierarchies
+                .iter()
+                .map(|it| (Some(it.name.as_str()), it.shown.directory.as_str()))
+                .collect(),
+        }
+    }
+}
+
 /// The cgroup that a container without a cgroup namespace sees.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupMount {

@@ -15,6 +15,13 @@ fn case() -> Option<Case> {
     Case::root(&[Need::Program("busybox"), Need::Criu])
 }
 
+/// Whether the kernel tells which memory has changed, which `--pre-dump` and `--parent-path` need.
+fn tracks_memory() -> bool {
+    let mut check = std::process::Command::new("criu");
+    let done = check.args(["check", "--feature", "mem_dirty_track"]).output();
+    done.is_ok_and(|done| done.status.success())
+}
+
 /// A script that counts on standard output, ten times a second, and keeps the last number in a
 /// file.
 const COUNT: &str =
@@ -47,9 +54,15 @@ fn words<'w>(verb: &'w str, images: &'w Path, more: &[&'w str]) -> Vec<&'w str> 
     words
 }
 
+/// `checkpoint`; once more if CRIU has come between a vfork(2) of the shell and its exec: it cannot
+/// stop the parent then, and gives up after 10 s.
 #[track_caller]
 fn checkpoint(case: &Case, images: &Path, more: &[&str]) -> Done {
-    case.tiny_ce(words("checkpoint", images, more))
+    let done = case.tiny_ce(words("checkpoint", images, more));
+    match done.stderr.contains("found, state D") {
+        true => case.tiny_ce(words("checkpoint", images, more)),
+        false => done,
+    }
 }
 
 /// `restore` in the foreground, beside the test.
@@ -102,8 +115,11 @@ fn a_restored_container_continues_where_it_was() {
     // The restored container behaves like any other.
     let ps = case.tiny_ce(["exec", &id, "/bin/busybox", "cat", "/proc/1/cmdline"]);
     assert!(ps.ok().contains("sleep 0.1"), "{ps}");
-    let hidden = case.tiny_ce(["exec", &id, "/probe", "cat", "/proc/kcore"]);
-    assert!(hidden.ok().is_empty(), "{hidden}");
+    // Not every kernel has this one.
+    if Path::new("/proc/kcore").exists() {
+        let hidden = case.tiny_ce(["exec", &id, "/probe", "cat", "/proc/kcore"]);
+        assert!(hidden.ok().is_empty(), "{hidden}");
+    }
     case.tiny_ce(["kill", &id, "KILL"]).ok();
     running.done().ends(137);
     assert!(case.tiny_ce(["state", &id]).fails().contains("does not exist"));

@@ -114,13 +114,30 @@ impl Cgroup {
         result.map_err(|e: io::Error| Error::io(dir.path(), "kill", &e))
     }
 
-    /// The directory of the freezer for CRIU to use, if there is one.
+    /// The directory of the freezer that CRIU is to use, if there is one.
+    ///
+    /// CRIU attaches to frozen processes, and has them thawed by that freezer alone. On a hybrid
+    /// machine it uses v1's, so a container that v2's has frozen is given over to v1's.
     ///
     /// # Errors
-    /// The freezer is hidden, or removed.
-    pub fn freezer_path(&self) -> Result<Option<&str>> {
+    /// A freezer is hidden or removed, or cannot be written. The container is frozen by a cgroup
+    /// above its own: CRIU would wait for its processes for ever.
+    pub fn freezer_for_criu(&self) -> Result<Option<&str>> {
         let Some(group) = self.v1("freezer").or(self.v2()) else { return Ok(None) };
-        group.dir()?;
+        let dir = group.dir()?;
+        if group.version == Version::V1
+            && let Some(other) = self.v2()
+            && is_frozen(other.dir()?)
+        {
+            freeze_v1(dir).map_err(|e| refusal(group, "freeze", &e))?;
+            thaw_one(other.dir()?, Version::V2).map_err(|e| refusal(other, "thaw", &e))?;
+        }
+        for group in self.freezers() {
+            if frozen_from_above(group.dir()?, group.version) {
+                let text = format!("{}: a cgroup above it is frozen", group.path);
+                return Err(Error::new(text).hint("thaw that cgroup first"));
+            }
+        }
         Ok(Some(&group.path))
     }
 
@@ -192,6 +209,13 @@ fn above_is_frozen(dir: &Dir) -> bool {
     let parent = super::parent_of(dir.path());
     let events = read_path(&format!("{parent}/cgroup.events")).unwrap_or_default();
     keyed(&events, "frozen") == Some(1)
+}
+
+fn frozen_from_above(dir: &Dir, version: Version) -> bool {
+    match version {
+        Version::V1 => dir.read("freezer.parent_freezing").is_ok_and(|it| it.trim() == "1"),
+        Version::V2 => above_is_frozen(dir),
+    }
 }
 
 /// v1: the state stays FREEZING while a process forks or enters the cgroup. Write again, and thaw

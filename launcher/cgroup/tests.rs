@@ -275,6 +275,33 @@ fn cgroups_that_the_container_made_are_removed_with_it() {
 }
 
 #[test]
+fn criu_gets_the_freezer_that_it_can_thaw() {
+    let Some(h) = machine() else { return };
+    let mut own = Own(Cgroup::locate(Some(&format!("{}/leaf", name())), "id", &h).expect("locate"));
+    own.0.create(&[]).expect("create");
+    let Some(group) = own.v1("freezer").or(own.v2()) else { return };
+    own.freeze().expect("freeze");
+    assert_eq!(own.freezer_for_criu().expect("a freezer"), Some(group.path.as_str()));
+    // All that is frozen is frozen by this one.
+    for freezer in own.v2().into_iter().chain(own.v1("freezer")) {
+        let frozen = super::freezers::frozen_at(&freezer.path, freezer.version);
+        assert_eq!(frozen, Some(freezer.path == group.path), "{}", freezer.path);
+    }
+    own.thaw().expect("thaw");
+    let (file, values) = match group.version {
+        Version::V1 => ("freezer.state", ["FROZEN", "THAWED"]),
+        Version::V2 => ("cgroup.freeze", ["1", "0"]),
+    };
+    let above = format!("{}/{file}", parent_of(&group.path));
+    std::fs::write(&above, values[0]).expect("freeze the cgroup above");
+    let refused = own.freezer_for_criu().map(drop);
+    std::fs::write(&above, values[1]).expect("thaw the cgroup above");
+    let text = refused.expect_err("frozen from above").to_string();
+    assert!(text.contains("a cgroup above it is frozen"), "{text}");
+    own.freezer_for_criu().expect("nothing is frozen");
+}
+
+#[test]
 fn a_cgroup_in_use_is_refused_and_left_alone() {
     let Some(h) = machine() else { return };
     let own = made(&h, &[]);

@@ -74,7 +74,7 @@ fn go(root: &Path, id: &str, mut options: Checkpoint) -> Result<()> {
     ask_for(&mut opts, &options)?;
     opts.pid = Some(pid);
     opts.root = Some(record.rootfs.clone());
-    opts.freeze_cgroup = record.cgroup.freezer_path()?.map(str::to_owned);
+    opts.freeze_cgroup = record.cgroup.freezer_for_criu()?.map(str::to_owned);
     if !options.pre_dump {
         leave_out(&mut opts, &images, &spec, &record, pid)?;
     }
@@ -189,6 +189,7 @@ fn leave_out(
     let descriptors = mounts.descriptors(pid);
     opts.external = external::joined(spec, record, pid)?;
     opts.external.extend(mounts.mounts(&external::places(spec)));
+    opts.external.extend(mounts.cgroups(spec));
     let files = descriptors.iter().filter(|name| name.starts_with("file["));
     opts.external.extend(files.cloned());
     opts.external.dedup();

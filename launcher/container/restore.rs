@@ -240,7 +240,7 @@ impl Restoring<'_, '_> {
             rst_sibling: Some(true),
             evasive_devices: Some(true),
             inherit_fd,
-            external: external::sources(spec, bundle, rootfs, state),
+            external: external::sources(spec, &self.prepared.host.cgroups, bundle, rootfs, state),
             join_ns: self.joined_namespaces()?,
             ..asked(restore, self.images.options(&restore.criu, LOG, annotation))
         })

@@ -9,8 +9,9 @@ use std::path::Path;
 use crate::compile;
 use crate::compile::activation::NOTIFY_DIRECTORY;
 use crate::error::{Error, Result};
+use crate::host::CgroupMounts;
 use crate::spec::paths::lexical;
-use crate::spec::{NamespaceKind, Spec};
+use crate::spec::{Mount, NamespaceKind, Spec};
 use crate::state::{self, ETC_HOSTS, Record};
 use crate::sys::file;
 
@@ -62,10 +63,32 @@ pub fn places(spec: &Spec) -> Vec<(&str, &str)> {
     places
 }
 
-/// The root of a process, and the ids and mount points of its mounts.
+/// Whether the container sees the host's cgroup namespace. Then its cgroup mounts begin at its own
+/// group, and CRIU finds no mount of the whole hierarchy from which it could make them again. In a
+/// cgroup namespace of the container's own they begin at the root, and CRIU restores them.
+fn shows_the_hosts_cgroups(spec: &Spec) -> bool {
+    spec.namespace(NamespaceKind::Cgroup).is_none_or(|it| it.path.is_some())
+}
+
+fn cgroup_mounts(spec: &Spec) -> impl Iterator<Item = &Mount> {
+    let shown = shows_the_hosts_cgroups(spec);
+    let is_cgroup = |mount: &&Mount| {
+        let kind = mount.kind.as_deref().unwrap_or_default();
+        !mount.is_bind() && compile::cgroups::KINDS.contains(&kind)
+    };
+    spec.mounts.iter().filter(move |mount| shown && is_cgroup(mount))
+}
+
+/// The root of a process, and the ids, mount points and file systems of its mounts.
 pub struct ProcessMounts {
     root: OwnedFd,
-    mounts: Vec<(u64, String)>,
+    mounts: Vec<ProcessMount>,
+}
+
+struct ProcessMount {
+    id: u64,
+    point: String,
+    kind: String,
 }
 
 impl ProcessMounts {
@@ -80,7 +103,9 @@ impl ProcessMounts {
         let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "read", &e))?;
         let mounts = text.lines().filter_map(|line| {
             let mut fields = line.split(' ');
-            Some((fields.next()?.parse().ok()?, unescaped(fields.nth(3)?)))
+            let (id, point) = (fields.next()?.parse().ok()?, unescaped(fields.nth(3)?));
+            let kind = line.split_once(" - ")?.1.split(' ').next()?.to_owned();
+            Some(ProcessMount { id, point, kind })
         });
         Ok(ProcessMounts { root, mounts: mounts.collect() })
     }
@@ -90,7 +115,7 @@ impl ProcessMounts {
     fn mount_point(&self, path: &str) -> Option<(String, bool)> {
         let opened = file::open_beneath(&self.root, Path::new(path)).ok()?;
         let directory = file::mode(&opened).ok()? & libc::S_IFMT == libc::S_IFDIR;
-        let (_, point) = self.mounts.iter().find(|(id, _)| Some(*id) == mount_id(&opened))?;
+        let point = &self.mounts.iter().find(|it| Some(it.id) == mount_id(&opened))?.point;
         let real = fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd())).ok()?;
         // The link's path is relative to our root, and ends with the path below the process's root.
         real.to_str()?.ends_with(point.as_str()).then(|| (point.clone(), directory))
@@ -114,6 +139,17 @@ impl ProcessMounts {
         external
     }
 
+    /// The cgroup mounts that begin at a group of the host, for CRIU's `external`:
+    /// `mnt[PLACE]:PLACE`.
+    pub fn cgroups(&self, spec: &Spec) -> Vec<String> {
+        if cgroup_mounts(spec).next().is_none() {
+            return Vec::new();
+        }
+        let ours = |it: &&ProcessMount| compile::cgroups::KINDS.contains(&it.kind.as_str());
+        let entry = |it: &ProcessMount| format!("mnt[{0}]:{0}", it.point);
+        self.mounts.iter().filter(ours).map(entry).collect()
+    }
+
     /// CRIU's names of the descriptors 0 to 2 of a process: the link in /proc/PID/fd, or
     /// `file[MOUNT:INODE]` for a file that is on none of the container's mounts.
     pub fn descriptors(&self, pid: i32) -> Vec<String> {
@@ -124,7 +160,7 @@ impl ProcessMounts {
                 let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}"));
                 let mount = info.ok().and_then(|info| field(&info));
                 let foreign =
-                    mount.filter(|mount| self.mounts.iter().all(|(known, _)| known != mount));
+                    mount.filter(|mount| self.mounts.iter().all(|known| known.id != *mount));
                 match (foreign, fs::metadata(&path)) {
                     (Some(mount), Ok(it)) if link.starts_with('/') && !is_terminal(&it) => {
                         format!("file[{mount:x}:{:x}]", it.ino())
@@ -162,7 +198,13 @@ fn unescaped(text: &str) -> String {
 ///
 /// `checkpoint` named a mount by its place after symbolic links. They are resolved in the rootfs,
 /// if the place exists there.
-pub fn sources(spec: &Spec, bundle: &Path, rootfs: &Path, state: &Path) -> Vec<String> {
+pub fn sources(
+    spec: &Spec,
+    cgroups: &CgroupMounts,
+    bundle: &Path,
+    rootfs: &Path,
+    state: &Path,
+) -> Vec<String> {
     let root = file::open_path(rootfs);
     let resolved = |path: &str| {
         let opened = file::open_in_root(root.as_ref().ok()?, Path::new(path)).ok()?;
@@ -186,6 +228,14 @@ pub fn sources(spec: &Spec, bundle: &Path, rootfs: &Path, state: &Path) -> Vec<S
         if !external.contains(&entry) {
             external.push(entry);
         }
+    }
+    for mount in cgroup_mounts(spec) {
+        let path = &mount.destination;
+        let place = resolved(path).unwrap_or_else(|| format!("/{}", plain(path)));
+        external.extend(cgroups.directories().into_iter().map(|(name, directory)| match name {
+            Some(name) => format!("mnt[{place}/{name}]:{directory}"),
+            None => format!("mnt[{place}]:{directory}"),
+        }));
     }
     external
 }

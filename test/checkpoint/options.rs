@@ -1,14 +1,19 @@
 //! Options: memory in steps, terminals, mounts and namespaces of the host, hooks.
 
-use super::{case, checkpoint, counted, counting, images, number, restore, shell, started};
+use super::{
+    case, checkpoint, counted, counting, images, number, restore, shell, started, tracks_memory,
+};
 use serde_json::json;
 use std::io::Write;
 use std::process::Command;
-use tiny_ce_test::{Case, Need, Running, probe};
+use tiny_ce_test::{Case, Need, Running, probe, skip};
 
 #[test]
 fn memory_is_dumped_in_steps() {
     let Some(case) = case() else { return };
+    if !tracks_memory() {
+        return skip("needs a kernel with CONFIG_MEM_SOFT_DIRTY");
+    }
     let bundle = counting(&case);
     let container = started(&case, &bundle);
     let (first, second) = (case.dir().join("first"), case.dir().join("second"));
@@ -39,6 +44,68 @@ fn a_paused_container_can_be_checkpointed() {
     running.exited().ok();
     running.line("n=");
     case.tiny_ce(["delete", "--force", &id]).ok();
+}
+
+/// On a machine with both versions of cgroups CRIU knows one freezer, and `pause` uses the other.
+#[test]
+fn a_paused_container_that_is_left_running_stays_paused() {
+    let Some(case) = case() else { return };
+    let (bundle, images) = (counting(&case), images(&case));
+    let mut container = started(&case, &bundle);
+    let id = container.id().to_owned();
+    case.tiny_ce(["pause", &id]).ok();
+    checkpoint(&case, &images, &["--leave-running", &id]).ok();
+    assert_eq!(container.status(), "paused");
+    let now = counted(&bundle);
+    case.tiny_ce(["resume", &id]).ok();
+    assert_eq!(container.status(), "running");
+    container.line(&format!("n={}", now + 3));
+    // Nothing frozen is left, which would be in the way of the next container at this path.
+    container.kill("KILL");
+    container.ended();
+    container.delete();
+    case.create(&bundle).delete();
+}
+
+/// Engines leave the cgroup namespace out where cgroups are of version 1.
+#[test]
+fn mounts_of_the_hosts_cgroups_are_restored() {
+    let Some(case) = case() else { return };
+    let (file, kind) = match tiny_ce_test::cgroup_v2() {
+        true => ("/sys/fs/cgroup/cgroup.procs", "cgroup2"),
+        false => ("/sys/fs/cgroup/pids/tasks", "cgroup"),
+    };
+    // CRIU restores no sleep: it ends at once.
+    let script = "exec /bin/busybox tail -f /dev/null";
+    for options in [&["nosuid", "noexec", "nodev", "ro"][..], &["nosuid", "noexec", "nodev"]] {
+        let mut bundle = shell(&case, script);
+        bundle.without_namespace("network").without_namespace("cgroup");
+        let mounts = bundle.config["mounts"].as_array_mut().expect("mounts");
+        mounts.retain(|mount| mount["type"] != "cgroup");
+        let mount = json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+            "options": options});
+        bundle.push("/mounts", mount);
+        let images = case.dir().join(options.len().to_string());
+        let container = case.create(&bundle);
+        container.start();
+        let id = container.id().to_owned();
+        checkpoint(&case, &images, &[&id]).ok();
+        container.gone();
+        restore(&case, &bundle, &images, &["--detach", &id]).exited().ok();
+        let read = case.tiny_ce(["exec", &id, "/bin/busybox", "wc", "-l", file]);
+        // The program, and the one that counts.
+        assert!(read.ok().starts_with('2'), "{read}");
+        let mounts = case.tiny_ce(["exec", &id, "/bin/busybox", "cat", "/proc/self/mountinfo"]);
+        let attributes = |line: &str| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let shown = line.contains(&format!(" - {kind} "));
+            shown.then(|| fields[5].split(',').next().expect("ro or rw").to_owned())
+        };
+        let all: Vec<String> = mounts.ok().lines().filter_map(attributes).collect();
+        let wanted = if options.contains(&"ro") { "ro" } else { "rw" };
+        assert!(!all.is_empty() && all.iter().all(|it| it == wanted), "{mounts}");
+        case.tiny_ce(["delete", "--force", &id]).ok();
+    }
 }
 
 /// Start a program that receives a terminal's master from a socket, and keeps it.
