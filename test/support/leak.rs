@@ -42,7 +42,8 @@ pub(crate) fn sweep(tag: &str) {
     }
 }
 
-/// The cgroup directories named after the case, in every hierarchy.
+/// The cgroups named after the case, in every hierarchy. Podman 5 makes directories for hierarchies
+/// that are not mounted, in the tmpfs at /sys/fs/cgroup: they are no cgroups.
 pub(crate) fn cgroups(tag: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut todo = vec![PathBuf::from("/sys/fs/cgroup")];
@@ -53,7 +54,8 @@ pub(crate) fn cgroups(tag: &str) -> Vec<PathBuf> {
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 continue;
             }
-            if entry.path().to_string_lossy().contains(tag) {
+            let is_cgroup = || entry.path().join("cgroup.procs").exists();
+            if entry.path().to_string_lossy().contains(tag) && is_cgroup() {
                 found.push(entry.path());
             }
             todo.push(entry.path());
