@@ -29,8 +29,13 @@ fn kernel(suite: &str) -> Option<PathBuf> {
         return None;
     }
     let path = tree().join("target/vm").join(suite).join("vmlinuz");
+    there(path, &format!("needs a kernel: test/vm/base {suite} $PWD/target/vm/{suite}"))
+}
+
+/// A path that exists; without it, the test is skipped.
+fn there(path: PathBuf, need: &str) -> Option<PathBuf> {
     if !path.exists() {
-        skip(&format!("needs a kernel: test/vm/base {suite} $PWD/target/vm/{suite}"));
+        skip(need);
         return None;
     }
     Some(path)

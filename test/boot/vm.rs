@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use tiny_ce_test::{Case, Need, Running, met, tree};
 
-use super::{SUITES, command, kernel, rootfs, small, small_tiny_ce, text};
+use super::{SUITES, command, kernel, rootfs, small, small_tiny_ce, text, there};
 
 /// The words of a machine on a kernel, without its container's command.
 fn vm<'a>(kernel: &'a str, root: &'a str) -> Vec<&'a str> {
@@ -198,6 +198,39 @@ fn directories_of_the_host_are_shared() {
         assert_eq!(fs::read_to_string(shared.join("answer")).expect("written"), "42\n");
         assert!(!shared.join("no").exists());
     }
+}
+
+/// The release for aarch64, on a kernel of Debian's.
+#[test]
+fn a_machine_of_another_architecture() {
+    let needs = ["qemu-system-aarch64", "aarch64-linux-gnu-gcc"].map(Need::Program);
+    let place = tree().join("target/vm/trixie-aarch64");
+    let make = "test/vm/base trixie $PWD/target/vm/trixie-aarch64 aarch64";
+    let kernel = || there(place.join("vmlinuz"), &format!("needs a kernel: {make}"));
+    let name = format!("dist/tiny-ce-{}-aarch64", env!("CARGO_PKG_VERSION"));
+    let release = || there(tree().join(name), "needs a release: .ci/release --arch aarch64");
+    let (true, Some(kernel), Some(release)) = (met(&needs), kernel(), release()) else { return };
+    let case = Case::new();
+    let root = case.dir().join("root");
+    fs::create_dir_all(root.join("proc")).expect("a directory");
+    fs::copy(&release, root.join("tiny-ce")).expect("tiny-ce");
+    let source = case.dir().join("program.c");
+    fs::write(&source, include_str!("program.c")).expect("a source");
+    let mut gcc = Command::new("aarch64-linux-gnu-gcc");
+    gcc.arg("-static").arg("-o").arg(root.join("program")).arg(&source);
+    tiny_ce_test::run(&mut gcc, case.dir()).ok();
+    let mut words = vm(text(&kernel), text(&root));
+    words.extend(["--tiny-ce", text(&release), "--", "/program"]);
+    let done = small_tiny_ce(&case, words);
+    done.ends(7);
+    assert_eq!(done.stdout, "aarch64, user 0, capability 21: no, mount: EPERM\n", "{done}");
+    assert_eq!(done.stderr, "");
+    // It also explains there what a container costs.
+    let mut words = vm(text(&kernel), text(&root));
+    let explain = ["/tiny-ce", "explain", "--rootfs", "/proc", "--", "/program"];
+    words.extend(["--tiny-ce", text(&release), "--"].into_iter().chain(explain));
+    let done = small_tiny_ce(&case, words);
+    assert!(done.ok().contains("execve("), "{done}");
 }
 
 /// The script of docs/boot.md, on the three kernels.
