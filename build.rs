@@ -24,6 +24,8 @@ name = "tiny-ce-init"
 path = "SOURCE/main.rs"
 [dependencies]
 sc = "=0.2.7"
+[features]
+analyze = []
 [lints.rust]
 unsafe_code = "deny"
 [profile.release]
@@ -39,10 +41,15 @@ fn main() {
     let source = PathBuf::from(variable("DEP_TINY_CE_INIT_SOURCE"));
     println!("cargo:rerun-if-changed={}", source.display());
     println!("cargo:rerun-if-changed=build.rs");
-    let init = build(&source, &PathBuf::from(variable("OUT_DIR")).join("init"));
-    let bytes = std::fs::read(&init).expect("init was built and can be read");
-    check(&bytes);
-    println!("cargo:rustc-env=TINY_CE_INIT={}", init.display());
+    let out = PathBuf::from(variable("OUT_DIR"));
+    // The second one stamps each step, for `--analyze`. It is a program of its own, so that nobody
+    // else pays for it.
+    for (features, key) in [("", "TINY_CE_INIT"), ("analyze", "TINY_CE_INIT_ANALYZE")] {
+        let init = build(&source, &out.join(format!("init{features}")), features);
+        let bytes = std::fs::read(&init).expect("init was built and can be read");
+        check(&bytes);
+        println!("cargo:rustc-env={key}={}", init.display());
+    }
     println!("cargo:rustc-env=TINY_CE_COMMIT={}", commit().unwrap_or_default());
 }
 
@@ -51,7 +58,7 @@ fn variable(name: &str) -> String {
 }
 
 /// Build it below `directory`, and tell where it is.
-fn build(source: &Path, directory: &Path) -> PathBuf {
+fn build(source: &Path, directory: &Path, features: &str) -> PathBuf {
     let (host, target) = (variable("HOST"), variable("TARGET"));
     let architecture = |triple: &str| triple.split('-').next().map(str::to_owned);
     // Init needs no standard library: of the targets of an architecture, the host's is there.
@@ -62,7 +69,7 @@ fn build(source: &Path, directory: &Path) -> PathBuf {
 
     let mut cargo = Command::new(variable("CARGO"));
     cargo
-        .args(["build", "--quiet", "--bin", "tiny-ce-init", "--release"])
+        .args(["build", "--quiet", "--bin", "tiny-ce-init", "--release", "--features", features])
         .args(["--target", &target, "--target-dir", "target"])
         .current_dir(directory)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(source, &target).join("\x1f"));

@@ -11,12 +11,15 @@
 //!
 //! [`wire`]: how fields travel. [`flags`]: the kernel's flag words by name. [`ops`]: the table.
 //! [`step`]: a step, and the plan around it. [`machine`]: the one place that makes system calls.
-//! `supervise`: the one step that makes several, of an init that stays.
+//! [`life`]: the loop over the steps. `supervise`: the one step that makes several, of an init that
+//! stays. [`stamps`]: what the steps took, in the init of `--analyze` only.
 #![no_std]
 
 pub mod flags;
+pub mod life;
 pub mod machine;
 pub mod ops;
+pub mod stamps;
 pub mod step;
 mod supervise;
 pub mod wire;

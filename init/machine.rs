@@ -50,8 +50,8 @@ const RACES: usize = 128;
 const WORDS: usize = 512;
 const EINTR: i32 = 4;
 pub(crate) const EAGAIN: i32 = 11;
-const ENOENT: i32 = 2;
-const EACCES: i32 = 13;
+pub(crate) const ENOENT: i32 = 2;
+pub(crate) const EACCES: i32 = 13;
 
 impl Machine {
     /// Size of the scratch memory, in bytes: it holds the longest working directory that init
@@ -320,7 +320,8 @@ pub(crate) fn raw(number: usize, args: [usize; 6]) -> Result<usize, i32> {
     let [a, b, c, d, e, f] = args;
     // SAFETY: the arguments come from `Op::call`, which makes each pointer from a value that lives
     // in the plan, the step or the machine, all of which outlive the call and which nothing else
-    // refers to while the kernel writes; or from `receive` and `words`, which own their memory.
+    // refers to while the kernel writes; or from `receive`, `words` and `Stamps`, which own their
+    // memory.
     let got = unsafe { sc::syscall6(number, a, b, c, d, e, f) };
     if got > usize::MAX - 4096 { Err(got.wrapping_neg() as i32) } else { Ok(got) }
 }
@@ -524,42 +525,5 @@ pub(crate) struct Envp;
 impl Arg for Envp {
     fn arg(&self, m: &mut Machine) -> usize {
         m.envp
-    }
-}
-
-impl Machine {
-    /// Run the plan to its end, and report to the launcher how it ended.
-    ///
-    /// Returns only if no execve(2) of the plan succeeded.
-    pub fn life(&mut self, plan: crate::step::Plan<'_>) {
-        let mut channel = Slot::CHANNEL;
-        let mut last = u32::MAX;
-        let mut refused = ENOENT;
-        for (index, step) in plan.enumerate() {
-            match self.run(&step) {
-                Outcome::Done => match step.op {
-                    Op::Accept { into, .. } => channel = into,
-                    Op::Dup { into, fd, .. } if fd == channel => channel = into,
-                    _ => {}
-                },
-                Outcome::Skipped => {}
-                Outcome::Tolerated(errno) => {
-                    if let Op::Execve { .. } = step.op {
-                        last = index as u32;
-                        // Of several candidates, EACCES says more than ENOENT, as in execvp(3).
-                        refused = if errno == EACCES { EACCES } else { refused };
-                    }
-                }
-                Outcome::Failed(errno) => {
-                    return self.fail(channel, index as u32, errno, Some(&step.op));
-                }
-                Outcome::Forked(pid) => return self.fail(channel, FORKED, pid as i32, None),
-                Outcome::Unverified if matches!(step.op, Op::Await { .. }) => return,
-                Outcome::Unverified => return self.fail(channel, index as u32, 0, None),
-            }
-        }
-        // execve(2) failed for every candidate path of the program, each time with a tolerated
-        // errno.
-        self.fail(channel, last, refused, None);
     }
 }

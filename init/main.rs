@@ -9,6 +9,7 @@
 use core::arch::asm;
 use core::arch::naked_asm;
 
+use tiny_ce_init::life::Watch;
 use tiny_ce_init::machine::{self, Machine};
 use tiny_ce_init::step::Plan;
 
@@ -28,13 +29,25 @@ unsafe extern "C" fn _start() -> ! {
 extern "C" fn main(stack: *const usize) -> ! {
     // SAFETY: the kernel puts argc there, then argc pointers and a NULL, then the environment.
     let (argv, envp) = unsafe { (stack.add(1), stack.add(2 + *stack)) };
+    let Some(mut watch) = watch() else { machine::exit(1) };
     if let Some(plan) = machine::receive().and_then(|bytes| Plan::new(bytes).ok()) {
         // SAFETY: init has one thread, and no other reference to MACHINE is ever made.
         let machine = unsafe { &mut *core::ptr::addr_of_mut!(MACHINE) };
         machine.begin(argv as usize, envp as usize, plan.preloaded());
-        machine.life(plan);
+        machine.life(plan, &mut watch);
     }
     machine::exit(1)
+}
+
+/// The build for `--analyze` stamps each step; the other one does not know of stamps.
+#[cfg(feature = "analyze")]
+fn watch() -> Option<impl Watch> {
+    tiny_ce_init::stamps::Stamps::receive()
+}
+
+#[cfg(not(feature = "analyze"))]
+fn watch() -> Option<impl Watch> {
+    Some(())
 }
 
 #[panic_handler]

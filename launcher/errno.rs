@@ -164,6 +164,12 @@ impl fmt::Display for ErrnoName {
     }
 }
 
+/// The name of an errno alone, such as `ENOENT`.
+pub fn name(errno: i32) -> String {
+    let words = ErrnoName(errno).to_string();
+    words.split_once(" (").map_or(words.as_str(), |(name, _)| name).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

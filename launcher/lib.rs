@@ -17,6 +17,7 @@
 //!
 //! docs/library/main.rs is a whole program that makes, starts and deletes a container.
 
+pub mod analysis;
 mod answers;
 mod boot;
 pub mod cgroup;

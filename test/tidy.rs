@@ -269,6 +269,7 @@ const MUST_NOT_KNOW: &[(&str, &[&str])] = &[
     ("compile", &["sys", "container", "cgroup", "log", "cli"]),
     ("plan", &["compile", "spec", "host", "container", "cli"]),
     ("container", &["cli", "doctor", "features"]),
+    ("analysis", &["cli", "compile", "container", "conversation", "host", "spec", "state"]),
     ("boot", &["cli", "compile", "cgroup", "conversation", "doctor", "plan", "host"]),
     ("image", &["boot", "cli", "compile", "container", "host", "plan", "vm"]),
     ("vm", &["boot", "cli", "compile", "container", "host", "plan"]),

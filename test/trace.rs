@@ -5,6 +5,8 @@
 //! Both are read as text, as a user sees them. The test interprets the steps; strace's results
 //! decide the guards.
 
+#[path = "trace/analyzed.rs"]
+mod analyzed;
 #[path = "trace/bundles.rs"]
 mod bundles;
 #[path = "trace/explained.rs"]

@@ -6,6 +6,7 @@ use super::table::{command, options};
 use super::value::{DescriptorCount, Directory, Id, Switch};
 use super::{Globals, activation};
 use crate::Result;
+use crate::analysis::Recorder;
 use crate::container::{self, LaunchOptions, NetworkChoice, Source};
 
 options! {
@@ -88,6 +89,7 @@ impl CreateOptions {
             notify_socket: activation::notify_socket(),
             cgroup_driver: globals.cgroups()?,
             init: self.init.0,
+            recorder: Recorder::default(),
         })
     }
 }

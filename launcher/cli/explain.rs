@@ -2,16 +2,20 @@
 //!
 //! Chooses the plan and prints it. `compile` makes the plan, and the plan formats its steps.
 
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 
+use super::analyze::run_and_print;
 use super::create::CONFIG;
 use super::embedded::EmbeddedOptions;
-use super::run::unbundled;
+use super::run::{generated_id, status, unbundled};
 use super::table::command;
-use super::value::AfterDashes;
+use super::value::{AfterDashes, AnalysisFormat, Order};
 use super::{Globals, print};
+use crate::analysis::Recorder;
 use crate::compile::Then;
 use crate::container::{self, LaunchOptions, NetworkChoice, Source};
+use crate::doctor::kernel;
 use crate::spec::id;
 use crate::{Error, Result};
 
@@ -20,8 +24,8 @@ command! {
     ///
     /// Each is below the field of config.json that it is for. With a BUNDLE: the calls that
     /// "create" would make now. With a CONTAINER: those that made it. With neither: those that
-    /// "run" would make with the same options. Nothing is run. The plan that is printed is the plan
-    /// that init runs.
+    /// "run" would make with the same options. Nothing is run, unless --analyze asks for it. The
+    /// plan that is printed is the plan that init runs.
     pub struct Explain = "explain" {
         args {
             /// A directory with a config.json, or the id of a container.
@@ -35,6 +39,14 @@ command! {
             /// The network, as "run" takes it.
             "--network NAME[:ADDRESS]|none|host|pasta|slirp4netns|ns:PATH"
                 network: Option<NetworkChoice>,
+            /// Run the container to the end of its program, and print what each step of init and
+            /// each phase of tiny-ce took, in microseconds. Skipped steps and tolerated errnos say
+            /// so. The program's output goes to standard error.
+            "--analyze" analyze: bool,
+            /// The order of the analysis; default: plan.
+            "--sort plan|time" sort: Option<Order>,
+            /// The form of the analysis; default: text.
+            "--format text|json" format: Option<AnalysisFormat>,
         }
         include {
             "Container without a bundle" embedded: EmbeddedOptions,
@@ -43,6 +55,7 @@ command! {
             "explain /srv/web": "of /srv/web/config.json",
             "explain web": "of the container web",
             "explain --read-only -- make": "of \"tiny-ce run --read-only -- make\"",
+            "explain --analyze --sort time -- true": "where the time of a container goes",
         }
         run = explain;
     }
@@ -85,6 +98,12 @@ const NAME: &str = "CONTAINER";
 
 fn explain(it: Explain, globals: &Globals) -> Result<u8> {
     let root = globals.state_root()?;
+    if it.analyze {
+        return analyze(it, &root, globals);
+    }
+    if let Some(option) = it.sort.map(|_| "--sort").or(it.format.map(|_| "--format")) {
+        return Err(Error::new(format!("explain: {option} is for --analyze")));
+    }
     let AfterDashes(command) = &it.command;
     let Some(target) = it.target else {
         let source = unbundled(it.embedded, command, false, globals)?;
@@ -93,18 +112,57 @@ fn explain(it: Explain, globals: &Globals) -> Result<u8> {
     if let Some(extra) = it.embedded.asked(command) {
         return Err(Error::new(format!("explain: {extra} is for a container without a bundle")));
     }
-    let name = target.to_str().filter(|name| id::check(name).is_ok());
-    if let Some(name) = name.filter(|name| root.join(name).symlink_metadata().is_ok()) {
+    if let Some(name) = container_of(&target, &root)? {
         return print(&container::plan(&root, name)?.to_string());
-    }
-    if name.is_some() && !target.is_dir() {
-        return Err(Error::new(format!(
-            "explain: {target:?}: there is neither a container nor a directory of this name"
-        )));
     }
     let config = it.config.unwrap_or_else(|| CONFIG.to_owned());
     let source = Source::Bundle { path: target, config };
     would(globals, source, it.network, Then::AwaitStart)
+}
+
+/// The name of the container, if the word is one; otherwise it is a bundle.
+///
+/// # Errors
+/// It is neither.
+fn container_of<'a>(target: &'a Path, root: &Path) -> Result<Option<&'a str>> {
+    let name = target.to_str().filter(|name| id::check(name).is_ok());
+    match name {
+        Some(name) if root.join(name).symlink_metadata().is_ok() => Ok(Some(name)),
+        Some(_) if !target.is_dir() => Err(Error::new(format!(
+            "explain: {target:?}: there is neither a container nor a directory of this name"
+        ))),
+        _ => Ok(None),
+    }
+}
+
+/// Run the container, as `run` does, and print what it took.
+fn analyze(it: Explain, root: &Path, globals: &Globals) -> Result<u8> {
+    kernel::required()?;
+    let recorder = Recorder::on();
+    let AfterDashes(command) = &it.command;
+    let source = match it.target {
+        None => {
+            let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+            unbundled(it.embedded, command, terminal, globals)?
+        }
+        Some(target) => {
+            if let Some(extra) = it.embedded.asked(command) {
+                let text = format!("explain: {extra} is for a container without a bundle");
+                return Err(Error::new(text));
+            }
+            if let Some(name) = container_of(&target, root)? {
+                let text = format!("explain: --analyze: the container {name:?} is there already");
+                return Err(Error::new(text)
+                    .hint("name its bundle: another container is made of it, and runs"));
+            }
+            let config = it.config.unwrap_or_else(|| CONFIG.to_owned());
+            Source::Bundle { path: target, config }
+        }
+    };
+    let (network, cgroup_driver) = (it.network, globals.cgroups()?);
+    let options = LaunchOptions { network, cgroup_driver, recorder, ..LaunchOptions::default() };
+    let form = (it.format.unwrap_or(AnalysisFormat::Text), it.sort.unwrap_or(Order::Plan));
+    run_and_print((root, &generated_id()), source, &options, form).map(status)
 }
 
 /// The values for the container's cgroup, each with its field, and then the plan.

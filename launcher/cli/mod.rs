@@ -4,6 +4,7 @@
 //! out of it. A command's own file converts its words to types and calls the library.
 
 mod activation;
+mod analyze;
 mod commands;
 mod completion;
 mod config;

@@ -5,8 +5,9 @@
 use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::analyze::Report;
 use super::create::{CONFIG, CreateOptions};
 use super::embedded::{EmbeddedOptions, Machine};
 use super::table::command;
@@ -47,6 +48,9 @@ command! {
             "-i, --interactive" interactive: Switch,
             /// Do not adopt processes that the container leaves behind.
             "--no-subreaper" no_subreaper: bool,
+            /// Write to this file what each step of init and each phase of tiny-ce took, when the
+            /// program has ended: as JSON if its name ends in .json, otherwise as text.
+            "--analyze FILE" analyze: Option<PathBuf>,
         }
         include {
             "Container" create: CreateOptions,
@@ -86,6 +90,13 @@ command! {
 fn run(it: Run, globals: &Globals) -> Result<u8> {
     let AfterDashes(command) = &it.command;
     let root = globals.state_root()?;
+    if it.detach && it.analyze.is_some() {
+        return Err(Error::new(
+            "run: --analyze: with --detach nobody waits for the end to write it",
+        )
+        .hint("leave --detach out"));
+    }
+    let report = Report::begin(it.analyze.as_deref())?;
     // Give the program a terminal if a user sits at ours, or if a console socket takes it.
     let terminal = it.create.console_socket.is_some()
         || !it.detach && io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -95,7 +106,9 @@ fn run(it: Run, globals: &Globals) -> Result<u8> {
     let id = named.unwrap_or_else(generated_id);
     let keep = it.keep || it.rm.0 == Some(false);
     let run = RunOptions { detach: it.detach, keep, no_subreaper: it.no_subreaper };
-    let code = container::run(&root, &id, source, &it.create.options(globals)?, run)?;
+    let options = LaunchOptions { recorder: report.recorder(), ..it.create.options(globals)? };
+    let code = container::run(&root, &id, source, &options, run)?;
+    report.end()?;
     if it.detach && unnamed {
         // The user needs the generated id to delete the container.
         print(&format!("{id}\n"))?;
@@ -210,7 +223,7 @@ pub fn unbundled(
 }
 
 /// Generate an unused id: 12 hexadecimal digits of the seed that the kernel gave this process.
-fn generated_id() -> String {
+pub fn generated_id() -> String {
     format!("{:016x}", RandomState::new().hash_one(std::process::id()))[..12].to_owned()
 }
 

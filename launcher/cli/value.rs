@@ -244,6 +244,26 @@ choice! {
     }
 }
 
+choice! {
+    /// The order of an analysis.
+    pub enum Order {
+        /// As the steps are made.
+        "plan" Plan,
+        /// What took longest comes first.
+        "time" Time,
+    }
+}
+
+choice! {
+    /// How an analysis is printed.
+    pub enum AnalysisFormat {
+        /// Tables.
+        "text" Text,
+        /// One JSON document.
+        "json" Json,
+    }
+}
+
 /// `a, b or c`.
 pub fn one_of(words: &[&str]) -> String {
     match words {

@@ -9,6 +9,7 @@ use super::nodev;
 use super::prepare::{self, filter, preserved};
 use super::start::StartingContainer;
 use super::{exit, scope};
+use crate::analysis::Recorder;
 use crate::cgroup::{self, Cgroup, Version};
 use crate::compile::activation::{self, Listen};
 use crate::compile::exec as plan;
@@ -216,7 +217,8 @@ impl Joining<'_> {
 
     fn starting<'a>(&'a self, plan: &'a Finished, pid: i32) -> StartingContainer<'a> {
         let (directory, spec, record) = (&self.directory, &self.spec, &self.record);
-        StartingContainer { directory, spec, record, plan, pid, status: self.status }
+        let (status, recorder) = (self.status, Recorder::default());
+        StartingContainer { directory, spec, record, plan, pid, status, recorder }
     }
 
     /// Name `--cgroup` in an error about a cgroup, if the option was given.

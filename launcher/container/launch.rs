@@ -16,6 +16,7 @@ use super::netns::NetworkChoice;
 use super::prepare::{LaunchOptions, Prepared};
 use super::scope::{self, Wanted};
 use super::{hosts, resolver, usernet};
+use crate::analysis::{Recorder, WAITING};
 use crate::compile::mounts::asks_for_ids;
 use crate::compile::namespaces;
 use crate::conversation::{self, Answers, End, Init, channel};
@@ -27,7 +28,7 @@ use crate::host::Host;
 use crate::mountinfo::{Line, unescape};
 use crate::plan::{Finished, Preload};
 use crate::program::vectors;
-use crate::spec::{Mount, NamespaceKind, Spec};
+use crate::spec::{Hook, Mount, NamespaceKind, Spec};
 use crate::state::{self, Boot, Directory, ProcessId, Record, Status};
 use crate::sys::process::{self, Child, Clone};
 use crate::usernet::Usernet;
@@ -102,6 +103,7 @@ pub fn launch(
     mut prepared: Prepared,
     options: &LaunchOptions,
 ) -> Result<Ready> {
+    options.recorder.phase("the intent");
     let mut undo = begin(root, id, &mut prepared)?;
     match commit(&mut undo, &prepared, options) {
         Ok((channel, child)) => {
@@ -162,6 +164,7 @@ fn commit(
     prepared: &Prepared,
     options: &LaunchOptions,
 ) -> Result<(UnixStream, Child)> {
+    let recorder = &options.recorder;
     places(undo, prepared, options)?;
     if prepared.ephemeral {
         let path = undo.directory.path().join(state::ROOTFS);
@@ -174,13 +177,26 @@ fn commit(
             undo.notify = Some(Notify::bind(&undo.directory, path)?);
         }
     }
+    recorder.phase("init's program");
     let program = conversation::program(&undo.directory)?;
-    let ours = start(undo, prepared, &program)?;
+    let analyzing = match recorder.is_on() {
+        true => Some(conversation::analyzing_program(&undo.directory)?),
+        false => None,
+    };
+    let init = analyzing.as_ref().unwrap_or(&program);
+    recorder.phase("the clone of init");
+    let ours = start(undo, prepared, &program, init)?;
+    if undo.wanted.is_some() {
+        recorder.phase("the scope");
+    }
     scope::around(undo, prepared, undo.pid())?;
     // sched_setaffinity(2) may need CAP_SYS_NICE; if it fails, init keeps the launcher's affinity.
     let _ = process::on_every_processor(undo.pid());
+    recorder.share(&ours, &prepared.plan)?;
     channel::send(&ours, &prepared.plan.bytes)?;
+    recorder.phase(WAITING);
     until_ready(undo, prepared, options, &program, &ours)?;
+    recorder.phase("the commit");
     let reason = |undo: &Undo<'_>, error| {
         let ended = || undo.ended("init ended as it became ready");
         conversation::reason(&ours, &prepared.plan, error, ended)
@@ -191,7 +207,7 @@ fn commit(
     let identity = ProcessId::of(undo.pid()).ok_or_else(|| {
         reason(undo, Error::new(format!("/proc/{}/stat: cannot be read", undo.pid())))
     })?;
-    let stat = sys::file::stat(&program).map_err(|e| Error::io("init", "fstat", &e))?;
+    let stat = sys::file::stat(init).map_err(|e| Error::io("init", "fstat", &e))?;
     undo.record.init = Some((identity, stat.st_dev, stat.st_ino));
     undo.directory.write(state::CONFIG, &prepared.config)?;
     undo.directory.write(state::PLAN, &prepared.plan.to_file())?;
@@ -210,6 +226,7 @@ fn commit(
 /// Make the network, the cgroups and the class of service in which its processes will be.
 pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &LaunchOptions) -> Result<()> {
     if let Some(NetworkChoice::Attached(request)) = &options.network {
+        options.recorder.phase("the network");
         let alive = |id: &str| undo.root.join(id).exists();
         undo.record.network = Some(network::attach(undo.root, request, &undo.record.id, &alive)?);
         undo.record.save(&undo.directory, state::INTENT)?;
@@ -220,6 +237,7 @@ pub fn places(undo: &mut Undo<'_>, prepared: &Prepared, options: &LaunchOptions)
         hosts::write(&undo.directory, &prepared.spec, None)?;
         resolver::write(&undo.directory, usernet)?;
     }
+    options.recorder.phase("the cgroups");
     scope::before(undo, prepared)?;
     let rdt = prepared.spec.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref());
     if let (Some(class), Some(rdt)) = (&mut undo.record.resctrl, rdt) {
@@ -244,8 +262,14 @@ pub fn poststop(directory: &Directory, record: &Record, spec: &Spec) {
     }
 }
 
-/// Open the descriptors that the plan expects in its slots, and start init.
-fn start(undo: &mut Undo<'_>, prepared: &Prepared, program: &OwnedFd) -> Result<UnixStream> {
+/// Open the descriptors that the plan expects in its slots, and start init from the file `init`;
+/// `program` is for plans of the launcher's own.
+fn start(
+    undo: &mut Undo<'_>,
+    prepared: &Prepared,
+    program: &OwnedFd,
+    init: &OwnedFd,
+) -> Result<UnixStream> {
     let (record, spec, plan) = (&undo.record, &prepared.spec, &prepared.plan);
     let mut opened: Vec<OwnedFd> = Vec::new();
     let scope = undo.wanted.is_some();
@@ -279,7 +303,7 @@ fn start(undo: &mut Undo<'_>, prepared: &Prepared, program: &OwnedFd) -> Result<
     let request = Clone {
         flags: u64::from(namespaces::clone_flags(spec, &prepared.host, prepared.ephemeral).0),
         cgroup: if scope { None } else { record.cgroup.clone_fd()? },
-        program: program.as_fd(),
+        program: init.as_fd(),
         argv: &argv,
         envp: &envp,
         descriptors: &conversation::descriptors(&opened, &prepared.preserved)?,
@@ -356,6 +380,7 @@ fn until_ready(
     let usernet = options.usernet();
     let mut setup = Setup {
         directory,
+        recorder: &options.recorder,
         record,
         usernet,
         program,
@@ -385,6 +410,7 @@ fn gone() -> Error {
 /// The answers to init while it runs its plan up to the commit.
 struct Setup<'a> {
     directory: &'a Directory,
+    recorder: &'a Recorder,
     record: &'a mut Record,
     usernet: Option<Usernet>,
     program: &'a OwnedFd,
@@ -400,24 +426,36 @@ struct Setup<'a> {
 impl Answers for Setup<'_> {
     /// Make the network, and run the three kinds of hooks that run before init enters the rootfs.
     fn hooks(&mut self, pid: i32) -> Result<()> {
+        let recorder = self.recorder;
         if let Some(usernet) = self.usernet {
-            usernet::start(usernet, self.program, pid, (self.directory, self.record))?;
+            let state = (self.directory, &mut *self.record);
+            recorder.during("the network's program", || {
+                usernet::start(usernet, self.program, pid, state)
+            })?;
         }
         let Some(all) = &self.spec.hooks else { return Ok(()) };
         let state = self.record.state_as(Status::Creating, pid, String::new());
         let state = serde_json::to_vec(&state).map_err(|e| Error::new(e.to_string()))?;
         let bundle = Path::new(&self.record.bundle);
         let scene = Scene { program: self.program.as_fd(), state: &state, bundle };
-        hooks::run("prestart", &all.prestart, &scene, Place::Runtime)?;
-        hooks::run("createRuntime", &all.create_runtime, &scene, Place::Runtime)?;
+        let run = |phase: &'static str, hooks: &[Hook], place| match hooks {
+            [] => Ok(()),
+            _ => recorder.during(phase, || {
+                hooks::run(phase.trim_start_matches("hooks."), hooks, &scene, place)
+            }),
+        };
+        run("hooks.prestart", &all.prestart, Place::Runtime)?;
+        run("hooks.createRuntime", &all.create_runtime, Place::Runtime)?;
         let place = Place::Container { pid, rootfs: Path::new(&self.record.rootfs) };
-        hooks::run("createContainer", &all.create_container, &scene, place)
+        run("hooks.createContainer", &all.create_container, place)
     }
 
     /// Write uid_map and gid_map of the new user namespace, user_namespaces(7).
     fn maps(&mut self, pid: i32) -> Result<()> {
         let Some(linux) = &self.spec.linux else { return Ok(()) };
-        crate::answers::maps::write(pid, &linux.uid_mappings, &linux.gid_mappings)
+        self.recorder.during("the id maps", || {
+            crate::answers::maps::write(pid, &linux.uid_mappings, &linux.gid_mappings)
+        })
     }
 
     /// Copy into the next tmpfs with `tmpcopyup`: init asks for them in the order of the mounts.
@@ -426,7 +464,8 @@ impl Answers for Setup<'_> {
         let mut asking = mounts.filter(|(_, mount)| mount.options.copy_up);
         let (index, mount) = asking.nth(self.copied).ok_or_else(conversation::out_of_turn)?;
         self.copied += 1;
-        crate::answers::copy_up::copy_up(directory, tmpfs, pid)
+        self.recorder
+            .during("tmpcopyup", || crate::answers::copy_up::copy_up(directory, tmpfs, pid))
             .map_err(|e| e.within(mount.origin(index)))
     }
 
@@ -436,7 +475,9 @@ impl Answers for Setup<'_> {
         let mut asking = self.spec.mounts.iter().enumerate().filter(asks);
         let (index, _) = asking.nth(self.mapped).ok_or_else(conversation::out_of_turn)?;
         self.mapped += 1;
-        crate::answers::detached::map(self.spec, index, mount, self.program)
+        self.recorder.during("the ids of a mount", || {
+            crate::answers::detached::map(self.spec, index, mount, self.program)
+        })
     }
 
     fn read_only(&mut self) -> Result<()> {
@@ -445,13 +486,17 @@ impl Answers for Setup<'_> {
     }
 
     fn terminal(&mut self, master: OwnedFd) -> Result<()> {
-        *self.terminal = console::deliver(self.socket, master)?;
+        let socket = self.socket;
+        *self.terminal =
+            self.recorder.during("the terminal", || console::deliver(socket, master))?;
         Ok(())
     }
 
     fn listener(&mut self, pid: i32, listener: OwnedFd) -> Result<()> {
         let state = self.record.state_as(Status::Creating, pid, String::new());
-        crate::answers::listener::hand_over(self.spec, &state, pid, listener)
+        self.recorder.during("the filter's listener", || {
+            crate::answers::listener::hand_over(self.spec, &state, pid, listener)
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use super::netns::NetworkChoice;
 use super::nodev;
 use super::scope::{self, CgroupDriver, Wanted};
 use super::{hosts, resolver};
+use crate::analysis::Recorder;
 use crate::cgroup::{self, Cgroup, Devices, Hierarchies, Setting};
 use crate::compile::activation::{self, Listen, Preserved};
 use crate::compile::{self, ContainerRequest, FilterBytes, Then};
@@ -81,6 +82,8 @@ pub struct LaunchOptions {
     pub cgroup_driver: CgroupDriver,
     /// Whether init stays as the container's first process; by default only if there is no bundle.
     pub init: Option<bool>,
+    /// What takes the times of `--analyze`.
+    pub recorder: Recorder,
 }
 
 impl LaunchOptions {
@@ -148,9 +151,8 @@ fn read_and_compile(
     options: &LaunchOptions,
     then: Then,
 ) -> Result<Prepared> {
-    let embedded = matches!(source, Source::Embedded { .. });
-    let (mut spec, config, bundle, parts) = read(source, state)?;
-    let init = stays(options, embedded, &spec)?;
+    let (mut spec, config, bundle, parts, init) = read(source, state, options)?;
+    options.recorder.phase("the host");
     let hierarchies = cgroup::probe()?;
     let by = options.cgroup_driver;
     let (mut cgroup, mut wanted) = scope::locate(by, &spec, (id, state), &hierarchies)?;
@@ -179,8 +181,9 @@ fn read_and_compile(
         to_make: &to_make,
     };
     let host = host::probe(&spec, &launch)?;
-    let filter = filter(&spec)?;
     host::security(&spec)?;
+    options.recorder.phase("the plan");
+    let filter = filter(&spec)?;
     let directory = state.join(ROOTFS).to_string_lossy().into_owned();
     let preserved = preserved(&options.listen, options.preserve_fds)?;
     let request = ContainerRequest {
@@ -298,10 +301,11 @@ fn has_path(spec: &Spec) -> bool {
     spec.linux.as_ref().is_some_and(|linux| linux.cgroups_path.is_some())
 }
 
-/// A configuration, its bytes, its bundle, and how many of the first mounts show the host's files.
-type Given = (Box<Spec>, Vec<u8>, PathBuf, Option<usize>);
+/// A configuration, its bytes, its bundle, how many of the first mounts show the host's files, and
+/// whether init stays.
+type Given = (Box<Spec>, Vec<u8>, PathBuf, Option<usize>, bool);
 
-fn read(source: Source, state: &Path) -> Result<Given> {
+fn read(source: Source, state: &Path, options: &LaunchOptions) -> Result<Given> {
     match source {
         Source::Bundle { path, config } => {
             let (mut spec, bytes) = load(&path, &config)?;
@@ -315,14 +319,16 @@ fn read(source: Source, state: &Path) -> Result<Given> {
             let bundle = sys::file::real_path(&path)
                 .map_err(|e| Error::io(path.display(), "realpath", &e))?;
             own_ids(&mut spec);
-            Ok((spec, bytes, bundle, None))
+            let init = stays(options, false, &spec)?;
+            Ok((spec, bytes, bundle, None, init))
         }
         Source::Embedded { mut spec, parts, origins } => {
             let bytes = crate::spec::default::to_json(&spec)?.into_bytes();
             let allow = Allow { host_root: parts.is_some() };
             judge(&spec, b"", Path::new(""), allow, &origins)?;
             own_ids(&mut spec);
-            Ok((spec, bytes, state.to_owned(), parts))
+            let init = stays(options, true, &spec)?;
+            Ok((spec, bytes, state.to_owned(), parts, init))
         }
     }
 }

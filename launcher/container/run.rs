@@ -7,6 +7,7 @@ use super::launch::{self, Ready};
 use super::prepare::{LaunchOptions, Prepared, Source, prepare};
 use super::start::StartingContainer;
 use super::{delete, exit, start};
+use crate::analysis::{self, Recorder, WAITING};
 use crate::cgroup::OomCount;
 use crate::compile::Then;
 use crate::conversation;
@@ -70,8 +71,10 @@ fn go(
         return Ok(0);
     };
     let console = begun.terminal.take().map(Console::new).transpose()?;
+    options.recorder.phase(analysis::PROGRAM);
     let exit = signals.wait(&begun.child, console, begun.notify.as_ref(), begun.oom.as_mut())?;
     report(&begun.record, exit, begun.oom.as_ref());
+    options.recorder.phase("the deletion");
     if !run.keep {
         begun.delete(root)?;
     }
@@ -142,7 +145,8 @@ fn begin(
     let ready = launch::launch(root, id, prepared, options)?;
     // Count from before the program runs, so that no OOM kill is missed.
     let oom = if count { counting(&ready.record) } else { None };
-    if let Err(e) = started(&ready) {
+    options.recorder.phase(WAITING);
+    if let Err(e) = started(&ready, &options.recorder) {
         conversation::kill(&ready.child);
         return Err(match delete::locked(root, &ready.directory, &ready.record, true) {
             Ok(()) => e,
@@ -168,7 +172,7 @@ pub fn report(record: &Record, exit: Exit, oom: Option<&OomCount>) {
     }
 }
 
-fn started(ready: &Ready) -> Result<()> {
+fn started(ready: &Ready, recorder: &Recorder) -> Result<()> {
     let mut starting = StartingContainer {
         directory: &ready.directory,
         spec: &ready.spec,
@@ -176,6 +180,7 @@ fn started(ready: &Ready) -> Result<()> {
         plan: &ready.plan,
         pid: ready.child.pid,
         status: crate::state::Status::Created,
+        recorder: recorder.clone(),
     };
     starting.until_running(&ready.channel)?;
     starting.poststart()

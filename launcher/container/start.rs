@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{delete, exit, prepare};
+use crate::analysis::Recorder;
 use crate::compile::identity::{self, Identity};
 use crate::conversation::{self, Answers, End, Init};
 use crate::error::{Error, Result};
@@ -61,9 +62,16 @@ fn begin(root: &Path, id: &str, notify: Option<&Path>) -> Result<()> {
             .hint("the container was started already, or its init is gone")
     })?;
     let status = Status::Created;
-    let (spec, plan) = (&spec, &plan);
-    let mut starting =
-        StartingContainer { directory: &directory, spec, record: &record, plan, pid, status };
+    let (spec, plan, recorder) = (&spec, &plan, Recorder::default());
+    let mut starting = StartingContainer {
+        directory: &directory,
+        spec,
+        record: &record,
+        plan,
+        pid,
+        status,
+        recorder,
+    };
     if let Err(e) = starting.until_running(&connection) {
         drop(connection);
         await_change(&record);
@@ -107,6 +115,8 @@ pub struct StartingContainer<'a> {
     pub pid: i32,
     /// The container's status, which a seccomp agent is told.
     pub status: Status,
+    /// What takes the times of `--analyze`.
+    pub recorder: Recorder,
 }
 
 impl StartingContainer<'_> {
@@ -115,6 +125,8 @@ impl StartingContainer<'_> {
         let (plan, pid) = (self.plan, self.pid);
         match conversation::listen(channel, plan, Init::Pid(pid), self)? {
             End::Executed => {
+                self.recorder.executed();
+                self.recorder.phase("what follows execve");
                 self.executed()?;
                 self.tighten()
             }
@@ -166,7 +178,9 @@ impl StartingContainer<'_> {
         let bundle = Path::new(&self.record.bundle);
         let program = conversation::program(self.directory)?;
         let scene = Scene { program: program.as_fd(), state: &state, bundle };
-        let result = hooks::run("poststart", &all.poststart, &scene, Place::Runtime);
+        let result = self.recorder.during("hooks.poststart", || {
+            hooks::run("poststart", &all.poststart, &scene, Place::Runtime)
+        });
         if result.is_err() {
             // runtime-spec 1.3 demands that the container is stopped; the user deletes it.
             let _ = self.record.cgroup.kill();
@@ -217,6 +231,8 @@ impl Answers for StartingContainer<'_> {
         };
         let bundle = Path::new(&self.record.bundle);
         let scene = Scene { program: program.as_fd(), state: &state, bundle };
-        hooks::run("startContainer", &all.start_container, &scene, Place::Process(&confined))
+        self.recorder.during("hooks.startContainer", || {
+            hooks::run("startContainer", &all.start_container, &scene, Place::Process(&confined))
+        })
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::plan::Finished;
 use crate::sys::process::{self, Child};
 use channel::InitMessage;
-pub use start::{descriptors, kill, program, start};
+pub use start::{analyzing_program, descriptors, kill, program, start};
 
 /// The process that runs a plan.
 pub enum Init<'a> {

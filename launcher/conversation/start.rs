@@ -16,6 +16,8 @@ use crate::sys::process::{self, Child, Clone, Exit, MOST_DESCRIPTORS};
 
 /// The executable of init, which build.rs built.
 static INIT: &[u8] = include_bytes!(env!("TINY_CE_INIT"));
+/// The one of `--analyze`, which stamps each step.
+static ANALYZE: &[u8] = include_bytes!(env!("TINY_CE_INIT_ANALYZE"));
 
 /// Make init's program: a sealed memfd; where executable memfds are forbidden, an unlinked file in
 /// the state directory.
@@ -23,14 +25,27 @@ static INIT: &[u8] = include_bytes!(env!("TINY_CE_INIT"));
 /// # Errors
 /// The memfd, or the file in its place, cannot be made.
 pub fn program(directory: &Directory) -> Result<OwnedFd> {
-    match file::sealed_executable(NAME, INIT) {
+    executable(directory, INIT)
+}
+
+/// As [`program`], the init that stamps each step. Before its plan it waits for the memory for its
+/// stamps ([`crate::analysis::Recorder::share`]).
+///
+/// # Errors
+/// As [`program`].
+pub fn analyzing_program(directory: &Directory) -> Result<OwnedFd> {
+    executable(directory, ANALYZE)
+}
+
+fn executable(directory: &Directory, bytes: &[u8]) -> Result<OwnedFd> {
+    match file::sealed_executable(NAME, bytes) {
         Err(e) if matches!(e.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => {
             let path = directory.path().join(".init");
             let failed = |call| {
                 let place = path.display().to_string();
                 move |e: io::Error| Error::io(place, call, &e)
             };
-            directory.put("init", INIT)?;
+            directory.put("init", bytes)?;
             let made = directory.path().join("init");
             std::fs::set_permissions(&made, Permissions::from_mode(0o500))
                 .map_err(failed("chmod"))?;

@@ -187,6 +187,20 @@ pub fn sealed_executable(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// Let standard output be standard error, dup2(2); return what it was.
+pub fn divert_stdout() -> io::Result<std::fs::File> {
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdout(io::stderr())?;
+    Ok(output.into())
+}
+
+/// Make a memfd of this length, full of zeros: memfd_create(2), ftruncate(2).
+pub fn memory(name: &CStr, length: u64) -> io::Result<OwnedFd> {
+    let fd = fs::memfd_create(name, MemfdFlags::CLOEXEC)?;
+    fs::ftruncate(&fd, length)?;
+    Ok(fd)
+}
+
 /// include/uapi/linux/fcntl.h, Linux 6.3.
 const F_SEAL_EXEC: i32 = 0x20;
 

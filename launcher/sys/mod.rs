@@ -24,6 +24,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod terminal;
+pub mod usage;
 pub mod user;
 
 use std::io;

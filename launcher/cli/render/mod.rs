@@ -1,7 +1,9 @@
-//! The table of commands, printed: as help, as manual pages, as a document, as completions.
+//! What is printed: the table of commands as help, as manual pages, as a document, as completions;
+//! and the analysis of a container.
 //!
-//! Knows the table and the forms, and opens nothing.
+//! Knows the forms, and opens nothing.
 
+pub mod analysis;
 pub mod completion;
 pub mod help;
 pub mod limits;

@@ -1,0 +1,30 @@
+//! An analysis, printed: as text and as JSON.
+//!
+//! Knows the forms. Must not know how times are taken.
+
+mod text;
+
+use crate::analysis::{Analysis, StepOutcome};
+use crate::cli::value::{AnalysisFormat, Order};
+use crate::{Error, Result};
+
+/// Print an analysis, its steps and phases in this order.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn analysis(mut analysis: Analysis, format: AnalysisFormat, order: Order) -> Result<String> {
+    if order == Order::Time {
+        let skipped = StepOutcome::Skipped;
+        analysis.launcher.sort_by_key(|it| std::cmp::Reverse(it.end_ns - it.start_ns));
+        analysis.steps.sort_by_key(|it| {
+            (it.outcome == skipped, std::cmp::Reverse(it.end_ns - it.start_ns), it.number)
+        });
+    }
+    match format {
+        AnalysisFormat::Text => Ok(text::text(&analysis, order)),
+        AnalysisFormat::Json => {
+            let text = serde_json::to_string_pretty(&analysis);
+            text.map(|text| text + "\n").map_err(|e| Error::new(format!("as JSON: {e}")))
+        }
+    }
+}
