@@ -6,23 +6,40 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use tiny_ce::cli::language::Language;
 use tiny_ce::cli::{COMMANDS, document};
 use tiny_ce_test::{Need, met, tree};
 
 fn tiny_ce(words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tiny-ce"))
+    command(words).output().expect("tiny-ce runs")
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tiny-ce"));
+    command
         .args(words)
         .stdin(Stdio::null())
         // The result must not depend on the user: an unprivileged user's default state root is in
         // here.
         .env("XDG_RUNTIME_DIR", "/nowhere")
-        .output()
-        .expect("tiny-ce runs")
+        .env("LC_ALL", "C");
+    command
 }
 
 #[track_caller]
 fn stdout(words: &[&str]) -> String {
-    let output = tiny_ce(words);
+    printed(words, tiny_ce(words))
+}
+
+/// What a caller gets whose locale is Chinese.
+#[track_caller]
+fn in_chinese(words: &[&str]) -> String {
+    let mut command = command(words);
+    printed(words, command.env("LC_ALL", "zh_CN.UTF-8").output().expect("tiny-ce runs"))
+}
+
+#[track_caller]
+fn printed(words: &[&str], output: Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && errors.is_empty(), "{words:?}: {errors}");
     String::from_utf8(output.stdout).expect("UTF-8")
@@ -69,26 +86,77 @@ fn golden(path: &str, text: &str) {
     assert!(kept == text, "{path} differs at line {line}: BLESS=1 cargo test --test cli writes it");
 }
 
-#[test]
-fn help_is_golden() {
-    let mut text = stdout(&["--help"]);
+/// The help of tiny-ce and of each command, each after the line that asks for it.
+#[track_caller]
+fn all_help(print: fn(&[&str]) -> String) -> String {
+    let mut text = print(&["--help"]);
     for name in commands() {
         let words: Vec<&str> = name.iter().copied().chain(["--help"]).collect();
-        text += &format!("\n$ tiny-ce {}\n{}", words.join(" "), stdout(&words));
+        text += &format!("\n$ tiny-ce {}\n{}", words.join(" "), print(&words));
     }
-    golden("test/cli/help.txt", &text);
+    text
 }
 
 #[test]
+fn help_is_golden() {
+    golden("test/cli/help.txt", &all_help(stdout));
+    golden("test/cli/help-zh.txt", &all_help(in_chinese));
+}
+
+/// A Chinese character has two columns.
+#[test]
 fn help_fits_a_terminal() {
-    for name in commands() {
-        let words: Vec<&str> = name.iter().copied().chain(["--help"]).collect();
-        for line in stdout(&words).lines().chain(stdout(&["--help"]).lines()) {
-            // Usage and examples stay on one line, so that a user can copy them.
-            let whole = line.contains("tiny-ce ");
-            assert!(whole || line.chars().count() <= 80, "{name:?}: {line}");
+    let wide = |c: char| matches!(c, '\u{2e80}'..='\u{9fff}' | '\u{ff01}'..='\u{ff60}');
+    for line in all_help(stdout).lines().chain(all_help(in_chinese).lines()) {
+        // Usage and examples stay on one line, so that a user can copy them.
+        let whole = line.contains("tiny-ce ");
+        let columns = line.chars().count() + line.chars().filter(|c| wide(*c)).count();
+        assert!(whole || columns <= 80, "{columns}: {line}");
+    }
+}
+
+/// Each argument and option has its row, and each example its line.
+#[test]
+fn help_in_chinese_has_the_same_options_and_examples() {
+    for command in COMMANDS.iter().flat_map(|(_, commands)| *commands) {
+        let words: Vec<&str> = command.name.split(' ').chain(["--help"]).collect();
+        let help = in_chinese(&words);
+        let row = |spec: &str| {
+            let mut ends = help.lines().filter_map(|line| line.trim_start().strip_prefix(spec));
+            ends.any(|end| end.is_empty() || end.starts_with("  "))
+        };
+        let args = command.args.iter().map(|arg| arg.spec);
+        for spec in args.chain(command.options().map(|opt| opt.spec)) {
+            assert!(row(spec), "{}: {spec}", command.name);
+        }
+        for (line, _) in command.examples {
+            assert!(help.contains(&format!("\n  tiny-ce {line}\n")), "{}: {line}", command.name);
         }
     }
+}
+
+/// The first variable that is set and not empty counts; errors are English in every locale.
+#[test]
+fn help_follows_the_locale() {
+    let help = |variables: &[(&str, &str)]| {
+        let mut command = command(&["kill", "--help"]);
+        command.env_remove("LC_ALL").env_remove("LC_MESSAGES").env_remove("LANG");
+        let output = command.envs(variables.iter().copied()).output().expect("tiny-ce runs");
+        String::from_utf8(output.stdout).expect("UTF-8").starts_with("用法：")
+    };
+    assert!(!help(&[]));
+    assert!(help(&[("LANG", "zh_CN.UTF-8")]));
+    assert!(help(&[("LANG", "en_US.UTF-8"), ("LC_MESSAGES", "zh_CN.UTF-8")]));
+    assert!(help(&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "")]));
+    assert!(!help(&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "C")]));
+    assert!(!help(&[("LANG", "zh_CN.GB18030")]));
+    for words in [&["help", "network"][..], &["network", "--help"], &["help"], &[]] {
+        assert!(in_chinese(words).contains("用法："), "{words:?}");
+    }
+    let mut wrong = command(&["kill"]);
+    let wrong = wrong.env("LC_ALL", "zh_CN.UTF-8").output().expect("tiny-ce runs");
+    assert_eq!(wrong.stderr, tiny_ce(&["kill"]).stderr);
+    assert!(wrong.stderr.is_ascii());
 }
 
 #[test]
@@ -101,10 +169,11 @@ fn help_can_be_asked_for_in_every_way() {
     assert_eq!(stdout(&[]), stdout(&["--help"]));
 }
 
-/// docs/commands.md, docs/errors.md and docs/limits.md are printed from tables.
+/// docs/commands.md, its Chinese sister, docs/errors.md and docs/limits.md are printed from tables.
 #[test]
 fn the_reference_is_generated() {
-    golden("docs/commands.md", &document());
+    golden("docs/commands.md", &document(Language::English));
+    golden("docs/zh-CN/commands.md", &document(Language::Chinese));
     golden("docs/errors.md", &tiny_ce::hints::document());
     golden("docs/limits.md", &tiny_ce::cli::limits_document());
 }

@@ -24,6 +24,7 @@ mod help;
 mod image;
 mod initramfs;
 mod kill;
+pub mod language;
 mod limits;
 mod list;
 mod man;
@@ -42,6 +43,7 @@ mod update;
 pub mod value;
 mod vm;
 mod wait;
+mod zh;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -54,6 +56,7 @@ pub use render::markdown::document;
 
 use crate::doctor::kernel;
 use crate::{Error, Result, boot, log, spec, sys};
+use language::Language;
 use table::OptionSet;
 
 /// Run a command line, the program's name first; the result is the exit status.
@@ -75,11 +78,14 @@ fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
     let globals = Globals::take(&line.input)?;
     // Commands that only print do not open the log.
     if parsed.is_ok() && (globals.help || globals.version) {
-        return print(&match (globals.help, line.command, line.family) {
-            (false, _, _) => version(program),
-            (true, Some(command), _) => render::help::command(command),
-            (true, None, Some(family)) => render::help::family(family),
-            (true, None, None) => render::help::global(),
+        if !globals.help {
+            return print(&version(program));
+        }
+        let language = Language::of_caller();
+        return print(&match (line.command, line.family) {
+            (Some(command), _) => render::help::command(language, command),
+            (None, Some(family)) => render::help::family(language, family),
+            (None, None) => render::help::global(language),
         });
     }
     log::open(globals.log.as_deref(), globals.log_format.into(), globals.level())?;
@@ -96,7 +102,7 @@ fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
             (command.run)(&line.input, &globals)
         }
         (None, Some(family)) => Err(render::help::incomplete(family)),
-        (None, None) => print(&render::help::global()),
+        (None, None) => print(&render::help::global(Language::of_caller())),
     }
 }
 

@@ -1,11 +1,16 @@
 //! Render `--help`, of tiny-ce and of one command.
 //!
-//! Knows the table and 80 columns. Must not know a command by name.
+//! Knows the table, the languages and 80 columns. Must not know a command by name.
 
+use super::wrap::{width, wrap};
 use crate::Error;
 use crate::cli::Globals;
 use crate::cli::commands::{COMMANDS, FAMILIES, all};
-use crate::cli::table::{Command, Opt, OptionSet, paragraphs};
+use crate::cli::language::{
+    AGAIN, ARGUMENTS, COMMANDS as MEMBERS, EXAMPLES, GLOBAL_OPTIONS, GLOBALS_ELSEWHERE, Language,
+    MORE, USAGE,
+};
+use crate::cli::table::{Command, Opt, OptionSet};
 
 /// The description of the program, in one sentence.
 pub const ABOUT: &str =
@@ -14,59 +19,67 @@ pub const ABOUT: &str =
 const WIDTH: usize = 80;
 
 /// The help of the whole program.
-pub fn global() -> String {
-    let mut text = wrap(ABOUT, WIDTH).join("\n") + "\n\n";
-    text.push_str("Usage: tiny-ce [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]\n");
-    for (heading, commands) in COMMANDS {
-        text.push_str(&format!("\n{heading}:\n"));
-        text.push_str(&list(commands.iter()));
+pub fn global(language: Language) -> String {
+    let mut text = wrap(language.say(ABOUT), WIDTH).join("\n") + "\n\n";
+    text.push_str(&language.label(USAGE));
+    text.push_str("tiny-ce [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]\n");
+    for (title, commands) in COMMANDS {
+        text.push_str(&heading(language, title));
+        text.push_str(&list(language, commands.iter()));
     }
-    text.push_str("\nGlobal options:\n");
-    text.push_str(&options(Globals::ROWS));
-    text.push_str("\nMore about a command: tiny-ce COMMAND --help\n");
+    text.push_str(&heading(language, GLOBAL_OPTIONS));
+    text.push_str(&options(language, Globals::ROWS));
+    text.push_str(&format!("\n{}tiny-ce COMMAND --help\n", language.label(MORE)));
     text
 }
 
 /// The help of one command.
-pub fn command(command: &Command) -> String {
-    let mut text = format!("Usage: {}\n", command.usage());
+pub fn command(language: Language, command: &Command) -> String {
+    let usage = language.label(USAGE);
+    let mut text = format!("{usage}{}\n", command.usage());
     for alias in command.aliases {
-        text.push_str(&format!("       tiny-ce {alias} is the same\n"));
+        text.push_str(&format!("{:1$}{2}\n", "", width(&usage), language.same(alias)));
     }
-    for paragraph in paragraphs(command.doc) {
+    for paragraph in language.paragraphs(command.doc) {
         text.push('\n');
         for line in wrap(&paragraph, WIDTH) {
             text.push_str(&format!("{line}\n"));
         }
     }
     if !command.args.is_empty() {
-        text.push_str("\nArguments:\n");
-        let rows =
-            command.args.iter().map(|arg| (arg.spec.to_owned(), paragraphs(arg.doc).join(" ")));
-        text.push_str(&columns(&rows.collect::<Vec<_>>()));
+        text.push_str(&heading(language, ARGUMENTS));
+        let rows = command.args.iter().map(|arg| (arg.spec.to_owned(), language.line(arg.doc)));
+        text.push_str(&table(&rows.collect::<Vec<_>>()));
     }
     for group in command.groups {
-        text.push_str(&format!("\n{}:\n", group.title));
-        text.push_str(&options(group.rows));
+        text.push_str(&heading(language, group.title));
+        text.push_str(&options(language, group.rows));
     }
     if !command.examples.is_empty() {
-        text.push_str("\nExamples:\n");
+        text.push_str(&heading(language, EXAMPLES));
         for (line, what) in command.examples {
-            text.push_str(&format!("  tiny-ce {line}\n      {what}\n"));
+            text.push_str(&format!("  tiny-ce {line}\n      {}\n", language.say(what)));
         }
     }
-    text.push_str("\nGlobal options are listed by tiny-ce --help.\n");
+    text.push_str(&format!("\n{}\n", language.say(GLOBALS_ELSEWHERE)));
     text
 }
 
 /// The help of the commands that begin with one word.
-pub fn family(family: &str) -> String {
+pub fn family(language: Language, family: &str) -> String {
     let about = FAMILIES.iter().find(|(name, _)| *name == family).map_or("", |(_, about)| about);
     format!(
-        "{about}\n\nUsage: tiny-ce {family} COMMAND\n\nCommands:\n{}\n\
-         More about a command: tiny-ce {family} COMMAND --help\n",
-        list(members(family))
+        "{}\n\n{}tiny-ce {family} COMMAND\n{}{}\n{}tiny-ce {family} COMMAND --help\n",
+        language.say(about),
+        language.label(USAGE),
+        heading(language, MEMBERS),
+        list(language, members(family)),
+        language.label(MORE),
     )
+}
+
+fn heading(language: Language, title: &str) -> String {
+    format!("\n{}{}\n", language.say(title), language.colon())
 }
 
 /// The error of a two-word command whose second word is missing.
@@ -83,69 +96,40 @@ fn members(family: &str) -> impl Iterator<Item = &'static Command> {
     all().filter(move |command| command.name.split_once(' ').is_some_and(|it| it.0 == family))
 }
 
-fn list<'a>(commands: impl Iterator<Item = &'a Command>) -> String {
-    columns(&commands.map(|it| (it.name.to_owned(), it.summary())).collect::<Vec<_>>())
+fn list<'a>(language: Language, commands: impl Iterator<Item = &'a Command>) -> String {
+    table(&commands.map(|it| (it.name.to_owned(), language.summary(it))).collect::<Vec<_>>())
 }
 
-fn options(rows: &[Opt]) -> String {
+fn options(language: Language, rows: &[Opt]) -> String {
     let row = |opt: &Opt| {
         let indent = if opt.short().is_some() { "" } else { "    " };
-        let again = if opt.repeatable { " (may be given again)" } else { "" };
-        (format!("{indent}{}", opt.spec), paragraphs(&opt.text()).join(" ") + again)
+        let again = match (opt.repeatable, language) {
+            (false, _) => String::new(),
+            (true, Language::English) => " (may be given again)".to_owned(),
+            (true, Language::Chinese) => language.say(AGAIN).to_owned(),
+        };
+        (format!("{indent}{}", opt.spec), language.option(opt) + &again)
     };
-    columns(&rows.iter().map(row).collect::<Vec<_>>())
+    table(&rows.iter().map(row).collect::<Vec<_>>())
 }
 
 /// Two columns; a wide first cell has a line of its own.
-fn columns(rows: &[(String, String)]) -> String {
-    let width = |cell: &String| cell.chars().count();
+fn table(rows: &[(String, String)]) -> String {
     let left = rows.iter().map(|row| width(&row.0)).filter(|w| *w <= 30).max().unwrap_or(0);
     let mut text = String::new();
     for (cell, about) in rows {
         let mut lines = wrap(about, WIDTH - left - 4).into_iter();
-        match width(cell) <= left {
-            true => {
-                let line = format!("  {cell:left$}  {}", lines.next().unwrap_or_default());
+        match left.checked_sub(width(cell)) {
+            Some(space) => {
+                let line = format!("  {cell}{:space$}  {}", "", lines.next().unwrap_or_default());
                 text.push_str(line.trim_end());
                 text.push('\n');
             }
-            false => text.push_str(&format!("  {cell}\n")),
+            None => text.push_str(&format!("  {cell}\n")),
         }
         for line in lines {
             text.push_str(&format!("{:1$}{line}\n", "", left + 4));
         }
     }
     text
-}
-
-/// Lines of at most `width` characters, broken at spaces.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let room = lines.last().is_some_and(|line| {
-            line.is_empty() || line.chars().count() + 1 + word.chars().count() <= width
-        });
-        if !room {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wraps_at_spaces_only() {
-        assert_eq!(wrap("aa bb cc", 5), ["aa bb", "cc"]);
-        assert_eq!(wrap("aaaaaaaa b", 5), ["aaaaaaaa", "b"]);
-        assert_eq!(wrap("", 5), [""]);
-    }
 }

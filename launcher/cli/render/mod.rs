@@ -9,3 +9,4 @@ pub mod help;
 pub mod limits;
 pub mod man;
 pub mod markdown;
+pub mod wrap;
