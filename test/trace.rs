@@ -11,6 +11,8 @@ mod analyzed;
 mod bundles;
 #[path = "trace/explained.rs"]
 mod explained;
+#[path = "trace/pictured.rs"]
+mod pictured;
 
 use bundles::{least, mounted, placed, process, standard};
 use explained::{Guard, Step};

@@ -45,6 +45,7 @@ impl Report {
         let Some(analysis) = self.recorder.analysis()? else { return Ok(()) };
         let format = match path.extension().and_then(|it| it.to_str()) {
             Some("json") => AnalysisFormat::Json,
+            Some("svg") => AnalysisFormat::Svg,
             _ => AnalysisFormat::Text,
         };
         let text = render::analysis::analysis(analysis, format, Order::Plan)?;

@@ -45,8 +45,9 @@ command! {
             "--analyze" analyze: bool,
             /// The order of the analysis; default: plan.
             "--sort plan|time" sort: Option<Order>,
-            /// The form of the analysis; default: text.
-            "--format text|json" format: Option<AnalysisFormat>,
+            /// The form of the analysis; svg: a picture, with a lane for tiny-ce and one for init.
+            /// Default: text.
+            "--format text|json|svg" format: Option<AnalysisFormat>,
         }
         include {
             "Container without a bundle" embedded: EmbeddedOptions,
@@ -56,6 +57,7 @@ command! {
             "explain web": "of the container web",
             "explain --read-only -- make": "of \"tiny-ce run --read-only -- make\"",
             "explain --analyze --sort time -- true": "where the time of a container goes",
+            "explain --analyze --format svg /srv/web >web.svg": "as a picture",
         }
         run = explain;
     }
@@ -138,6 +140,9 @@ fn container_of<'a>(target: &'a Path, root: &Path) -> Result<Option<&'a str>> {
 /// Run the container, as `run` does, and print what it took.
 fn analyze(it: Explain, root: &Path, globals: &Globals) -> Result<u8> {
     kernel::required()?;
+    if it.sort.is_some() && it.format == Some(AnalysisFormat::Svg) {
+        return Err(Error::new("explain: --sort: a picture has the order in which things happen"));
+    }
     let recorder = Recorder::on();
     let AfterDashes(command) = &it.command;
     let source = match it.target {

@@ -49,7 +49,8 @@ command! {
             /// Do not adopt processes that the container leaves behind.
             "--no-subreaper" no_subreaper: bool,
             /// Write to this file what each step of init and each phase of tiny-ce took, when the
-            /// program has ended: as JSON if its name ends in .json, otherwise as text.
+            /// program has ended: as JSON or as a picture if its name ends in .json or .svg,
+            /// otherwise as text.
             "--analyze FILE" analyze: Option<PathBuf>,
         }
         include {

@@ -261,6 +261,8 @@ choice! {
         "text" Text,
         /// One JSON document.
         "json" Json,
+        /// A picture of it.
+        "svg" Svg,
     }
 }
 

@@ -1,7 +1,8 @@
-//! An analysis, printed: as text and as JSON.
+//! An analysis, printed: as text, as JSON and as a picture.
 //!
 //! Knows the forms. Must not know how times are taken.
 
+mod svg;
 mod text;
 
 use crate::analysis::{Analysis, StepOutcome};
@@ -22,6 +23,7 @@ pub fn analysis(mut analysis: Analysis, format: AnalysisFormat, order: Order) ->
     }
     match format {
         AnalysisFormat::Text => Ok(text::text(&analysis, order)),
+        AnalysisFormat::Svg => Ok(svg::svg(&analysis)),
         AnalysisFormat::Json => {
             let text = serde_json::to_string_pretty(&analysis);
             text.map(|text| text + "\n").map_err(|e| Error::new(format!("as JSON: {e}")))
