@@ -9,6 +9,8 @@ mod containerd;
 mod cri;
 #[path = "engines/docker.rs"]
 mod docker;
+#[path = "engines/docker_newer.rs"]
+mod docker_newer;
 #[path = "engines/ground.rs"]
 mod ground;
 #[path = "engines/limits.rs"]

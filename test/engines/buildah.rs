@@ -79,8 +79,8 @@ fn run_in_a_working_container(buildah: &Buildah) {
 fn an_image_is_built(buildah: &Buildah) {
     let text = format!(
         "FROM {}\nENV COLOUR=red\nRUN echo $COLOUR > /colour && mkdir /d && chown user /d\n\
-         USER user\nWORKDIR /d\nRUN id -u > id && pwd >> id\n\
-         RUN --mount=type=tmpfs,target=/t touch /t/x && ! touch /x\n",
+         RUN --mount=type=tmpfs,target=/t touch /t/x\n\
+         USER user\nWORKDIR /d\nRUN id -u > id && pwd >> id && ! touch /x\n",
         buildah.image
     );
     let file = buildah.ground.file("context/Containerfile", &text);

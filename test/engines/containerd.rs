@@ -2,7 +2,8 @@
 //!
 //! Knows containerd's configuration and what `ctr` prints; never how the runtime is called.
 
-use crate::ground::{Ground, IMAGE, on_each_runtime, until};
+use crate::docker_newer::{WIRE, WIRED, wire};
+use crate::ground::{Ground, IMAGE, on_each_runtime, today, until};
 use crate::limits::Limit;
 use crate::units::systemd;
 use std::path::Path;
@@ -14,6 +15,7 @@ on_each_runtime!(
     processes_and_terminals_of_exec,
     what_a_task_is_made_of,
     a_checkpoint_works_or_says_why_not,
+    devices_by_cdi,
 );
 
 /// A containerd on a ground; the ground's tag is `ctr`'s namespace, and so the parent of its
@@ -246,6 +248,8 @@ fn processes_and_terminals_of_exec(containerd: &Containerd) {
     containerd.exec(&["--detach", "--exec-id=beside"], "one", &["sleep", "2000"]).ok();
     let list = || containerd.ctr(&["task", "ps", "one"]).ok().to_owned();
     let both = list();
+    // containerd 2 writes it as JSON.
+    let both = both.replace("exec_id:\"beside\"", "ExecID:beside");
     assert!(both.contains("ExecID:beside") && both.lines().count() == 3, "{both}");
     containerd.ctr(&["task", "kill", "--exec-id=beside", "--signal=KILL", "one"]).ok();
     until("one process is left", || (list().lines().count() == 2).then_some(()));
@@ -296,7 +300,8 @@ fn what_a_task_is_made_of(containerd: &Containerd) {
 
 /// Whether CRIU works depends on the kernel: the checkpoint succeeds, or one line gives the reason.
 fn a_checkpoint_works_or_says_why_not(containerd: &Containerd) {
-    containerd.start("one", &[], "exec sleep 1000");
+    // A sleep would be interrupted by CRIU, and end.
+    containerd.start("one", &[], "exec tail -f /dev/null");
     let done = containerd.ctr(&["task", "checkpoint", "one"]);
     let ours = containerd.ground.runtime.name == "tiny-ce";
     if ours && tiny_ce_test::met(&[Need::Program("criu"), Need::Criu]) {
@@ -311,4 +316,13 @@ fn a_checkpoint_works_or_says_why_not(containerd: &Containerd) {
     }
     // In both cases the task runs on.
     assert_eq!(containerd.exec(&[], "one", &["echo", "still there"]).ok(), "still there\n");
+}
+
+fn devices_by_cdi(containerd: &Containerd) {
+    if !today() {
+        return tiny_ce_test::skip("needs the engines of today, see test/today");
+    }
+    wire(&containerd.ground);
+    let done = containerd.sh(&["--device=vendor.example/wire=a"], WIRE);
+    assert_eq!(done.ok().replace("line 0: ", ""), WIRED);
 }

@@ -27,13 +27,30 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// The runtime under test, or the one to compare with: `"tiny-ce"`, `"runc"`.
+    /// The runtime under test, or the one to compare with: `"tiny-ce"`, `"runc"`, `"crun"`.
     pub fn named(name: &'static str) -> Runtime {
         // The current version, or in the engines' own machine the installed one.
         let runc = || Peer::Runc.path().unwrap_or_else(|| "/usr/sbin/runc".into());
-        let path = if name == "tiny-ce" { tiny_ce() } else { runc() };
+        let path = match name {
+            "tiny-ce" => tiny_ce(),
+            "crun" => "/usr/bin/crun".into(),
+            _ => runc(),
+        };
         Runtime { name, path }
     }
+}
+
+/// The runtime to compare with: runc, or crun if `TINY_CE_PEER` says so.
+pub fn peer() -> &'static str {
+    match std::env::var("TINY_CE_PEER").as_deref() {
+        Ok("crun") => "crun",
+        _ => "runc",
+    }
+}
+
+/// Whether the engines are those of target/today, and not of Debian 12.
+pub fn today() -> bool {
+    std::env::var_os("TINY_CE_TODAY").is_some()
 }
 
 /// The name of the image that [`Ground::image`] makes.
@@ -76,6 +93,7 @@ const KEEPER: &str = "
     mount -t overlay -o lowerdir=/etc,$layers etc /etc
     echo tenant:x:$1:$1::/run/user/$1:/bin/sh >> /etc/passwd
     echo tenant:x:$1: >> /etc/group
+    echo containers:x:$(($1 + 1)):$(($1 + 1))::/:/bin/false >> /etc/passwd
     for file in /etc/subuid /etc/subgid; do
         printf 'tenant:%d:65536\\ncontainers:%d:65536\\n' $2 $(($2 + 65536)) > $file
     done
@@ -189,7 +207,8 @@ impl Ground {
         command.env("TINY_CE_CASE", self.tag()).env("TERM", "xterm");
         command.envs(env.iter().copied()).current_dir(self.case.dir());
         command.args(["--target", &self.pid.to_string(), "--mount", "--net", "--pid"]);
-        command.arg(format!("--wd={}", self.case.dir().display())).arg("--").args(words);
+        // The directory as the ground sees it: Go finds no name for another.
+        command.arg(format!("--wdns={}", self.case.dir().display())).arg("--").args(words);
         command
     }
 
@@ -442,15 +461,15 @@ fn command_line(pid: u32) -> Option<String> {
     Some(format!("{pid} {}", String::from_utf8_lossy(&words).replace('\0', " ")))
 }
 
-/// Make each function a test, once on tiny-ce and once on runc; the module's `on(RUNTIME,
-/// FUNCTION)` calls it.
+/// Make each function a test, once on tiny-ce and once on the runtime to compare with; the module's
+/// `on(RUNTIME, FUNCTION)` calls it.
 macro_rules! on_each_runtime {
     ($($(#[$about:meta])* $name:ident),* $(,)?) => {
         mod tiny_ce {
             $($(#[$about])* #[test] fn $name() { super::on("tiny-ce", super::$name); })*
         }
-        mod runc {
-            $($(#[$about])* #[test] fn $name() { super::on("runc", super::$name); })*
+        mod peer {
+            $($(#[$about])* #[test] fn $name() { super::on(crate::ground::peer(), super::$name); })*
         }
     };
 }

@@ -2,6 +2,7 @@
 
 mod inside;
 mod life;
+mod newer;
 mod rootless;
 mod together;
 
@@ -45,6 +46,7 @@ impl Podman {
             ("CONTAINERS_CONF", configuration(&ground, &ground.runtime.path, &places, &networks)),
             ("CONTAINERS_STORAGE_CONF", ground.file("podman/storage.conf", &storage)),
             ("HOME", dir.clone()),
+            ("PODMAN_IGNORE_CGROUPSV1_WARNING", "1".into()),
         ];
         // Podman makes its storage a mount, to keep mounts in it private.
         ground.leaves.borrow_mut().push(format!("{at}/root/overlay "));
@@ -146,6 +148,7 @@ events_logger = "file"
 lock_type = "file"
 runtime = "{name}"
 runtime_supports_json = ["{name}"]
+runtime_supports_nocgroup = ["{name}"]
 {places}
 [engine.runtimes]
 {name} = ["{path}"]

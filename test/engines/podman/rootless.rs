@@ -2,7 +2,7 @@
 //! $XDG_RUNTIME_DIR; cgroups by the user's own systemd, if there is one.
 
 use super::{Podman, configuration};
-use crate::ground::{Ground, IMAGE, TENANT, TENANT_IDS, on_each_runtime};
+use crate::ground::{Ground, IMAGE, TENANT, TENANT_IDS, on_each_runtime, today};
 use crate::units::{self, systemd};
 use std::fs;
 use std::os::unix::fs::chown;
@@ -12,6 +12,7 @@ on_each_runtime!(
     a_day_of_the_tenant,
     what_the_tenants_containers_find,
     the_tenants_network,
+    the_tenants_network_by_pasta,
     limits_by_the_tenants_systemd,
 );
 
@@ -51,6 +52,7 @@ impl Podman {
             ("CONTAINERS_CONF", configuration(&ground, &runtime, "", "")),
             ("CONTAINERS_STORAGE_CONF", storage),
             ("HOME", home),
+            ("PODMAN_IGNORE_CGROUPSV1_WARNING", "1".into()),
             ("XDG_RUNTIME_DIR", format!("/run/user/{TENANT}").into()),
         ];
         let ids = [format!("--reuid={TENANT}"), format!("--regid={TENANT}")];
@@ -107,6 +109,29 @@ fn the_tenants_network(podman: &Podman) {
     let run = ["run", "--rm", "--network=slirp4netns", IMAGE];
     let done = podman.run(&[&run[..], &["ip", "-o", "-4", "address"]].concat());
     assert!(done.ok().contains("tap0    inet 10.0.2.100/24"), "{done}");
+}
+
+/// pasta, which Podman 5 takes by default, gives a container the address of the host.
+fn the_tenants_network_by_pasta(podman: &Podman) {
+    if !today() {
+        return tiny_ce_test::skip("needs the engines of today, see test/today");
+    }
+    if !tiny_ce_test::met(&[Need::Program("pasta"), Need::File("/dev/net/tun")]) {
+        return;
+    }
+    let address = "ip link add up0 type veth peer up1 && ip address add 192.0.2.7/24 dev up0 &&
+        ip link set up1 up && ip link set up0 up && ip route add default via 192.0.2.1";
+    podman.ground.run(&[], &["sh", "-c", address]).ok();
+    let run = ["run", "--rm", "--network=pasta", IMAGE, "ip", "-o", "-4", "address"];
+    let done = podman.run(&run);
+    assert!(done.ok().contains("inet 192.0.2.7/24"), "{done}");
+    let serve = "while :; do echo hello | nc -l -p 80; done";
+    let web = ["run", "--detach", "--name=web", "--network=pasta", "--publish=8080:80", IMAGE];
+    podman.run(&[&web[..], &["sh", "-c", serve]].concat()).ok();
+    let ask = "for turn in $(seq 100); do
+        read -r line < /dev/tcp/192.0.2.7/8080 && echo $line && exit; sleep 0.1; done; exit 1";
+    let done = podman.ground.run(&[], &["bash", "-c", ask]);
+    assert!(done.ok().contains("hello"), "{done}");
 }
 
 /// Without systemd a user has no cgroup, and so no limits and no `pause`.
