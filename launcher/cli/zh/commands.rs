@@ -152,11 +152,11 @@ catalogue! {
         "打印建立容器的系统调用，并逐个说明。",
     "Each is below the field of config.json that it is for. With a BUNDLE: the calls that \
      \"create\" would make now. With a CONTAINER: those that made it. With neither: those that \
-     \"run\" would make with the same options. Nothing is run. The plan that is printed is the \
-     plan that init runs." =>
+     \"run\" would make with the same options. Nothing is run, unless --analyze asks for it. \
+     The plan that is printed is the plan that init runs." =>
         "每个调用列在它所服务的 config.json 属性之下。给出 BUNDLE：现在 \"create\" 会做的调用。\
-         给出 CONTAINER：建立它时做过的调用。都不给：以同样选项 \"run\" 会做的调用。\
-         什么也不运行。打印的计划就是 init 执行的计划。",
+         给出 CONTAINER：建立它时做过的调用。都不给：以同样选项 \"run\" 会做的调用。除非给出 \
+         --analyze，什么也不运行。打印的计划就是 init 执行的计划。",
     "A directory with a config.json, or the id of a container." =>
         "含有 config.json 的目录，或容器的 id。",
     "The program of a container without a bundle; default: a shell." =>
@@ -164,6 +164,7 @@ catalogue! {
     "of /srv/web/config.json" => "/srv/web/config.json 的",
     "of the container web" => "容器 web 的",
     "of \"tiny-ce run --read-only -- make\"" => "\"tiny-ce run --read-only -- make\" 的",
+    "where the time of a container goes" => "容器的时间花在哪里",
     "Print every operation that a plan can have." => "打印计划里可能出现的每一种操作。",
     "Each is one system call with the fields that the plan has for it, and init can do nothing \
      else. The steps that \"explain\" prints are such operations." =>
