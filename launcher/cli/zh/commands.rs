@@ -165,6 +165,7 @@ catalogue! {
     "of the container web" => "容器 web 的",
     "of \"tiny-ce run --read-only -- make\"" => "\"tiny-ce run --read-only -- make\" 的",
     "where the time of a container goes" => "容器的时间花在哪里",
+    "as a picture" => "画成图",
     "Print every operation that a plan can have." => "打印计划里可能出现的每一种操作。",
     "Each is one system call with the fields that the plan has for it, and init can do nothing \
      else. The steps that \"explain\" prints are such operations." =>

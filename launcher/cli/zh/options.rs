@@ -33,9 +33,10 @@ catalogue! {
     "Pass standard input on, which always happens." => "传递标准输入，总是如此。",
     "Do not adopt processes that the container leaves behind." => "不收养容器遗留的进程。",
     "Write to this file what each step of init and each phase of tiny-ce took, when the \
-     program has ended: as JSON if its name ends in .json, otherwise as text." =>
+     program has ended: as JSON or as a picture if its name ends in .json or .svg, otherwise \
+     as text." =>
         "程序结束后，把 init 的每一步和 tiny-ce 的每个阶段所用的时间写入这个文件：文件名以 \
-         .json 结尾时是 JSON，否则是文本。",
+         .json 结尾时是 JSON，以 .svg 结尾时是图，否则是文本。",
     "Directory with config.json; default: the working directory." =>
         "config.json 所在的目录；默认当前目录。",
     "Name of the file in the bundle, or - for standard input; default: config.json." =>
@@ -208,7 +209,9 @@ catalogue! {
         "运行容器直到程序结束，打印 init 的每一步和 tiny-ce 的每个阶段用了多少微秒。\
          跳过的步骤和容许的错误号会注明。程序的输出转到标准错误。",
     "The order of the analysis; default: plan." => "分析结果的顺序；默认 plan。",
-    "The form of the analysis; default: text." => "分析结果的格式；默认 text。",
+    "The form of the analysis; svg: a picture, with a lane for tiny-ce and one for init. \
+     Default: text." =>
+        "分析结果的格式；svg：一幅图，tiny-ce 和 init 各占一条泳道。默认 text。",
     "Directory of the bundle; default: the working directory." => "容器包的目录；默认当前目录。",
     "Name of the file in the bundle, or - for standard output; default: config.json." =>
         "容器包里的文件名，- 表示标准输出；默认 config.json。",
