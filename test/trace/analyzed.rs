@@ -280,7 +280,7 @@ fn nobody_else_pays() {
         let mut strace = command(["strace", "-f", "-qq", "-e", "memfd_create,recvmsg", "-o"]);
         let made = case.make(words, &bundle, &case.id());
         strace.arg(&of).arg(made.get_program()).args(made.get_args());
-        strace.env("TINY_CE_CASE", case.tag());
+        strace.env("TINY_CE_CASE", case.tag()).current_dir(case.dir());
         run(&mut strace, case.dir()).ok();
         let text = std::fs::read_to_string(of).expect("what strace wrote");
         text.matches("memfd_create(").count()
