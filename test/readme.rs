@@ -5,6 +5,7 @@ mod library;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use tiny_ce_test::{Case, Need, skip, tiny_ce, tree};
 
 /// What `cargo run --example library` calls.
@@ -59,6 +60,10 @@ fn like(shown: &str, line: &str) -> bool {
     left.ends_with(last)
 }
 
+/// The pages name their containers alike, and the cgroup of a container is called as it is: one
+/// session at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Run a session as one shell in a mount and a network namespace of its own, after the commands of
 /// `ground`; return each output. `shell` are words before `sh`.
 fn perform(
@@ -68,6 +73,7 @@ fn perform(
     session: &[(String, Vec<String>)],
 ) -> Vec<String> {
     const MARK: &str = "@@@@";
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let bin = case.dir().join("bin");
     std::fs::create_dir_all(&bin).expect("bin");
     let _ = std::os::unix::fs::symlink(tiny_ce(), bin.join("tiny-ce"));
