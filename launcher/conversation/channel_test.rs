@@ -411,8 +411,9 @@ fn a_waiting_init_takes_little_memory() {
     };
     let pss = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
     let kib: u32 = pss.trim().trim_end_matches(" kB").parse().unwrap();
-    // This includes its program, its stack, its plan and its buffers.
-    assert!(kib <= 32, "{kib} KiB");
+    // This includes its program, its stack, its plan and its buffers: 28 to 36, since the kernel
+    // begins a stack anywhere in a page.
+    assert!(kib <= 36, "{kib} KiB");
 }
 
 #[test]
