@@ -23,6 +23,7 @@ mod boot;
 pub mod cgroup;
 #[doc(hidden)]
 pub mod cli;
+mod colour;
 pub mod compile;
 pub mod container;
 mod conversation;

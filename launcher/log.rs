@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock};
 use std::time::SystemTime;
 
+use crate::colour::{Colour, Paint};
 use crate::{Error, Result, rfc3339};
 
 /// The format of a line.
@@ -120,9 +121,9 @@ fn sink(path: &Path) -> Result<Sink> {
 /// Standard error gets the error with its details, unless a JSON log without a file is what
 /// standard error carries; the log gets all of it on one line.
 pub fn error(error: &Error) {
-    let Some(log) = LOG.get() else { return to_stderr(&format!("tiny-ce: {error}\n")) };
+    let Some(log) = LOG.get() else { return to_stderr(&told(error)) };
     if log.sink.is_some() || log.format == Format::Text {
-        to_stderr(&format!("tiny-ce: {error}\n"));
+        to_stderr(&told(error));
     }
     let mut message = one_line(error);
     for warning in log.take_held() {
@@ -134,12 +135,31 @@ pub fn error(error: &Error) {
     }
 }
 
+/// The failure as people read it.
+fn told(error: &Error) -> String {
+    let paint = Paint::of(&io::stderr());
+    let mut text = format!("{} ", paint.word(Colour::Red, "tiny-ce:"));
+    for line in error.to_string().lines() {
+        match line.strip_prefix(HINT) {
+            Some(hint) => text += &format!("  {}{hint}\n", paint.word(Colour::Cyan, HINT.trim())),
+            None => text += &format!("{line}\n"),
+        }
+    }
+    text
+}
+
+/// How the line of a hint begins, as `Error` writes it.
+const HINT: &str = "  hint:";
+
 /// Log a warning. A JSON log keeps it for the object of the failure, unless `--debug` asks for
 /// more.
 pub fn warning(text: &str) {
     let Some(log) = LOG.get().filter(|log| log.level >= Level::Warning) else { return };
     match (&log.sink, log.format) {
-        (None, Format::Text) => to_stderr(&format!("tiny-ce: warning: {text}\n")),
+        (None, Format::Text) => {
+            let word = Paint::of(&io::stderr()).word(Colour::Yellow, "warning:");
+            to_stderr(&format!("tiny-ce: {word} {text}\n"));
+        }
         (_, Format::Json) if log.level < Level::Debug => {
             if let Ok(mut held) = log.held.lock() {
                 held.push(text.to_owned());

@@ -10,6 +10,9 @@ use tiny_ce::cli::language::Language;
 use tiny_ce::cli::{COMMANDS, document};
 use tiny_ce_test::{Need, met, tree};
 
+#[path = "cli/terminal.rs"]
+mod terminal;
+
 fn tiny_ce(words: &[&str]) -> Output {
     command(words).output().expect("tiny-ce runs")
 }

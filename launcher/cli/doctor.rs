@@ -1,9 +1,12 @@
 //! `doctor`: what was found about this machine, printed.
 
+use std::io;
+
 use super::table::command;
 use super::value::choice;
 use super::{Globals, print};
 use crate::Error;
+use crate::colour::{Colour, Paint};
 use crate::doctor::{Finding, able, examine};
 
 choice! {
@@ -37,19 +40,21 @@ command! {
                         .map_err(|e| Error::new(format!("findings as JSON: {e}")))?;
                     print(&(json + "\n"))?;
                 }
-                _ => drop(print(&text(&findings))?),
+                _ => drop(print(&text(&findings, Paint::of(&io::stdout())))?),
             }
             Ok(u8::from(!able(&findings)))
         };
     }
 }
 
-fn text(findings: &[Finding]) -> String {
+fn text(findings: &[Finding], paint: Paint) -> String {
     let mut text = String::new();
     for it in findings {
-        text += &format!("{:<8} {}: {}\n", it.verdict.word(), it.what, it.detail);
+        let word = format!("{:<8}", it.verdict.word());
+        let word = paint.word(it.verdict.colour(), &word);
+        text += &format!("{word} {}: {}\n", it.what, it.detail);
         if let Some(hint) = &it.hint {
-            text += &format!("{:<8}   hint: {hint}\n", "");
+            text += &format!("{:<8}   {} {hint}\n", "", paint.word(Colour::Cyan, "hint:"));
         }
     }
     match able(findings) {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::language::Language;
+use super::render::help::Page;
 use super::table::{Command, command};
 use super::value::{Completes, Place, PlaceKind};
 use super::{Globals, commands, print, render};
@@ -30,9 +30,9 @@ command! {
             "[COMMAND...]" command: CommandName,
         }
         run = |it, _: &Globals| print(&match named(&it.command)? {
-            Some(Named::Command(command)) => render::help::command(Language::of_caller(), command),
-            Some(Named::Family(family)) => render::help::family(Language::of_caller(), family),
-            None => render::help::global(Language::of_caller()),
+            Some(Named::Command(command)) => render::help::command(Page::of_caller(), command),
+            Some(Named::Family(family)) => render::help::family(Page::of_caller(), family),
+            None => render::help::global(Page::of_caller()),
         });
     }
 }

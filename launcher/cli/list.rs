@@ -2,7 +2,7 @@
 //!
 //! Knows columns and JSON shapes; the states are `container`'s.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use serde::Serialize;
@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::table::command;
 use super::value::{Id, ListFormat};
 use super::{Globals, print};
+use crate::colour::{Colour, Paint};
 use crate::container;
 use crate::state::{self, Listed, State};
 use crate::{Error, Result};
@@ -51,7 +52,7 @@ command! {
                     print(&lines.collect::<String>())
                 }
                 (false, Some(ListFormat::Json)) => print(&json(&state::list(&root)?)?),
-                (false, _) => print(&table(&state::list(&root)?)),
+                (false, _) => print(&table(&state::list(&root)?, Paint::of(&io::stdout()))),
             }
         };
     }
@@ -115,8 +116,18 @@ fn cells<'a>((listed, pid): (&'a Listed, &'a String)) -> [&'a str; 6] {
     }
 }
 
+/// The colour of a status.
+fn colour(status: &str) -> Option<Colour> {
+    match status {
+        "running" => Some(Colour::Green),
+        "paused" | "creating" | "created" => Some(Colour::Yellow),
+        "damaged" => Some(Colour::Red),
+        _ => None,
+    }
+}
+
 /// A table whose columns are as wide as their widest cell.
-fn table(all: &[Listed]) -> String {
+fn table(all: &[Listed], paint: Paint) -> String {
     const HEAD: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
     let pid = |listed: &Listed| match listed {
         Listed::Whole(it) => it.pid.to_string(),
@@ -132,8 +143,11 @@ fn table(all: &[Listed]) -> String {
     }
     let mut text = String::new();
     for row in rows() {
-        for (cell, width) in row.into_iter().zip(widths) {
-            text.push_str(cell);
+        for ((cell, width), name) in row.into_iter().zip(widths).zip(HEAD) {
+            match colour(cell).filter(|_| name == "STATUS") {
+                Some(colour) => text.push_str(&paint.word(colour, cell)),
+                None => text.push_str(cell),
+            }
             text.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 3));
         }
         text.truncate(text.trim_end_matches(' ').len());
@@ -168,12 +182,12 @@ mod tests {
     #[test]
     fn columns_as_runc_has_them() {
         assert_eq!(
-            table(&listed()),
+            table(&listed(), Paint::NONE),
             "ID    PID    STATUS    BUNDLE     CREATED                OWNER\n\
              old   0      damaged   -          -                      -\n\
              web   4711   running   /srv/web   2026-08-19T10:00:00Z   root\n"
         );
-        assert_eq!(table(&[]), "ID   PID   STATUS   BUNDLE   CREATED   OWNER\n");
+        assert_eq!(table(&[], Paint::NONE), "ID   PID   STATUS   BUNDLE   CREATED   OWNER\n");
     }
 
     #[test]

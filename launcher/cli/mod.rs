@@ -56,7 +56,7 @@ pub use render::markdown::document;
 
 use crate::doctor::kernel;
 use crate::{Error, Result, boot, log, spec, sys};
-use language::Language;
+use render::help::Page;
 use table::OptionSet;
 
 /// Run a command line, the program's name first; the result is the exit status.
@@ -81,11 +81,11 @@ fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
         if !globals.help {
             return print(&version(program));
         }
-        let language = Language::of_caller();
+        let page = Page::of_caller();
         return print(&match (line.command, line.family) {
-            (Some(command), _) => render::help::command(language, command),
-            (None, Some(family)) => render::help::family(language, family),
-            (None, None) => render::help::global(language),
+            (Some(command), _) => render::help::command(page, command),
+            (None, Some(family)) => render::help::family(page, family),
+            (None, None) => render::help::global(page),
         });
     }
     log::open(globals.log.as_deref(), globals.log_format.into(), globals.level())?;
@@ -102,7 +102,7 @@ fn run(program: &OsStr, line: &parse::Line, parsed: Result<()>) -> Result<u8> {
             (command.run)(&line.input, &globals)
         }
         (None, Some(family)) => Err(render::help::incomplete(family)),
-        (None, None) => print(&render::help::global(Language::of_caller())),
+        (None, None) => print(&render::help::global(Page::of_caller())),
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod kernel;
 mod programs;
 mod user;
 
+use crate::colour::Colour;
 use std::fs;
 use std::path::Path;
 
@@ -34,6 +35,15 @@ impl Verdict {
             Verdict::Ok => "ok",
             Verdict::Warn => "warn",
             Verdict::Missing => "missing",
+        }
+    }
+
+    /// The colour of that word.
+    pub(crate) fn colour(self) -> Colour {
+        match self {
+            Verdict::Ok => Colour::Green,
+            Verdict::Warn => Colour::Yellow,
+            Verdict::Missing => Colour::Red,
         }
     }
 }
