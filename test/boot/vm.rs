@@ -164,7 +164,8 @@ fn a_panic_of_the_kernel_shows_the_end_of_its_console() {
     done.ends(125);
     let wanted = "tiny-ce: vm: the kernel panicked: not syncing: sysrq triggered crash\n";
     assert!(done.stderr.starts_with(wanted), "{done}");
-    assert!(done.stderr.contains("ksys_write"), "{done}");
+    // The first call of the trace is too far above, where the stack has much that is old.
+    assert!(done.stderr.contains("entry_SYSCALL_64"), "{done}");
 }
 
 #[test]
