@@ -137,7 +137,10 @@ fn shown(mount: &Mount, index: usize) -> Result<(MountFacts, Option<Vec<String>>
         let target = kind.is_symlink().then(|| std::fs::read_link(&path).ok()).flatten();
         let target = target.map(|target| utf8(target, &path)).transpose()?;
         let link = target.map(|target| Link { target, present: false });
-        facts.source = Some(Source { path, directory: kind.is_dir(), made: false, link });
+        // The root file system is the host's, so init finds it there; the launcher may lack the
+        // right to clone it, as root of a user namespace without mounts of its own.
+        let made = link.is_none();
+        facts.source = Some(Source { path, directory: kind.is_dir(), made, link });
     }
     Ok((facts, Some(place)))
 }
