@@ -283,7 +283,9 @@ fn nobody_else_pays() {
         strace.env("TINY_CE_CASE", case.tag()).current_dir(case.dir());
         run(&mut strace, case.dir()).ok();
         let text = std::fs::read_to_string(of).expect("what strace wrote");
-        text.matches("memfd_create(").count()
+        // Before Linux 6.3 there is no MFD_EXEC: a first call fails.
+        let made = |line: &&str| line.contains("memfd_create") && line.contains(" = ");
+        text.lines().filter(made).filter(|line| !line.contains(" = -1 ")).count()
     };
     assert_eq!(count(&["run"]), 1, "init's program");
     assert_eq!(count(&["run", "--analyze", "times"]), 3, "and the other init's, and the memory");
