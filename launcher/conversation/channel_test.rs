@@ -277,7 +277,6 @@ fn a_fork_goes_on_as_a_child_of_the_launcher() {
 /// Both processes of `--init` report: each report is whole, whichever comes first.
 #[test]
 fn reports_of_two_processes_do_not_mix() {
-    let mut orders = std::collections::BTreeSet::new();
     for _ in 0..200 {
         let mut plan = Plan::new();
         let program = plan.slot().unwrap();
@@ -287,11 +286,9 @@ fn reports_of_two_processes_do_not_mix() {
         plan.step(report(A));
         plan.step(report(B));
         let mut all = Init::running(plan).all();
-        orders.insert(all.join(" "));
         all.sort();
         assert_eq!(all, ["1: 2 ", NO_PROGRAM, "at 1", "at 2", "closed"]);
     }
-    assert!(!orders.is_empty());
 }
 
 #[test]
