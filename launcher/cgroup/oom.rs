@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use super::processes::keyed;
 use super::{Cgroup, Group, Version};
 use crate::sys::cgroupfs as sys;
+use crate::sys::process::Exit;
 use crate::{Error, Result};
 
 impl Cgroup {
@@ -155,9 +156,7 @@ impl OomCount {
     ///
     /// The kernel counts an OOM kill before it kills, and then notifies by POLLPRI, but at most
     /// once in 10 ms (kernel/cgroup/cgroup.c). After a kill within these 10 ms the cgroup may be
-    /// gone before it is read again. Then the parent's count says whether there was a kill. The
-    /// parent counts its other children as well, so its kill is taken for one of this cgroup only
-    /// if this cgroup had reached its limit.
+    /// gone before it is read again. Then [`OomCount::judge`] asks the parent's count.
     pub fn look(&mut self) {
         if self.gone {
             return;
@@ -181,7 +180,6 @@ impl OomCount {
                 // Read the parent again, since the kill may have come after the first read.
                 let last = self.above.as_ref().map(|(_, last)| *last);
                 self.above_grew = self.kills == 0 && above(self) > last;
-                self.judge(self.limited);
             }
         }
         if let Some(text) = read(&self.max) {
@@ -189,15 +187,15 @@ impl OomCount {
         }
     }
 
-    /// Take the most bytes that the program had in memory, known at its end. From half of the limit
-    /// on, a kill that the parent has counted is taken for one of this cgroup, even if no look saw
-    /// the limit reached.
-    pub fn judge_by_peak(&mut self, bytes: u64) {
-        self.judge(self.limit.is_some_and(|limit| bytes >= limit / 2));
-    }
-
-    fn judge(&mut self, reason: bool) {
-        if self.above_grew && reason {
+    /// Take a kill that the parent has counted for one of this cgroup, if the cgroup was gone
+    /// before it could be read. The parent counts its other children as well, so this is done only
+    /// for a program that a SIGKILL has ended, in a cgroup that had reached its limit; or whose
+    /// program had `most` bytes in memory once, at least half of the limit, since the last look may
+    /// have been too early.
+    pub fn judge(&mut self, exit: Option<Exit>, most: u64) {
+        let large = || self.limit.is_some_and(|limit| most >= limit / 2);
+        let killed = exit == Some(Exit::Signal(libc::SIGKILL));
+        if self.above_grew && killed && (self.limited || large()) {
             self.kills = 1;
         }
     }

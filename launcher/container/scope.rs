@@ -74,8 +74,13 @@ impl Wanted {
     /// Add the limits as properties; a property that an annotation gives wins over a limit.
     pub fn limit(&mut self, settings: &[Setting], devices: &Devices) {
         let version = self.systemd.version();
-        let limits = properties::of(settings, version).into_iter();
-        let mut all: Vec<Property> = limits.chain(properties::of_devices(devices)).collect();
+        let mut all = properties::of(settings, version);
+        all.extend(properties::of_devices(devices));
+        let first = properties::of_start(settings);
+        // Versions 253 and later know it, and some of 252: Debian's, for one.
+        if !first.is_empty() && self.systemd.scopes_have(properties::OOM_POLICY) {
+            all.extend(first);
+        }
         all.retain(|(name, _)| self.properties.iter().all(|(other, _)| other != name));
         all.append(&mut self.properties);
         self.properties = all;

@@ -81,7 +81,7 @@ impl Signals {
                 let ended = process::wait_and_measure(&child.pidfd, false);
                 let (exit, most) = ended.map_err(failed("waitid"))?;
                 if let Some(oom) = oom {
-                    oom.judge_by_peak(most);
+                    oom.judge(exit, most);
                 }
                 if let Some(console) = &mut console {
                     console.finish();

@@ -48,6 +48,7 @@ const NAME: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";
 const INTERFACE: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
+const SCOPE: &str = "org.freedesktop.systemd1.Scope";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 
@@ -124,6 +125,13 @@ impl Systemd {
     pub fn cgroup(&mut self) -> Result<String> {
         let path = self.property(PATH, INTERFACE, "ControlGroup")?;
         Ok(path.trim_end_matches('/').to_owned())
+    }
+
+    /// Whether scopes have a property whose value is a text. systemd's own processes are in a
+    /// scope, which is asked for it.
+    pub fn scopes_have(&mut self, property: &str) -> bool {
+        let own = format!("{PATH}/unit/init_2escope");
+        self.property(&own, SCOPE, property).is_ok()
     }
 
     /// Make the scope with a process in it, and wait until the job is done.

@@ -24,6 +24,9 @@ const OURS: &[&str] = &["Delegate", "Description", "PIDs", "Slice"];
 /// Lists of CPUs and memory nodes, which are masks to systemd.
 const LISTS: &[&str] = &["AllowedCPUs", "AllowedMemoryNodes"];
 
+/// The property for `memory.oom.group`.
+pub const OOM_POLICY: &str = "OOMPolicy";
+
 /// "infinity" to systemd.
 const INFINITY: u64 = u64::MAX;
 
@@ -39,6 +42,18 @@ pub fn of(settings: &[Setting], version: u32) -> Vec<Property> {
     found
 }
 
+/// The properties that a scope takes only when it is made: `memory.oom.group` is `OOMPolicy`, by
+/// which systemd writes the file again. `SetUnitProperties` refuses it.
+pub fn of_start(settings: &[Setting]) -> Vec<Property> {
+    let group = settings.iter().rfind(|setting| setting.file == "memory.oom.group");
+    let policy = group.and_then(|setting| match setting.value {
+        Limit::Number(0) => Some("continue"),
+        Limit::Number(1) => Some("kill"),
+        _ => None,
+    });
+    policy.map(|policy| (OOM_POLICY.to_owned(), Value::text(policy))).into_iter().collect()
+}
+
 fn of_one(setting: &Setting, version: u32) -> Vec<Property> {
     // The name that the property is about stands second, where the kernel has a choice of two.
     let (file, value) = match &setting.fallback {
@@ -50,6 +65,10 @@ fn of_one(setting: &Setting, version: u32) -> Vec<Property> {
         // An idle group is one of weight 0 to systemd.
         ("cpu.idle", Limit::Number(1)) if version >= 252 => {
             return vec![("CPUWeight".into(), Value::U64(0))];
+        }
+        // The one property of a limit that is a boolean.
+        ("memory.zswap.writeback", Limit::Number(on @ 0..=1)) if version >= 256 => {
+            return vec![("MemoryZSwapWriteback".into(), Value::Bool(*on == 1))];
         }
         _ => {}
     }
@@ -253,6 +272,20 @@ mod tests {
     }
 
     #[test]
+    fn only_at_the_start() {
+        let policy = |value: &str| {
+            let value = json!({"unified": {"memory.oom.group": value}});
+            let machine = machine(Version::V2);
+            of_start(&compile("", &resources(value), &machine).expect("settings"))
+        };
+        let property = |policy: &str| [("OOMPolicy".to_owned(), Value::text(policy))];
+        assert_eq!(policy("0"), property("continue"));
+        assert_eq!(policy("1"), property("kill"));
+        assert_eq!(policy("2"), []);
+        assert_eq!(of_start(&[]), []);
+    }
+
+    #[test]
     fn a_value_without_a_property_is_left_to_cgroupfs() {
         let value = json!({"cpu": {"cpus": "0-31:2/4", "mems": "0-N"}});
         assert_eq!(properties(value, Version::V2), []);
@@ -263,6 +296,10 @@ mod tests {
         );
         let old = of(&compiled.expect("settings"), 239);
         assert_eq!(old, [number("CPUQuotaPerSecUSec", 1_000_000)]);
+        let writeback = json!({"unified": {"memory.zswap.writeback": "0"}});
+        let compiled = compile("", &resources(writeback), &machine(Version::V2)).expect("settings");
+        assert_eq!(of(&compiled, 255), []);
+        assert_eq!(of(&compiled, 256), [("MemoryZSwapWriteback".to_owned(), Value::Bool(false))]);
     }
 
     #[test]

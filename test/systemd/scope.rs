@@ -59,6 +59,7 @@ fn limits_are_properties_that_last() {
         ("CPUQuotaPeriodUSec", "40ms"),
         ("AllowedCPUs", "0"),
         ("TasksMax", "30"),
+        ("OOMPolicy", "kill"),
     ] {
         assert_eq!(show(&case, &unit, property), value, "{property}");
     }
