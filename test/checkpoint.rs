@@ -22,8 +22,8 @@ fn tracks_memory() -> bool {
     done.is_ok_and(|done| done.status.success())
 }
 
-/// A script that counts on standard output, ten times a second, and into a file. It appends, since a
-/// reader may come between truncation and write.
+/// A script that counts on standard output, ten times a second, and into a file. It appends, since
+/// a reader may come between truncation and write.
 const COUNT: &str =
     "i=0; while :; do i=$((i+1)); echo n=$i; echo $i >> /srv/count; /bin/busybox sleep 0.1; done";
 

@@ -5,7 +5,7 @@
 mod buildah;
 #[path = "engines/containerd.rs"]
 mod containerd;
-#[path = "engines/cri.rs"]
+#[path = "engines/cri/mod.rs"]
 mod cri;
 #[path = "engines/docker.rs"]
 mod docker;

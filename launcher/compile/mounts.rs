@@ -227,7 +227,7 @@ fn one(
         return super::cgroups::mount(plan, context, index, options);
     }
     if kind == "sysfs" && context.in_user_namespace() {
-        return sysfs(plan, context, index, options);
+        return sysfs(plan, context, index, mount.source.as_deref(), options);
     }
     // Kernel file systems label their own files.
     let labelled = !matches!(kind, "proc" | "sysfs" | "mqueue");
@@ -429,6 +429,7 @@ fn sysfs(
     plan: &mut Plan,
     context: &mut Context<'_>,
     index: usize,
+    source: Option<&str>,
     options: &MountOptions,
 ) -> Result<()> {
     let (fs, tree) = (plan.slot()?, plan.slot()?);
@@ -437,6 +438,10 @@ fn sysfs(
     let made = |plan: &mut Plan, unless: Unless, op: Op<'_>| {
         plan.push(Step { guard: Guard::Present(fs), unless, op });
     };
+    if let Some(source) = source.filter(|source| !source.is_empty()) {
+        let value = c_string(source)?;
+        made(plan, Unless::NOTHING, Op::FsconfigString { fs, key: c"source", value: &value });
+    }
     made(plan, Unless::NOTHING, Op::FsconfigCreate { fs });
     let (flags, attr) = (FsmountFlags::FSMOUNT_CLOEXEC, options.made());
     made(plan, Unless::EPERM, Op::Fsmount { into: tree, fs, flags, attr });

@@ -28,16 +28,20 @@ pub struct Containerd {
 
 /// Run `test` with the runtime, and then remove containerd's containers.
 fn on(runtime: &'static str, test: fn(&Containerd)) {
-    let Some(containerd) = Containerd::new(runtime, "", &[]) else { return };
+    let Some(containerd) = Containerd::new(runtime, |_| String::new(), &[]) else { return };
     containerd.import(containerd.ground.tag(), &containerd.ground.image());
     test(&containerd);
     containerd.end();
 }
 
 impl Containerd {
-    /// Start containerd with `more` lines of configuration; if something is missing, print a skip
-    /// and return `None`.
-    pub fn new(runtime: &'static str, more: &str, needs: &[Need]) -> Option<Containerd> {
+    /// Start containerd with the lines of configuration that `more` makes on the ground; if
+    /// something is missing, print a skip and return `None`.
+    pub fn new(
+        runtime: &'static str,
+        more: impl FnOnce(&Ground) -> String,
+        needs: &[Need],
+    ) -> Option<Containerd> {
         let own = ["containerd", "containerd-shim-runc-v2", "ctr"].map(Need::Program);
         let ground = Ground::new(runtime, &[&own[..], needs].concat())?;
         let dir = ground.path("containerd").to_str().expect("UTF-8").to_owned();
@@ -46,7 +50,8 @@ impl Containerd {
             "containerd/config.toml",
             &format!(
                 "version = 2\nroot = \"{dir}/root\"\nstate = \"{dir}/state\"\n\
-                 [grpc]\naddress = \"{socket}\"\n{more}"
+                 [grpc]\naddress = \"{socket}\"\n{}",
+                more(&ground)
             ),
         );
         // In a user namespace, another user walks the path to the rootfs.
