@@ -466,7 +466,7 @@ fn bash_completes() {
     assert_eq!(offers(&["tiny-ce", "--root", "/pro"]), ["/proc"]);
     assert_eq!(offers(&["tiny-ce", "--root", "/proc", "help", "ma"]), ["man"]);
     assert_eq!(offers(&["tiny-ce", "man", "--deb"]), ["--debug"]);
-    assert_eq!(offers(&["tiny-ce", "network", ""]), ["create", "list", "rm"]);
+    assert_eq!(offers(&["tiny-ce", "network", ""]), ["create", "list", "show", "rm"]);
     assert_eq!(offers(&["tiny-ce", "network", "create", "web", "--sub"]), ["--subnet"]);
     assert_eq!(offers(&["tiny-ce", "network", "list", "-f", "t"]), ["table"]);
 }
@@ -497,7 +497,7 @@ fn fish_completes() {
     assert_eq!(offers("tiny-ce completion "), ["bash", "fish", "zsh"]);
     assert_eq!(offers("tiny-ce --log-format j"), ["json"]);
     assert_eq!(offers("tiny-ce --root /proc completion z"), ["zsh"]);
-    assert_eq!(offers("tiny-ce network "), ["create", "list", "rm"]);
+    assert_eq!(offers("tiny-ce network "), ["create", "list", "rm", "show"]);
     assert_eq!(offers("tiny-ce network create web --sub"), ["--subnet"]);
 }
 

@@ -11,6 +11,8 @@ mod given;
 mod mutated;
 #[path = "plans/rules.rs"]
 mod rules;
+#[path = "plans/worlds.rs"]
+mod worlds;
 
 use given::{CASES, Given};
 use tiny_ce::plan::Finished;
@@ -53,7 +55,8 @@ fn plans_are_golden() {
 /// Every file in test/plans belongs to a case, so that none is left unused.
 #[test]
 fn no_golden_file_is_an_orphan() {
-    let mut wanted = ["given.rs", "mutated.rs", "rules.rs"].map(str::to_owned).to_vec();
+    let mut wanted =
+        ["given.rs", "mutated.rs", "rules.rs", "worlds.rs"].map(str::to_owned).to_vec();
     wanted.extend(CASES.iter().map(|(name, ..)| format!("{name}.txt")));
     wanted.extend(CASES.iter().map(|(_, config, _)| format!("{config}.json")));
     let entries = std::fs::read_dir(tree().join("test/plans")).expect("test/plans");

@@ -44,7 +44,15 @@ pub const COMMANDS: &[(&str, &[Command])] = &[
             config::Validate::COMMAND,
         ],
     ),
-    ("Networks", &[network::Create::COMMAND, network::List::COMMAND, network::Remove::COMMAND]),
+    (
+        "Networks",
+        &[
+            network::Create::COMMAND,
+            network::List::COMMAND,
+            network::Show::COMMAND,
+            network::Remove::COMMAND,
+        ],
+    ),
     ("Other machines", &[vm::Vm::COMMAND, initramfs::Initramfs::COMMAND]),
     ("The machine", &[doctor::Doctor::COMMAND, features::FeaturesCommand::COMMAND]),
     ("Help", &[help::Help::COMMAND, completion::Completion::COMMAND, man::Man::COMMAND]),

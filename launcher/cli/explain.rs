@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use super::analyze::run_and_print;
 use super::create::CONFIG;
 use super::embedded::EmbeddedOptions;
+use super::render::world::World;
 use super::run::{generated_id, status, unbundled};
 use super::table::command;
-use super::value::{AfterDashes, AnalysisFormat, Order};
+use super::value::{AfterDashes, FigureFormat, Order};
 use super::{Globals, print};
 use crate::analysis::Recorder;
 use crate::compile::Then;
@@ -45,9 +46,9 @@ command! {
             "--analyze" analyze: bool,
             /// The order of the analysis; default: plan.
             "--sort plan|time" sort: Option<Order>,
-            /// The form of the analysis; svg: a picture, with a lane for tiny-ce and one for init.
-            /// Default: text.
-            "--format text|json|svg" format: Option<AnalysisFormat>,
+            /// The form; svg: a picture of the container's world, and with --analyze of the
+            /// analysis; json: only of an analysis. Default: text.
+            "--format text|json|svg" format: Option<FigureFormat>,
         }
         include {
             "Container without a bundle" embedded: EmbeddedOptions,
@@ -56,8 +57,9 @@ command! {
             "explain /srv/web": "of /srv/web/config.json",
             "explain web": "of the container web",
             "explain --read-only -- make": "of \"tiny-ce run --read-only -- make\"",
+            "explain --format svg /srv/web >web.svg": "the container's world, as a picture",
             "explain --analyze --sort time -- true": "where the time of a container goes",
-            "explain --analyze --format svg /srv/web >web.svg": "as a picture",
+            "explain --analyze --format svg /srv/web >time.svg": "as a picture",
         }
         run = explain;
     }
@@ -103,23 +105,32 @@ fn explain(it: Explain, globals: &Globals) -> Result<u8> {
     if it.analyze {
         return analyze(it, &root, globals);
     }
-    if let Some(option) = it.sort.map(|_| "--sort").or(it.format.map(|_| "--format")) {
-        return Err(Error::new(format!("explain: {option} is for --analyze")));
+    if it.sort.is_some() {
+        return Err(Error::new("explain: --sort is for --analyze"));
     }
+    if it.format == Some(FigureFormat::Json) {
+        return Err(Error::new("explain: --format json is for --analyze")
+            .hint("the plan is text; a picture of the container's world is svg"));
+    }
+    let drawn = it.format == Some(FigureFormat::Svg);
     let AfterDashes(command) = &it.command;
     let Some(target) = it.target else {
         let source = unbundled(it.embedded, command, false, globals)?;
-        return would(globals, source, it.network, Then::Run);
+        return would(globals, source, it.network, Then::Run, drawn);
     };
     if let Some(extra) = it.embedded.asked(command) {
         return Err(Error::new(format!("explain: {extra} is for a container without a bundle")));
     }
     if let Some(name) = container_of(&target, &root)? {
+        if drawn {
+            let text = format!("explain: --format svg: the container {name:?} is there already");
+            return Err(Error::new(text).hint("name its bundle, which is what is drawn"));
+        }
         return print(&container::plan(&root, name)?.to_string());
     }
     let config = it.config.unwrap_or_else(|| CONFIG.to_owned());
     let source = Source::Bundle { path: target, config };
-    would(globals, source, it.network, Then::AwaitStart)
+    would(globals, source, it.network, Then::AwaitStart, drawn)
 }
 
 /// The name of the container, if the word is one; otherwise it is a bundle.
@@ -140,7 +151,7 @@ fn container_of<'a>(target: &'a Path, root: &Path) -> Result<Option<&'a str>> {
 /// Run the container, as `run` does, and print what it took.
 fn analyze(it: Explain, root: &Path, globals: &Globals) -> Result<u8> {
     kernel::required()?;
-    if it.sort.is_some() && it.format == Some(AnalysisFormat::Svg) {
+    if it.sort.is_some() && it.format == Some(FigureFormat::Svg) {
         return Err(Error::new("explain: --sort: a picture has the order in which things happen"));
     }
     let recorder = Recorder::on();
@@ -166,20 +177,28 @@ fn analyze(it: Explain, root: &Path, globals: &Globals) -> Result<u8> {
     };
     let (network, cgroup_driver) = (it.network, globals.cgroups()?);
     let options = LaunchOptions { network, cgroup_driver, recorder, ..LaunchOptions::default() };
-    let form = (it.format.unwrap_or(AnalysisFormat::Text), it.sort.unwrap_or(Order::Plan));
+    let form = (it.format.unwrap_or(FigureFormat::Text), it.sort.unwrap_or(Order::Plan));
     run_and_print((root, &generated_id()), source, &options, form).map(status)
 }
 
-/// The values for the container's cgroup, each with its field, and then the plan.
+/// The values for the container's cgroup, each with its field, and then the plan; or the figure.
 fn would(
     globals: &Globals,
     source: Source,
     network: Option<NetworkChoice>,
     then: Then,
+    drawn: bool,
 ) -> Result<u8> {
     let (root, cgroup_driver) = (globals.state_root()?, globals.cgroups()?);
     let options = LaunchOptions { network, cgroup_driver, ..LaunchOptions::default() };
     let prepared = container::prepare(NAME, &root.join(NAME), source, &options, then)?;
+    if drawn {
+        let name = match then {
+            Then::Run => "as \"tiny-ce run\" makes it, without a bundle".to_owned(),
+            _ => prepared.bundle.display().to_string(),
+        };
+        return print(&World::of(&name, &prepared, options.network.as_ref()).svg());
+    }
     let mut text = String::new();
     if let Some(wanted) = &prepared.wanted {
         text.push_str(&format!("the scope {} in {}\n", wanted.scope.unit, wanted.scope.slice));

@@ -53,6 +53,8 @@ pub use commands::COMMANDS;
 pub use global::Globals;
 pub use render::limits::document as limits_document;
 pub use render::markdown::document;
+pub use render::network::svg as network_picture;
+pub use render::world::World;
 
 use crate::doctor::kernel;
 use crate::{Error, Result, boot, log, spec, sys};

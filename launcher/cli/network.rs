@@ -1,12 +1,12 @@
-//! `network create`, `network list`, `network rm`: networks that containers can join.
+//! `network create`, `list`, `show`, `rm`: networks that containers can join.
 //!
 //! Parses the options and prints; module `network` makes the networks.
 
 use std::ffi::OsStr;
 
 use super::table::command;
-use super::value::{ListFormat, Number, Value};
-use super::{Globals, print};
+use super::value::{FigureFormat, ListFormat, Number, Value};
+use super::{Globals, print, render};
 use crate::network::{self, NewNetwork, Subnet};
 use crate::{Error, Result};
 
@@ -88,6 +88,38 @@ command! {
                     Err(e) => Err(Error::new(format!("networks as JSON: {e}"))),
                 },
                 _ => print(&network::table(&networks)),
+            }
+        };
+    }
+}
+
+command! {
+    /// Print a network, and the address of each container.
+    ///
+    /// Its bridge, its subnet, and for each container the name of its interface inside and on the
+    /// host.
+    pub struct Show = "network show" {
+        args {
+            /// The network.
+            "NAME" name: NetworkName,
+        }
+        options {
+            /// Output format; svg: a picture. Default: text.
+            "--format text|json|svg" format: Option<FigureFormat>,
+        }
+        examples {
+            "network show web": "who has which address",
+            "network show web --format svg >web.svg": "as a picture",
+        }
+        run = |it, globals: &Globals| {
+            let network = network::show(&globals.state_root()?, &it.name.0)?;
+            match it.format {
+                Some(FigureFormat::Json) => match serde_json::to_string_pretty(&network) {
+                    Ok(text) => print(&(text + "\n")),
+                    Err(e) => Err(Error::new(format!("a network as JSON: {e}"))),
+                },
+                Some(FigureFormat::Svg) => print(&render::network::svg(&network)),
+                _ => print(&network::page(&network)),
             }
         };
     }

@@ -109,7 +109,7 @@ fn run(it: Run, globals: &Globals) -> Result<u8> {
     let run = RunOptions { detach: it.detach, keep, no_subreaper: it.no_subreaper };
     let options = LaunchOptions { recorder: report.recorder(), ..it.create.options(globals)? };
     let code = container::run(&root, &id, source, &options, run)?;
-    report.end()?;
+    report.end();
     if it.detach && unnamed {
         // The user needs the generated id to delete the container.
         print(&format!("{id}\n"))?;

@@ -255,8 +255,8 @@ choice! {
 }
 
 choice! {
-    /// How an analysis is printed.
-    pub enum AnalysisFormat {
+    /// How something is printed that can be drawn.
+    pub enum FigureFormat {
         /// Tables.
         "text" Text,
         /// One JSON document.

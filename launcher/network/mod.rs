@@ -76,6 +76,12 @@ pub struct Member {
     pub id: String,
     /// Its address.
     pub address: IpAddr,
+    /// The interface in its network namespace; `None` if the record of its lease is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// The other end of that interface, on the host: a port of the bridge.
+    #[serde(rename = "hostInterface")]
+    pub host_interface: String,
 }
 
 /// Make a network: its record, then its bridge. On failure nothing is left.
@@ -133,6 +139,20 @@ pub fn list(root: &Path) -> Result<Vec<Network>> {
     // Otherwise a network that is just being made would look half made.
     let Some(_lock) = store.lock()? else { return Ok(Vec::new()) };
     store.networks()?.iter().map(|name| describe(&store, name)).collect()
+}
+
+/// Return a network, with its containers.
+///
+/// # Errors
+/// There is no such network, or the store cannot be locked or read.
+pub fn show(root: &Path, name: &str) -> Result<Network> {
+    check_name(name)?;
+    let store = Store::of(root);
+    let lock = store.lock()?;
+    match lock {
+        Some(_) if store.exists(name) => describe(&store, name),
+        _ => Err(store::missing(name)),
+    }
 }
 
 /// Remove a network that no container is attached to; also a half-made or damaged one.
@@ -195,9 +215,38 @@ pub fn table(networks: &[Network]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// One network as text: a line for each fact, and for each container.
+pub fn page(network: &Network) -> String {
+    let none = || "-".to_owned();
+    let facts = [
+        ("network", network.name.clone()),
+        ("subnet", network.subnet.map_or_else(none, |subnet| subnet.to_string())),
+        ("bridge", network.bridge.clone()),
+        ("gateway", network.gateway.map_or_else(none, |gateway| gateway.to_string())),
+        ("mtu", network.mtu.map_or_else(|| "1500".to_owned(), |mtu| mtu.to_string())),
+        ("stage", network.stage.word().to_owned()),
+    ];
+    let mut text: String =
+        facts.iter().map(|(name, value)| format!("{name:11}{value}\n")).collect();
+    for Member { id, address, interface, host_interface } in &network.containers {
+        let inside = interface.as_deref().unwrap_or("-");
+        text += &format!("{:11}{id}  {address}  {inside}  {host_interface}\n", "container");
+    }
+    text
+}
+
 fn describe(store: &Store, name: &str) -> Result<Network> {
     let record = store.record(name);
     let subnet = record.as_ref().map(|record| record.subnet);
+    let member = |lease: store::Lease| {
+        let details: Option<Attachment> = store.details(name, &lease);
+        Member {
+            host_interface: store.port(name, &lease.container).ifname,
+            interface: details.map(|it| it.interface),
+            id: lease.container,
+            address: lease.address,
+        }
+    };
     let members = store.leases(name)?.into_iter();
     Ok(Network {
         name: name.to_owned(),
@@ -206,7 +255,7 @@ fn describe(store: &Store, name: &str) -> Result<Network> {
         gateway: subnet.map(|subnet| subnet.gateway()),
         mtu: record.as_ref().and_then(|record| record.mtu),
         stage: record.map_or(Stage::Damaged, |record| record.stage),
-        containers: members.map(|l| Member { id: l.container, address: l.address }).collect(),
+        containers: members.map(member).collect(),
     })
 }
 
@@ -217,7 +266,12 @@ mod tests {
     #[test]
     fn the_table() {
         let subnet = Subnet::parse("10.0.0.0/24").unwrap();
-        let member = |id: &str, last| Member { id: id.into(), address: [10, 0, 0, last].into() };
+        let member = |id: &str, last| Member {
+            id: id.into(),
+            address: [10, 0, 0, last].into(),
+            interface: Some("eth0".into()),
+            host_interface: format!("tce{id}"),
+        };
         let network = |name: &str, stage, containers| Network {
             name: name.into(),
             subnet: Some(subnet),

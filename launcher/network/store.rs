@@ -40,6 +40,18 @@ pub enum Stage {
     Damaged,
 }
 
+impl Stage {
+    /// As JSON has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Stage::Creating => "creating",
+            Stage::Ready => "ready",
+            Stage::Removing => "removing",
+            Stage::Damaged => "damaged",
+        }
+    }
+}
+
 /// network.json.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {

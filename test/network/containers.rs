@@ -30,6 +30,22 @@ fn two_containers_reach_each_other_by_commands() {
         let rows = format!("web   10.0.0.0/24  tce-web  10.0.0.1  {a}\n");
         assert!(case.tiny_ce(["network", "list"]).ok().ends_with(&rows));
         assert_eq!(case.tiny_ce(["network", "list", "--quiet"]).ok(), "web\n");
+        let shown = case.tiny_ce(["network", "show", "web"]);
+        let member = format!("container  {a}  10.0.0.2  eth0  tce");
+        assert!(
+            shown.ok().contains(&member) && shown.ok().contains("stage      ready\n"),
+            "{shown}"
+        );
+        let shown = case.tiny_ce(["network", "show", "web", "--format", "json"]);
+        let shown: serde_json::Value = serde_json::from_str(shown.ok()).expect("JSON");
+        let end = shown["containers"][0]["hostInterface"].as_str().expect("an interface");
+        assert!(interfaces().contains(&end.to_owned()), "{shown}");
+        let svg = case.tiny_ce(["network", "show", "web", "--format", "svg"]);
+        for words in [a.as_str(), "10.0.0.2", "10.0.0.0/24", "tce-web", &format!("eth0 = {end} ")] {
+            assert!(svg.ok().contains(words), "{words}: {svg}");
+        }
+        let missing = case.tiny_ce(["network", "show", "other"]);
+        assert!(missing.fails().contains("network \"other\": does not exist"), "{missing}");
         let refused = case.tiny_ce(["network", "rm", "web"]);
         assert!(refused.fails().contains(&format!("is in use by container {a}\n")), "{refused}");
         case.tiny_ce(["delete", "--force", &a]).ok();

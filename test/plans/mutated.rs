@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::given::{CASES, Given};
+use super::worlds;
 use tiny_ce::plan::Finished;
 use tiny_ce::spec::{Allow, Spec, check, json};
 use tiny_ce_test::{Dice, full, fuzz, tree};
@@ -71,10 +72,14 @@ fn digest(config: &Value, what: &str) -> bool {
     if !check(&spec, Allow::default()).violations.is_empty() {
         return false;
     }
-    let Ok(plan) = Given::of(spec, 40).compile() else { return false };
+    let given = Given::of(spec, 40);
+    let Ok(plan) = given.compile() else { return false };
     let again = tiny_ce::plan::Finished::from_file(&plan.to_file()).expect("its own file");
     assert_eq!(again.to_string(), plan.to_string(), "{what}");
     assert!(plan.steps().count() > 5, "{what}: {plan}");
+    if let Some(svg) = worlds::of(&given, what, None) {
+        worlds::is_sound(&svg);
+    }
     true
 }
 

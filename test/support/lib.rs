@@ -15,6 +15,7 @@ mod needs;
 mod peers;
 mod probe;
 mod process;
+pub mod svg;
 mod sweep;
 
 pub use bundle::{Bundle, default_config};

@@ -270,6 +270,32 @@ fn run_writes_the_analysis_to_a_file() {
     assert!(done.fails().contains("--analyze no/such/file: open(2): ENOENT"), "{done}");
 }
 
+/// A run that fails early leaves no file, and what a file had before stays. A failed write does not
+/// change the program's exit status.
+#[test]
+fn a_failed_run_leaves_no_file_and_a_failed_write_is_a_warning() {
+    let Some(case) = Case::root(&[]) else { return };
+    let mut bundle = standard(&case);
+    bundle.probe("exit 3");
+    let analyzed = |bundle: &Bundle, file: &str| {
+        run(&mut case.make(&["run", "--analyze", file], bundle, &case.id()), case.dir())
+    };
+    let mut broken = standard(&case);
+    broken.set("/root/path", "/no/such/root");
+    assert!(analyzed(&broken, "new").fails().contains("/no/such/root"), "the run fails");
+    assert!(!case.dir().join("new").exists(), "an empty file");
+    let old = case.dir().join("old");
+    std::fs::write(&old, "before".repeat(10_000)).expect("a file");
+    analyzed(&broken, "old").fails();
+    assert_eq!(std::fs::metadata(&old).expect("the file").len(), 60_000);
+    // The analysis is shorter than what was there.
+    analyzed(&bundle, "old").ends(3);
+    let text = std::fs::read_to_string(&old).expect("the analysis");
+    assert!(text.contains("\nin all\n") && !text.contains("before"), "{text}");
+    let full = analyzed(&bundle, "/dev/full");
+    assert!(full.ends(3).stderr.contains("--analyze /dev/full: write(2): ENOSPC"), "{full}");
+}
+
 /// Without `--analyze` neither memory is shared nor the other init is made.
 #[test]
 fn nobody_else_pays() {

@@ -1,97 +1,19 @@
 //! The picture of `--analyze`: well-formed, with a part for each step, and no text over another.
 //!
-//! The boxes of texts are taken wider than a browser draws them.
+//! The boxes of texts are taken wider than a browser draws them; test/pictures.rs asks a browser.
 
 use std::collections::BTreeSet;
 
+use tiny_ce_test::svg::{Element, apart, elements, size, texts};
 use tiny_ce_test::{Case, run};
 
 use crate::bundles::{mounted, standard};
 
-/// The width and height of the space that a text takes at most, in parts of its size: letters of
-/// system-ui and of monospace fonts are narrower.
-const WIDEST: f64 = 0.62;
-const TALLEST: f64 = 1.0;
-
-/// An element: its name, its attributes as text, and what follows up to the next.
-struct Element<'a> {
-    name: &'a str,
-    attributes: &'a str,
-    inside: &'a str,
-}
-
-impl Element<'_> {
-    fn attribute(&self, name: &str) -> Option<&str> {
-        let (_, rest) = self.attributes.split_once(&format!("{name}=\""))?;
-        rest.split('"').next()
-    }
-
-    #[track_caller]
-    fn number(&self, name: &str) -> f64 {
-        let value = self.attribute(name).and_then(|value| value.parse().ok());
-        value.unwrap_or_else(|| panic!("{name}: <{} {}>", self.name, self.attributes))
-    }
-}
-
-/// Every element; each ends, and in the right order.
-fn elements(svg: &str) -> Vec<Element<'_>> {
-    let (mut open, mut all) = (Vec::new(), Vec::new());
-    for piece in svg.split('<').skip(1) {
-        let (tag, inside) = piece.split_once('>').unwrap_or_else(|| panic!("no end: <{piece}"));
-        if let Some(name) = tag.strip_prefix('/') {
-            assert_eq!(open.pop(), Some(name), "<{piece}");
-            continue;
-        }
-        let (name, attributes) = tag.split_once(' ').unwrap_or((tag, ""));
-        if !tag.ends_with('/') {
-            open.push(name);
-        }
-        let entities = inside.split('&').skip(1);
-        for entity in entities {
-            let named = ["amp;", "lt;", "gt;", "quot;"].iter().any(|it| entity.starts_with(it));
-            assert!(named, "&{entity}");
-        }
-        all.push(Element { name, attributes, inside });
-    }
-    assert!(open.is_empty(), "{open:?}");
-    all
-}
-
-/// Left, top, right and bottom of a text.
-fn extent(text: &Element<'_>) -> [f64; 4] {
-    let classes = text.attribute("class").unwrap_or_default();
-    let size = match classes {
-        "title" => 15.0,
-        "call" => 11.0,
-        _ => 12.0,
-    };
-    let characters = text.inside.replace("&quot;", "\"").replace("&gt;", ">").replace("&lt;", "<");
-    let width = characters.replace("&amp;", "&").chars().count() as f64 * size * WIDEST;
-    let (x, y) = (text.number("x"), text.number("y"));
-    let left = match classes {
-        it if it.contains("middle") => x - width / 2.0,
-        it if it.contains("end") => x - width,
-        _ => x,
-    };
-    [left, y - size * TALLEST, left + width, y + 2.0]
-}
-
 #[track_caller]
 fn no_text_overlaps(all: &[Element<'_>]) {
-    let texts: Vec<&Element<'_>> = all.iter().filter(|it| it.name == "text").collect();
+    let texts = texts(all);
     assert!(texts.len() > 30, "{} texts", texts.len());
-    let height = all[0].attribute("viewBox").and_then(|it| it.rsplit(' ').next()?.parse().ok());
-    let height: f64 = height.expect("a viewBox");
-    for (index, text) in texts.iter().enumerate() {
-        let [left, top, right, bottom] = extent(text);
-        let inside = left >= 0.0 && top >= 0.0 && right <= 640.0 && bottom <= height;
-        assert!(inside, "{}: {left} to {right}, {top} to {bottom}", text.inside);
-        for other in &texts[index + 1..] {
-            let [l, t, r, b] = extent(other);
-            let apart = r <= left || l >= right || b <= top || t >= bottom;
-            assert!(apart, "{:?} is over {:?}", text.inside, other.inside);
-        }
-    }
+    apart(&texts, size(all));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What is printed: the table of commands as help, as manual pages, as a document, as completions;
-//! and the analysis of a container.
+//! the analysis of a container; and pictures.
 //!
 //! Knows the forms, and opens nothing.
 
@@ -9,4 +9,7 @@ pub mod help;
 pub mod limits;
 pub mod man;
 pub mod markdown;
+pub mod network;
+pub mod picture;
+pub mod world;
 pub mod wrap;

@@ -164,6 +164,7 @@ catalogue! {
     "of /srv/web/config.json" => "/srv/web/config.json 的",
     "of the container web" => "容器 web 的",
     "of \"tiny-ce run --read-only -- make\"" => "\"tiny-ce run --read-only -- make\" 的",
+    "the container's world, as a picture" => "把容器的全貌画成图",
     "where the time of a container goes" => "容器的时间花在哪里",
     "as a picture" => "画成图",
     "Print every operation that a plan can have." => "打印计划里可能出现的每一种操作。",
@@ -195,6 +196,11 @@ catalogue! {
          是各个容器的默认路由。",
     "254 addresses, 10.0.0.1 the bridge's" => "254 个地址，10.0.0.1 属于网桥",
     "List networks, with their subnets and containers." => "列出网络，以及它们的网段和容器。",
+    "Print a network, and the address of each container." => "打印一个网络，以及每个容器的地址。",
+    "Its bridge, its subnet, and for each container the name of its interface inside and on the \
+     host." =>
+        "打印它的网桥和网段，以及每个容器的网络接口在容器内和宿主机上的名字。",
+    "who has which address" => "谁用哪个地址",
     "Remove a network that no container is attached to." => "删除一个没有容器的网络。",
     "The network." => "网络。",
     "Boot a kernel in QEMU to run a container, and wait for its end." =>

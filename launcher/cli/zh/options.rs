@@ -209,9 +209,10 @@ catalogue! {
         "运行容器直到程序结束，打印 init 的每一步和 tiny-ce 的每个阶段用了多少微秒。\
          跳过的步骤和容许的错误号会注明。程序的输出转到标准错误。",
     "The order of the analysis; default: plan." => "分析结果的顺序；默认 plan。",
-    "The form of the analysis; svg: a picture, with a lane for tiny-ce and one for init. \
-     Default: text." =>
-        "分析结果的格式；svg：一幅图，tiny-ce 和 init 各占一条泳道。默认 text。",
+    "The form; svg: a picture of the container's world, and with --analyze of the analysis; \
+     json: only of an analysis. Default: text." =>
+        "输出的格式；svg：一幅图，画的是容器的全貌，加上 --analyze 时画的是分析结果；\
+         json：只用于分析结果。默认 text。",
     "Directory of the bundle; default: the working directory." => "容器包的目录；默认当前目录。",
     "Name of the file in the bundle, or - for standard output; default: config.json." =>
         "容器包里的文件名，- 表示标准输出；默认 config.json。",
@@ -222,6 +223,7 @@ catalogue! {
     "Its addresses, such as 10.0.0.0/24; required." => "网段，如 10.0.0.0/24；必须给出。",
     "Its largest packet; default: the kernel's 1500. At least 1280." =>
         "最大的包；默认为内核的 1500。至少 1280。",
+    "Output format; svg: a picture. Default: text." => "输出格式；svg：一幅图。默认 text。",
     "Print only the names." => "只打印名字。",
     "The kernel, as distributions ship it (vmlinuz), or vmlinux." =>
         "内核，发行版提供的（vmlinuz）或 vmlinux。",

@@ -1,14 +1,14 @@
 //! An analysis as a picture: a lane for the launcher and one for init, and below them the names of
 //! what took longest.
 //!
-//! The template has the colours, light and dark. No text overlaps another: those in the lanes are
-//! single letters that make room for each other, and all others have a line of their own.
+//! No text overlaps another: those in the lanes are single letters that make room for each other,
+//! and all others have a line of their own.
 
 use std::fmt::Write;
 
 use crate::analysis::{Analysis, PROGRAM, PhaseTime, StepOutcome, StepTime, WAITING};
+use crate::cli::render::picture::{LINE, WIDTH, cut, document, escaped, mono, text};
 
-const TEMPLATE: &str = include_str!("figure.svg");
 /// Where the lanes begin and end, in the template's units, which it has 640 of.
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 624.0;
@@ -18,10 +18,8 @@ const LANE: f64 = 30.0;
 const APART: f64 = 15.0;
 /// How many parts of a lane have a letter.
 const NAMED: usize = 8;
-/// The height of a line of text.
-const LINE: f64 = 18.0;
-/// The most columns of a name, in the width that is left for it.
-const COLUMNS: usize = 68;
+/// Where the names of the lists begin.
+const NAMES: f64 = 136.0;
 
 /// What the colours mean: their classes in the template, in the launcher's lane and in init's.
 const COLOURS: &[(&str, &str, &str)] = &[
@@ -76,10 +74,7 @@ pub fn svg(analysis: &Analysis) -> String {
     let after = after.map(|it| format!("{} {}", it.name, time(it.end_ns - it.start_ns)));
     let after = format!("then: {}", after.collect::<Vec<_>>().join(", "));
     text(&mut body, "quiet", (10.0, y + 10.0), &after);
-    TEMPLATE
-        .replace("{{TITLE}}", &escaped(&title))
-        .replace("{{HEIGHT}}", &format!("{}", y + 26.0))
-        .replace("{{BODY}}", &body)
+    document(&title, y + 26.0, &body)
 }
 
 fn of_phase(phase: &PhaseTime) -> Part<'static> {
@@ -233,24 +228,12 @@ fn list(body: &mut String, y: &mut f64, title: &str, parts: &[(char, &Part<'_>)]
             part.class
         );
         text(body, "end", (122.0, *y), &time(part.took()));
-        let class = if part.call.is_some() { "call" } else { "" };
-        text(body, class, (136.0, *y), &cut(&part.name));
+        match part.call {
+            Some(_) => mono(body, "", (NAMES, *y), &cut(&part.name, WIDTH - 10.0 - NAMES)),
+            None => text(body, "", (NAMES, *y), &part.name),
+        }
         *y += LINE;
     }
-}
-
-/// The beginning of a name that fits; the letters of some scripts are two columns wide.
-fn cut(name: &str) -> String {
-    let width = |c: char| if c.is_ascii() { 1 } else { 2 };
-    if name.chars().map(width).sum::<usize>() <= COLUMNS {
-        return name.to_owned();
-    }
-    let mut columns = 0;
-    let fits = |c: &char| {
-        columns += width(*c);
-        columns < COLUMNS
-    };
-    name.chars().take_while(fits).chain(['…']).collect()
 }
 
 /// With three digits, in the unit that suits it.
@@ -269,24 +252,4 @@ fn time(ns: u64) -> String {
     let text = format!("{value:.digits$}");
     let short = if text.contains('.') { text.trim_end_matches('0') } else { &text };
     format!("{} {unit}", short.trim_end_matches('.'))
-}
-
-fn text(body: &mut String, class: &str, (x, y): (f64, f64), words: &str) {
-    let words = escaped(words);
-    let _ = writeln!(body, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{words}</text>");
-}
-
-/// As XML has it; a control character, which XML cannot have, is left out.
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars().filter(|c| !c.is_control()) {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
