@@ -1,10 +1,44 @@
-//! The compressions of an initramfs that every kernel of a distribution undoes.
+//! The compressions of an initramfs that every kernel of a distribution undoes, and of kernel
+//! modules, which not every kernel undoes.
 
-use std::io::{self, PipeWriter, Write};
+use std::fs::File;
+use std::io::{self, BufReader, PipeWriter, Read, Write};
+use std::path::Path;
 use std::thread::{self, JoinHandle};
 
+use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use ruzstd::decoding::StreamingDecoder;
 use ruzstd::encoding::{CompressionLevel, FrameCompressor};
+use xz4rust::XzReader;
+
+use crate::{Error, Result};
+
+/// The ends of the names of what [`decompress`] knows.
+pub const ENDS: [&str; 3] = [".gz", ".xz", ".zst"];
+
+/// Read a file, and decompress it if its name says so.
+///
+/// # Errors
+/// The file cannot be read, or what it holds is not what its name says.
+pub fn decompress(path: &Path) -> Result<Vec<u8>> {
+    let failed = |call| move |e: io::Error| Error::io(path.display(), call, &e);
+    let file = BufReader::new(File::open(path).map_err(failed("open"))?);
+    let mut bytes = Vec::new();
+    let read = match path.extension().and_then(|it| it.to_str()) {
+        Some("gz") => MultiGzDecoder::new(file).read_to_end(&mut bytes),
+        Some("xz") => XzReader::new(file).read_to_end(&mut bytes),
+        Some("zst") => StreamingDecoder::new(file)
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
+            .and_then(|mut decoder| decoder.read_to_end(&mut bytes)),
+        _ => { file }.read_to_end(&mut bytes),
+    };
+    match read {
+        Ok(_) => Ok(bytes),
+        Err(e) if e.raw_os_error().is_some() => Err(failed("read")(e)),
+        Err(e) => Err(Error::new(format!("{}: cannot be decompressed: {e}", path.display()))),
+    }
+}
 
 /// How an image is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,15 +155,45 @@ mod tests {
         let bytes: Vec<u8> = (0..300_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
         let zstd = compressed(Compression::Zstd, &bytes);
         let mut back = Vec::new();
-        let mut decoder = ruzstd::decoding::StreamingDecoder::new(&zstd[..]).expect("a frame");
-        io::Read::read_to_end(&mut decoder, &mut back).expect("decompressed");
+        let mut decoder = StreamingDecoder::new(&zstd[..]).expect("a frame");
+        decoder.read_to_end(&mut back).expect("decompressed");
         assert!(back == bytes && zstd.len() < bytes.len());
         let gzip = compressed(Compression::Gzip, &bytes);
         let mut back = Vec::new();
-        io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut back)
-            .expect("decompressed");
+        MultiGzDecoder::new(&gzip[..]).read_to_end(&mut back).expect("decompressed");
         assert!(back == bytes && gzip.len() < bytes.len());
         assert_eq!(compressed(Compression::None, &bytes), bytes);
+    }
+
+    const XZ: &[u8] =
+        b"\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x16\x00\x00\x00\x74\
+        \x2f\xe5\xa3\x01\x00\x0f\x74\x69\x6e\x79\x2d\x63\x65\x2d\x74\x69\x6e\x79\x2d\x63\x65\
+        \x0a\x00\xd1\xe6\x41\x75\xdf\x01\x6c\x44\x00\x01\x28\x10\xe5\x0b\x6c\x60\x1f\xb6\xf3\
+        \x7d\x01\x00\x00\x00\x00\x04\x59\x5a";
+
+    #[test]
+    fn a_damaged_file_is_an_error_that_names_it() {
+        let case = tiny_ce_test::Case::new();
+        for (name, bytes) in [
+            ("a.ko.gz", compressed(Compression::Gzip, &[7; 4096])),
+            ("a.ko.zst", compressed(Compression::Zstd, &[7; 4096])),
+            // What xz(1) makes of 16 bytes.
+            ("a.ko.xz", XZ.to_vec()),
+        ] {
+            let path = case.dir().join(name);
+            let write = |bytes: &[u8]| std::fs::write(&path, bytes).expect("a file");
+            write(&bytes);
+            let whole = decompress(&path).expect(name);
+            assert!(whole == [7; 4096] || whole == b"tiny-ce-tiny-ce\n", "{name}");
+            for damaged in [&bytes[..bytes.len() / 2], b"\x7fELF", b""] {
+                write(damaged);
+                let text = decompress(&path).expect_err(name).line().to_owned();
+                let wanted = format!("{name}: cannot be decompressed: ");
+                assert!(text.contains(&wanted), "{text}");
+            }
+        }
+        let text = decompress(Path::new("/nothing.ko.xz")).expect_err("absent").to_string();
+        assert!(text.starts_with("/nothing.ko.xz: open(2): ENOENT"), "{text}");
     }
 
     #[test]

@@ -201,8 +201,13 @@ fn modules(tree: &mut Tree, request: &ImageRequest) -> Result<Vec<String>> {
         .unwrap_or_default();
     let mut paths = Vec::new();
     for file in wanted {
-        let path = format!("lib/modules/{release}/{file}");
-        tree.copy_file(&path, &all.path(&file), 0o644)?;
+        // Not every kernel decompresses modules, and none each of the kinds.
+        let plain = compress::ENDS.iter().find_map(|end| file.strip_suffix(end));
+        let path = format!("lib/modules/{release}/{}", plain.unwrap_or(&file));
+        match plain {
+            Some(_) => tree.file(&path, 0o644, compress::decompress(&all.path(&file))?),
+            None => tree.copy_file(&path, &all.path(&file), 0o644)?,
+        }
         paths.push(format!("/{path}"));
     }
     Ok(paths)
