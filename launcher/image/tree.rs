@@ -173,7 +173,8 @@ impl Tree {
             names.entry(identity).or_default().count += 1;
         }
         let mut inode = 0;
-        for (number, (path, item)) in self.items.iter().enumerate() {
+        progress.pack(self.items.len());
+        for (path, item) in &self.items {
             let names = item.identity.and_then(|it| names.get_mut(&it));
             let (links, has_data) = match names {
                 Some(names) => names.next(&mut inode),
@@ -182,8 +183,8 @@ impl Tree {
                     (Links { inode, count: if item.is_directory() { 2 } else { 1 } }, true)
                 }
             };
-            add(&mut archive, path, item, links, has_data, place)?;
-            progress.wrote(number + 1, self.items.len(), archive.written());
+            add(&mut archive, path, item, links, has_data, place, progress)?;
+            progress.packed();
         }
         let written = archive.written();
         let to = archive.finish().map_err(|e| Error::io(place, "write", &e))?;
@@ -269,6 +270,7 @@ fn add<W: Write>(
     links: Links,
     has_data: bool,
     place: &str,
+    progress: &mut Progress,
 ) -> Result<()> {
     let (from, size) = match &item.content {
         Content::File(from, size) if has_data => (from, *size),
@@ -289,7 +291,7 @@ fn add<W: Write>(
             _ => error,
         }
     })?;
-    archive.add(path, &item.meta, links, size, file).map_err(|e| match e.kind() {
+    archive.add(path, &item.meta, links, size, progress.watch(file)).map_err(|e| match e.kind() {
         io::ErrorKind::UnexpectedEof => {
             Error::new(format!("{shown}: has become shorter while it was read"))
         }

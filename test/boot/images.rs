@@ -214,6 +214,35 @@ fn what_has_no_place_in_an_image_is_refused() {
     assert!(error.contains("are three ways; give one"), "{error}");
 }
 
+/// On a terminal long work says how far it is, within a large file too, and leaves nothing behind.
+#[test]
+fn long_work_shows_how_far_it_is() {
+    if !met(&[Need::Program("script"), Need::Program("strip")]) {
+        return;
+    }
+    let case = Case::new();
+    let root = case.dir().join("root");
+    fs::create_dir(&root).expect("a directory");
+    let large = fs::File::create(root.join("large")).expect("a file");
+    large.set_len(100 << 20).expect("a hole");
+    // Who reads the image rests in the middle of that file.
+    let words = ["initramfs", "-o", "-", "--compress", "none", "--rootfs", text(&root), "--", "/x"];
+    let line = format!(
+        "{} {} | (head -c 60M > /dev/null; sleep 1; cat > /dev/null)",
+        text(small()),
+        words.join(" ")
+    );
+    let script = ["script", "--quiet", "--return", "--command", &line, "/dev/null"];
+    let done = case.program(script);
+    let shown: Vec<&str> = done.ok().split('\r').collect();
+    let packed = |text: &&&str| text.contains(" files packed, ");
+    let Some(text) = shown.iter().find(packed) else { panic!("nothing is shown: {done}") };
+    let numbers: Vec<u64> = text.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [packed, all, mib] = numbers[..] else { panic!("{text:?}") };
+    assert!(packed < all && mib < 100, "{text:?}");
+    assert_eq!(shown.last().map(|it| it.trim()), Some(""), "{shown:?}");
+}
+
 /// With the program that is shipped, in bytes.
 #[test]
 fn the_image_of_a_small_program_is_small() {
