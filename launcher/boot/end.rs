@@ -207,6 +207,37 @@ fn off(restart: bool) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+    use tiny_ce_test::{Case, Need};
+
+    /// The first process of a pid namespace instead of a machine's: there reboot(2) ends it by
+    /// SIGINT, as if it had switched itself off.
+    #[test]
+    fn a_panic_is_one_line_and_the_end() {
+        /// Says that this is that process.
+        const FIRST: &str = "TINY_CE_TEST_FIRST";
+        if std::process::id() == 1 && std::env::var_os(FIRST).is_some() {
+            catch_panics();
+            panic!("a text\nof two lines");
+        }
+        let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
+        let own = std::env::current_exe().expect("a path");
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child"]).arg(own).env(FIRST, "1");
+        command.args(["a_panic_is_one_line_and_the_end", "--nocapture", "--test-threads", "1"]);
+        let output = command.current_dir(case.dir()).output().expect("unshare runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<&str> = errors.lines().collect();
+        let [text, hint] = &lines[..] else { panic!("{errors}") };
+        assert!(
+            text.starts_with("tiny-ce: tiny-ce itself failed at launcher/boot/end.rs:"),
+            "{text}"
+        );
+        assert!(text.ends_with(": a text of two lines"), "{text}");
+        assert!(hint.contains("please report it"), "{hint}");
+        assert_eq!(output.status.signal(), Some(libc::SIGINT), "{output:?}");
+    }
 
     #[test]
     fn places_of_the_status() {
