@@ -335,8 +335,8 @@ impl Host {
 
     /// The error of a machine that has ended without a status.
     pub fn error(&self, end: End, timeout: Option<Duration>) -> Error {
-        let console = String::from_utf8_lossy(self.kept.as_slices().0).into_owned()
-            + &String::from_utf8_lossy(self.kept.as_slices().1);
+        let (front, back) = self.kept.as_slices();
+        let console = colourless(&String::from_utf8_lossy(&[front, back].concat()));
         let panic = console.lines().find_map(|line| line.split_once("Kernel panic - "));
         let panicked = panic.is_some();
         let booting = !self.arrived.is_greeted();
@@ -359,9 +359,10 @@ impl Host {
                 let why = panic.map_or("", |(_, why)| why.trim_end());
                 Error::new(format!("the kernel panicked: {why}"))
             }
-            End::Gone(Some(0)) | End::Status(_) => {
-                Error::new("the machine ended without a status, as one that was reset")
-            }
+            End::Gone(Some(0)) | End::Status(_) => match told(&console).filter(|_| booting) {
+                Some(text) => return Error::new(format!("in the machine: {text}")),
+                None => Error::new("the machine ended without a status, as one that was reset"),
+            },
             End::Gone(Some(status)) => self.of_qemu(&format!("exit status {status}")),
             End::Gone(None) => self.of_qemu("killed by a signal"),
         };
@@ -376,6 +377,29 @@ impl Host {
         said.lines().fold(error, |error, line| error.detail(line.trim_end()))
     }
 }
+
+/// The text without what `colour` puts around words, as on the machine's console.
+fn colourless(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default();
+    parts.fold(first.to_owned(), |so_far, part| {
+        let digits = part.trim_start_matches(|it: char| it.is_ascii_digit() || it == ';');
+        so_far + digits.strip_prefix('m').unwrap_or(part)
+    })
+}
+
+/// Why the first process could not go on, in one line, if it says so on the console: before it has
+/// loaded the modules there is no link.
+fn told(console: &str) -> Option<String> {
+    let error = |line: &&str| line.starts_with(OURS) && !line[OURS.len()..].starts_with("warning:");
+    let mut lines = console.lines().map(str::trim_end).skip_while(|line| !error(line));
+    let first = lines.next()?.strip_prefix(OURS)?;
+    let more = lines.take_while(|line| line.starts_with("  ")).map(str::trim);
+    Some(more.fold(first.to_owned(), |text, line| text + "; " + line))
+}
+
+/// How a line of the first process begins.
+const OURS: &str = "tiny-ce: ";
 
 /// Read once, without waiting; `None` at the end.
 fn read(from: Option<BorrowedFd<'_>>) -> Option<Vec<u8>> {
@@ -401,5 +425,24 @@ fn drain(waiting: &mut VecDeque<u8>, to: BorrowedFd<'_>) {
             log::debug(|| format!("output is lost: {e}"));
             waiting.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_console_tells_of_a_failure() {
+        let console = "[    1.0] text\r\ntiny-ce: \x1b[33mwarning:\x1b[0m no cpu\r\n\
+                       \x1b[31mtiny-ce:\x1b[0m module \"x\": finit_module(2): ENOEXEC\r\n  \
+                       \x1b[36mhint:\x1b[0m the module is of another kernel\r\n\
+                       [    8.8] reboot: Power down\r\n";
+        let wanted =
+            "module \"x\": finit_module(2): ENOEXEC; hint: the module is of another kernel";
+        assert_eq!(told(&colourless(console)).as_deref(), Some(wanted));
+        assert_eq!(told("[    0.1] Booting\n"), None);
+        assert_eq!(colourless("a\x1b[0"), "a0");
+        assert_eq!(colourless("\x1b[2Jb"), "2Jb");
     }
 }

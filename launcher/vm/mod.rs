@@ -73,6 +73,10 @@ pub struct VmRequest {
 const MEMORY_MIB: u64 = 512;
 const IMAGES: u64 = 3;
 
+/// The hint where a module may be what is missing, and none could be brought.
+const NO_MODULES: &str =
+    "the image has no modules: name their directory by --modules /lib/modules/RELEASE";
+
 /// Boot the machine, and wait for its end; the result is the container's exit status.
 ///
 /// # Errors
@@ -122,7 +126,11 @@ pub fn run(mut request: VmRequest, own: &Path) -> Result<u8> {
     match host.work(request.timeout.map(|timeout| began + timeout))? {
         End::Status(status) => Ok(status),
         end => {
-            let error = host.error(end, request.timeout);
+            let shared = matches!(&end, End::Failed(text) if text.contains(share::PLACE));
+            let mut error = host.error(end, request.timeout);
+            if shared && request.image.modules.is_none() {
+                error = error.hint(NO_MODULES);
+            }
             Err(servers.fallen().into_iter().fold(error, Error::detail))
         }
     }
@@ -157,7 +165,7 @@ fn add_modules(request: &mut VmRequest, kernel: &Kernel) -> Result<(Port, Option
     let mut names = request.module.clone();
     if let (None, [first, ..]) = (&modules, &names[..]) {
         let error = Error::new(format!("--module {first}: the kernel's modules are not found"));
-        return Err(error.hint("name their directory: --modules /lib/modules/RELEASE"));
+        return Err(error.hint(NO_MODULES));
     }
     let port = match Port::MODULES.iter().all(|name| knows(name)) {
         true => Port::Virtio,

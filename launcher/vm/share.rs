@@ -67,19 +67,28 @@ impl Way {
     }
 
     /// What this machine and the kernel can do, virtiofs first: it is faster, and cloud kernels
-    /// have no 9p.
+    /// have no 9p. Without a directory of modules nobody knows what is built into the kernel.
     ///
     /// # Errors
     /// They have neither in common.
     pub fn choose(modules: Option<&Modules>) -> Result<(Way, Option<PathBuf>)> {
-        let server = server();
-        let knows = |module: &str| modules.is_none_or(|it| it.knows(module));
-        match server {
-            Some(server) if knows("virtiofs") => Ok((Way::Virtiofs, Some(server))),
-            _ if knows("9p") => Ok((Way::NineP, None)),
-            None => Err(Error::new("--share: the kernel has no 9p, and virtiofsd is not here")
-                .hint("install virtiofsd (Debian 12: qemu-system-common)")),
-            Some(_) => Err(Error::new("--share: the kernel has neither virtiofs nor 9p")),
+        let lacks = |way: Way| {
+            let mut needs = way.modules().iter();
+            needs.find(|module| modules.is_some_and(|it| !it.knows(module)))
+        };
+        match (server(), lacks(Way::Virtiofs), lacks(Way::NineP)) {
+            (Some(server), None, _) => Ok((Way::Virtiofs, Some(server))),
+            (_, _, None) => Ok((Way::NineP, None)),
+            (None, None, Some(module)) => {
+                let text = format!("the kernel has no {module} for 9p, and virtiofsd is not here");
+                Err(Error::new(format!("--share: {text}"))
+                    .hint("install virtiofsd (Debian 12: qemu-system-common)"))
+            }
+            (_, Some(one), Some(other)) => {
+                let text = format!("the kernel has no {one} for virtiofs, and no {other} for 9p");
+                Err(Error::new(format!("--share: {text}"))
+                    .hint("take a kernel that has one of them, or put the files into the rootfs"))
+            }
         }
     }
 }
@@ -92,10 +101,13 @@ fn server() -> Option<PathBuf> {
     found.into_iter().find(|it| it.is_file())
 }
 
+/// Where a machine mounts them, before the containers bind them.
+pub const PLACE: &str = "/share";
+
 /// Let the machine mount the directories, and its containers see them.
 pub fn add(shares: &[Share], way: Way, image: &mut ImageRequest) {
     for (number, share) in shares.iter().enumerate() {
-        let target = format!("/share/{number}");
+        let target = format!("{PLACE}/{number}");
         let (kind, options) = match way {
             Way::Virtiofs => ("virtiofs", &[][..]),
             Way::NineP => ("9p", &["trans=virtio", "version=9p2000.L", "msize=512000"][..]),

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use tiny_ce_test::{Case, Need, Running, met, tree};
 
-use super::{SUITES, command, kernel, rootfs, small, small_tiny_ce, text, there};
+use super::{SUITES, command, kernel, modules, rootfs, small, small_tiny_ce, text, there};
 
 /// The words of a machine on a kernel, without its container's command.
 fn vm<'a>(kernel: &'a str, root: &'a str) -> Vec<&'a str> {
@@ -170,35 +171,128 @@ fn a_panic_of_the_kernel_shows_the_end_of_its_console() {
 
 #[test]
 fn directories_of_the_host_are_shared() {
-    // Debian 12 has it below /usr/lib/qemu, which no PATH has.
-    let servers = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
-    let there = servers.iter().any(|path| std::path::Path::new(path).exists());
-    if !there && !met(&[Need::Program("virtiofsd")]) {
+    if !SERVERS.iter().any(|path| Path::new(path).exists()) && !met(&[Need::Program("virtiofsd")]) {
         return;
     }
     for suite in ["bookworm", "trixie-backports"] {
         let Some(kernel) = kernel(suite) else { return };
         let Some(case) = Case::root(&[]) else { return };
-        let root = rootfs(&case);
-        let shared = case.dir().join("shared here");
-        fs::create_dir(&shared).expect("a directory");
-        fs::write(shared.join("question"), "6 by 7\n").expect("a file");
-        let writable = format!("{}:/work", text(&shared));
-        let read_only = format!("{}:ro", text(&shared));
-        let mut words = vm(text(&kernel), text(&root));
-        words.extend(["--share", &writable, "--share", &read_only, "--cwd", "/work", "--"]);
-        let script = format!(
-            "cat question; echo 42 > answer; cat '{0}/answer'; echo no > '{0}/no'; exit 5",
-            text(&shared)
-        );
-        words.extend(["/bin/sh", "-c", &script]);
-        let done = small_tiny_ce(&case, words);
-        done.ends(5);
-        assert_eq!(done.stdout, "6 by 7\n42\n", "{suite}: {done}");
-        assert!(done.stderr.contains("Read-only file system"), "{suite}: {done}");
-        assert_eq!(fs::read_to_string(shared.join("answer")).expect("written"), "42\n");
-        assert!(!shared.join("no").exists());
+        shares(&case, &kernel, &mut Command::new(small()), "virtiofs");
     }
+}
+
+/// Where there is no virtiofsd, QEMU itself serves the directories, if the kernel has 9p: Debian's
+/// for clouds have not.
+#[test]
+fn without_virtiofsd_directories_are_shared_by_9p() {
+    let place = tree().join("target/vm/bookworm-9p/vmlinuz");
+    let make = "test/vm/base bookworm $PWD/target/vm/bookworm-9p x86_64 amd64";
+    let with_9p = there(place, &format!("needs a kernel: {make}"));
+    let (Some(with_9p), Some(cloud)) = (with_9p, kernel("bookworm")) else { return };
+    let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
+    shares(&case, &with_9p, &mut without_server(), "9p");
+    let fails = |kernel: &Path, wanted: &str| {
+        let root = case.dir().join("root");
+        let mut command = without_server();
+        command.args(vm(text(kernel), text(&root))).args(["--share", "/tmp", "--", "/probe"]);
+        let done = tiny_ce_test::run(&mut command, case.dir());
+        done.ends(125);
+        assert_eq!(done.stderr, wanted, "{done}");
+    };
+    fails(
+        &cloud,
+        "tiny-ce: vm: --share: the kernel has no 9pnet_virtio for 9p, and virtiofsd is not here\n  \
+         hint: install virtiofsd (Debian 12: qemu-system-common)\n",
+    );
+    // Without its modules, nobody knows what the kernel has.
+    let alone = case.dir().join("vmlinuz");
+    fs::copy(&with_9p, &alone).expect("the kernel");
+    fails(
+        &alone,
+        "tiny-ce: vm: in the machine: mounts[0] \"/share/0\": mount(2): ENODEV (No such device); \
+         hint: the kernel has no \"9p\", or its module is not among \"modules\"\n  \
+         hint: the image has no modules: name their directory by --modules /lib/modules/RELEASE\n",
+    );
+}
+
+/// Where distributions have the server, but for PATH. Debian 12 has it below /usr/lib/qemu.
+const SERVERS: [&str; 2] = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
+
+/// The small tiny-ce on a machine without virtiofsd: in a mount namespace, other files are there.
+fn without_server() -> Command {
+    let hide = "for it in $(command -v virtiofsd) $SERVERS; do \
+                [ ! -e $it ] || mount --bind /dev/null $it || exit 99; done; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", hide, "sh", text(small())]);
+    command.env("SERVERS", SERVERS.join(" "));
+    command
+}
+
+/// A directory is shared twice, once read-only, by a file system of this kind.
+fn shares(case: &Case, kernel: &Path, command: &mut Command, kind: &str) {
+    let root = rootfs(case);
+    let shared = case.dir().join("shared here");
+    fs::create_dir(&shared).expect("a directory");
+    fs::write(shared.join("question"), "6 by 7\n").expect("a file");
+    let writable = format!("{}:/work", text(&shared));
+    let read_only = format!("{}:ro", text(&shared));
+    command.args(vm(text(kernel), text(&root)));
+    command.args(["--share", &writable, "--share", &read_only, "--cwd", "/work", "--"]);
+    let script = format!(
+        "cat question; echo 42 > answer; cat '{0}/answer'; echo no > '{0}/no'; \
+         grep -c ' /work {kind} ' /proc/mounts; exit 5",
+        text(&shared)
+    );
+    command.args(["/bin/sh", "-c", &script]);
+    let done = tiny_ce_test::run(command.current_dir(case.dir()), case.dir());
+    done.ends(5);
+    assert_eq!(done.stdout, "6 by 7\n42\n1\n", "{done}");
+    assert!(done.stderr.contains("Read-only file system"), "{done}");
+    assert_eq!(fs::read_to_string(shared.join("answer")).expect("written"), "42\n");
+    assert!(!shared.join("no").exists());
+}
+
+/// Modules are brought decompressed, since Linux 6.1 of Debian decompresses none.
+#[test]
+fn compressed_modules_are_loaded_by_every_kernel() {
+    let Some(kernel) = kernel("bookworm") else { return };
+    if !met(&["gzip", "xz", "zstd"].map(Need::Program)) {
+        return;
+    }
+    let case = Case::new();
+    let root = rootfs(&case);
+    let from = modules("bookworm");
+    let own = case.dir().join(from.file_name().expect("a release"));
+    let mut dep = fs::read_to_string(from.join("modules.dep")).expect("modules.dep");
+    // All that the link is made of, each by another program than the one before.
+    let of_link = |line: &&str| line.contains("/virtio");
+    let names = dep.lines().filter(of_link).filter_map(|line| line.split_once(':'));
+    let files: Vec<String> = names.map(|(file, _)| file.to_owned()).collect();
+    assert!(files.len() > 5, "{files:?}");
+    for (file, (program, end)) in
+        files.iter().zip([("gzip", "gz"), ("xz", "xz"), ("zstd", "zst")].iter().cycle())
+    {
+        let to = own.join(format!("{file}.{end}"));
+        fs::create_dir_all(to.parent().expect("a directory")).expect("a directory");
+        let script = format!("{program} -c '{}' > '{}'", text(&from.join(file)), text(&to));
+        case.program(["sh", "-c", &script]).ok();
+        dep = dep.replace(file, &format!("{file}.{end}"));
+    }
+    fs::write(own.join("modules.dep"), dep).expect("modules.dep");
+    let mut words = vm(text(&kernel), text(&root));
+    let script = "grep -o ^virtio_console /proc/modules";
+    words.extend(["--modules", text(&own), "--", "/bin/sh", "-c", script]);
+    assert_eq!(small_tiny_ce(&case, words).ok(), "virtio_console\n");
+    // A module that cannot be loaded, before there is a link.
+    let (other, wanted) = (modules("trixie-backports"), "finit_module(2): ENOEXEC");
+    let mut words = vm(text(&kernel), text(&root));
+    words.extend(["--modules", text(&other), "--module", "overlay", "--", "/probe"]);
+    let done = small_tiny_ce(&case, words);
+    done.ends(125);
+    let begin = "tiny-ce: vm: in the machine: module \"/lib/modules/";
+    let hint = "; hint: the module is of another kernel\n";
+    assert!(done.stderr.starts_with(begin) && done.stderr.ends_with(hint), "{done}");
+    assert!(done.stderr.contains(wanted), "{done}");
 }
 
 /// The release for aarch64, on a kernel of Debian's.
