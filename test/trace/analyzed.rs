@@ -3,10 +3,13 @@
 //!
 //! Reads the output as a user does.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tiny_ce_test::{Bundle, Case, Done, Running, command, run};
+use tiny_ce_test::{Bundle, Case, Done, Need, PATIENCE, Running, command, run};
 
 use crate::bundles::{mounted, process, standard};
 use crate::{Line, STRACE, explained, init};
@@ -268,6 +271,70 @@ fn run_writes_the_analysis_to_a_file() {
     let missing = ["run", "--analyze", "no/such/file"];
     let done = run(&mut case.make(&missing, &bundle, &case.id()), case.dir());
     assert!(done.fails().contains("--analyze no/such/file: open(2): ENOENT"), "{done}");
+}
+
+/// A file system whose server answers late: strace holds back each of its answers by 0.1 s.
+struct SlowFuse {
+    place: PathBuf,
+    server: Child,
+}
+
+impl SlowFuse {
+    fn mount(case: &Case) -> SlowFuse {
+        let [lower, place] = ["lower", "fuse"].map(|name| case.dir().join(name));
+        std::fs::create_dir_all(lower.join("data")).expect("a directory");
+        std::fs::create_dir(&place).expect("a directory");
+        let device = |path: &Path| std::fs::metadata(path).expect("a directory").dev();
+        let before = device(&place);
+        let mut strace = command(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=writev"]);
+        strace.args(["-e", "inject=writev:delay_enter=100000", "fuse-overlayfs", "-f", "-o"]);
+        // Nothing is remembered, so that each look asks the server.
+        strace.arg(format!("timeout=0,lowerdir={}", lower.display())).arg(&place);
+        let mut server = strace.stderr(Stdio::null()).spawn().expect("strace");
+        let begun = Instant::now();
+        while device(&place) == before {
+            assert!(begun.elapsed() < PATIENCE, "no mount");
+            assert!(server.try_wait().expect("strace").is_none(), "the server has ended");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        SlowFuse { place, server }
+    }
+}
+
+impl Drop for SlowFuse {
+    fn drop(&mut self) {
+        // The server ends with its last mount, and strace with it.
+        let done = command(["umount", "-l"]).arg(&self.place).status();
+        if done.is_ok_and(|status| status.success()) {
+            let _ = self.server.wait();
+        }
+    }
+}
+
+/// A bind whose source answers late: the step that looks it up is the one on top.
+#[test]
+fn a_bind_of_a_slow_file_system_is_on_top() {
+    let programs = ["strace", "fuse-overlayfs"].map(Need::Program);
+    let Some(case) = Case::root(&[programs[0], programs[1], Need::File("/dev/fuse")]) else {
+        return;
+    };
+    let fuse = SlowFuse::mount(&case);
+    let mut bundle = standard(&case);
+    let source = fuse.place.join("data");
+    let options = ["bind", "ro"];
+    let slow =
+        json!({"destination": "/slow", "type": "bind", "source": source, "options": options});
+    bundle.set("/root/readonly", false).push("/mounts", slow);
+    let analysis = json_of(&analyze(&case, &bundle, &["--sort", "time", "--format", "json"]));
+    let [first, second] = [0, 1].map(|index| &list(&analysis, "steps")[index]);
+    let field = first["field"].as_str().expect("a field");
+    assert!(field.starts_with("mounts[") && field.ends_with("\"/slow\""), "{first}");
+    assert_eq!(first["call"], "open_tree", "{first}");
+    assert!(took(first) >= 100_000_000 && took(second) < took(first), "{first} {second}");
+    // The launcher looks at the source first, to see whether it is a directory.
+    let phase = &list(&analysis, "launcher")[0];
+    assert_eq!(phase["phase"], "the host");
+    assert!(took(phase) >= 100_000_000, "{phase}");
 }
 
 /// A run that fails early leaves no file, and what a file had before stays. A failed write does not
