@@ -218,12 +218,14 @@ pub fn table(networks: &[Network]) -> String {
 /// One network as text: a line for each fact, and for each container.
 pub fn page(network: &Network) -> String {
     let none = || "-".to_owned();
+    // Without its record nothing is known of it.
+    let default = if network.subnet.is_some() { "1500" } else { "-" };
     let facts = [
         ("network", network.name.clone()),
         ("subnet", network.subnet.map_or_else(none, |subnet| subnet.to_string())),
         ("bridge", network.bridge.clone()),
         ("gateway", network.gateway.map_or_else(none, |gateway| gateway.to_string())),
-        ("mtu", network.mtu.map_or_else(|| "1500".to_owned(), |mtu| mtu.to_string())),
+        ("mtu", network.mtu.map_or_else(|| default.to_owned(), |mtu| mtu.to_string())),
         ("stage", network.stage.word().to_owned()),
     ];
     let mut text: String =

@@ -42,13 +42,17 @@ fn bridge(network: &Network, sheet: &mut Sheet) {
         if let Some(gateway) = network.gateway {
             sheet.fact("address", None, &format!("{gateway}, the containers' default route"));
         }
-        let mtu = network.mtu.map_or("1500, the kernel's".to_owned(), |mtu| mtu.to_string());
-        sheet.fact("largest packet", None, &mtu);
+        // The record says it, and of a damaged one nothing is known.
+        if network.subnet.is_some() {
+            let mtu = network.mtu.map_or("1500, the kernel's".to_owned(), |mtu| mtu.to_string());
+            sheet.fact("largest packet", None, &mtu);
+        }
         let (state, words) = match network.stage {
-            Stage::Ready => (State::Own, "ready".to_owned()),
-            stage => (State::Open, format!("{}: half made", stage.word())),
+            Stage::Ready => (State::Own, ""),
+            Stage::Damaged => (State::Open, ""),
+            Stage::Creating | Stage::Removing => (State::Open, ": interrupted, and half made"),
         };
-        sheet.fact("state", Some(state), &words);
+        sheet.fact("state", Some(state), &format!("{}{words}", network.stage.word()));
         sheet.fact("containers", None, &network.containers.len().to_string());
     });
 }
