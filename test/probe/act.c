@@ -271,7 +271,12 @@ void act_kill(char **words, int count)
 void act_crash(char **words, int count)
 {
     (void)words, (void)count;
+    // That of aarch64 is a breakpoint, whose signal is SIGTRAP: this is its undefined instruction.
+#if defined(__aarch64__)
+    __asm__ volatile("udf #0");
+#else
     __builtin_trap();
+#endif
 }
 
 void act_spin(char **words, int count)
