@@ -51,6 +51,12 @@ fn main() {
         println!("cargo:rustc-env={key}={}", init.display());
     }
     println!("cargo:rustc-env=TINY_CE_COMMIT={}", commit().unwrap_or_default());
+    // Elsewhere it would only make links slower.
+    if variable("PROFILE") == "release" {
+        let order = Path::new(&variable("CARGO_MANIFEST_DIR")).join("launcher/order.ld");
+        println!("cargo:rerun-if-changed={}", order.display());
+        println!("cargo:rustc-link-arg-bins=-Wl,--script={}", order.display());
+    }
 }
 
 fn variable(name: &str) -> String {
