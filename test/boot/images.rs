@@ -275,11 +275,14 @@ fn modules_come_with_what_they_need() {
     let json: serde_json::Value = serde_json::from_str(json.ok()).expect("JSON");
     let files: Vec<&str> =
         json["modules"].as_array().expect("modules").iter().filter_map(|it| it.as_str()).collect();
-    // modprobe(8) has the same order.
+    // modprobe(8) has the same order. The image has the files decompressed.
     let show = "modprobe --show-depends --set-version $(basename DIR) --dirname DIR/../../.. \
                 nft-compat | sed -n 's/^insmod //p'";
     let show = case.program(["sh", "-c", &show.replace("DIR", text(&directory))]);
-    let names = |path: &str| path.trim().rsplit('/').next().map(str::to_owned);
+    let names = |path: &str| {
+        let name = path.trim().rsplit('/').next()?;
+        Some(name.trim_end_matches(".xz").to_owned())
+    };
     let theirs: Vec<_> = show.ok().lines().filter_map(names).collect();
     let ours: Vec<_> = files.iter().filter_map(|path| names(path)).collect();
     assert!(!ours.is_empty() && files.iter().all(|it| it.starts_with("/lib/modules/6.12")));
