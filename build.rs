@@ -51,7 +51,7 @@ fn main() {
         println!("cargo:rustc-env={key}={}", init.display());
     }
     println!("cargo:rustc-env=TINY_CE_COMMIT={}", commit().unwrap_or_default());
-    // Elsewhere it would only make links slower.
+    // In other profiles the order of functions would only make the link slower.
     if variable("PROFILE") == "release" {
         let order = Path::new(&variable("CARGO_MANIFEST_DIR")).join("launcher/order.ld");
         println!("cargo:rerun-if-changed={}", order.display());

@@ -188,10 +188,10 @@ impl OomCount {
     }
 
     /// Take a kill that the parent has counted for one of this cgroup, if the cgroup was gone
-    /// before it could be read. The parent counts its other children as well, so this is done only
-    /// for a program that a SIGKILL has ended, in a cgroup that had reached its limit; or whose
-    /// program had `most` bytes in memory once, at least half of the limit, since the last look may
-    /// have been too early.
+    /// before it could be read. The parent counts its other children as well. So the program must
+    /// have ended by SIGKILL, and a look must have seen that the cgroup had reached its limit. The
+    /// last look may have been too early for that: then half of the limit suffices, if the program
+    /// had so much in memory at its most (`most`, in bytes).
     pub fn judge(&mut self, exit: Option<Exit>, most: u64) {
         let large = || self.limit.is_some_and(|limit| most >= limit / 2);
         let killed = exit == Some(Exit::Signal(libc::SIGKILL));
