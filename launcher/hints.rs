@@ -211,6 +211,10 @@ pub fn document() -> String {
          permitted)\n  step 15 of 366: fsmount(into=fd4, fs=fd3, flags=FSMOUNT_CLOEXEC, attr=0)\n  \
          hint: procfs can be mounted only for a PID namespace of one's own: …\n\
          ```\n\n\
+         ![Three errors in a terminal](screens/error.svg)\n\n\
+         A mistake of config.json comes with its line and column, and one error has all of \
+         them:\n\n\
+         ![validate in a terminal](screens/validate.svg)\n\n\
          With `--log-format json`, the log gets one object with the line as `msg`.\n\n\
          ## Hints\n\n\
          This page is printed from the table of hints; the first row that matches counts.\n\n\

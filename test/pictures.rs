@@ -1,22 +1,29 @@
 //! Pictures as a browser draws them: headless Chromium measures every text and every square.
 //!
-//! The golden pictures of test/pictures, which test/plans/worlds.rs and this file write, and those
-//! of containers and networks that run. Which texts are in a picture is the affair of other tests.
+//! The golden pictures of test/pictures, which test/plans/worlds.rs and this file write, those of
+//! docs/screens, which .ci/screens writes, and those of containers and networks that run. Which
+//! texts are in a picture is the affair of other tests.
 
 use tiny_ce::cli::network_picture;
 use tiny_ce::network::{Member, Network, Stage, Subnet};
-use tiny_ce_test::svg::{Element, apart, elements, measured, size, texts};
-use tiny_ce_test::{Case, Need, met, run, tree};
+use tiny_ce_test::svg::{Drawn, Element, apart, elements, measured, size, texts};
+use tiny_ce_test::{Case, Need, command, met, run, tiny_ce, tree};
 
 const CHROMIUM: &[Need] = &[Need::Program("chromium")];
 
-/// What Chromium draws has every text of the picture, each within the picture, and none over
-/// another one or over a square.
+/// What Chromium draws has every text of each picture.
 #[track_caller]
-fn is_readable(svg: &str, case: &Case) {
+fn are_readable(pictures: &[String], case: &Case) {
+    for (svg, drawn) in pictures.iter().zip(measured(pictures, case.dir())) {
+        is_readable(svg, &drawn);
+    }
+}
+
+/// Every text is within the picture, and none is over another one or over a square.
+#[track_caller]
+fn is_readable(svg: &str, Drawn { texts, squares }: &Drawn) {
     let all = elements(svg);
-    let wanted = texts(&all);
-    let (texts, squares) = measured(svg, case.dir());
+    let wanted = self::texts(&all);
     assert_eq!(texts.len(), wanted.len(), "as many texts as in the picture");
     assert!(!texts.is_empty());
     let elements = all.iter().filter(|it| it.name == "text");
@@ -25,10 +32,10 @@ fn is_readable(svg: &str, case: &Case) {
         let [drawn, most] = [text, wanted].map(|it| it.edges[2] - it.edges[0]);
         assert!(drawn <= most + 1.0, "{:?}: {drawn} wide, not {most}", text.words);
     }
-    apart(&texts, size(&all));
-    for square in &squares {
+    apart(texts, size(&all));
+    for square in squares {
         let [left, top, right, bottom] = square.edges;
-        for text in &texts {
+        for text in texts {
             let [l, t, r, b] = text.edges;
             // The box of a text has room for accents above and below its letters.
             let apart = r <= left || l >= right || b - 3.0 <= top || t + 3.0 >= bottom;
@@ -42,21 +49,31 @@ fn golden(name: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn golden_pictures() {
+fn pictures_of_the_tree() {
     if !met(CHROMIUM) {
         return;
     }
-    let case = Case::new();
-    let mut seen = 0;
-    for entry in std::fs::read_dir(golden("")).expect("test/pictures") {
-        let path = entry.expect("an entry").path();
-        if path.extension().is_some_and(|it| it == "svg") {
-            println!("{}", path.display());
-            is_readable(&std::fs::read_to_string(&path).expect("a picture"), &case);
-            seen += 1;
+    let mut pictures = Vec::new();
+    for (place, count) in [("test/pictures", 6), ("docs/screens", 6)] {
+        let mut seen = 0;
+        for entry in std::fs::read_dir(tree().join(place)).expect(place) {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|it| it == "svg") {
+                pictures.push(std::fs::read_to_string(&path).expect("a picture"));
+                seen += 1;
+            }
         }
+        assert_eq!(seen, count, "pictures of {place}");
     }
-    assert_eq!(seen, 6, "golden pictures");
+    are_readable(&pictures, &Case::new());
+}
+
+#[test]
+fn screens_show_what_tiny_ce_prints() {
+    let needs = [Need::Program("python3"), Need::Program("unshare")];
+    let Some(case) = Case::root(&needs) else { return };
+    let mut screens = command([tree().join(".ci/screens")]);
+    run(screens.arg("--check").arg(tiny_ce()), case.dir()).ok();
 }
 
 #[test]
@@ -64,14 +81,15 @@ fn a_container_its_analysis_and_its_world() {
     let Some(case) = Case::root(CHROMIUM) else { return };
     let mut bundle = case.bundle();
     bundle.probe("exit 0");
+    let mut pictures = Vec::new();
     for words in [&["explain", "--analyze", "--format", "svg"][..], &["explain", "--format", "svg"]]
     {
         let mut words = case.command(words);
-        let done = run(words.arg(bundle.path()), case.dir());
-        is_readable(done.ok(), &case);
+        pictures.push(run(words.arg(bundle.path()), case.dir()).ok().to_owned());
     }
     let done = case.tiny_ce(["explain", "--format", "svg", "--memory", "64m", "--", "true"]);
-    is_readable(done.ok(), &case);
+    pictures.push(done.ok().to_owned());
+    are_readable(&pictures, &case);
 }
 
 /// A network with many containers, one of them with the longest of all ids, and one without any.

@@ -128,25 +128,38 @@ pub fn size(all: &[Element<'_>]) -> [f64; 2] {
     [numbers[2], numbers[3]]
 }
 
-/// What Chromium draws: the texts, and the small squares beside them, each with its box.
+/// What Chromium draws of a picture.
+pub struct Drawn {
+    /// The texts, each with its box.
+    pub texts: Vec<Area>,
+    /// The small squares beside them.
+    pub squares: Vec<Area>,
+}
+
+/// A picture is in a shadow tree of its own, so that its styles are no other picture's.
 const MEASURE: &str = r"
 const rows = [];
-for (const it of document.querySelectorAll('svg text, svg rect:not(.page):not(.lane)')) {
-  const box = it.getBBox();
-  const words = it.tagName === 'text' ? it.textContent : it.getAttribute('class');
-  const edges = [box.x, box.y, box.x + box.width, box.y + box.height];
-  rows.push(edges.map(n => n.toFixed(2)).join(' ') + ' ' + it.tagName + ' ' + words);
-}
+document.querySelectorAll('body > div').forEach((picture, at) => {
+  for (const it of picture.shadowRoot.querySelectorAll('text, rect:not(.page):not(.lane)')) {
+    const box = it.getBBox();
+    const words = it.tagName === 'text' ? it.textContent : it.getAttribute('class');
+    const edges = [box.x, box.y, box.x + box.width, box.y + box.height];
+    rows.push(at + ' ' + edges.map(n => n.toFixed(2)).join(' ') + ' ' + it.tagName + ' ' + words);
+  }
+});
 document.body.innerHTML = '<pre>MEASURED\n' + rows.map(row => row.replaceAll('&', '&amp;')
   .replaceAll('<', '&lt;')).join('\n') + '\nEND</pre>';
 ";
 
-/// Measure a picture in headless Chromium, which needs `chromium`: its texts, and its squares.
+/// Measure pictures in headless Chromium, which needs `chromium`: all of them in one run, since its
+/// start takes seconds.
 #[track_caller]
-pub fn measured(svg: &str, dir: &Path) -> (Vec<Area>, Vec<Area>) {
+pub fn measured(pictures: &[String], dir: &Path) -> Vec<Drawn> {
     let page = dir.join("measured.html");
+    let open = "<div><template shadowrootmode=\"open\">";
+    let trees: String = pictures.iter().map(|it| format!("{open}{it}</template></div>")).collect();
     let html = format!(
-        "<!DOCTYPE html><meta charset=\"utf-8\"><body>{svg}<script>{MEASURE}</script></body>"
+        "<!DOCTYPE html><meta charset=\"utf-8\"><body>{trees}<script>{MEASURE}</script></body>"
     );
     std::fs::write(&page, html).expect("a page");
     let profile = format!("--user-data-dir={}", dir.join("profile").display());
@@ -156,13 +169,16 @@ pub fn measured(svg: &str, dir: &Path) -> (Vec<Area>, Vec<Area>) {
     let done = run(command(words).args(["--dump-dom", &address]), dir);
     let (_, rows) = done.ok().split_once("MEASURED\n").expect("what was measured");
     let (rows, _) = rows.split_once("\nEND").expect("all of what was measured");
-    let (mut texts, mut squares) = (Vec::new(), Vec::new());
+    let nothing = || Drawn { texts: Vec::new(), squares: Vec::new() };
+    let mut all: Vec<Drawn> = pictures.iter().map(|_| nothing()).collect();
     for row in rows.lines() {
-        let mut words = row.splitn(6, ' ');
+        let mut words = row.splitn(7, ' ');
+        let picture: usize = words.next().and_then(|it| it.parse().ok()).expect(row);
         let edges = [(); 4].map(|()| words.next().and_then(|it| it.parse().ok()).expect(row));
         let kind = words.next().expect(row);
         let area = Area { edges, words: words.next().unwrap_or_default().to_owned() };
-        if kind == "text" { texts.push(area) } else { squares.push(area) }
+        let drawn = &mut all[picture];
+        if kind == "text" { drawn.texts.push(area) } else { drawn.squares.push(area) }
     }
-    (texts, squares)
+    all
 }
