@@ -15,6 +15,8 @@ fn read(name: &str) -> String {
 #[derive(Default)]
 struct Section {
     heading: String,
+    /// As many as its heading has `#`.
+    level: usize,
     rows: Vec<Vec<String>>,
     prose: Vec<String>,
 }
@@ -32,7 +34,8 @@ fn sections(text: &str) -> Vec<Section> {
         }
         let heading = line.starts_with('#').then(|| line.trim_start_matches('#').trim());
         if let Some(heading) = heading {
-            all.push(Section { heading: heading.to_owned(), ..Section::default() });
+            let level = line.len() - line.trim_start_matches('#').len();
+            all.push(Section { heading: heading.to_owned(), level, ..Section::default() });
         } else if let Some(section) = all.last_mut() {
             match line.strip_prefix('|') {
                 Some(row) => section.rows.push(cells(row)),
@@ -80,31 +83,45 @@ fn kept(text: &str) -> (BTreeSet<&str>, BTreeSet<String>) {
     (code.into_iter().collect(), figures(&words))
 }
 
-/// A property that one language has, a value, a range, a default: a change of the English page has
-/// to reach the Chinese one.
+/// Pages that say the same in both languages, section by section.
+const SISTERS: &[&str] = &["checkpoint.md", "config.md", "network.md"];
+
+/// A property or an option that one language has, a value, a range, a default, an example: a change
+/// of the English page has to reach the Chinese one.
 #[test]
-fn the_configuration_reference_has_the_same_fields_and_figures() {
-    let (english, chinese) = (read("docs/config.md"), read("docs/zh-CN/config.md"));
-    let (english, chinese) = (sections(&english), sections(&chinese));
-    assert!(english.len() > 10, "sections of docs/config.md");
-    assert_eq!(english.len(), chinese.len(), "as many sections");
+fn sister_pages_have_the_same_code_and_figures() {
     let mut differ = Vec::new();
-    for (ours, theirs) in english.iter().zip(&chinese) {
-        let name = &ours.heading;
-        assert_eq!(ours.rows.len(), theirs.rows.len(), "rows below {name:?}");
-        for (row, other) in ours.rows.iter().zip(&theirs.rows) {
-            let bold = |row: &[String]| row[0].matches("**").count();
-            let same = apart(&row[0]).0 == apart(&other[0]).0 && bold(row) == bold(other);
-            if !same || kept(&row.join("|")) != kept(&other.join("|")) {
-                differ.push(format!("{row:?}\n  {other:?}"));
-            }
-        }
-        let (text, other) = (ours.prose.join("\n"), theirs.prose.join("\n"));
-        if name != "config.json" && kept(&text) != kept(&other) {
-            differ.push(format!("{name}: {:?}\n  {:?}", kept(&text), kept(&other)));
+    for page in SISTERS {
+        let (english, chinese) =
+            (read(&format!("docs/{page}")), read(&format!("docs/zh-CN/{page}")));
+        assert_eq!(examples(&english), examples(&chinese), "{page}");
+        let (english, chinese) = (sections(&english), sections(&chinese));
+        assert!(english.len() > 5, "sections of {page}");
+        let headings = |all: &[Section]| -> Vec<usize> { all.iter().map(|it| it.level).collect() };
+        assert_eq!(headings(&english), headings(&chinese), "the sections of {page}");
+        for (at, (ours, theirs)) in english.iter().zip(&chinese).enumerate() {
+            // The introductions name the other page.
+            differences(ours, theirs, at > 1, &mut differ);
         }
     }
-    assert!(differ.is_empty(), "docs/zh-CN/config.md differs:\n{}", differ.join("\n"));
+    assert!(differ.is_empty(), "docs/zh-CN differs:\n{}", differ.join("\n"));
+}
+
+fn differences(ours: &Section, theirs: &Section, prose: bool, differ: &mut Vec<String>) {
+    let name = &ours.heading;
+    assert_eq!(ours.rows.len(), theirs.rows.len(), "rows below {name:?}");
+    for (row, other) in ours.rows.iter().zip(&theirs.rows) {
+        let bold = |row: &[String]| row[0].matches("**").count();
+        let same = apart(&row[0]).0 == apart(&other[0]).0 && bold(row) == bold(other);
+        if !same || kept(&row.join("|")) != kept(&other.join("|")) {
+            differ.push(format!("{row:?}\n  {other:?}"));
+        }
+    }
+    let text = |it: &Section| format!("{}\n{}", it.heading, it.prose.join(" "));
+    let (text, other) = (text(ours), text(theirs));
+    if prose && kept(&text) != kept(&other) {
+        differ.push(format!("{name}: {:?}\n  {:?}", kept(&text), kept(&other)));
+    }
 }
 
 /// Errors stay English, so the Chinese page shows each hint as it is printed, with its meaning.
