@@ -84,7 +84,7 @@ fn kept(text: &str) -> (BTreeSet<&str>, BTreeSet<String>) {
 }
 
 /// Pages that say the same in both languages, section by section.
-const SISTERS: &[&str] = &["checkpoint.md", "config.md", "network.md"];
+const SISTERS: &[&str] = &["cgroups.md", "checkpoint.md", "config.md", "network.md", "running.md"];
 
 /// A property or an option that one language has, a value, a range, a default, an example: a change
 /// of the English page has to reach the Chinese one.
