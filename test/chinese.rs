@@ -348,6 +348,28 @@ fn links_to_headings_lead_to_one() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// The report in both languages has the same rows and sessions: both are made of one file.
+#[test]
+fn the_report_is_the_same_in_both_languages() {
+    let (english, chinese) = (read("docs/report/index.md"), read("docs/zh-CN/report.md"));
+    assert_eq!(examples(&english), examples(&chinese));
+    let (english, chinese) = (sections(&english), sections(&chinese));
+    assert!(english.len() > 15, "{} sections", english.len());
+    assert_eq!(english.len(), chinese.len(), "as many sections");
+    for (ours, theirs) in english.iter().zip(&chinese) {
+        assert_eq!(ours.rows.len(), theirs.rows.len(), "rows below {:?}", ours.heading);
+        let text = |section: &Section| {
+            let rows = section.rows.iter().map(|row| row.join("|"));
+            rows.chain(section.prose.iter().cloned()).collect::<Vec<_>>().join("\n")
+        };
+        let (text, other) = (text(ours), text(theirs));
+        assert_eq!(figures(&apart(&text).1), figures(&apart(&other).1), "{}", ours.heading);
+        let verdicts = |text: &str, held: &str| text.matches(held).count();
+        assert_eq!(verdicts(&text, "✓ held"), verdicts(&other, "✓ 成立"), "{}", ours.heading);
+        assert!(theirs.heading.contains(is_chinese) || theirs.heading.is_empty(), "{other}");
+    }
+}
+
 /// The front page leads to each Chinese page, and each of them is reached from there.
 #[test]
 fn the_front_page_names_every_page() {

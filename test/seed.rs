@@ -2,8 +2,6 @@
 //! another distribution, isolation of names and users, two containers that reach each other, shares
 //! and limits of CPU and memory; and its command line.
 
-#[path = "seed/ground.rs"]
-mod ground;
 #[path = "seed/network.rs"]
 mod network;
 #[path = "seed/quantities.rs"]

@@ -1,8 +1,7 @@
 //! Two containers on one host reach each other: over a network that tiny-ce makes, and by joining
 //! named namespaces that were prepared by a script.
 
-use crate::ground::Apart;
-use tiny_ce_test::{Bundle, Case, Need};
+use tiny_ce_test::{Apart, Bundle, Case, Need};
 
 /// To enter the namespaces again.
 const GROUND: &[Need] = &[Need::Program("unshare"), Need::Program("nsenter")];

@@ -5,6 +5,7 @@
 //! Knows tiny-ce only as a program: its command line, files and output. Never links the launcher,
 //! so that a mistake in the launcher cannot hide itself in the tests.
 
+mod apart;
 mod bundle;
 mod case;
 mod dice;
@@ -18,12 +19,13 @@ mod process;
 pub mod svg;
 mod sweep;
 
+pub use apart::Apart;
 pub use bundle::{Bundle, default_config};
 pub use case::{Case, Container};
 pub use dice::Dice;
 pub use fault::{Call, Fault, Faulted, Whose};
 pub use fuzz::fuzz;
-pub use needs::{Need, cgroup_v2, met, skip};
+pub use needs::{Need, cgroup_v2, met, missing, skip};
 pub use peers::Peer;
 pub use probe::{floor, probe};
 pub use process::{Done, Running, Signal, command, run};

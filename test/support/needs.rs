@@ -54,14 +54,15 @@ pub fn skip(reason: &str) {
 
 /// Whether the machine has all of `needs`; [`skip`] reports the first missing one.
 pub fn met(needs: &[Need]) -> bool {
-    let missing = needs.iter().find_map(|need| missing(*need));
+    let missing = needs.iter().copied().find_map(missing);
     if let Some(reason) = &missing {
         skip(reason);
     }
     missing.is_none()
 }
 
-fn missing(need: Need) -> Option<String> {
+/// Why this machine does not have it.
+pub fn missing(need: Need) -> Option<String> {
     let (there, reason) = match need {
         Need::Root => (is_root(), "needs root".to_owned()),
         Need::Program(name) => (program(name).is_some(), format!("needs the program {name}")),

@@ -2,7 +2,8 @@
 //! the test holds, so that its bridges and named namespaces are not the host's.
 
 use std::process::Command;
-use tiny_ce_test::{Case, Done, Running, tiny_ce};
+
+use crate::{Case, Done, Running, tiny_ce};
 
 /// The shell's commands in the new namespaces before it waits.
 const ENTER: &str = "mount -t tmpfs tmpfs /run && \

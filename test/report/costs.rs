@@ -1,0 +1,150 @@
+//! The benchmark in its stories, out of the JSON and the picture that it writes.
+//!
+//! Measures nothing: `cargo bench` does.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tiny_ce_test::tree;
+
+use crate::page::{Cell, Noise, Part, Words, filled, words};
+
+/// Ratios of CPU time hardly depend on other load, and this much on the machine.
+const RATIO: Noise = Noise::Percent(35.0);
+
+/// Run the benchmark; return the path of its JSON, beside which its picture is.
+pub fn run() -> Option<PathBuf> {
+    let (json, svg) = (tree().join("target/bench.json"), tree().join("target/bench.svg"));
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["bench", "--bench", "bench", "--", "--turns", "30", "--containers", "100"]);
+    command.arg("--json").arg(&json).arg("--svg").arg(&svg).current_dir(tree());
+    let done = command.env_remove("TINY_CE_BIN").stdout(std::process::Stdio::null()).status();
+    done.ok().filter(|status| status.success()).map(|_| json)
+}
+
+/// The tables and the picture of a benchmark.
+pub fn parts(json: &Path, pictures: &Path) -> Result<Vec<Part>, String> {
+    let text = std::fs::read_to_string(json).map_err(|e| format!("{}: {e}", json.display()))?;
+    let all: Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", json.display()))?;
+    let programs: Vec<&Value> = all["programs"].as_array().into_iter().flatten().collect();
+    let mut parts = vec![
+        Part::Words(filled("Medians of {} turns; times in ms.", [&all["turns"].to_string()])),
+        one(&programs),
+        verbs(&programs),
+        crowds(&programs),
+    ];
+    parts.extend(many(&programs));
+    let svg = json.with_extension("svg");
+    if std::fs::copy(&svg, pictures.join("bench.svg")).is_ok() {
+        let shows = words("What a container costs under each program");
+        parts.push(Part::Picture { file: "bench.svg".to_owned(), shows });
+    }
+    Ok(parts)
+}
+
+/// The name and the version of a program: versions differ from machine to machine.
+fn named(program: &Value) -> [Cell; 2] {
+    let text = program["program"].as_str().unwrap_or_default();
+    match text.split_once(' ').filter(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit())) {
+        Some((name, version)) => [Cell::Name(name.to_owned()), Cell::Fact(version.to_owned())],
+        None => [Cell::Name(text.to_owned()), Cell::Empty],
+    }
+}
+
+fn number(value: &Value, pointer: &str) -> Option<f64> {
+    value.pointer(pointer)?.as_f64().filter(|it| *it > 0.0)
+}
+
+fn figure(value: Option<f64>, decimals: usize, noise: Noise) -> Cell {
+    value.map_or(Cell::Empty, |value| Cell::Figure { value, decimals, noise })
+}
+
+fn heads(names: &[&str]) -> Vec<Words> {
+    ["program", "version"].iter().chain(names).map(|name| words(name)).collect()
+}
+
+/// One container, after a rest and in a burst.
+fn one(programs: &[&Value]) -> Part {
+    let floor = programs.iter().find(|it| it["program"] == "whole floor");
+    let floor = floor.and_then(|it| number(it, "/run_burst/cpu_ms"));
+    let row = |it: &&Value| {
+        let cpu = number(it, "/run_burst/cpu_ms");
+        let mut cells = named(it).to_vec();
+        cells.extend([
+            figure(number(it, "/run_alone/wall_ms"), 2, Noise::Any),
+            figure(number(it, "/run_burst/wall_ms"), 2, Noise::Any),
+            figure(cpu, 2, Noise::Any),
+            figure(cpu.zip(floor).map(|(cpu, floor)| cpu / floor), 2, RATIO),
+            figure(number(it, "/run_burst/page_faults"), 0, Noise::Any),
+            figure(number(it, "/run_among_mounts/cost/cpu_ms"), 2, Noise::Any),
+        ]);
+        cells
+    };
+    Part::Table {
+        head: heads(&[
+            "`run`, alone",
+            "in a burst",
+            "CPU",
+            "CPU against the whole floor",
+            "page faults",
+            "CPU among 1,000 mounts",
+        ]),
+        rows: programs.iter().map(row).collect(),
+    }
+}
+
+/// The other commands.
+fn verbs(programs: &[&Value]) -> Part {
+    let runtimes = programs.iter().filter(|it| number(it, "/exec/wall_ms").is_some());
+    let row = |it: &&Value| {
+        let mut cells = named(it).to_vec();
+        for story in ["create_start_delete", "exec"] {
+            for what in ["wall_ms", "cpu_ms"] {
+                cells.push(figure(number(it, &format!("/{story}/{what}")), 2, Noise::Any));
+            }
+        }
+        cells
+    };
+    Part::Table {
+        head: heads(&["create, start, delete", "CPU", "`exec`", "CPU"]),
+        rows: runtimes.map(row).collect(),
+    }
+}
+
+/// Containers a second.
+fn crowds(programs: &[&Value]) -> Part {
+    let row = |it: &&Value| {
+        let mut cells = named(it).to_vec();
+        let rates = (0..3).map(|at| number(it, &format!("/at_once/{at}/a_second")));
+        cells.extend(rates.map(|rate| figure(rate, 0, Noise::Any)));
+        cells
+    };
+    Part::Table {
+        head: heads(&["containers a second, 1 caller", "8 callers", "32 callers"]),
+        rows: programs.iter().map(row).collect(),
+    }
+}
+
+/// Commands among many containers.
+fn many(programs: &[&Value]) -> Option<Part> {
+    let rows: Vec<Vec<Cell>> = programs
+        .iter()
+        .filter_map(|it| {
+            let most = it["many"].as_array()?.last()?;
+            let mut cells = named(it).to_vec();
+            cells.push(figure(number(most, "/containers"), 0, Noise::Points(0.0)));
+            for what in ["list", "state"] {
+                cells.push(figure(number(most, &format!("/{what}/wall_ms")), 2, Noise::Any));
+            }
+            let [first, last] =
+                ["first", "last"].map(|it2| number(it, &format!("/creates/{it2}/cpu_ms")));
+            let growth = first.zip(last).map(|(first, last)| last / first);
+            cells.push(figure(growth, 2, Noise::Percent(100.0)));
+            Some(cells)
+        })
+        .collect();
+    let head = heads(&["containers", "`list`", "`state`", "CPU of the last creates, to the first"]);
+    (!rows.is_empty()).then_some(Part::Table { head, rows })
+}
