@@ -84,7 +84,16 @@ fn kept(text: &str) -> (BTreeSet<&str>, BTreeSet<String>) {
 }
 
 /// Pages that say the same in both languages, section by section.
-const SISTERS: &[&str] = &["cgroups.md", "checkpoint.md", "config.md", "network.md", "running.md"];
+const SISTERS: &[&str] = &[
+    "boot.md",
+    "cgroups.md",
+    "checkpoint.md",
+    "config.md",
+    "engines.md",
+    "machines.md",
+    "network.md",
+    "running.md",
+];
 
 /// A property or an option that one language has, a value, a range, a default, an example: a change
 /// of the English page has to reach the Chinese one.
@@ -96,7 +105,7 @@ fn sister_pages_have_the_same_code_and_figures() {
             (read(&format!("docs/{page}")), read(&format!("docs/zh-CN/{page}")));
         assert_eq!(examples(&english), examples(&chinese), "{page}");
         let (english, chinese) = (sections(&english), sections(&chinese));
-        assert!(english.len() > 5, "sections of {page}");
+        assert!(english.len() > 2, "sections of {page}");
         let headings = |all: &[Section]| -> Vec<usize> { all.iter().map(|it| it.level).collect() };
         assert_eq!(headings(&english), headings(&chinese), "the sections of {page}");
         for (at, (ours, theirs)) in english.iter().zip(&chinese).enumerate() {
@@ -205,6 +214,7 @@ const NAMES: &[&str] = &[
     "English",
     "ID",
     "JSON",
+    "Kubernetes",
     "KB",
     "KiB",
     "LANG",
