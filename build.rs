@@ -45,9 +45,11 @@ fn main() {
     // The second one stamps each step, for `--analyze`. It is a program of its own, so that nobody
     // else pays for it.
     for (features, key) in [("", "TINY_CE_INIT"), ("analyze", "TINY_CE_INIT_ANALYZE")] {
-        let init = build(&source, &out.join(format!("init{features}")), features);
-        let bytes = std::fs::read(&init).expect("init was built and can be read");
-        check(&bytes);
+        let built = build(&source, &out.join(format!("init{features}")), features);
+        let elf = Elf(std::fs::read(&built).expect("init was built and can be read"));
+        elf.check();
+        let init = built.with_extension("elf");
+        std::fs::write(&init, elf.without_sections()).expect("the output directory can be written");
         println!("cargo:rustc-env={key}={}", init.display());
     }
     println!("cargo:rustc-env=TINY_CE_COMMIT={}", commit().unwrap_or_default());
@@ -118,7 +120,8 @@ fn write(path: &Path, text: &str) {
 fn flags(source: &Path, target: &str) -> Vec<String> {
     let mut flags: Vec<String> = [
         "-Cpanic=abort",
-        "-Crelocation-model=static",
+        // Tables of jumps are then distances of 4 bytes, not addresses of 8: 1 KiB of 12.
+        "-Crelocation-model=pic",
         // Nobody unwinds here: the tables would be a quarter of the file.
         "-Cforce-unwind-tables=no",
         "-Clink-arg=-nostdlib",
@@ -141,23 +144,49 @@ fn flags(source: &Path, target: &str) -> Vec<String> {
     flags
 }
 
-/// Static, small, nothing both writable and executable: elf(5).
-fn check(elf: &[u8]) {
-    const PT_LOAD: u32 = 1;
-    const PT_DYNAMIC: u32 = 2;
-    const PT_INTERP: u32 = 3;
-    assert!(elf.len() <= LARGEST, "init is {} bytes, more than {LARGEST}", elf.len());
-    let word = |at: usize, size: usize| {
-        elf[at..at + size].iter().rev().fold(0u64, |n, byte| n << 8 | u64::from(*byte))
-    };
-    let (table, size, count) = (word(32, 8) as usize, word(54, 2) as usize, word(56, 2) as usize);
-    for header in (0..count).map(|i| table + i * size) {
-        let (kind, flags) = (word(header, 4) as u32, word(header + 4, 4));
-        assert!(kind != PT_INTERP && kind != PT_DYNAMIC, "init is not static");
-        assert!(
-            kind != PT_LOAD || flags & 3 != 3,
-            "init has a segment that is writable and executable"
-        );
+/// A program as the linker wrote it: elf(5), of 64 bits, the machine's order of bytes.
+struct Elf(Vec<u8>);
+
+impl Elf {
+    fn word(&self, at: usize, size: usize) -> usize {
+        self.0[at..at + size].iter().rev().fold(0, |n, byte| n << 8 | usize::from(*byte))
+    }
+
+    /// Where the header of each segment is.
+    fn segments(&self) -> impl Iterator<Item = usize> {
+        let (table, size, count) = (self.word(32, 8), self.word(54, 2), self.word(56, 2));
+        (0..count).map(move |i| table + i * size)
+    }
+
+    /// Static, small, nothing both writable and executable.
+    fn check(&self) {
+        const PT_LOAD: usize = 1;
+        const PT_DYNAMIC: usize = 2;
+        const PT_INTERP: usize = 3;
+        let size = self.0.len();
+        assert!(size <= LARGEST, "init is {size} bytes, more than {LARGEST}");
+        for header in self.segments() {
+            let (kind, flags) = (self.word(header, 4), self.word(header + 4, 4));
+            assert!(kind != PT_INTERP && kind != PT_DYNAMIC, "init is not static");
+            assert!(
+                kind != PT_LOAD || flags & 3 != 3,
+                "init has a segment that is writable and executable"
+            );
+        }
+    }
+
+    /// Cut off the table of sections, of which the kernel reads nothing and which strip(1) leaves:
+    /// each start copies this file, by pages.
+    fn without_sections(mut self) -> Vec<u8> {
+        // Offset and size in the file: the segment of zeros has none.
+        let place = |header| (self.word(header + 8, 8), self.word(header + 32, 8));
+        let kept = self.segments().map(place).filter(|(_, size)| *size > 0);
+        let end = kept.map(|(at, size)| at + size).max().expect("a program has code");
+        self.0.truncate(end);
+        // e_shoff; e_shentsize, e_shnum and e_shstrndx.
+        self.0[40..48].fill(0);
+        self.0[58..64].fill(0);
+        self.0
     }
 }
 
