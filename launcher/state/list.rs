@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::thread;
 
 use super::{Directory, Owners, Record, STATE, State, processes_are_visible};
 use crate::cgroup::Freezers;
@@ -48,22 +49,52 @@ pub fn ids(root: &Path) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-/// Every container, by id.
+/// A thread looks at this many containers at least: fewer are read before another thread starts.
+const WORTH_A_THREAD: usize = 100;
+
+/// Every container, by id. Where there are many, as many threads look as there are processors: most
+/// of the time goes to the kernel, which answers them side by side.
 ///
 /// # Errors
 /// As [`ids`].
 pub fn list(root: &Path) -> Result<Vec<Listed>> {
     let ids = ids(root)?;
+    let processors = || thread::available_parallelism().map_or(1, usize::from);
+    Ok(match ids.len() / WORTH_A_THREAD {
+        0 | 1 => look(root, &ids),
+        most => look_side_by_side(root, &ids, most.min(processors())),
+    })
+}
+
+/// Look at the containers of these ids in as many threads; this one is the first.
+fn look_side_by_side(root: &Path, ids: &[String], threads: usize) -> Vec<Listed> {
+    let (own, others) = ids.split_at(ids.len().div_ceil(threads));
+    thread::scope(|scope| {
+        let begin =
+            |ids| (ids, thread::Builder::new().spawn_scoped(scope, move || look(root, ids)));
+        let parts: Vec<_> = others.chunks(own.len()).map(begin).collect();
+        let mut all = look(root, own);
+        for (ids, part) in parts {
+            // A limit of processes may refuse a thread.
+            let found = part.ok().and_then(|it| it.join().ok());
+            all.extend(found.unwrap_or_else(|| look(root, ids)));
+        }
+        all
+    })
+}
+
+/// Look at the containers of these ids. One that vanishes meanwhile is left out.
+fn look(root: &Path, ids: &[String]) -> Vec<Listed> {
     let mut all = Vec::with_capacity(ids.len());
     let mut owners = Owners::default();
     let mut glance = Glance::begin(root);
     for id in ids {
-        if let Some(state) = glance.as_mut().and_then(|it| it.state(&id, &mut owners)) {
+        if let Some(state) = glance.as_mut().and_then(|it| it.state(id, &mut owners)) {
             all.push(Listed::Whole(Box::new(state)));
             continue;
         }
         let mut status = "damaged";
-        let read = Directory::open(root, &id).and_then(|directory| {
+        let read = Directory::open(root, id).and_then(|directory| {
             let (record, init) = Record::load_with_init(&directory)?;
             status = "unknown";
             record.state(init, &directory, &mut owners)
@@ -71,11 +102,11 @@ pub fn list(root: &Path) -> Result<Vec<Listed>> {
         match read {
             Ok(state) => all.push(Listed::Whole(Box::new(state))),
             // Another process deleted the container meanwhile.
-            Err(_) if !root.join(&id).exists() => {}
-            Err(error) => all.push(Listed::Untold { id, status, error }),
+            Err(_) if !root.join(id).exists() => {}
+            Err(error) => all.push(Listed::Untold { id: id.clone(), status, error }),
         }
     }
-    Ok(all)
+    all
 }
 
 /// The short way to the state of a container: few system calls, and no more of the record than is
@@ -104,5 +135,35 @@ impl Glance {
         let got = File::from(file).read(&mut self.bytes).ok().filter(|got| *got < SMALL)?;
         let record: Record<Freezers> = serde_json::from_slice(&self.bytes[..got]).ok()?;
         record.glance(owners.name(sys::file::owner_at(&self.root, id).ok()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_threads_find_what_one_finds_in_the_same_order() {
+        let root = std::env::temp_dir().join(format!("tiny-ce-many-{}", std::process::id()));
+        let many = 5 * WORTH_A_THREAD + 1;
+        for i in 0..many {
+            std::fs::create_dir_all(root.join(format!("c{i}"))).expect("a directory");
+        }
+        let names = |all: &[Listed]| -> Vec<String> {
+            let untold = |it: &Listed| match it {
+                Listed::Untold { id, status, .. } => format!("{id} {status}"),
+                Listed::Whole(state) => panic!("{}: an empty directory has a state", state.id),
+            };
+            all.iter().map(untold).collect()
+        };
+        let ids = ids(&root).expect("ids");
+        let expected: Vec<String> = ids.iter().map(|id| format!("{id} damaged")).collect();
+        let parts =
+            [1, 2, 3, 7, many].map(|threads| names(&look_side_by_side(&root, &ids, threads)));
+        let listed = list(&root).map(|all| names(&all));
+        std::fs::remove_dir_all(&root).expect("removed");
+        assert_eq!(ids.len(), many);
+        assert!(parts.iter().all(|part| *part == expected));
+        assert_eq!(listed.expect("a list"), expected);
     }
 }
