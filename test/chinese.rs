@@ -90,9 +90,11 @@ const SISTERS: &[&str] = &[
     "checkpoint.md",
     "config.md",
     "engines.md",
+    "limits.md",
     "machines.md",
     "network.md",
     "running.md",
+    "unshare.md",
 ];
 
 /// A property or an option that one language has, a value, a range, a default, an example: a change
@@ -105,7 +107,7 @@ fn sister_pages_have_the_same_code_and_figures() {
             (read(&format!("docs/{page}")), read(&format!("docs/zh-CN/{page}")));
         assert_eq!(examples(&english), examples(&chinese), "{page}");
         let (english, chinese) = (sections(&english), sections(&chinese));
-        assert!(english.len() > 2, "sections of {page}");
+        assert!(english.len() > 1, "sections of {page}");
         let headings = |all: &[Section]| -> Vec<usize> { all.iter().map(|it| it.level).collect() };
         assert_eq!(headings(&english), headings(&chinese), "the sections of {page}");
         for (at, (ours, theirs)) in english.iter().zip(&chinese).enumerate() {
