@@ -33,7 +33,7 @@ pub fn version() -> Finding {
     };
     if found < OLDEST {
         return Finding::missing(WHAT, format!("Linux {release}; 5.12 or later is needed"))
-            .hint("install a newer kernel")
+            .hint(NEWER_KERNEL)
             .vital();
     }
     let newer: Vec<&str> = NEWER.iter().filter(|(at, _)| found < *at).map(|(_, it)| *it).collect();
@@ -56,7 +56,15 @@ pub fn required() -> Result<()> {
         release(),
         ErrnoName(libc::ENOSYS)
     );
-    Err(Error::new(text).hint("on a newer kernel, a filter of system calls (seccomp) hides it"))
+    Err(Error::new(text).hint(if is_old() { NEWER_KERNEL } else { OUTSIDE }))
+}
+
+const NEWER_KERNEL: &str = "install a newer kernel";
+const OUTSIDE: &str = "a system call filter around this session forbids that; run outside of it";
+
+/// Whether the kernel says that it is too old: then no filter hides its system calls.
+fn is_old() -> bool {
+    numbers(&release()).is_some_and(|found| found < OLDEST)
 }
 
 /// The kernel's release by /proc, since uname(2) may report another (personality(2), UNAME26).
@@ -127,7 +135,7 @@ pub fn system_calls(caller: &Caller) -> Finding {
     match refused.is_empty() {
         true => Finding::ok(WHAT, "those of detached mounts, pidfds and clone3"),
         false => Finding::missing(WHAT, format!("{} cannot be called here", refused.join(", ")))
-            .hint("a system call filter around this session forbids them; run outside of it")
+            .hint(if is_old() { NEWER_KERNEL } else { OUTSIDE })
             .vital(),
     }
 }

@@ -25,7 +25,7 @@ pub fn all(caller: &Caller) -> Vec<Finding> {
 fn program(name: &'static str, user: &str, remedy: &str) -> Finding {
     match find(name) {
         Some(path) => Finding::ok(name, format!("{}, for {user}", path.display())),
-        None => Finding::missing(name, format!("not on PATH; {user} needs it")).hint(remedy),
+        None => Finding::missing(name, format!("not on PATH; needed for {user}")).hint(remedy),
     }
 }
 
@@ -35,7 +35,7 @@ fn maker(usernet: Usernet) -> Finding {
     match find(word) {
         Some(path) => Finding::ok(word, format!("{}, for {}", path.display(), usernet.place())),
         None => {
-            let text = format!("not on PATH; {} needs it", usernet.place());
+            let text = format!("not on PATH; needed for {}", usernet.place());
             Finding::missing(word, text).hint(usernet.remedy())
         }
     }
