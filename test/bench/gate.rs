@@ -56,18 +56,41 @@ fn crun(rows: &[Row]) -> Option<&Row> {
     rows.iter().find(|row| row.program.name.starts_with("crun"))
 }
 
+/// A mark beside the figure of this run.
+pub struct Judged {
+    /// What was measured.
+    pub what: &'static str,
+    /// The figure, if it was.
+    pub got: Option<f64>,
+    /// The limit here.
+    pub at_most: f64,
+}
+
+impl Judged {
+    /// Whether the figure is within its limit.
+    pub fn met(&self) -> bool {
+        self.got.is_some_and(|got| got <= self.at_most)
+    }
+}
+
+/// Every mark, with its figure.
+pub fn judged(rows: &[Row]) -> Vec<Judged> {
+    let emulated = tiny_ce_test::slowness() > 1;
+    let judge = |mark: &Mark| Judged {
+        what: mark.what,
+        got: (mark.of)(rows),
+        at_most: if emulated { mark.emulated } else { mark.at_most },
+    };
+    MARKS.iter().map(judge).collect()
+}
+
 /// Print each figure and whether it is within its limit.
 pub fn passes(rows: &[Row]) -> bool {
-    let emulated = tiny_ce_test::slowness() > 1;
-    let mut all = true;
-    for mark in MARKS {
-        let at_most = if emulated { mark.emulated } else { mark.at_most };
-        let got = (mark.of)(rows);
-        let met = got.is_some_and(|got| got <= at_most);
-        all &= met;
-        let got = got.map_or("not measured".to_owned(), |got| format!("{got:.2}"));
-        let verdict = if met { "met" } else { "MISSED" };
-        println!("{}: {got}, at most {at_most:.2}: {verdict}", mark.what);
+    let all = judged(rows);
+    for mark in &all {
+        let got = mark.got.map_or("not measured".to_owned(), |got| format!("{got:.2}"));
+        let verdict = if mark.met() { "met" } else { "MISSED" };
+        println!("{}: {got}, at most {:.2}: {verdict}", mark.what, mark.at_most);
     }
-    all
+    all.iter().all(Judged::met)
 }

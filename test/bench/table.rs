@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::gate;
 use crate::measure::Cost;
 use crate::programs::Kind;
 use crate::stories::{CROWDS, MOUNTS, Row};
@@ -163,7 +164,7 @@ fn machine() -> String {
     format!("Linux {}, cgroup {cgroup}, {cpus} CPUs", kernel.trim())
 }
 
-/// All medians, as one JSON document.
+/// All medians and marks, as one JSON document.
 pub fn json(rows: &[Row], turns: usize) -> String {
     let costs = |costs: &[Cost]| {
         json!({
@@ -195,6 +196,11 @@ pub fn json(rows: &[Row], turns: usize) -> String {
         })
     };
     let all: Vec<Value> = rows.iter().map(row).collect();
-    let document = json!({ "machine": machine(), "turns": turns, "programs": all });
+    let mark = |it: gate::Judged| {
+        let (what, got, at_most) = (it.what, it.got, it.at_most);
+        json!({ "what": what, "got": got, "at_most": at_most, "met": it.met() })
+    };
+    let marks: Vec<Value> = gate::judged(rows).into_iter().map(mark).collect();
+    let document = json!({ "machine": machine(), "turns": turns, "programs": all, "marks": marks });
     format!("{document:#}\n")
 }

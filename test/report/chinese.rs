@@ -60,7 +60,6 @@ const TABLE: &[(&str, &str)] = &[
     ("`.ci/peers` has not fetched runc and crun", "`.ci/peers` 还没有取得 runc 和 crun"),
     ("`.ci/rootfs` has not made `target/rootfs`", "`.ci/rootfs` 还没有做出 `target/rootfs`"),
     ("`criu check` does not pass", "`criu check` 没有通过"),
-    ("see the benchmark", "见“性能”一节"),
     ("not run this time", "这次没有运行"),
     (
         "Not measured this time: `{}` takes what `.ci/run` has printed.",
@@ -112,6 +111,14 @@ const TABLE: &[(&str, &str)] = &[
     ("`list`", "`list`"),
     ("`state`", "`state`"),
     ("CPU of the last creates, to the first", "最后与最初几次 create 的处理器时间之比"),
+    ("mark", "指标"),
+    ("measured", "实测"),
+    ("at most", "上限"),
+    ("run, CPU against the whole floor", "run，处理器时间与 whole floor 之比"),
+    ("run, CPU against crun", "run，处理器时间与 crun 之比"),
+    ("create+start+delete, CPU against crun", "create+start+delete，处理器时间与 crun 之比"),
+    ("exec, CPU against crun", "exec，处理器时间与 crun 之比"),
+    ("run, page faults of all processes", "run，所有进程的缺页次数"),
     ("Medians of {} turns; times in ms.", "{} 轮的中位数；时间单位是毫秒。"),
     // The forerunner's experiments.
     ("A shell of another distribution", "另一个发行版的 shell"),
@@ -182,3 +189,25 @@ const TABLE: &[(&str, &str)] = &[
     ),
     ("tests in a virtual machine with cgroup v2", "在使用控制组 v2 的虚拟机里"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_title_has_a_row_and_every_row_its_values() {
+        use crate::{forerunner, promises, quantities};
+        for trials in
+            [forerunner::TRIALS, quantities::TRIALS, promises::PROMISES, promises::ESCAPES]
+        {
+            for trial in trials {
+                of(trial.title);
+            }
+        }
+        for (english, chinese) in TABLE {
+            let values = |text: &str| text.matches("{}").count();
+            assert_eq!(values(english), values(chinese), "{english}");
+            assert_eq!(TABLE.iter().filter(|row| row.0 == *english).count(), 1, "{english} twice");
+        }
+    }
+}

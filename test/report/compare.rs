@@ -7,6 +7,10 @@ use std::collections::BTreeMap;
 
 use crate::page::{Cell, Experiment, Noise, Part, Report, Section, Verdict};
 
+/// Sections whose rows are what the machine has, or the steps of .ci/run: programs, engines, which
+/// may be others by now. Their verdicts and figures are compared all the same.
+const OF_THE_MACHINE: &[&str] = &["The benchmark", "Kernels", "Engines"];
+
 /// What a comparison found.
 #[derive(Default)]
 pub struct Comparison {
@@ -117,13 +121,22 @@ impl Comparison {
             match before.iter().find(|(other, _)| other == name) {
                 Some((_, old)) => self.row(&format!("{heading}: {name}"), old, row),
                 None if matches!(row.verdict, Some(Verdict::NotHere(_))) => {}
-                None => self.differences.push(format!("{heading}: {name}: a new row")),
+                None => self.other_row(heading, &format!("{name}: a new row")),
             }
         }
         let here = |name: &str| after.iter().any(|(other, _)| other == name);
         for (name, _) in before.iter().filter(|(name, _)| !here(name)) {
-            self.differences.push(format!("{heading}: {name}: the row is gone"));
+            self.other_row(heading, &format!("{name}: the row is gone"));
         }
+    }
+
+    /// Another row is a difference, but where the rows are what the machine has.
+    fn other_row(&mut self, heading: &str, what: &str) {
+        let list = match OF_THE_MACHINE.contains(&heading) {
+            true => &mut self.left_out,
+            false => &mut self.differences,
+        };
+        list.push(format!("{heading}: {what}"));
     }
 
     fn row(&mut self, name: &str, before: &Row<'_>, now: &Row<'_>) {
@@ -153,5 +166,51 @@ impl Comparison {
         if before.figures.len() != now.figures.len() {
             self.differences.push(format!("{name}: other figures"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::words;
+
+    fn report(verdict: Verdict, percent: f64, milliseconds: f64) -> Report {
+        let figure = |value, noise| Cell::Figure { value, decimals: 1, noise };
+        let cells = vec![
+            Cell::Words(words("CPU shares of three to one")),
+            figure(percent, Noise::Points(5.0)),
+            figure(milliseconds, Noise::Any),
+            Cell::Verdict(verdict),
+        ];
+        let table = Part::Table { head: Vec::new(), rows: vec![cells] };
+        Report { sections: vec![Section { heading: words("The promises"), parts: vec![table] }] }
+    }
+
+    #[test]
+    fn noise_is_no_difference() {
+        let earlier = report(Verdict::Held, 75.0, 1.0);
+        let found = compare(&earlier, &report(Verdict::Held, 79.9, 100.0));
+        assert_eq!(found.differences, Vec::<String>::new());
+        assert_eq!((found.rows, found.figures), (1, 1));
+        let lacking = Verdict::NotHere(words("it needs root"));
+        let found = compare(&earlier, &report(lacking.clone(), 0.0, 0.0));
+        assert_eq!((found.differences.len(), found.left_out.len()), (0, 1));
+        let found = compare(&report(lacking, 0.0, 0.0), &earlier);
+        assert_eq!((found.differences.len(), found.left_out.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_difference_is_found() {
+        let earlier = report(Verdict::Held, 75.0, 1.0);
+        let differ = |now: &Report| compare(&earlier, now).differences;
+        assert!(differ(&report(Verdict::Broken, 75.0, 1.0))[0].ends_with(": not held"));
+        let found = differ(&report(Verdict::Held, 80.1, 1.0));
+        assert!(found[0].ends_with("80.10, and 75.00 before"), "{found:?}");
+        let mut other = earlier.clone();
+        let Part::Table { rows, .. } = &mut other.sections[0].parts[0] else { unreachable!() };
+        rows[0][0] = Cell::Words(words("A quota of a tenth of a CPU"));
+        assert_eq!(differ(&other).len(), 2, "a row is new, and one is gone");
+        other.sections[0].heading = words("Engines");
+        assert_eq!(differ(&other).len(), 2, "so it is with sections");
     }
 }

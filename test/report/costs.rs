@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use tiny_ce_test::tree;
 
-use crate::page::{Cell, Noise, Part, Words, filled, words};
+use crate::page::{Cell, Noise, Part, Verdict, Words, filled, words};
 
 /// Ratios of CPU time hardly depend on other load, and this much on the machine.
 const RATIO: Noise = Noise::Percent(35.0);
@@ -24,24 +24,53 @@ pub fn run() -> Option<PathBuf> {
     done.ok().filter(|status| status.success()).map(|_| json)
 }
 
-/// The tables and the picture of a benchmark.
-pub fn parts(json: &Path, pictures: &Path) -> Result<Vec<Part>, String> {
+/// What a benchmark has written.
+pub fn read(json: &Path) -> Result<Value, String> {
     let text = std::fs::read_to_string(json).map_err(|e| format!("{}: {e}", json.display()))?;
-    let all: Value = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", json.display()))?;
+    serde_json::from_str(&text).map_err(|e| format!("{}: {e}", json.display()))
+}
+
+/// Whether the benchmark has met its marks.
+pub fn verdict(all: &Value) -> Verdict {
+    let mut marks = all["marks"].as_array().into_iter().flatten();
+    if marks.all(|mark| mark["met"] == true) { Verdict::Held } else { Verdict::Broken }
+}
+
+/// The tables of a benchmark, and its picture, which lies beside its JSON.
+pub fn parts(all: &Value, svg: &Path, pictures: &Path) -> Vec<Part> {
     let programs: Vec<&Value> = all["programs"].as_array().into_iter().flatten().collect();
     let mut parts = vec![
+        marks(all),
         Part::Words(filled("Medians of {} turns; times in ms.", [&all["turns"].to_string()])),
         one(&programs),
         verbs(&programs),
         crowds(&programs),
     ];
     parts.extend(many(&programs));
-    let svg = json.with_extension("svg");
-    if std::fs::copy(&svg, pictures.join("bench.svg")).is_ok() {
+    if std::fs::copy(svg, pictures.join("bench.svg")).is_ok() {
         let shows = words("What a container costs under each program");
         parts.push(Part::Picture { file: "bench.svg".to_owned(), shows });
     }
-    Ok(parts)
+    parts
+}
+
+/// The marks of test/bench/gate.rs: ratios of CPU time, and counts.
+fn marks(all: &Value) -> Part {
+    let row = |mark: &Value| {
+        let noise = if mark["what"].as_str().is_some_and(|it| it.contains("CPU")) {
+            RATIO
+        } else {
+            Noise::Any
+        };
+        vec![
+            Cell::Words(words(mark["what"].as_str().unwrap_or_default())),
+            figure(mark["got"].as_f64(), 2, noise),
+            figure(mark["at_most"].as_f64(), 2, Noise::Points(0.0)),
+            Cell::Verdict(if mark["met"] == true { Verdict::Held } else { Verdict::Broken }),
+        ]
+    };
+    let rows = all["marks"].as_array().into_iter().flatten().map(row).collect();
+    Part::Table { head: ["mark", "measured", "at most", "verdict"].map(words).to_vec(), rows }
 }
 
 /// The name and the version of a program: versions differ from machine to machine.
@@ -71,12 +100,17 @@ fn one(programs: &[&Value]) -> Part {
     let floor = floor.and_then(|it| number(it, "/run_burst/cpu_ms"));
     let row = |it: &&Value| {
         let cpu = number(it, "/run_burst/cpu_ms");
+        let ours = it["program"].as_str().is_some_and(|name| name.starts_with("tiny-ce"));
         let mut cells = named(it).to_vec();
         cells.extend([
             figure(number(it, "/run_alone/wall_ms"), 2, Noise::Any),
             figure(number(it, "/run_burst/wall_ms"), 2, Noise::Any),
             figure(cpu, 2, Noise::Any),
-            figure(cpu.zip(floor).map(|(cpu, floor)| cpu / floor), 2, RATIO),
+            figure(
+                cpu.zip(floor).map(|(cpu, floor)| cpu / floor),
+                2,
+                if ours { RATIO } else { Noise::Any },
+            ),
             figure(number(it, "/run_burst/page_faults"), 0, Noise::Any),
             figure(number(it, "/run_among_mounts/cost/cpu_ms"), 2, Noise::Any),
         ]);

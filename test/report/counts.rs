@@ -92,8 +92,8 @@ fn promised(readme: &str) -> Vec<(String, String)> {
     text.lines().filter_map(row).collect()
 }
 
-/// The promises of README.md, and how many tests of each have passed.
-pub fn promises(log: Option<&[Ran]>) -> Part {
+/// The promises of README.md, and how many tests of each have passed; one is the benchmark's.
+pub fn promises(log: Option<&[Ran]>, benchmark: Option<Verdict>) -> Part {
     let ours: Vec<Ran> = match log {
         Some(_) => Vec::new(),
         None => QUICK.iter().flat_map(|(program, names)| run(program, names)).collect(),
@@ -106,7 +106,9 @@ pub fn promises(log: Option<&[Ran]>) -> Part {
         let (passed, failed) =
             all.fold((0, 0), |(passed, failed), ran| (passed + ran.passed, failed + ran.failed));
         let verdict = match (passed, failed) {
-            (0, 0) if name == "bench" => Verdict::NotHere(words("see the benchmark")),
+            (0, 0) if name == "bench" && benchmark.is_some() => {
+                benchmark.clone().unwrap_or(Verdict::Broken)
+            }
             (0, 0) => Verdict::NotHere(words("not run this time")),
             (_, 0) => Verdict::Held,
             _ => Verdict::Broken,
@@ -256,4 +258,51 @@ const SEEDS: &str = "1-40";
 /// What stands in place of a table that needs a log.
 pub fn without_log() -> Part {
     Part::Words(filled("Not measured this time: `{}` takes what `.ci/run` has printed.", ["--log"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "
+=== tests on this machine (30 min)
+   Compiling tiny-ce v0.1.0
+     Running unittests launcher/lib.rs (target/debug/deps/tiny_ce-1)
+test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s
+     Running test/engines.rs (target/debug/deps/engines-1)
+test docker::tiny_ce::limits ... ok
+test docker_newer::tiny_ce::limits ... skipped: no docker
+ok
+test docker::peer::limits ... ok
+test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out; finished in 0.10s
+     Running test/seed.rs (target/debug/deps/seed-1)
+test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out; finished in 0.10s
+
+=== tests in a virtual machine with cgroup v2 (60 min)
+     Running trace in the virtual machine, Linux 6.1.0-42-amd64
+test result: ok. 19 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 9.90s
+";
+
+    #[test]
+    fn a_log_says_which_tests_were_run_where() {
+        let ran = read(LOG);
+        let shown: Vec<_> = ran
+            .iter()
+            .map(|it| (&*it.program, it.kernel.as_deref(), it.passed, it.failed))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("lib", None, 12, 0),
+                ("engines", None, 3, 0),
+                ("trace", Some("6.1.0-42-amd64"), 19, 1),
+            ]
+        );
+        let Part::Table { rows, .. } = kernels(&ran) else { unreachable!() };
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[0][3], count(15));
+        assert_eq!(rows[1][4], Cell::Verdict(Verdict::Broken));
+        let Part::Table { rows, .. } = podman_and_others(&ran) else { unreachable!() };
+        assert_eq!(rows[0][3..], [count(2), count(1), Cell::Verdict(Verdict::Held)]);
+    }
 }

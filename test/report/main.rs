@@ -44,7 +44,7 @@ struct Wishes {
 fn main() -> ExitCode {
     let done = wishes().and_then(|wishes| {
         if std::env::var_os(PROGRAM).is_none() {
-            return Err(with_the_release());
+            return Err(with_the_benchmarks());
         }
         if wishes.check { check(&wishes) } else { renew(&wishes) }
     });
@@ -73,15 +73,16 @@ fn wishes() -> Result<Wishes, String> {
     Ok(wishes)
 }
 
-/// Build tiny-ce as it is released, since cargo builds no program for an example, and begin anew
-/// with it. Returns only an error.
-fn with_the_release() -> String {
+/// Build tiny-ce optimised, since cargo builds no program for an example, and begin anew with it.
+/// The benchmark is built with it, and has other features of dependencies than `cargo build` has:
+/// together they are one build. Returns only an error.
+fn with_the_benchmarks() -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-    let build = Command::new(cargo).args(["build", "--release"]).current_dir(tree()).status();
-    match build {
+    let words = ["bench", "--bench", "bench", "--no-run"];
+    match Command::new(cargo).args(words).current_dir(tree()).status() {
         Ok(status) if status.success() => {}
-        Ok(status) => return format!("cargo build --release: {status}"),
-        Err(e) => return format!("cargo build --release: {e}"),
+        Ok(status) => return format!("cargo bench: {status}"),
+        Err(e) => return format!("cargo: {e}"),
     }
     let own = std::env::current_exe().expect("/proc/self/exe");
     // target/HOST/PROFILE/examples/report, beside target/HOST/release/tiny-ce.
@@ -164,6 +165,7 @@ fn made(wishes: &Wishes, pictures: &Path) -> Result<Report, String> {
     };
     let ran = log.map(|text| counts::read(&String::from_utf8_lossy(&text)));
     let ran = ran.as_deref();
+    let benchmark = benchmark(wishes)?;
     let mut sections = vec![section("The machine", vec![machine::facts()])];
     let case = Case::new();
     let ground = Ground::new(&case);
@@ -177,7 +179,7 @@ fn made(wishes: &Wishes, pictures: &Path) -> Result<Report, String> {
     let mut parts = said(PROMISED);
     // A check is made after the tests, or without them.
     if ran.is_some() || !wishes.check {
-        parts.push(counts::promises(ran));
+        parts.push(counts::promises(ran, benchmark.as_ref().map(|(all, _)| costs::verdict(all))));
     }
     parts.push(Part::Experiments(shown));
     sections.push(section("The promises", parts));
@@ -187,7 +189,7 @@ fn made(wishes: &Wishes, pictures: &Path) -> Result<Report, String> {
     drop(ground);
     drop(case);
     sections.push(section("Beside runc and crun", with(PARITY, counts::parity())));
-    sections.push(section("The benchmark", benchmark(wishes, pictures)?));
+    sections.push(section("The benchmark", with_costs(benchmark.as_ref(), pictures)));
     let tables = |of: fn(&[counts::Ran]) -> Part| ran.map_or_else(counts::without_log, of);
     sections.push(section("Kernels", vec![tables(counts::kernels)]));
     sections.push(section("Engines", vec![tables(counts::podman_and_others)]));
@@ -207,19 +209,25 @@ fn made(wishes: &Wishes, pictures: &Path) -> Result<Report, String> {
     Ok(report)
 }
 
-fn benchmark(wishes: &Wishes, pictures: &Path) -> Result<Vec<Part>, String> {
+/// The section about the benchmark.
+fn with_costs(all: Option<&(serde_json::Value, PathBuf)>, pictures: &Path) -> Vec<Part> {
+    let mut parts = vec![Part::Words(words(COSTS))];
+    match all {
+        Some((all, svg)) => parts.extend(costs::parts(all, svg, pictures)),
+        None => parts.push(Part::Words(filled("Not measured this time: `{}`.", ["cargo bench"]))),
+    }
+    parts
+}
+
+/// What the benchmark has written, and the path of its picture.
+fn benchmark(wishes: &Wishes) -> Result<Option<(serde_json::Value, PathBuf)>, String> {
     let json = match &wishes.bench {
         Some(json) => Some(json.clone()),
         // The benchmark takes longer than a check may.
         None if wishes.check => None,
         None => costs::run(),
     };
-    let mut parts = vec![Part::Words(words(COSTS))];
-    match json {
-        Some(json) => parts.extend(costs::parts(&json, pictures)?),
-        None => parts.push(Part::Words(filled("Not measured this time: `{}`.", ["cargo bench"]))),
-    }
-    Ok(parts)
+    json.map(|json| Ok((costs::read(&json)?, json.with_extension("svg")))).transpose()
 }
 
 const INTRODUCTION: &str = "`cargo run --example report` has made this page: it has typed each \
