@@ -135,10 +135,10 @@ fn step(name: &str) -> Words {
 
 /// Which tests were run on which kernel.
 pub fn kernels(ran: &[Ran]) -> Part {
-    let here = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let here = super::machine::kernel();
     let mut groups: Vec<(&str, &str, Vec<&Ran>)> = Vec::new();
     for one in ran {
-        let kernel = one.kernel.as_deref().unwrap_or(here.trim());
+        let kernel = one.kernel.as_deref().unwrap_or(&here);
         let same =
             |(step, of, _): &&mut (&str, &str, Vec<&Ran>)| *step == one.step && *of == kernel;
         match groups.iter_mut().find(same) {

@@ -37,7 +37,7 @@ pub fn facts() -> Part {
     let rows = [
         ("made on", today()),
         ("tiny-ce", output(&tiny_ce(), "--version").unwrap_or_default()),
-        ("kernel", format!("Linux {}", read("/proc/sys/kernel/osrelease").trim())),
+        ("kernel", format!("Linux {}", kernel())),
         ("cgroups", cgroup.to_owned()),
         ("systemd is process 1", systemd.to_owned()),
         ("distribution", field("/etc/os-release", "PRETTY_NAME")),
@@ -55,4 +55,10 @@ pub fn facts() -> Part {
 fn today() -> String {
     let output = Command::new("date").args(["--utc", "+%Y-%m-%d"]).output();
     output.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// The numbers of this kernel's version: the rest of its release names a build.
+pub fn kernel() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.trim().split('-').next().unwrap_or_default().to_owned()
 }
