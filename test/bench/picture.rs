@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::stories::Row;
 use crate::table::{cpu, wall};
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 640.0;
 const LABEL: f64 = 130.0;
 const BAR: f64 = 15.0;
 const ROW: f64 = 26.0;
@@ -25,10 +25,10 @@ const CHARTS: &[Chart] = &[
     Chart { title: "exec: CPU time, ms", value: |row| cpu(&row.exec) },
 ];
 
-const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-weight:600}\
-.bar{fill:#8c959f}.own{fill:#0969da}.floor{fill:#bf8700}\
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.bar{fill:#6e7681}.own{fill:#4493f8}\
-.floor{fill:#d29922}}";
+const STYLE: &str = ".page{fill:#fff}text{font:13px system-ui,sans-serif;fill:#24292f}\
+.title{font-weight:600}.bar{fill:#8c959f}.own{fill:#0969da}.floor{fill:#bf8700}\
+@media(prefers-color-scheme:dark){.page{fill:#0d1117}text{fill:#e6edf3}.bar{fill:#6e7681}\
+.own{fill:#4493f8}.floor{fill:#d29922}}";
 
 /// Draw all charts.
 pub fn svg(rows: &[Row]) -> String {
@@ -38,7 +38,8 @@ pub fn svg(rows: &[Row]) -> String {
     }
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {y}\" role=\"img\" \
-         aria-label=\"What a container costs\">\n<style>{STYLE}</style>\n{body}</svg>\n"
+         aria-label=\"What a container costs\">\n<style>{STYLE}</style>\n\
+         <rect class=\"page\" width=\"{WIDTH}\" height=\"{y}\"/>\n{body}</svg>\n"
     )
 }
 
