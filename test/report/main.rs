@@ -177,10 +177,9 @@ fn made(wishes: &Wishes, pictures: &Path) -> Result<Report, String> {
     let mut shown = ground.all(promises::PROMISES);
     shown.push(promises::kills(&case));
     let mut parts = said(PROMISED);
-    // A check is made after the tests, or without them.
-    if ran.is_some() || !wishes.check {
-        parts.push(counts::promises(ran, benchmark.as_ref().map(|(all, _)| costs::verdict(all))));
-    }
+    // A check is made after the tests, or without them: then their rows say so.
+    let known = if wishes.check { Some(ran.unwrap_or_default()) } else { ran };
+    parts.push(counts::promises(known, benchmark.as_ref().map(|(all, _)| costs::verdict(all))));
     parts.push(Part::Experiments(shown));
     sections.push(section("The promises", parts));
     let attacks = Part::Experiments(ground.all(promises::ESCAPES));
