@@ -79,8 +79,8 @@ impl Program {
     }
 }
 
-/// The floors, tiny-ce as cargo and as .ci/musl built it, and the peers on this machine: the
-/// current ones in target/peers, and those of its own release on PATH.
+/// The floors; tiny-ce as cargo and as .ci/musl built it, or that of TINY_CE_BIN alone; and the
+/// peers on this machine: the current ones in target/peers, and those of its own release on PATH.
 pub fn all() -> Vec<Program> {
     let mut programs = vec![
         Program::named("floor", floor(), Kind::Floor),
@@ -92,6 +92,7 @@ pub fn all() -> Vec<Program> {
     // .ci/release builds the same code with symbols.
     let built = ["release", "profiling"].map(|profile| musl.join(profile).join("tiny-ce"));
     match built.iter().find(|path| version(path) == version(&tiny_ce())) {
+        _ if std::env::var_os("TINY_CE_BIN").is_some() => {}
         Some(path) => {
             programs.push(Program::named("tiny-ce (musl)", path.clone(), Kind::Runtime));
         }
