@@ -216,6 +216,34 @@ fn the_readme_s_sessions_from_the_package() {
     prints(&story, &perform(&case, &installed(&package), "", &story));
 }
 
+/// The pages of the package lead to each other, and show their pictures.
+#[test]
+fn the_package_has_all_pages() {
+    let Some(package) = package() else { return };
+    let output = Command::new("dpkg-deb").arg("--contents").arg(package).output();
+    let Ok(output) = output else { return skip("needs dpkg-deb") };
+    let held = String::from_utf8(output.stdout).expect("UTF-8");
+    let mut places = vec![tree().join("docs")];
+    let mut pages = 0;
+    while let Some(place) = places.pop() {
+        for entry in std::fs::read_dir(place).expect("a directory").flatten() {
+            let path = entry.path();
+            let name = path.strip_prefix(tree()).expect("below the tree").display().to_string();
+            if name == "docs/site" {
+                continue;
+            }
+            if path.is_dir() {
+                places.push(path);
+                continue;
+            }
+            let end = format!("/usr/share/doc/tiny-ce/{name}\n");
+            assert!(held.contains(&end), "{name} is not in the package");
+            pages += 1;
+        }
+    }
+    assert!(pages > 40, "{pages}");
+}
+
 /// What the README says of users: no limit without a delegated cgroup, `spec --rootless`, and no
 /// network.
 #[test]
