@@ -76,7 +76,7 @@ pub fn run(program: &str, names: &[&str]) -> Vec<Ran> {
 }
 
 /// The tests of the promises that are run if there is no log: some of their programs take minutes.
-const QUICK: &[(&str, &[&str])] = &[
+pub const QUICK: &[(&str, &[&str])] = &[
     ("trace", &[]),
     ("inject", &[]),
     ("kill", &["create", "run"]),

@@ -44,7 +44,7 @@ struct Wishes {
 fn main() -> ExitCode {
     let done = wishes().and_then(|wishes| {
         if std::env::var_os(PROGRAM).is_none() {
-            return Err(with_the_benchmarks());
+            return Err(with_the_release());
         }
         if wishes.check { check(&wishes) } else { renew(&wishes) }
     });
@@ -74,15 +74,23 @@ fn wishes() -> Result<Wishes, String> {
 }
 
 /// Build tiny-ce optimised, since cargo builds no program for an example, and begin anew with it.
-/// The benchmark is built with it, and has other features of dependencies than `cargo build` has:
-/// together they are one build. Returns only an error.
-fn with_the_benchmarks() -> String {
+/// The tests of the promises are built beside it: half of an optimised build is one thread. Returns
+/// only an error.
+fn with_the_release() -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-    let words = ["bench", "--bench", "bench", "--no-run"];
-    match Command::new(cargo).args(words).current_dir(tree()).status() {
-        Ok(status) if status.success() => {}
-        Ok(status) => return format!("cargo bench: {status}"),
-        Err(e) => return format!("cargo: {e}"),
+    let tests = counts::QUICK.iter().flat_map(|(program, _)| ["--test", program]);
+    let builds = [
+        vec!["build", "--release", "--bin", "tiny-ce"],
+        ["test", "--no-run"].into_iter().chain(tests).collect(),
+    ];
+    let begin = |words: &Vec<&str>| Command::new(&cargo).args(words).current_dir(tree()).spawn();
+    let children = builds.each_ref().map(begin);
+    for (child, words) in children.into_iter().zip(&builds) {
+        match child.and_then(|mut child| child.wait()) {
+            Ok(status) if status.success() => {}
+            Ok(status) => return format!("cargo {}: {status}", words.join(" ")),
+            Err(e) => return format!("cargo: {e}"),
+        }
     }
     let own = std::env::current_exe().expect("/proc/self/exe");
     // target/HOST/PROFILE/examples/report, beside target/HOST/release/tiny-ce.
