@@ -92,6 +92,7 @@ messages! {
         uids: Vec<IdMap> = message repeated, "6";
         gids: Vec<IdMap> = message repeated, "7";
         recursive_readonly: bool = bool, "8";
+        image: Option<Image> = message optional, "9";
     }
     Resources {
         cpu_period: i64 = int64, "1";

@@ -3,11 +3,11 @@
 //! Knows what a kubelet calls and when; not how containerd calls the runtime.
 
 use super::api::{
-    Checkpoint, ExecAnswer, ExecSync, Id, IdMap, Mount, NODE, Namespaces, Nothing, POD,
+    Checkpoint, ExecAnswer, ExecSync, Id, IdMap, Image, Mount, NODE, Namespaces, Nothing, POD,
     PodStatusAnswer, RUNNING, Resources, StatusAnswer, UpdateResources, UserNamespace,
 };
 use super::{Node, Pod, container_of, on_today as on};
-use crate::ground::{TENANT_IDS, on_each_runtime, until};
+use crate::ground::{IMAGE, TENANT_IDS, on_each_runtime, until};
 use crate::limits::Limit;
 use std::path::PathBuf;
 
@@ -16,6 +16,7 @@ on_each_runtime!(
     a_container_out_of_memory,
     a_pod_with_users_of_its_own,
     a_resize_in_place,
+    a_volume_of_an_image,
     containers_that_end_and_start_again,
     mounts_that_are_read_only_to_the_bottom,
     pods_on_a_network,
@@ -224,6 +225,20 @@ fn mounts_that_are_read_only_to_the_bottom(node: &Node) {
     assert_eq!(status, 1);
     node.remove(&pod);
     node.ground().run(&[], &["umount", &below]).ok();
+}
+
+/// An image as a volume, which only containers of the pod see, and which nobody changes.
+fn a_volume_of_an_image(node: &Node) {
+    let pod = node.pod("web", NODE);
+    let image = Some(Image { image: IMAGE.to_owned() });
+    let destination = "/tools".to_owned();
+    let mount = Mount { destination, image, readonly: true, ..Default::default() };
+    let id = run_with(node, &pod, "main", &ENDS, mount);
+    let script = "/tools/bin/echo there; touch /tools/x 2> /dev/null || echo closed";
+    assert_eq!(node.exec(&id, script), (0, "there\nclosed\n".to_owned()));
+    let refused = node.exec(&id, "umount /tools 2> /dev/null || mount -o remount,rw /tools");
+    assert_ne!(refused.0, 0, "{refused:?}");
+    node.remove(&pod);
 }
 
 /// What a kubelet's checkpoint API calls: an archive, and the container goes on.
