@@ -130,7 +130,7 @@ fn running(root: &Path, id: &str) -> Result<(Record, ProcessId)> {
 fn measure(record: &Record, init: ProcessId) -> Result<Box<Stats>> {
     let mut stats = Box::new(record.cgroup.stats()?);
     stats.intel_rdt = record.resctrl.as_ref().map(|class| class.stats()).unwrap_or_default();
-    if join::namespaces(init.pid)?.contains(&NamespaceKind::Network) {
+    if join::Joined::open(init.pid)?.namespaces.contains(&NamespaceKind::Network) {
         let interfaces = network::interface_stats(init.pid)?;
         let interfaces: Vec<_> = interfaces.into_iter().map(interface).collect();
         // As in runc, no interface is written as null.

@@ -21,10 +21,11 @@ use crate::plan::{Finished, Preload};
 use crate::program;
 use crate::program::users::Users;
 use crate::program::vectors;
-use crate::spec::{Process, Spec, id};
+use crate::spec::{NamespaceKind, Process, Spec, id};
 use crate::state::{self, Directory, ProcessId, Record, Status};
 use crate::sys;
 use crate::sys::process::{self as processes, Child, Clone};
+use crate::sys::user::in_user_namespace;
 
 /// How `exec` runs the process.
 #[derive(Debug, Clone, Default)]
@@ -136,13 +137,15 @@ impl Joining<'_> {
         let filter = filter(&self.spec)?;
         let joins = cgroup.groups.iter().filter(|g| g.version == Version::V1).count();
         let preserved = preserved(&self.options.listen, self.options.preserve_fds)?;
+        // The initial user namespace never denies setgroups(2).
+        let inner = entered.namespaces.contains(&NamespaceKind::User) || in_user_namespace();
         let plan = plan::compile(&plan::ExecRequest {
             spec: &self.spec,
             process: &self.process,
             filter: filter.as_ref(),
             namespaces: &entered.namespaces,
             cgroup_joins: joins,
-            groups_denied: crate::host::denies_groups(&format!("/proc/{}", self.init.pid)),
+            groups_denied: inner && crate::host::denies_groups(&format!("/proc/{}", self.init.pid)),
             last_capability: sys::process::last_capability(),
             stdio: crate::host::stdio(Some(&self.process)),
             null: crate::host::null_inside(

@@ -296,6 +296,17 @@ pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     })
 }
 
+/// A pidfd of this thread, pidfd_open(2) with PIDFD_THREAD.
+///
+/// # Errors
+/// EINVAL before Linux 6.9.
+pub fn own_pidfd() -> io::Result<OwnedFd> {
+    // SAFETY: no pointers, and the call returns a new descriptor or fails.
+    super::file::owned(unsafe {
+        libc::syscall(Sysno::pidfd_open as i64, libc::gettid(), libc::PIDFD_THREAD)
+    })
+}
+
 /// pidfd_send_signal(2).
 pub fn kill(pidfd: &OwnedFd, signal: i32) -> io::Result<()> {
     // SAFETY: the null pointer stands for the siginfo that kill(2) would give.

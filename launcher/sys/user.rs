@@ -18,8 +18,14 @@ pub fn effective_uid() -> u32 {
 /// The initial namespace has a fixed inode, USER_NS_INIT_INO of include/uapi/linux/nsfs.h.
 pub fn in_user_namespace() -> bool {
     const INITIAL: u64 = 0xEFFF_FFFD;
+    let user = libc::CLONE_NEWUSER as u32;
+    let own = super::process::own_pidfd();
+    let inode = match own.and_then(|own| super::namespace::of_process(&own, user)) {
+        Ok((_, inode)) => Ok(inode),
+        Err(_) => std::fs::metadata("/proc/self/ns/user").map(|namespace| namespace.ino()),
+    };
     // A kernel without user namespaces has no such file, and only the initial namespace.
-    std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() != INITIAL)
+    inode.is_ok_and(|inode| inode != INITIAL)
 }
 
 /// The ids that the user namespace of this process has, by `uid_map` or `gid_map` of /proc/self:

@@ -165,7 +165,7 @@ impl Start<'_> {
             // Root may enter a network namespace whatever user namespace owns it.
             return Ok(false);
         }
-        Ok(join::namespaces(self.pid)?.contains(&NamespaceKind::User))
+        Ok(join::Joined::open(self.pid)?.namespaces.contains(&NamespaceKind::User))
     }
 
     fn until_ready(
