@@ -8,7 +8,6 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::time::SystemTime;
 
 use tiny_ce_init::NAME;
 
@@ -140,7 +139,7 @@ fn intent(id: &str, prepared: &mut Prepared, directory: &Directory) -> Result<Re
         id: id.to_owned(),
         bundle: prepared.bundle.to_string_lossy().into_owned(),
         rootfs: prepared.host.rootfs.clone(),
-        created: crate::rfc3339::format(SystemTime::now()),
+        created: crate::rfc3339::format(sys::usage::time_of_day()),
         launcher: ProcessId::of(launcher).ok_or_else(|| match File::open(OWN_STAT) {
             Err(e) => Error::io(OWN_STAT, "open", &e),
             Ok(_) => Error::new(format!("{OWN_STAT}: cannot be read")).hint("mount /proc"),

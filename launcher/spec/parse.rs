@@ -327,6 +327,13 @@ fn twice(pairs: &[(Cow<'_, str>, Value<'_>)]) -> Option<usize> {
         let before = |index: usize| pairs[..index].iter().any(|(key, _)| *key == pairs[index].0);
         return (1..pairs.len()).find(|index| before(*index));
     }
+    twice_among_many(pairs)
+}
+
+/// The same, for many keys. std takes 4 KiB of stack to sort: inlined, each level of the document
+/// would take as much.
+#[inline(never)]
+fn twice_among_many(pairs: &[(Cow<'_, str>, Value<'_>)]) -> Option<usize> {
     let mut order: Vec<usize> = (0..pairs.len()).collect();
     order.sort_by(|a, b| pairs[*a].0.cmp(&pairs[*b].0).then(a.cmp(b)));
     let same = order.windows(2).filter(|w| pairs[w[0]].0 == pairs[w[1]].0);

@@ -1,8 +1,10 @@
 //! The clock, and what processes have used: clock_gettime(2), getrusage(2).
 
 use std::mem::MaybeUninit;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
+use syscalls::Sysno;
 
 /// CLOCK_MONOTONIC, in nanoseconds.
 pub fn monotonic_ns() -> u64 {
@@ -12,6 +14,17 @@ pub fn monotonic_ns() -> u64 {
     // SAFETY: it was zeroed, and the kernel filled it.
     let time = unsafe { time.assume_init() };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The time of day. By a system call: musl would look the function up in the vDSO, which takes two
+/// page faults, and a start asks once.
+pub fn time_of_day() -> SystemTime {
+    let mut time = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: the kernel writes a timespec there; for this clock it always does.
+    unsafe { libc::syscall(Sysno::clock_gettime as i64, libc::CLOCK_REALTIME, time.as_mut_ptr()) };
+    // SAFETY: it was zeroed, and the kernel filled it.
+    let time = unsafe { time.assume_init() };
+    SystemTime::UNIX_EPOCH + Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// What processes have used, getrusage(2).
