@@ -45,7 +45,7 @@ fn a_program_starts_in_128_kibibytes() {
 }
 
 #[test]
-fn init_takes_40_kibibytes_of_memory() {
+fn init_takes_32_kibibytes_of_memory() {
     let Some(case) = Case::root(&[]) else { return };
     let container = case.create(&case.bundle());
     let rollup = format!("/proc/{}/smaps_rollup", container.pid());
@@ -53,7 +53,7 @@ fn init_takes_40_kibibytes_of_memory() {
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
     let kibibytes = line.and_then(|line| line.split_whitespace().next());
     let kibibytes: u32 = kibibytes.expect("Pss").parse().expect("a number");
-    assert!(kibibytes <= 40, "Pss of {kibibytes} KiB:\n{rollup}");
+    assert!(kibibytes <= 32, "Pss of {kibibytes} KiB:\n{rollup}");
 }
 
 /// A program header of a 64-bit ELF file.
@@ -77,7 +77,7 @@ fn init_is_a_small_static_program_without_writable_code() {
     let container = case.create(&case.bundle());
     let exe = format!("/proc/{}/exe", container.pid());
     let elf = fs::read(&exe).expect("init's program");
-    assert!(elf.len() <= 24 << 10, "{} bytes", elf.len());
+    assert!(elf.len() <= 12 << 10, "{} bytes", elf.len());
     let segments = segments(&elf);
     let (load, interpreter, stack) = (1, 3, 0x6474_e551);
     let (execute, write) = (1, 2);
