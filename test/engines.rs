@@ -15,11 +15,15 @@ mod docker_newer;
 mod ground;
 #[path = "engines/limits.rs"]
 mod limits;
+#[path = "engines/live_restore.rs"]
+mod live_restore;
 #[path = "engines/podman/mod.rs"]
 mod podman;
 #[path = "engines/remapped.rs"]
 mod remapped;
 #[path = "engines/services.rs"]
 mod services;
+#[path = "engines/swarm.rs"]
+mod swarm;
 #[path = "engines/units.rs"]
 mod units;

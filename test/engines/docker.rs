@@ -25,6 +25,8 @@ const CLIENT: &str = "/usr/bin/docker";
 pub struct Docker {
     pub ground: Ground,
     daemon: Option<Running>,
+    /// The daemon's command line.
+    words: Vec<String>,
     socket: String,
 }
 
@@ -61,20 +63,34 @@ impl Docker {
             words.extend(["--add-runtime", &runtime]);
         }
         words.extend(more);
-        let path = ground.programs();
-        let daemon = Some(ground.beside(&[("PATH", &path)], &words));
+        let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
         // The daemon keeps its own network namespace by a mount, and makes its data directory a
         // mount.
         let leaves = ["/run/docker/netns/", "/docker/data", "/docker/exec"].map(str::to_owned);
         ground.leaves.borrow_mut().extend(leaves);
-        let listens = || ground.path("docker.sock").exists().then_some(());
-        until("dockerd listens", listens);
-        let docker = Docker { daemon, socket, ground };
-        // Wait until the daemon answers.
-        docker.ok(&["version"]);
+        let mut docker = Docker { daemon: None, words, socket, ground };
+        docker.begin();
         let image = docker.ground.image();
         docker.ok(&["load", "--quiet", "--input", image.to_str().expect("UTF-8")]);
         docker
+    }
+
+    /// Start the daemon, and wait until it answers.
+    pub fn begin(&mut self) {
+        let path = self.ground.programs();
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        self.daemon = Some(self.ground.beside(&[("PATH", &path)], &words));
+        let listens = || self.ground.path("docker.sock").exists().then_some(());
+        until("dockerd listens", listens);
+        self.ok(&["version"]);
+    }
+
+    /// Stop the daemon; its containers are its own matter.
+    pub fn halt(&mut self) {
+        // The pid in the daemon's file is one of the ground's pid namespace.
+        let kill = format!("kill -TERM $(cat {})", self.ground.path("docker/pid").display());
+        self.ground.run(&[], &["sh", "-c", &kill]).ok();
+        self.daemon.take().expect("the daemon").exited().ok();
     }
 
     /// Remove the daemon's containers, and stop it.
@@ -84,10 +100,7 @@ impl Docker {
         if !all.is_empty() {
             self.ok(&[&["rm", "--force", "--volumes"], &all[..]].concat());
         }
-        // The pid in the daemon's file is one of the ground's pid namespace.
-        let kill = format!("kill -TERM $(cat {})", self.ground.path("docker/pid").display());
-        self.ground.run(&[], &["sh", "-c", &kill]).ok();
-        self.daemon.take().expect("the daemon").exited().ok();
+        self.halt();
     }
 
     /// `docker WORDS…`, to its end.

@@ -165,6 +165,21 @@ impl Ground {
         self.case.tag()
     }
 
+    /// Join the networks of two grounds by a veth pair called `cable`, with an address at each end.
+    #[track_caller]
+    pub fn join(&self, address: &str, other: &Ground, others: &str) {
+        let pid = other.pid.to_string();
+        let pair = ["ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable"];
+        // Pids are the host's, so only the network is the ground's.
+        let mut command = Command::new("nsenter");
+        command.args(["--net", "--target", &self.pid.to_string(), "--"]).args(pair);
+        run(command.args(["netns", &pid]), self.case.dir()).ok();
+        for (ground, address) in [(self, address), (other, others)] {
+            ground.run(&[], &["ip", "address", "add", address, "dev", "cable"]).ok();
+            ground.run(&[], &["ip", "link", "set", "cable", "up"]).ok();
+        }
+    }
+
     /// The parent cgroup for the engine: a slice, where systemd makes cgroups.
     pub fn parent(&self) -> String {
         if systemd() { units::slice(self.tag()) } else { format!("/{}", self.tag()) }
