@@ -6,8 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
-use tiny_ce_test::{Bundle, Case, Done, Running, run, tiny_ce};
+use tiny_ce_test::{Bundle, Case, Done, PATIENCE, Running, run, tiny_ce};
 
 /// The service manager's end of `NOTIFY_SOCKET`.
 struct Receiver {
@@ -19,7 +18,7 @@ impl Receiver {
     fn new(case: &Case) -> Receiver {
         let path = case.dir().join("receiver");
         let socket = UnixDatagram::bind(&path).expect("a socket");
-        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         Receiver { path, socket }
     }
 

@@ -4,6 +4,9 @@ use serde_json::json;
 use std::process::Command;
 use tiny_ce_test::{Bundle, Case, Done, Need, Running, probe, run, tiny_ce};
 
+/// How many seconds timeout(1) waits: a slow machine needs half a minute for large outputs.
+const AWHILE: &str = "120";
+
 fn with_terminal(case: &Case, commands: &str) -> Bundle {
     let mut bundle = case.bundle();
     bundle.set("/process/terminal", true).probe(commands);
@@ -204,7 +207,7 @@ fn with_input(case: &Case, input: Input, words: &[&str]) -> Done {
         Input::Pipe(_) => "printf %s \"$INPUT\" | \"$@\"",
     };
     let mut command = Command::new("setsid");
-    command.args(["--wait", "timeout", "20", "sh", "-c", script, "sh"]).arg(tiny_ce());
+    command.args(["--wait", "timeout", AWHILE, "sh", "-c", script, "sh"]).arg(tiny_ce());
     command.arg("--root").arg(case.state()).args(words).current_dir(case.dir());
     command.env("TINY_CE_CASE", case.tag());
     if let Input::Pipe(text) = input {
@@ -334,7 +337,7 @@ fn large_outputs_arrive_whole_or_end_with_their_reader() {
     let piped = |reader: &str, id: &str| {
         let script = format!("\"$@\" </dev/null | {{ {reader}; }}");
         let mut command = Command::new("timeout");
-        command.args(["20", "sh", "-c", &script, "sh"]).arg(tiny_ce());
+        command.args([AWHILE, "sh", "-c", &script, "sh"]).arg(tiny_ce());
         command.arg("--root").arg(case.state()).args(["run", "--bundle", &path, id]);
         run(command.current_dir(case.dir()).env("TINY_CE_CASE", case.tag()), case.dir())
     };
