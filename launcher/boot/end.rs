@@ -1,7 +1,7 @@
 //! The end of a machine: everybody is told its status, and it switches itself off.
 //!
-//! The first process may never exit, since the kernel panics then; so a panic of ours ends here,
-//! too.
+//! The first process may never exit, since the kernel panics then; so a panic of ours and an
+//! allocation that fails end here, too.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -14,7 +14,7 @@ use super::kernel_line::KernelLine;
 use crate::link::{Frame, FromMachine};
 use crate::mountinfo::{Line, unescape};
 use crate::sys::process::Exit;
-use crate::sys::{cgroupfs, machine, process};
+use crate::sys::{cgroupfs, machine, memory, process};
 use crate::{Error, Result, log, signals};
 
 /// The exit status of a machine that has none of its programs'.
@@ -47,11 +47,17 @@ enum Place {
 /// The port that QEMU gives isa-debug-exit if none is said.
 const DEBUG_EXIT: u16 = 0x501;
 
-/// The line to the host, for the hook of panics, which runs wherever the panic was.
-static LINK: Mutex<Option<File>> = Mutex::new(None);
+/// The line to the host and the frame that tells it of [`EXHAUSTED`], for ends that come from
+/// anywhere in the program.
+static LINK: Mutex<Option<(File, Vec<u8>)>> = Mutex::new(None);
 
-/// From now on a panic is one line on the console and on the link, and switches the machine off.
-pub fn catch_panics() {
+/// What is said if an allocation fails.
+const EXHAUSTED: &str = "the machine has no memory left for its first process";
+
+/// From now on a panic, and an allocation that fails, is one line on the console and on the link,
+/// and switches the machine off.
+pub fn catch_failures() {
+    memory::at_exhaustion(exhausted);
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|it| format!(" at {}:{}", it.file(), it.line()));
         let text = panic.payload_as_str().unwrap_or("without a message");
@@ -59,7 +65,7 @@ pub fn catch_panics() {
         let line = text.replace('\n', " ");
         log::error(&Error::new(line.as_str()).hint("this is a bug of tiny-ce: please report it"));
         // The lock may be held by the code that panicked.
-        if let Ok(Some(link)) = LINK.try_lock().as_deref_mut() {
+        if let Ok(Some((link, _))) = LINK.try_lock().as_deref_mut() {
             let _ = link.write_all(&FromMachine::Failed(line).bytes());
             let _ = machine::drain(link);
         }
@@ -67,10 +73,24 @@ pub fn catch_panics() {
     }));
 }
 
-/// The link, for panics.
+/// The end when there is no more memory: nothing here allocates.
+fn exhausted() -> ! {
+    for part in ["tiny-ce: ", EXHAUSTED, "\n"] {
+        let _ = std::io::stderr().write_all(part.as_bytes());
+    }
+    if let Ok(Some((link, frame))) = LINK.try_lock().as_deref_mut() {
+        let _ = link.write_all(frame);
+        let _ = machine::drain(link);
+    }
+    let _ = machine::switch_off(false);
+    halt()
+}
+
+/// The link, for [`catch_failures`].
 pub fn remember(link: Option<File>) {
+    let frame = FromMachine::Failed(EXHAUSTED.to_owned()).bytes();
     if let Ok(mut place) = LINK.lock() {
-        *place = link;
+        *place = link.map(|link| (link, frame));
     }
 }
 
@@ -197,10 +217,14 @@ fn off(restart: bool) -> ! {
     if let Err(e) = machine::switch_off(restart) {
         log::error(&Error::io("the machine's end", "reboot", &e));
     }
-    // No way to switch this machine off is known to the kernel. To exit would be a panic.
+    halt()
+}
+
+/// Stop where the kernel knows no way to switch the machine off. To exit would be a panic.
+fn halt() -> ! {
     let _ = machine::halt();
     loop {
-        thread::park();
+        thread::sleep(Duration::MAX);
     }
 }
 
@@ -211,32 +235,45 @@ mod tests {
     use std::process::Command;
     use tiny_ce_test::{Case, Need};
 
-    /// The first process of a pid namespace instead of a machine's: there reboot(2) ends it by
-    /// SIGINT, as if it had switched itself off.
-    #[test]
-    fn a_panic_is_one_line_and_the_end() {
+    /// Be, or start, the first process of a pid namespace instead of a machine's: there reboot(2)
+    /// ends it by SIGINT, as if it had switched itself off. Return its lines.
+    fn ends_the_machine(test: &str, fail: fn()) -> Option<Vec<String>> {
         /// Says that this is that process.
         const FIRST: &str = "TINY_CE_TEST_FIRST";
         if std::process::id() == 1 && std::env::var_os(FIRST).is_some() {
-            catch_panics();
-            panic!("a text\nof two lines");
+            catch_failures();
+            fail();
+            unreachable!("it has ended");
         }
-        let Some(case) = Case::root(&[Need::Program("unshare")]) else { return };
+        let case = Case::root(&[Need::Program("unshare")])?;
         let own = std::env::current_exe().expect("a path");
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--kill-child"]).arg(own).env(FIRST, "1");
-        command.args(["a_panic_is_one_line_and_the_end", "--nocapture", "--test-threads", "1"]);
+        command.args([test, "--nocapture", "--test-threads", "1"]);
         let output = command.current_dir(case.dir()).output().expect("unshare runs");
+        assert_eq!(output.status.signal(), Some(libc::SIGINT), "{output:?}");
         let errors = String::from_utf8_lossy(&output.stderr);
-        let lines: Vec<&str> = errors.lines().collect();
-        let [text, hint] = &lines[..] else { panic!("{errors}") };
+        Some(errors.lines().map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn a_panic_is_one_line_and_the_end() {
+        let fail = || panic!("a text\nof two lines");
+        let Some(lines) = ends_the_machine("a_panic_is_one_line_and_the_end", fail) else { return };
+        let [text, hint] = &lines[..] else { panic!("{lines:?}") };
         assert!(
             text.starts_with("tiny-ce: tiny-ce itself failed at launcher/boot/end.rs:"),
             "{text}"
         );
         assert!(text.ends_with(": a text of two lines"), "{text}");
         assert!(hint.contains("please report it"), "{hint}");
-        assert_eq!(output.status.signal(), Some(libc::SIGINT), "{output:?}");
+    }
+
+    #[test]
+    fn no_memory_is_one_line_and_the_end() {
+        let name = "no_memory_is_one_line_and_the_end";
+        let Some(lines) = ends_the_machine(name, memory::exhaust) else { return };
+        assert_eq!(lines, [format!("tiny-ce: {EXHAUSTED}")]);
     }
 
     #[test]

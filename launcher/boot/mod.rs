@@ -58,7 +58,7 @@ pub fn main() -> ! {
         log::error(&e);
         std::process::exit(1);
     }
-    end::catch_panics();
+    end::catch_failures();
     let mut line = KernelLine::default();
     let mut outside = Outside::Console(None);
     let verdict = run(&mut line, &mut outside).unwrap_or_else(Verdict::Failed);

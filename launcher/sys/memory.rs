@@ -8,9 +8,13 @@
 //! [`stay`]: from then on each block comes from the C library, which frees it. Blocks for which the
 //! arena has no room come from the C library as well. Only the command line uses this, not the
 //! library.
+//!
+//! If the kernel gives no more memory the process aborts, as every program of Rust, unless it has
+//! named another end: the first process of a machine must not abort.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// An allocator that takes small blocks from one piece of the arena after the other while there are
@@ -43,6 +47,23 @@ static STAYS: AtomicBool = AtomicBool::new(false);
 /// Declare that this process may live long: what it allocates from here on is freed.
 pub fn stay() {
     STAYS.store(true, Ordering::Relaxed);
+}
+
+/// What this process does when there is no more memory.
+static LAST: OnceLock<fn() -> !> = OnceLock::new();
+
+/// Name what this process does instead of aborting when there is no more memory: `last` may not
+/// allocate.
+pub fn at_exhaustion(last: fn() -> !) {
+    let _ = LAST.set(last);
+}
+
+/// The block that the C library gave, unless there was none.
+fn given(block: *mut u8) -> *mut u8 {
+    match LAST.get() {
+        Some(last) if block.is_null() => last(),
+        _ => block,
+    }
 }
 
 // SAFETY: each piece belongs to one thread, and `taken` is atomic.
@@ -137,7 +158,7 @@ unsafe impl GlobalAlloc for Arena {
         match small.then(|| self.reuse(layout).or_else(|| self.carve(layout))).flatten() {
             Some(block) => block,
             // SAFETY: the caller's promise is the same.
-            None => unsafe { System.alloc(layout) },
+            None => given(unsafe { System.alloc(layout) }),
         }
     }
 
@@ -155,7 +176,7 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if !self.has(block) {
             // SAFETY: a block outside of the arena came from the C library.
-            return unsafe { System.realloc(block, layout, size) };
+            return given(unsafe { System.realloc(block, layout, size) });
         }
         if size <= LARGEST && self.resize(block, layout, size) {
             return block;
@@ -172,6 +193,15 @@ unsafe impl GlobalAlloc for Arena {
             made
         }
     }
+}
+
+/// Ask an arena for more than any kernel gives.
+#[cfg(test)]
+pub fn exhaust() {
+    static ARENA: Arena = Arena::new();
+    let layout = Layout::from_size_align(1 << 62, 16).expect("a layout");
+    // SAFETY: the layout is not empty, and nobody uses the block.
+    assert!(unsafe { ARENA.alloc(layout) }.is_null());
 }
 
 #[cfg(test)]
