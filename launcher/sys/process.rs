@@ -301,9 +301,11 @@ pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
 /// # Errors
 /// EINVAL before Linux 6.9.
 pub fn own_pidfd() -> io::Result<OwnedFd> {
+    // Not libc::gettid: musl lacks it, and std refers to it weakly, so that the call would link.
+    let thread = rustix::thread::gettid().as_raw_nonzero().get();
     // SAFETY: no pointers, and the call returns a new descriptor or fails.
     super::file::owned(unsafe {
-        libc::syscall(Sysno::pidfd_open as i64, libc::gettid(), libc::PIDFD_THREAD)
+        libc::syscall(Sysno::pidfd_open as i64, thread, libc::PIDFD_THREAD)
     })
 }
 
