@@ -61,7 +61,7 @@ static void look_fd(const char *path, const char *name)
         return;
     long kind = s.stx_mode & S_IFMT;
     if (kind != S_IFREG && kind != S_IFDIR) return;
-    /* By now the number may be another file's, whose name was not compared: another turn sees it. */
+    /* The number may be another file's by now, which another turn looks at. */
     char again[512];
     if (SYS(readlinkat, AT_FDCWD_, link, again, sizeof again - 1) != n) return;
     for (long at = 0; at < n; at++)
