@@ -302,7 +302,8 @@ pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
 /// EINVAL before Linux 6.9.
 pub fn own_pidfd() -> io::Result<OwnedFd> {
     // Not libc::gettid: musl lacks it, and std refers to it weakly, so that the call would link.
-    let thread = rustix::thread::gettid().as_raw_nonzero().get();
+    // SAFETY: no arguments, no memory.
+    let thread = check(unsafe { libc::syscall(Sysno::gettid as i64) })?;
     // SAFETY: no pointers, and the call returns a new descriptor or fails.
     super::file::owned(unsafe {
         libc::syscall(Sysno::pidfd_open as i64, thread, libc::PIDFD_THREAD)

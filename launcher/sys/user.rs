@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::sync::LazyLock;
 
 use rustix::thread::CapabilitySet;
 
@@ -15,17 +16,21 @@ pub fn effective_uid() -> u32 {
 /// Whether this process is in a user namespace other than the initial one. Root of such a namespace
 /// has no rights over the machine.
 ///
-/// The initial namespace has a fixed inode, USER_NS_INIT_INO of include/uapi/linux/nsfs.h.
+/// The initial namespace has a fixed inode, USER_NS_INIT_INO of include/uapi/linux/nsfs.h. The kernel
+/// is asked once: a process of several threads cannot join another (setns(2)), and none here does.
 pub fn in_user_namespace() -> bool {
-    const INITIAL: u64 = 0xEFFF_FFFD;
-    let user = libc::CLONE_NEWUSER as u32;
-    let own = super::process::own_pidfd();
-    let inode = match own.and_then(|own| super::namespace::of_process(&own, user)) {
-        Ok((_, inode)) => Ok(inode),
-        Err(_) => std::fs::metadata("/proc/self/ns/user").map(|namespace| namespace.ino()),
-    };
-    // A kernel without user namespaces has no such file, and only the initial namespace.
-    inode.is_ok_and(|inode| inode != INITIAL)
+    static INSIDE: LazyLock<bool> = LazyLock::new(|| {
+        const INITIAL: u64 = 0xEFFF_FFFD;
+        let user = libc::CLONE_NEWUSER as u32;
+        let own = super::process::own_pidfd();
+        let inode = match own.and_then(|own| super::namespace::of_process(&own, user)) {
+            Ok((_, inode)) => Ok(inode),
+            Err(_) => std::fs::metadata("/proc/self/ns/user").map(|namespace| namespace.ino()),
+        };
+        // A kernel without user namespaces has no such file, and only the initial namespace.
+        inode.is_ok_and(|inode| inode != INITIAL)
+    });
+    *INSIDE
 }
 
 /// The ids that the user namespace of this process has, by `uid_map` or `gid_map` of /proc/self:
