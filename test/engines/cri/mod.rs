@@ -205,12 +205,24 @@ impl Node {
         text.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(str::to_owned).collect()
     }
 
+    /// Stop the pod and its containers. As a kubelet does, ask once more if the pod's shim had ended
+    /// before it answered: containerd ends it as soon as it hears that the last process is gone.
+    #[track_caller]
+    fn stop_pod(&self, pod: &Pod) {
+        let request = Id { id: pod.id.clone() };
+        match self.client.call::<Nothing>("StopPodSandbox", &request) {
+            Err(error) if error.contains("ttrpc: closed") => {
+                self.client.ok::<Nothing>("StopPodSandbox", &request);
+            }
+            answer => drop(answer.unwrap_or_else(|error| panic!("StopPodSandbox: {error}"))),
+        }
+    }
+
     /// Stop the pod and its containers, and remove them.
     #[track_caller]
     fn remove(&self, pod: &Pod) {
-        for method in ["StopPodSandbox", "RemovePodSandbox"] {
-            self.client.ok::<Nothing>(method, &Id { id: pod.id.clone() });
-        }
+        self.stop_pod(pod);
+        self.client.ok::<Nothing>("RemovePodSandbox", &Id { id: pod.id.clone() });
     }
 }
 

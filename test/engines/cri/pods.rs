@@ -115,7 +115,7 @@ fn the_grace_period(node: &Node) {
     assert_eq!(node.ended(&ends).exit_code, 7);
     node.stop(&stays, 1);
     assert_eq!(node.ended(&stays).exit_code, 137);
-    node.client.ok::<Nothing>("StopPodSandbox", &Id { id: pod.id.clone() });
+    node.stop_pod(&pod);
     for id in [more, last] {
         assert_eq!(node.ended(&id).exit_code, 137);
     }
