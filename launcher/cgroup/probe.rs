@@ -1,7 +1,7 @@
 //! The machine's cgroup hierarchies: their controllers, their mounts, and our own cgroup in each.
 //!
-//! Only reads: statfs(2) of the mounts, /proc/self/cgroup, and, unless the machine has only the v2
-//! hierarchy, /proc/self/mountinfo. Must not know what a container asks for.
+//! Only reads: /proc/self/cgroup, the mounts at the usual places, and /proc/self/mountinfo if not all
+//! hierarchies are there. Must not know what a container asks for.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use super::dir::read_path;
 use crate::mountinfo::{Line, unescape};
 use crate::sys::cgroupfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, fs_type_of};
+use crate::sys::statmount::{Mount, mount_of};
 use crate::{Error, Result};
 
 /// The place where every distribution mounts cgroups, cgroups(7).
@@ -139,8 +140,10 @@ pub fn probe() -> Result<Hierarchies> {
         }
         own => own.map_err(|e| Error::io(OWN, "read", &e))?,
     };
-    let mut found = match only_v2() {
-        Some(hierarchy) => vec![hierarchy],
+    // The text of mountinfo grows with the machine's mounts, 3 µs for each.
+    let quick = only_v2().or_else(|| at_usual_places(&own, |path| mount_of(path).ok()));
+    let mut found = match quick {
+        Some(found) => found,
         None => visible(mounted(&mountinfo()?))?,
     };
     place(&mut found, &own);
@@ -200,19 +203,50 @@ fn is_root(mount: &str) -> bool {
     std::fs::metadata(mount).is_ok_and(|metadata| metadata.ino() == 1)
 }
 
-/// The v2 hierarchy, if all of it is mounted at the usual place. Then mountinfo, which grows with
-/// the machine's mounts, need not be read.
-fn only_v2() -> Option<Hierarchy> {
+/// The v2 hierarchy, if all of it is mounted at the usual place.
+fn only_v2() -> Option<Vec<Hierarchy>> {
     if fs_type_of(MOUNT_POINT).ok()? != CGROUP2_SUPER_MAGIC {
         return None;
     }
-    is_root(MOUNT_POINT).then(|| Hierarchy {
-        version: Version::V2,
-        controllers: Vec::new(),
-        mount: MOUNT_POINT.into(),
-        root: "/".into(),
-        own: "/".into(),
+    is_root(MOUNT_POINT).then(|| {
+        vec![Hierarchy {
+            version: Version::V2,
+            controllers: Vec::new(),
+            mount: MOUNT_POINT.into(),
+            root: "/".into(),
+            own: "/".into(),
+        }]
     })
+}
+
+/// The hierarchies of a /proc/self/cgroup, if each is found by its first controller or its name below
+/// the usual place, and v2 at `unified`. `look` tells which mount a path leads to.
+fn at_usual_places(own: &str, look: impl Fn(&str) -> Option<Mount>) -> Option<Vec<Hierarchy>> {
+    let mut found = Vec::new();
+    for (controllers, _) in memberships(own) {
+        let first = controllers.split(',').next().unwrap_or_default();
+        let (version, name) = match first.strip_prefix("name=").unwrap_or(first) {
+            "" => (Version::V2, "unified"),
+            name => (Version::V1, name),
+        };
+        let mount = look(&format!("{MOUNT_POINT}/{name}"))?;
+        let hierarchy = Hierarchy {
+            version,
+            controllers: listed(&mount.options, version),
+            mount: mount.place,
+            root: mount.root,
+            own: "/".into(),
+        };
+        let same = version == Version::V2 || hierarchy.controllers.iter().any(|c| c == first);
+        if mount.magic != version.magic() || !same || !usual(&hierarchy) {
+            return None;
+        }
+        found.push(hierarchy);
+    }
+    // The last line is that of the hierarchy that was made first, and v2's comes after it.
+    found.reverse();
+    found.sort_by_key(|h| h.version == Version::V2);
+    (!found.is_empty()).then_some(found)
 }
 
 /// The cgroup mounts in a mountinfo, proc_pid_mountinfo(5), one per hierarchy.
@@ -245,15 +279,21 @@ fn usual(hierarchy: &Hierarchy) -> bool {
 /// Parse `36 31 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu`.
 fn mount_line(line: &str) -> Option<Hierarchy> {
     let line = Line::read(line)?;
-    let (version, options) = match line.kind {
-        "cgroup" => (Version::V1, line.options),
-        "cgroup2" => (Version::V2, ""),
+    let version = match line.kind {
+        "cgroup" => Version::V1,
+        "cgroup2" => Version::V2,
         _ => return None,
     };
-    let controllers = options.split(',').filter(|o| !o.is_empty() && is_controller(o));
-    let controllers = controllers.map(str::to_owned).collect();
+    let controllers = listed(line.options, version);
     let (mount, root) = (unescape(line.place)?, unescape(line.root)?);
     Some(Hierarchy { version, controllers, mount, root, own: "/".into() })
+}
+
+/// The controllers in the super block options of a mount; v2 has them in a file instead.
+fn listed(options: &str, version: Version) -> Vec<String> {
+    let options = if version == Version::V1 { options } else { "" };
+    let controllers = options.split(',').filter(|o| !o.is_empty() && is_controller(o));
+    controllers.map(str::to_owned).collect()
 }
 
 /// Whether a super block option of a v1 mount is a controller or a name, cgroups(7).
@@ -409,9 +449,44 @@ mod tests {
         assert_eq!(Hierarchies { all: mounted(text) }.mode(), Mode::V2);
     }
 
+    /// Both ways say the same of a machine.
+    #[test]
+    fn hierarchies_at_usual_places_are_those_of_mountinfo() {
+        let all = mounted(HYBRID_MOUNTS);
+        let look = |path: &str| {
+            let name = path.strip_prefix("/sys/fs/cgroup/").expect("the usual place");
+            // A symbolic link leads from `cpu` to `cpu,cpuacct`.
+            let h = all.iter().find(|h| {
+                h.mount == path || h.mount.contains(',') && h.controllers.iter().any(|c| c == name)
+            })?;
+            Some(Mount {
+                magic: h.version.magic(),
+                root: h.root.clone(),
+                place: h.mount.clone(),
+                options: h.controllers.join(","),
+            })
+        };
+        let whole = "13:rdma:/\n12:net_cls,net_prio:/\n11:freezer:/\n10:devices:/\n9:hugetlb:/\n\
+                     8:pids:/\n7:cpuset:/\n6:blkio:/\n5:memory:/\n4:cpuacct,cpu:/\n\
+                     1:name=systemd:/\n0::/\n";
+        assert_eq!(at_usual_places(whole, look).as_deref(), Some(&all[..]));
+        // One is elsewhere, at its place is another, nothing is mounted.
+        assert_eq!(at_usual_places("9:perf_event:/\n0::/\n", look), None);
+        let elsewhere = |path: &str| look(path).map(|it| Mount { place: "/x".into(), ..it });
+        let other = |path: &str| look(path).map(|it| Mount { magic: 1, ..it });
+        let others = |path: &str| look(path).map(|it| Mount { options: "pids".into(), ..it });
+        assert_eq!(at_usual_places(whole, elsewhere), None);
+        assert_eq!(at_usual_places(whole, other), None);
+        assert_eq!(at_usual_places(whole, others), None);
+        assert_eq!(at_usual_places("", look), None);
+    }
+
     #[test]
     fn this_machine() {
         let h = probe().expect("probe");
+        if let Some(quick) = at_usual_places(&read_path(OWN).expect(OWN), |p| mount_of(p).ok()) {
+            assert_eq!(quick, visible(mounted(&mountinfo().expect("mounts"))).expect("statfs"));
+        }
         for hierarchy in &h.all {
             assert!(hierarchy.mount.starts_with('/'));
             assert!(hierarchy.own.starts_with('/'));

@@ -23,6 +23,7 @@ pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod statmount;
 pub mod terminal;
 pub mod usage;
 pub mod user;
