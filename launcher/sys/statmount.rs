@@ -19,13 +19,14 @@ pub struct Mount {
     pub root: String,
     /// Where it is attached, from this process's root.
     pub place: String,
-    /// What the file system itself says of its options: `cpu,cpuacct`.
+    /// What the file system itself says of its options: `cpu,cpuacct`. Empty before Linux 6.11.
     pub options: String,
 }
 
-/// STATMOUNT_SB_BASIC, STATMOUNT_MNT_ROOT, STATMOUNT_MNT_POINT and STATMOUNT_MNT_OPTS of
-/// include/uapi/linux/mount.h.
-const WANTED: u64 = 0x01 | 0x08 | 0x10 | 0x80;
+/// STATMOUNT_SB_BASIC, STATMOUNT_MNT_ROOT and STATMOUNT_MNT_POINT of include/uapi/linux/mount.h.
+const NEEDED: u64 = 0x01 | 0x08 | 0x10;
+/// STATMOUNT_MNT_OPTS; the kernel answers nothing if there are none.
+const OPTIONS: u64 = 0x80;
 
 /// Where the strings of struct statmount begin.
 const STRINGS: usize = 512;
@@ -36,15 +37,15 @@ const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 /// The mount that an absolute path leads to.
 ///
 /// # Errors
-/// ENOSYS before Linux 6.8, and EOPNOTSUPP before 6.11, which does not tell the options. EOVERFLOW if
-/// the strings are longer than those of cgroups are. As statx(2) if there is no such path.
+/// ENOSYS before Linux 6.8. EOVERFLOW if the strings are longer than those of cgroups are. ENODATA if
+/// the kernel leaves out a part. As statx(2) if there is no such path.
 pub fn mount_of(path: &str) -> io::Result<Mount> {
     let found = statx(CWD, path, AtFlags::empty(), UNIQUE)?;
     if !StatxFlags::from_bits_retain(found.stx_mask).contains(UNIQUE) {
         return Err(io::Error::from_raw_os_error(libc::ENOSYS));
     }
     // struct mnt_id_req: its size, the id, what is wanted.
-    let request: [u64; 3] = [24, found.stx_mnt_id, WANTED];
+    let request: [u64; 3] = [24, found.stx_mnt_id, NEEDED | OPTIONS];
     let mut answer = [0_u8; STRINGS + 1024];
     // SAFETY: the request has the size that it names, and the kernel writes no more than the length
     // of the answer; both live over the call.
@@ -52,7 +53,7 @@ pub fn mount_of(path: &str) -> io::Result<Mount> {
         let (to, length) = (answer.as_mut_ptr(), answer.len());
         libc::syscall(Sysno::statmount as i64, request.as_ptr(), to, length, 0)
     })?;
-    read(&answer).ok_or_else(|| io::Error::from_raw_os_error(libc::EOPNOTSUPP))
+    read(&answer).ok_or_else(|| io::Error::from_raw_os_error(libc::ENODATA))
 }
 
 /// Read a struct statmount; nothing if the kernel left out a part.
@@ -64,11 +65,12 @@ fn read(answer: &[u8]) -> Option<Mount> {
         let text = CStr::from_bytes_until_nul(answer.get(from..)?).ok()?;
         text.to_str().ok().map(str::to_owned)
     };
-    if number(8)? & WANTED != WANTED {
+    let mask = number(8)?;
+    if mask & NEEDED != NEEDED {
         return None;
     }
-    let magic = number(24)? as i64;
-    Some(Mount { magic, options: string(4)?, root: string(104)?, place: string(108)? })
+    let options = if mask & OPTIONS == 0 { String::new() } else { string(4)? };
+    Some(Mount { magic: number(24)? as i64, root: string(104)?, place: string(108)?, options })
 }
 
 #[cfg(test)]
@@ -79,8 +81,8 @@ mod tests {
     #[test]
     fn it_says_what_mountinfo_says() {
         let proc = match mount_of("/proc/self") {
-            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EOPNOTSUPP)) => {
-                return println!("skipped: this kernel has no such statmount(2)");
+            Err(e) if e.raw_os_error() == Some(libc::ENOSYS) => {
+                return println!("skipped: this kernel has no statmount(2)");
             }
             answer => answer.expect("a mount"),
         };
@@ -103,7 +105,7 @@ mod tests {
     #[test]
     fn an_answer_that_lacks_a_part_is_none() {
         let mut answer = [0_u8; STRINGS + 8];
-        answer[8..16].copy_from_slice(&WANTED.to_ne_bytes());
+        answer[8..16].copy_from_slice(&NEEDED.to_ne_bytes());
         answer[STRINGS..STRINGS + 2].copy_from_slice(b"/x");
         assert_eq!(read(&answer).map(|it| it.place).as_deref(), Some("/x"));
         assert_eq!(read(&answer[..STRINGS + 1]), None, "no end of a string");
