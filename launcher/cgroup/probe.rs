@@ -222,8 +222,11 @@ fn only_v2() -> Option<Vec<Hierarchy>> {
 /// The hierarchies of a /proc/self/cgroup, if each is found by its first controller or its name below
 /// the usual place, and v2 at `unified`. `look` tells which mount a path leads to.
 fn at_usual_places(own: &str, look: impl Fn(&str) -> Option<Mount>) -> Option<Vec<Hierarchy>> {
-    let mut found = Vec::new();
-    for (controllers, _) in memberships(own) {
+    // The last line is that of v2, whose mount is missing most often, and before it that of the
+    // hierarchy that was made first.
+    let lines: Vec<(&str, &str)> = memberships(own).collect();
+    let mut found = Vec::with_capacity(lines.len());
+    for (controllers, _) in lines.into_iter().rev() {
         let first = controllers.split(',').next().unwrap_or_default();
         let (version, name) = match first.strip_prefix("name=").unwrap_or(first) {
             "" => (Version::V2, "unified"),
@@ -243,8 +246,6 @@ fn at_usual_places(own: &str, look: impl Fn(&str) -> Option<Mount>) -> Option<Ve
         }
         found.push(hierarchy);
     }
-    // The last line is that of the hierarchy that was made first, and v2's comes after it.
-    found.reverse();
     found.sort_by_key(|h| h.version == Version::V2);
     (!found.is_empty()).then_some(found)
 }
