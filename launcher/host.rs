@@ -15,6 +15,7 @@ pub mod view;
 pub use mounts::{mounted, sources};
 
 use std::fs::File;
+use std::io::BufReader;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -282,19 +283,17 @@ pub fn denies_groups(process: &str) -> bool {
 /// The magic numbers of tmpfs and ramfs, include/uapi/linux/magic.h; an initramfs has one of them.
 const RAM: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 
-/// Whether the root is an initramfs: a mount without a parent, which proc_pid_mountinfo(5) shows as
-/// its own parent.
+/// Whether the root is an initramfs: a mount without a parent.
 fn initramfs() -> bool {
     // This is cheaper than reading the mounts, which can be many.
     if !sys::cgroupfs::fs_type_of("/").is_ok_and(|kind| RAM.contains(&kind)) {
         return false;
     }
-    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    table.lines().any(|line| {
-        let mut fields = line.split(' ');
-        let (id, parent) = (fields.next(), fields.next());
-        id == parent && fields.nth(2) == Some("/")
-    })
+    let Ok(root) = sys::probe::mount_id("/") else { return false };
+    // The kernel makes the text of as many mounts as a read(2) has room for.
+    const ROOM: usize = 256;
+    let Ok(table) = File::open("/proc/self/mountinfo") else { return false };
+    table::without_parent(BufReader::with_capacity(ROOM, table), root)
 }
 
 /// Check that the kernel runs with the security modules that the config names.

@@ -2,6 +2,7 @@
 //! mount may cover others. Must not know what is done with them.
 
 use std::collections::BTreeMap;
+use std::io::BufRead;
 use std::path::Path;
 
 use crate::mountinfo::{Line, unescape};
@@ -17,6 +18,19 @@ pub struct Mounted {
     pub readonly: bool,
     /// What the mount refuses besides: `nosuid`, `nodev`, `noexec`.
     pub refused: Vec<&'static str>,
+}
+
+/// Whether the mount with this id has no parent, which proc_pid_mountinfo(5) shows as its own
+/// parent. The kernel makes the text of a mount when it is read, and the root is one of the first:
+/// nothing behind the line of the mount is read.
+pub fn without_parent(mountinfo: impl BufRead, id: u64) -> bool {
+    let id = id.to_string();
+    let mut lines = mountinfo.split(b'\n').map_while(Result::ok);
+    let parent_is_itself = |line: Vec<u8>| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        (fields.next()? == id.as_bytes()).then(|| fields.next() == Some(id.as_bytes()))
+    };
+    lines.find_map(parent_is_itself).unwrap_or(false)
 }
 
 /// The mounts that can be reached from the root, in the order of their places: a mount comes after
@@ -78,6 +92,26 @@ mod tests {
 
     fn places(mountinfo: &str) -> Vec<String> {
         visible(mountinfo).into_iter().map(|it| format!("{} {}", it.kind, it.place)).collect()
+    }
+
+    #[test]
+    fn nothing_behind_the_line_of_a_mount_is_read() {
+        const LINES: &str = "\
+            1 1 0:1 / / rw - rootfs rootfs rw\n\
+            22 1 0:2 / /a rw - tmpfs t rw\n";
+        struct Rest;
+        impl std::io::Read for Rest {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                panic!("read on")
+            }
+        }
+        let behind = || std::io::BufReader::new(std::io::Read::chain(LINES.as_bytes(), Rest));
+        assert!(without_parent(behind(), 1));
+        assert!(!without_parent(behind(), 22));
+        // In a chroot, the mount of the root may not be in the table.
+        assert!(!without_parent(LINES.as_bytes(), 2));
+        let other = b"5 1 0:5 / /\xff rw - tmpfs t rw\n1 1 0:1 / / rw - rootfs rootfs rw\n";
+        assert!(without_parent(&other[..], 1));
     }
 
     #[test]

@@ -66,6 +66,11 @@ pub fn is_mount_point(path: &str) -> bool {
     found.is_ok_and(|it| it.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
+/// The id of the mount that a path is on, as in proc_pid_mountinfo(5): statx(2), Linux 5.8.
+pub fn mount_id(path: &str) -> io::Result<u64> {
+    Ok(fs::statx(fs::CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)?.stx_mnt_id)
+}
+
 /// Whether no file there can be executed, statvfs(2).
 pub fn is_noexec(path: &Path) -> bool {
     fs::statvfs(path).is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::NOEXEC))
