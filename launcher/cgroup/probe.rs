@@ -1,7 +1,7 @@
 //! The machine's cgroup hierarchies: their controllers, their mounts, and our own cgroup in each.
 //!
-//! Only reads: /proc/self/cgroup, the mounts at the usual places, and /proc/self/mountinfo if not all
-//! hierarchies are there. Must not know what a container asks for.
+//! Only reads: /proc/self/cgroup, the mounts at the usual places, and /proc/self/mountinfo if not
+//! all hierarchies are there. Must not know what a container asks for.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -219,8 +219,8 @@ fn only_v2() -> Option<Vec<Hierarchy>> {
     })
 }
 
-/// The hierarchies of a /proc/self/cgroup, if each is found by its first controller or its name below
-/// the usual place, and v2 at `unified`. `look` tells which mount a path leads to.
+/// The hierarchies of a /proc/self/cgroup, if each is found by its first controller or its name
+/// below the usual place, and v2 at `unified`. `look` tells which mount a path leads to.
 fn at_usual_places(own: &str, look: impl Fn(&str) -> Option<Mount>) -> Option<Vec<Hierarchy>> {
     // The last line is that of v2, whose mount is missing most often, and before it that of the
     // hierarchy that was made first.

@@ -37,8 +37,8 @@ const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 /// The mount that an absolute path leads to.
 ///
 /// # Errors
-/// ENOSYS before Linux 6.8. EOVERFLOW if the strings are longer than those of cgroups are. ENODATA if
-/// the kernel leaves out a part. As statx(2) if there is no such path.
+/// ENOSYS before Linux 6.8. EOVERFLOW if the strings are longer than those of cgroups are. ENODATA
+/// if the kernel leaves out a part. As statx(2) if there is no such path.
 pub fn mount_of(path: &str) -> io::Result<Mount> {
     let found = statx(CWD, path, AtFlags::empty(), UNIQUE)?;
     if !StatxFlags::from_bits_retain(found.stx_mask).contains(UNIQUE) {

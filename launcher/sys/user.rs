@@ -16,8 +16,8 @@ pub fn effective_uid() -> u32 {
 /// Whether this process is in a user namespace other than the initial one. Root of such a namespace
 /// has no rights over the machine.
 ///
-/// The initial namespace has a fixed inode, USER_NS_INIT_INO of include/uapi/linux/nsfs.h. The kernel
-/// is asked once: a process of several threads cannot join another (setns(2)), and none here does.
+/// The initial namespace has a fixed inode, USER_NS_INIT_INO of include/uapi/linux/nsfs.h. The
+/// kernel is asked once: the launcher never enters another.
 pub fn in_user_namespace() -> bool {
     static INSIDE: LazyLock<bool> = LazyLock::new(|| {
         const INITIAL: u64 = 0xEFFF_FFFD;

@@ -205,8 +205,8 @@ impl Node {
         text.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).map(str::to_owned).collect()
     }
 
-    /// Stop the pod and its containers. As a kubelet does, ask once more if the pod's shim had ended
-    /// before it answered: containerd ends it as soon as it hears that the last process is gone.
+    /// Stop the pod and its containers. As a kubelet does, ask once more if the pod's shim had
+    /// ended before it answered: containerd ends it when it hears that the last process is gone.
     #[track_caller]
     fn stop_pod(&self, pod: &Pod) {
         let request = Id { id: pod.id.clone() };
