@@ -1,5 +1,5 @@
-//! What Podman has got since Debian 12: pods from YAML, Quadlet, `update`, CDI, volumes with mapped
-//! ids, health checks that act.
+//! What Podman has got since Debian 12: pods from YAML, Quadlet, `update`, CDI, artifacts, volumes
+//! with mapped ids, health checks that act.
 
 use super::{Podman, on};
 use crate::docker_newer::{WIRE, WIRED, wire};
@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 on_each_runtime!(
     a_container_with_systemd,
     a_container_without_cgroups,
+    artifacts,
     devices_by_cdi,
     health_checks_that_act,
     limits_are_updated,
@@ -52,6 +53,24 @@ fn a_container_without_cgroups(podman: &Podman) {
         return assert!(done.fails().contains("cgroup-manager"), "{done}");
     }
     assert!(!done.ok().contains("libpod"), "{done}");
+}
+
+/// An artifact is files without a root file system, which are mounted one by one.
+fn artifacts(podman: &Podman) {
+    if !is_newer() {
+        return;
+    }
+    let model = podman.ground.file("model.bin", "a model\n");
+    let notes = podman.ground.file("notes.txt", "notes\n");
+    let [model, notes] = [model, notes].map(|file| file.display().to_string());
+    podman.run(&["artifact", "add", "localhost/model:1", &model, &notes]).ok();
+    let mount = "--mount=type=artifact,src=localhost/model:1,dst=/m";
+    let found = podman.prints(&[mount], "cat /m/*; touch /m/notes.txt 2>&1 || true");
+    assert_eq!(found, "a model\nnotes\ntouch: /m/notes.txt: Read-only file system\n");
+    // One alone is mounted as the destination.
+    let one = format!("{mount},title=notes.txt");
+    assert_eq!(podman.prints(&[&one], "cat /m"), "notes\n");
+    podman.run(&["artifact", "rm", "localhost/model:1"]).ok();
 }
 
 fn devices_by_cdi(podman: &Podman) {
