@@ -23,9 +23,8 @@ fn tracks_memory() -> bool {
 }
 
 /// A script that counts on standard output, ten times a second, and into a file. It appends, since
-/// a reader may come between truncation and write.
-/// Only its start makes processes: CRIU cannot stop the parent between a vfork(2) of the shell and
-/// its child's execve(2), and gives up after 10 s.
+/// a reader may come between truncation and write. Only its start makes processes: CRIU cannot stop
+/// the parent between a vfork(2) of the shell and its child's execve(2), and gives up after 10 s.
 const COUNT: &str = "/bin/busybox mkfifo /srv/turn; exec 9<> /srv/turn; /bin/busybox sleep 1000 &
     i=0; while :; do i=$((i+1)); echo n=$i; echo $i >> /srv/count; read -t 0.1 it <&9; done";
 

@@ -45,7 +45,7 @@ fn a_program_starts_in_128_kibibytes() {
 }
 
 #[test]
-fn init_takes_32_kibibytes_of_memory() {
+fn init_takes_36_kibibytes_of_memory() {
     let Some(case) = Case::root(&[]) else { return };
     let taken = || {
         let container = case.create(&case.bundle());
@@ -55,10 +55,9 @@ fn init_takes_32_kibibytes_of_memory() {
         let kibibytes = line.and_then(|line| line.split_whitespace().next());
         kibibytes.expect("Pss").parse::<u32>().expect("a number")
     };
-    // The stack begins at a random address, so it may reach into one page more.
-    let mut taken = [(); 5].map(|()| taken());
-    taken.sort_unstable();
-    assert!(taken[2] <= 32 && taken[4] <= 36, "Pss of {taken:?} KiB");
+    // 28, 32 or 36, by where in a page the stack begins, which the kernel chooses at random.
+    let taken = [(); 10].map(|()| taken());
+    assert!(taken.iter().all(|kibibytes| *kibibytes <= 36), "Pss of {taken:?} KiB");
 }
 
 /// A program header of a 64-bit ELF file.
