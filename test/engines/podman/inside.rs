@@ -41,7 +41,7 @@ fn limits(podman: &Podman) {
 fn out_of_memory(podman: &Podman) {
     let options = ["--memory=16m", "--memory-swap=16m", "--name=hog"];
     podman.run(&podman.container(&options, &["tail", "/dev/zero"])).ends(137);
-    assert_eq!(podman.inspect("hog", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+    podman.exited("hog", 137);
 }
 
 fn volumes(podman: &Podman) {

@@ -145,7 +145,7 @@ fn stop_and_kill(podman: &Podman) {
     // The kernel drops a TERM that PID 1 does not handle: after the timeout comes KILL.
     podman.detached("deaf", &[], &["sleep", "600"]);
     podman.run(&["stop", "--time=1", "deaf"]).ok();
-    assert_eq!(podman.inspect("deaf", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+    podman.exited("deaf", 137);
     // All of its processes end with it.
     podman.detached("many", &[], &["sh", "-c", "sleep 600 & sleep 600 & wait"]);
     podman.run(&["kill", "many"]).ok();

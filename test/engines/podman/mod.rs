@@ -6,7 +6,7 @@ mod newer;
 mod rootless;
 mod together;
 
-use crate::ground::{Ground, IMAGE};
+use crate::ground::{Ground, IMAGE, until};
 use crate::units::systemd;
 use std::path::{Path, PathBuf};
 use tiny_ce_test::{Done, Need, Running};
@@ -126,6 +126,18 @@ impl Podman {
     #[track_caller]
     fn inspect(&self, name: &str, format: &str) -> String {
         self.run(&["inspect", "--format", format, name]).ok().trim().to_owned()
+    }
+
+    /// Wait until Podman knows that the container has ended with this status.
+    ///
+    /// Podman calls it "stopped" until the process that conmon starts at its end has been here, for
+    /// which no command of Podman's waits.
+    #[track_caller]
+    fn exited(&self, name: &str, status: u8) {
+        until(&format!("{name} has exited with {status}"), || {
+            let state = self.inspect(name, "{{.State.Status}} {{.State.ExitCode}}");
+            (state == format!("exited {status}")).then_some(())
+        });
     }
 }
 

@@ -76,7 +76,7 @@ fn a_day_of_the_tenant(podman: &Podman) {
     assert!(podman.run(&["top", "web", "args"]).ok().contains("sleep 600"));
     podman.run(&["restart", "--time=0", "web"]).ok();
     podman.run(&["stop", "--time=0", "web"]).ok();
-    assert_eq!(podman.inspect("web", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137");
+    podman.exited("web", 137);
 }
 
 fn what_the_tenants_containers_find(podman: &Podman) {
