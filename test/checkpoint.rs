@@ -7,7 +7,9 @@ mod options;
 #[path = "checkpoint/without.rs"]
 mod without;
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tiny_ce_test::{Bundle, Case, Container, Done, Need, Running};
 
 /// The ground, if CRIU works here.
@@ -59,12 +61,39 @@ fn checkpoint(case: &Case, images: &Path, more: &[&str]) -> Done {
     case.tiny_ce(words("checkpoint", images, more))
 }
 
+/// Wait for the turn to restore a container, of all tests.
+///
+/// CRIU before 4.1 binds a socket whose name is the same for each first process of a pid namespace,
+/// so it cannot restore two in one network namespace at once.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A `restore` beside the test, which keeps its turn.
+struct Restore(Running, #[expect(dead_code, reason = "held, not read")] MutexGuard<'static, ()>);
+
+impl Deref for Restore {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.0
+    }
+}
+
+impl DerefMut for Restore {
+    fn deref_mut(&mut self) -> &mut Running {
+        &mut self.0
+    }
+}
+
 /// `restore` in the foreground, beside the test.
-fn restore(case: &Case, bundle: &Bundle, images: &Path, more: &[&str]) -> Running {
+fn restore(case: &Case, bundle: &Bundle, images: &Path, more: &[&str]) -> Restore {
+    let turn = turn();
     let path = bundle.path().to_str().expect("UTF-8").to_owned();
     let mut line = words("restore", images, &["--bundle", &path]);
     line.extend(more);
-    case.spawn(line)
+    Restore(case.spawn(line), turn)
 }
 
 /// A started container that has counted to 5.
@@ -115,7 +144,7 @@ fn a_restored_container_continues_where_it_was() {
         assert!(hidden.ok().is_empty(), "{hidden}");
     }
     case.tiny_ce(["kill", &id, "KILL"]).ok();
-    running.done().ends(137);
+    running.0.done().ends(137);
     assert!(case.tiny_ce(["state", &id]).fails().contains("does not exist"));
 }
 

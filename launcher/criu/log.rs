@@ -18,12 +18,24 @@ pub fn explain(error: Error, log: &Path) -> Error {
     let Ok(file) = File::open(log) else { return error };
     let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
     let lines = excerpt(lines.map(|line| String::from_utf8_lossy(&line).into_owned()));
+    let mut hint = format!("all of it is in {}", log.display());
     let error = match cause(&lines) {
-        Some(words) => error.kernel(words),
+        Some(words) => {
+            hint = advice(words).map(|advice| format!("{advice}; {hint}")).unwrap_or(hint);
+            error.kernel(words)
+        }
         None => error,
     };
-    let error = lines.into_iter().fold(error, |error, line| error.detail(line));
-    error.hint(format!("all of it is in {}", log.display()))
+    lines.into_iter().fold(error, |error, line| error.detail(line)).hint(hint)
+}
+
+/// What to do about a cause that is not the container's.
+fn advice(cause: &str) -> Option<&'static str> {
+    // https://github.com/checkpoint-restore/criu/issues/2499
+    let busy = cause.starts_with("Can't bind transport socket");
+    busy.then_some(
+        "CRIU before 4.1 restores one container at a time in a network namespace: try again",
+    )
 }
 
 /// The last errors of a log, each with the line before it, since the first errors may be attempts
@@ -85,5 +97,14 @@ mod tests {
         let lines = lines.map(str::to_owned);
         assert_eq!(cause(&lines), Some("Locking network failed: why"));
         assert_eq!(cause(&lines[3..]), None);
+    }
+
+    #[test]
+    fn two_restores_at_once_are_told_apart_from_other_failures() {
+        let line = "(01.67) 1: Error (criu/files.c:1661): Can't bind transport socket \
+            /crtools-fd-1-0: Address already in use";
+        let lines = [line.to_owned(), "(01.68) Error (criu/x.c:7): Restoring FAILED.".to_owned()];
+        assert!(cause(&lines).and_then(advice).is_some_and(|say| say.contains("one container")));
+        assert_eq!(advice("Locking network failed: why"), None);
     }
 }

@@ -1,8 +1,10 @@
 //! Failures of CRIU: after a failed checkpoint the container runs on, after a failed restore there
 //! is no container; the error tells what the log says.
 
-use super::{case, checkpoint, counting, images, restore, started, tracks_memory};
+use super::{case, checkpoint, counting, images, restore, started, tracks_memory, turn, words};
 use serde_json::json;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 #[test]
 fn a_failed_checkpoint_leaves_the_container_running() {
@@ -60,4 +62,34 @@ fn a_failed_restore_leaves_nothing() {
         assert!(case.tiny_ce(["state", &id]).fails().contains("does not exist"));
         assert_eq!(case.leftovers(), [""; 0]);
     }
+}
+
+/// The socket is the one that the other restore would hold for a while.
+#[test]
+fn a_restore_beside_another_says_that_it_can_be_tried_again() {
+    let Some(case) = case() else { return };
+    let (bundle, images) = (counting(&case), images(&case));
+    let container = started(&case, &bundle);
+    let id = container.id().to_owned();
+    checkpoint(&case, &images, &[&id]).ok();
+    container.gone();
+    let path = bundle.path().to_str().expect("UTF-8").to_owned();
+    let line = words("restore", &images, &["--bundle", &path, "--detach", &id]);
+    let turn = turn();
+    let name = SocketAddr::from_abstract_name("/crtools-fd-1-0").expect("a name");
+    let other = UnixDatagram::bind_addr(&name).expect("the socket of the other restore");
+    let done = case.spawn(line).exited();
+    // Since 4.1 the name has a number of this run.
+    let version = std::process::Command::new("criu").arg("--version").output().expect("criu");
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let old = ["Version: 2.", "Version: 3.", "Version: 4.0"];
+    if old.iter().any(|old| version.starts_with(old)) {
+        assert!(done.fails().contains("one container at a time"), "{done}");
+        assert_eq!(case.leftovers(), [""; 0]);
+        drop((other, turn));
+        restore(&case, &bundle, &images, &["--detach", &id]).exited().ok();
+    } else {
+        done.ok();
+    }
+    case.tiny_ce(["delete", "--force", &id]).ok();
 }
