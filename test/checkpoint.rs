@@ -63,8 +63,8 @@ fn checkpoint(case: &Case, images: &Path, more: &[&str]) -> Done {
 
 /// Wait for the turn to restore a container, of all tests.
 ///
-/// CRIU before 4.1 binds a socket whose name is the same for each first process of a pid namespace,
-/// so it cannot restore two in one network namespace at once.
+/// CRIU 3.17 binds a socket whose name is the same for each first process of a pid namespace, so it
+/// cannot restore two in one network namespace at once.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

@@ -33,9 +33,7 @@ pub fn explain(error: Error, log: &Path) -> Error {
 fn advice(cause: &str) -> Option<&'static str> {
     // https://github.com/checkpoint-restore/criu/issues/2499
     let busy = cause.starts_with("Can't bind transport socket");
-    busy.then_some(
-        "CRIU before 4.1 restores one container at a time in a network namespace: try again",
-    )
+    busy.then_some("an old CRIU restores one container at a time in a network namespace: try again")
 }
 
 /// The last errors of a log, each with the line before it, since the first errors may be attempts

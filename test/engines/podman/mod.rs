@@ -130,8 +130,8 @@ impl Podman {
 
     /// Wait until Podman knows that the container has ended with this status.
     ///
-    /// Podman calls it "stopped" until the process that conmon starts at its end has been here, for
-    /// which no command of Podman's waits.
+    /// Podman calls it "stopped" until the process that conmon starts at its end has cleaned up.
+    /// Neither `podman run` nor `podman wait` waits for that process.
     #[track_caller]
     fn exited(&self, name: &str, status: u8) {
         until(&format!("{name} has exited with {status}"), || {
