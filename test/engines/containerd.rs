@@ -46,7 +46,7 @@ impl Containerd {
         let ground = Ground::new(runtime, &[&own[..], needs].concat())?;
         let dir = ground.path("containerd").to_str().expect("UTF-8").to_owned();
         let socket = format!("{dir}/socket");
-        let config = ground.file(
+        ground.file(
             "containerd/config.toml",
             &format!(
                 "version = 2\nroot = \"{dir}/root\"\nstate = \"{dir}/state\"\n\
@@ -59,16 +59,47 @@ impl Containerd {
             ground.run(&[], &["mkdir", "-p", "-m", "711", &format!("{dir}{part}")]).ok();
         }
         ground.run(&[], &["chmod", "711", &dir]).ok();
+        let mut containerd = Containerd { ground, daemon: None, socket };
+        containerd.begin();
+        Some(containerd)
+    }
+
+    /// Start the daemon, and wait until it answers.
+    #[track_caller]
+    pub fn begin(&mut self) {
+        let ground = &self.ground;
+        let dir = ground.path("containerd");
         // The shim finds the runtime by its name, and by "runc" where it ignores the configured
         // name.
         let path = ground.programs();
-        let script = format!("echo $$ > {dir}/pid; exec containerd --config {}", config.display());
-        let env = [("PATH", path.as_path())];
-        let daemon = Some(ground.beside(&env, &["sh", "-c", &script]));
-        until("containerd listens", || Path::new(&socket).exists().then_some(()));
-        let containerd = Containerd { ground, daemon, socket };
-        containerd.ctr(&["version"]).ok();
-        Some(containerd)
+        let script =
+            format!("echo $$ > {0}/pid; exec containerd --config {0}/config.toml", dir.display());
+        let daemon = ground.beside(&[("PATH", path.as_path())], &["sh", "-c", &script]);
+        // A daemon that was killed leaves its socket.
+        until("containerd answers", || {
+            let answers = Path::new(&self.socket).exists() && self.ctr(&["version"]).code() == 0;
+            answers.then_some(())
+        });
+        self.daemon = Some(daemon);
+    }
+
+    /// Send the daemon a signal that ends it; its containers go on.
+    #[track_caller]
+    pub fn halt(&mut self, signal: &str) -> Done {
+        let pid = self.ground.path("containerd/pid");
+        let kill = format!("kill -{signal} $(cat {})", pid.display());
+        self.ground.run(&[], &["sh", "-c", &kill]).ok();
+        self.daemon.take().expect("the daemon").exited()
+    }
+
+    /// End all that a power cut ends; the daemon's root stays.
+    #[track_caller]
+    pub fn loses_power(&mut self) {
+        self.ground.loses_power();
+        drop(self.daemon.take());
+        std::fs::remove_dir_all(self.ground.path("containerd/state")).expect("a directory");
+        // A daemon that was stopped has removed its own.
+        let _ = std::fs::remove_file(&self.socket);
     }
 
     /// The socket's path.
@@ -87,9 +118,7 @@ impl Containerd {
             self.ctr(&["task", "delete", "--force", id]);
             self.ctr(&["container", "delete", id]).ok();
         }
-        let kill = format!("kill -TERM $(cat {})", self.ground.path("containerd/pid").display());
-        self.ground.run(&[], &["sh", "-c", &kill]).ok();
-        self.daemon.take().expect("the daemon").exited().ok();
+        self.halt("TERM").ok();
     }
 
     fn words<'w>(&'w self, words: &[&'w str]) -> Vec<&'w str> {

@@ -106,6 +106,17 @@ const KEEPER: &str = "
     exec env --ignore-signal=CHLD cat > /dev/null
 ";
 
+/// Remove what is in `/run` but for what the keeper has put there, and the network's configuration.
+const POWER_CUT: &str = "
+    for path in /run/*; do
+        case ${path##*/} in dbus | ground | lock | systemd | user) ;; *) rm -rf $path ;; esac
+    done
+    for link in $(ls /sys/class/net); do
+        case $link in cable | lo) ;; *) ip link delete $link 2> /dev/null || true ;; esac
+    done
+    if command -v nft > /dev/null; then nft flush ruleset; fi
+";
+
 /// Make the image's only layer: `image DIRECTORY PROBE`; print its checksum.
 const IMAGE_SCRIPT: &str = "
     set -e
@@ -380,17 +391,45 @@ impl Ground {
         left
     }
 
+    /// End what lives in a machine's memory, as a power cut does: processes, mounts, cgroups, what
+    /// is in `/run` and not the ground's own, network interfaces other than the cable, and rules.
+    /// Files of the ground's directory stay.
+    #[track_caller]
+    pub fn loses_power(&self) {
+        if systemd() {
+            units::stop(self.tag(), &self.case.cgroups());
+            for pid in units::processes(self.tag()).into_iter().filter(|pid| self.is_not_ours(*pid))
+            {
+                self.run(&[], &["kill", "-KILL", &pid.to_string()]);
+            }
+        } else {
+            // All in the pid namespace, and in those below it, except the first; there may be none.
+            self.run(&[], &["sh", "-c", "kill -KILL -1"]);
+        }
+        until("all processes are gone", || self.processes().is_empty().then_some(()));
+        let now = mounts(self.pid).expect("the keeper's mounts");
+        let paths = now.difference(&self.mounts).filter_map(|line| line.split(' ').nth(4));
+        let paths: Vec<&str> = paths.collect();
+        self.run(&[], &[&["umount", "--lazy"], &paths[..]].concat());
+        self.run(&[], &["sh", "-c", POWER_CUT]).ok();
+        until("all cgroups are gone", || {
+            deepest_first(self.case.cgroups()).iter().for_each(|dir| drop(fs::remove_dir(dir)));
+            self.case.cgroups().is_empty().then_some(())
+        });
+    }
+
     /// The command lines of the ground's processes.
     fn processes(&self) -> Vec<String> {
         if !systemd() {
             return processes(self.pid);
         }
-        let unshare = self.keeper.as_ref().map(Running::pid);
-        units::processes(self.tag())
-            .into_iter()
-            .filter(|pid| *pid != self.pid && Some(*pid) != unshare)
-            .filter_map(command_line)
-            .collect()
+        let all = units::processes(self.tag()).into_iter();
+        all.filter(|pid| self.is_not_ours(*pid)).filter_map(command_line).collect()
+    }
+
+    /// Whether the process is neither the first of the ground nor its parent.
+    fn is_not_ours(&self, pid: u32) -> bool {
+        pid != self.pid && Some(pid) != self.keeper.as_ref().map(Running::pid)
     }
 
     /// Remove the parent cgroups, which engines leave; a cgroup below them is a container's.
@@ -398,8 +437,7 @@ impl Ground {
         if systemd() {
             units::stop(self.tag(), &self.case.cgroups());
         }
-        let mut dirs = self.case.cgroups();
-        dirs.sort_by_key(|dir| std::cmp::Reverse(dir.as_os_str().len()));
+        let dirs = deepest_first(self.case.cgroups());
         let leaves = self.leaves.borrow();
         let names = [self.tag()].into_iter().chain(PARENTS);
         let names: Vec<&str> = names.chain(leaves.iter().map(String::as_str)).collect();
@@ -436,6 +474,12 @@ pub fn until<T>(what: &str, find: impl Fn() -> Option<T>) -> T {
         assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The order in which cgroups can be removed.
+fn deepest_first(mut dirs: Vec<PathBuf>) -> Vec<PathBuf> {
+    dirs.sort_by_key(|dir| std::cmp::Reverse(dir.as_os_str().len()));
+    dirs
 }
 
 /// Quote a word for a shell.

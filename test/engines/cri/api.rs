@@ -18,6 +18,11 @@ pub const RUNNING: i32 = 1;
 /// `ContainerState`: the program has ended.
 pub const EXITED: i32 = 2;
 
+/// `PodSandboxState`: the pod's own container runs.
+pub const READY: i32 = 0;
+/// `PodSandboxState`: it does not.
+pub const NOT_READY: i32 = 1;
+
 /// The declarations of messages, without the derives and attributes that are always the same.
 macro_rules! messages {
     ($($name:ident { $($field:ident: $type:ty = $($kind:ident)+, $tag:literal;)* })*) => {$(
@@ -76,6 +81,13 @@ messages! {
         network: Option<PodNetwork> = message optional, "5";
     }
     PodStatusAnswer { status: Option<PodStatus> = message optional, "1"; }
+    PodItem {
+        id: String = string, "1";
+        state: i32 = int32, "3";
+    }
+    Pods { items: Vec<PodItem> = message repeated, "1"; }
+    ContainerItem { state: i32 = int32, "6"; }
+    Containers { items: Vec<ContainerItem> = message repeated, "1"; }
     ContainerName {
         name: String = string, "1";
         attempt: u32 = uint32, "2";

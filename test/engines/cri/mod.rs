@@ -2,10 +2,12 @@
 //! names.
 //!
 //! Knows a node, which is containerd with that plugin, and makes pods and containers on it. `api`
-//! has the messages, `pods` the lives that a kubelet gives to pods, `density` many pods at once.
+//! has the messages, `pods` the lives that a kubelet gives to pods, `density` many pods at once,
+//! `node` the end of the node and its return.
 
 mod api;
 mod density;
+mod node;
 mod pods;
 
 use crate::containerd::Containerd;
@@ -54,15 +56,7 @@ struct Pod {
 
 /// Run `test` with a handler that is named after the runtime.
 fn on(runtime: &'static str, test: fn(&Node)) {
-    let needs = [Need::Program("curl")];
-    let Some(containerd) = Containerd::new(runtime, configuration, &needs) else { return };
-    containerd.import(NAMESPACE, &containerd.ground.image());
-    let config = json!({"Entrypoint": ["/probe", "pause"]});
-    containerd.import(NAMESPACE, &containerd.ground.image_as(PAUSE, config));
-    let client = Client { socket: containerd.socket().to_owned() };
-    // The plugin starts later than containerd answers.
-    until("the plugin is there", || client.call::<Nothing>("Version", &Version::default()).ok());
-    let node = Node { containerd, client };
+    let Some(node) = Node::new(runtime) else { return };
     test(&node);
     node.containerd.end();
 }
@@ -103,6 +97,27 @@ SystemdCgroup = {2}
 }
 
 impl Node {
+    /// A node whose handler is named after the runtime; if something is missing, print a skip and
+    /// return `None`.
+    fn new(runtime: &'static str) -> Option<Node> {
+        let containerd = Containerd::new(runtime, configuration, &[Need::Program("curl")])?;
+        containerd.import(NAMESPACE, &containerd.ground.image());
+        let config = json!({"Entrypoint": ["/probe", "pause"]});
+        containerd.import(NAMESPACE, &containerd.ground.image_as(PAUSE, config));
+        let client = Client { socket: containerd.socket().to_owned() };
+        let node = Node { containerd, client };
+        node.answers();
+        Some(node)
+    }
+
+    /// Wait until the plugin is there: it starts later than containerd answers.
+    #[track_caller]
+    fn answers(&self) {
+        until("the plugin is there", || {
+            self.client.call::<Nothing>("Version", &Version::default()).ok()
+        });
+    }
+
     fn ground(&self) -> &Ground {
         &self.containerd.ground
     }
