@@ -11,7 +11,7 @@ use tiny_ce_test::{Case, Need, run, tree};
 /// `cargo WORDS…` in a directory, without the network, and with nothing that cargo told this test.
 /// It takes minutes on a busy machine, so no time is set.
 #[track_caller]
-fn cargo<const N: usize>(directory: &Path, words: [&str; N]) {
+fn cargo(directory: &Path, words: &[&str]) {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(words).arg("--offline").current_dir(directory);
     for (name, _) in std::env::vars_os() {
@@ -33,41 +33,14 @@ fn commit() -> Option<String> {
     Some(String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned())
 }
 
-#[track_caller]
-fn prints_version(case: &Case, program: &Path, commit: &str) {
-    let program = program.to_str().expect("UTF-8");
-    let done = case.program([program, "--version"]);
-    let expected = format!("tiny-ce version {}\n", env!("CARGO_PKG_VERSION"));
-    assert!(done.ok().starts_with(&expected), "{done}");
-    let line = done.stdout.lines().nth(1).unwrap_or_default();
-    assert!(line.starts_with(&format!("commit: {commit}")), "{commit}: {done}");
-}
-
-/// The other profile would take minutes, and is that of .ci/release.
-#[test]
-fn cargo_installs_a_program_that_runs_containers() {
-    let Some(case) = Case::root(&[Need::Program("cargo")]) else { return };
-    let root = case.dir().join("root");
-    let to = root.to_str().expect("UTF-8");
-    cargo(&tree(), ["install", "--path=.", "--debug", "--locked", "--root", to]);
-    let program = root.join("bin/tiny-ce");
-    let files = std::fs::read_dir(root.join("bin")).expect("a directory").count();
-    assert_eq!(files, 1, "init is no program of its own");
-    prints_version(&case, &program, "");
-    let mut bundle = case.bundle();
-    bundle.probe("say hi");
-    let mut command = Command::new(program);
-    command.arg("--root").arg(case.state()).args(["run", "--bundle"]).arg(bundle.path());
-    assert_eq!(run(command.arg(case.id()), case.dir()).ok(), "hi\n");
-}
-
 /// The crates, unpacked below the case's directory: `tiny-ce-VERSION` and `tiny-ce-init-VERSION`.
+/// The registry has neither of them yet, so whoever builds one says where the other is.
 fn unpacked(case: &Case) -> PathBuf {
     let target = case.dir().join("packaged");
     let target = target.to_str().expect("UTF-8");
     cargo(
         &tree(),
-        [
+        &[
             "package",
             "--package=tiny-ce-init",
             "--package=tiny-ce",
@@ -88,13 +61,14 @@ fn unpacked(case: &Case) -> PathBuf {
     crates
 }
 
-#[test]
-fn packaged_crates_build_elsewhere_and_serve_as_a_library() {
-    let Some(case) = Case::root(&[Need::Program("cargo"), Need::Program("tar")]) else { return };
-    let crates = unpacked(&case);
+/// What both users tell cargo: one profile, so that what they depend on is built once. Of the
+/// release's profile it would take minutes, and that is .ci/release's.
+const PROFILE: [&str; 2] =
+    ["--config=profile.dev.debug=false", "--config=profile.dev.panic='abort'"];
+
+/// A program that uses the library, with the crates beside it.
+fn user(crates: &Path) -> PathBuf {
     let version = env!("CARGO_PKG_VERSION");
-    let own = crates.join(format!("tiny-ce-{version}"));
-    // The registry has neither of them yet, so the manifest of the user says where they are.
     let user = crates.join("user");
     std::fs::create_dir_all(user.join("src")).expect("a directory");
     let manifest = format!(
@@ -104,23 +78,49 @@ fn packaged_crates_build_elsewhere_and_serve_as_a_library() {
          [patch.crates-io]\ntiny-ce-init = {{ path = \"../tiny-ce-init-{version}\" }}\n"
     );
     std::fs::write(user.join("Cargo.toml"), manifest).expect("a manifest");
+    let own = crates.join(format!("tiny-ce-{version}"));
     std::fs::copy(own.join("docs/library/main.rs"), user.join("src/main.rs")).expect("the example");
     // The same versions as here: others need not be on this machine.
     std::fs::copy(tree().join("Cargo.lock"), user.join("Cargo.lock")).expect("the lock");
+    user
+}
+
+#[test]
+fn packaged_crates_are_installed_and_serve_as_a_library() {
+    let Some(case) = Case::root(&[Need::Program("cargo"), Need::Program("tar")]) else { return };
+    let crates = unpacked(&case);
+    let version = env!("CARGO_PKG_VERSION");
     let target = tree().join("target/packaged");
     let target = target.to_str().expect("UTF-8");
-    let small = "--config=profile.dev.debug=false";
-    let words =
-        ["build", small, "--package=user", "--package=tiny-ce", "--bins", "--target-dir", target];
-    cargo(&user, words);
-    let built = |name: &str| Path::new(target).join("debug").join(name);
-    if let Some(commit) = commit() {
-        prints_version(&case, &built("tiny-ce"), &commit);
-    }
+    let [debug, panic] = PROFILE;
 
+    let root = case.dir().join("root");
+    let to = root.to_str().expect("UTF-8");
+    let init = crates.join(format!("tiny-ce-init-{version}"));
+    let init = format!("--config=patch.crates-io.tiny-ce-init.path='{}'", init.display());
+    let own = crates.join(format!("tiny-ce-{version}"));
+    let words =
+        ["install", debug, panic, &init, "--path=.", "--debug", "--root", to, "--target-dir"];
+    cargo(&own, &[&words[..], &[target]].concat());
+    let files = std::fs::read_dir(root.join("bin")).expect("a directory").count();
+    assert_eq!(files, 1, "init is no program of its own");
+    let program = root.join("bin/tiny-ce");
+    let done = case.program([program.to_str().expect("UTF-8"), "--version"]);
+    assert!(done.ok().starts_with(&format!("tiny-ce version {version}\n")), "{done}");
+    let line = done.stdout.lines().nth(1).unwrap_or_default();
+    let commit = commit().unwrap_or_default();
+    assert!(line.starts_with(&format!("commit: {commit}")), "{commit}: {done}");
+    let mut bundle = case.bundle();
+    bundle.probe("say hi");
+    let mut command = Command::new(program);
+    command.arg("--root").arg(case.state()).args(["run", "--bundle"]).arg(bundle.path());
+    assert_eq!(run(command.arg(case.id()), case.dir()).ok(), "hi\n");
+
+    let words = ["build", debug, panic, "--package=user", "--target-dir", target];
+    cargo(&user(&crates), &words);
     let mut bundle = case.bundle();
     bundle.probe("exit 0");
-    let mut command = Command::new(built("user"));
+    let mut command = Command::new(Path::new(target).join("debug/user"));
     command.arg(case.state()).arg(bundle.path());
     assert_eq!(run(&mut command, case.dir()).ok(), "created\n");
 }
