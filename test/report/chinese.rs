@@ -181,8 +181,7 @@ const TABLE: &[(&str, &str)] = &[
     ("tests with the engines of today", "用当前版本的容器引擎"),
     ("tests on this machine", "在本机上"),
     ("input that nobody wrote", "随机输入"),
-    ("the same under AddressSanitizer", "随机输入，AddressSanitizer"),
-    ("tests in a virtual machine with Linux 7", "在使用 Linux 7 的虚拟机里"),
+    ("tests in virtual machines with newer kernels", "在使用较新内核的虚拟机里"),
     ("SIGKILL at each system call of create and run", "在 create 和 run 的每个系统调用处 SIGKILL"),
     (
         "tests in virtual machines whose first process is systemd",
