@@ -80,17 +80,36 @@ impl Docker {
         let path = self.ground.programs();
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         self.daemon = Some(self.ground.beside(&[("PATH", &path)], &words));
-        let listens = || self.ground.path("docker.sock").exists().then_some(());
-        until("dockerd listens", listens);
-        self.ok(&["version"]);
+        // A daemon that was killed leaves its socket.
+        until("dockerd answers", || {
+            let listens = self.ground.path("docker.sock").exists();
+            (listens && self.run(&["version"]).code() == 0).then_some(())
+        });
     }
 
     /// Stop the daemon; its containers are its own matter.
     pub fn halt(&mut self) {
+        self.signal("TERM").ok();
+    }
+
+    /// Send the daemon a signal that ends it.
+    #[track_caller]
+    pub fn signal(&mut self, signal: &str) -> Done {
         // The pid in the daemon's file is one of the ground's pid namespace.
-        let kill = format!("kill -TERM $(cat {})", self.ground.path("docker/pid").display());
+        let kill = format!("kill -{signal} $(cat {})", self.ground.path("docker/pid").display());
         self.ground.run(&[], &["sh", "-c", &kill]).ok();
-        self.daemon.take().expect("the daemon").exited().ok();
+        self.daemon.take().expect("the daemon").exited()
+    }
+
+    /// End all that a power cut ends; the daemon's data stays.
+    #[track_caller]
+    pub fn loses_power(&mut self) {
+        self.ground.loses_power();
+        drop(self.daemon.take());
+        std::fs::remove_dir_all(self.ground.path("docker/exec")).expect("a directory");
+        for file in ["docker/pid", "docker.sock"] {
+            std::fs::remove_file(self.ground.path(file)).expect("a file");
+        }
     }
 
     /// Remove the daemon's containers, and stop it.

@@ -326,6 +326,13 @@ impl Ground {
         dirs.find(|dir| dir.starts_with(&mount))
     }
 
+    /// The pids in the cgroup of the container with this id in its name, while that exists.
+    pub fn processes_of(&self, id: &str) -> Option<String> {
+        let controller = if cgroup_v2() { "unified" } else { "memory" };
+        let procs = self.find_cgroup(id, controller)?.join("cgroup.procs");
+        fs::read_to_string(procs).ok()
+    }
+
     /// The name of the scope that contains this id.
     #[track_caller]
     pub fn scope(&self, id: &str) -> String {

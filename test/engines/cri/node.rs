@@ -10,7 +10,6 @@ use super::api::{
 use super::{NAMESPACE, Node, Pod};
 use crate::ground::{on_each_runtime, today, until};
 use std::path::Path;
-use tiny_ce_test::cgroup_v2;
 
 on_each_runtime!(a_graceful_shutdown, a_power_cut, daemons_that_are_killed);
 
@@ -181,13 +180,8 @@ fn daemons_that_are_killed(node: &mut Node) {
         node.up(&node.pod_config(name, namespaces), &["sh", "-c", count])
     });
     let [(stays, id), loses, first] = &pods;
-    let controller = if cgroup_v2() { "unified" } else { "memory" };
-    let processes = |node: &Node, id: &str| {
-        let dir = node.ground().find_cgroup(id, controller);
-        dir.map(|dir| std::fs::read_to_string(dir.join("cgroup.procs")).expect("a cgroup"))
-    };
     let gone = |node: &Node, id: &str| {
-        until("its cgroup is gone", || processes(node, id).is_none().then_some(()));
+        until("its cgroup is gone", || node.ground().processes_of(id).is_none().then_some(()));
         until("its state is gone", || (!node.state(id).exists()).then_some(()));
     };
     let ended = |node: &Node, (pod, id): &(Pod, String)| {
@@ -201,7 +195,7 @@ fn daemons_that_are_killed(node: &mut Node) {
     kill_shim(node, &first.0);
     ended(node, first);
 
-    let before = processes(node, id).expect("a cgroup");
+    let before = node.ground().processes_of(id).expect("a cgroup");
     node.containerd.halt("KILL");
     kill_shim(node, &loses.0);
     node.returns();
@@ -213,7 +207,10 @@ fn daemons_that_are_killed(node: &mut Node) {
     assert_eq!(node.status(id).state, RUNNING);
     assert!(node.pods().iter().any(|pod| pod.id == stays.id && pod.state == READY));
     let first_process = |text: &str| text.lines().next().map(str::to_owned);
-    assert_eq!(processes(node, id).as_deref().and_then(first_process), first_process(&before));
+    assert_eq!(
+        node.ground().processes_of(id).as_deref().and_then(first_process),
+        first_process(&before)
+    );
     assert_eq!(node.exec(id, "echo here"), (0, "here\n".to_owned()));
     // What was written while containerd was away is in the log.
     let lines = node.logged(stays, "main").len();
