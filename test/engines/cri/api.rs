@@ -25,13 +25,16 @@ pub const NOT_READY: i32 = 1;
 
 /// The declarations of messages, without the derives and attributes that are always the same.
 macro_rules! messages {
-    ($($name:ident { $($field:ident: $type:ty = $($kind:ident)+, $tag:literal;)* })*) => {$(
+    ($($name:ident { $(
+        $field:ident: $type:ty = $($kind:ident $(= $of:tt)?)+, $tag:literal;
+    )* })*) => {$(
         #[derive(Clone, PartialEq, Message)]
         pub struct $name {
-            $(#[prost($($kind),+, tag = $tag)] pub $field: $type,)*
+            $(#[prost($($kind $(= $of)?),+, tag = $tag)] pub $field: $type,)*
         }
     )*};
 }
+pub(super) use messages;
 
 messages! {
     Nothing {}
@@ -175,15 +178,10 @@ messages! {
         features: Option<Features> = message optional, "2";
     }
     StatusAnswer { handlers: Vec<Handler> = message repeated, "3"; }
-}
-
-/// What a program that `ExecSync` has run printed, and its exit status.
-#[derive(Clone, PartialEq, Message)]
-pub struct ExecAnswer {
-    #[prost(bytes = "vec", tag = "1")]
-    pub stdout: Vec<u8>,
-    #[prost(int32, tag = "3")]
-    pub status: i32,
+    ExecAnswer {
+        stdout: Vec<u8> = bytes = "vec", "1";
+        status: i32 = int32, "3";
+    }
 }
 
 /// A client of the runtime service behind a socket.

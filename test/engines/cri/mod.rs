@@ -3,11 +3,14 @@
 //!
 //! Knows a node, which is containerd with that plugin, and makes pods and containers on it. `api`
 //! has the messages, `pods` the lives that a kubelet gives to pods, `density` many pods at once,
-//! `node` the end of the node and its return.
+//! `node` the end of the node and its return; `plugins` is what a plugin changes, by the messages
+//! of `nri`.
 
 mod api;
 mod density;
 mod node;
+mod nri;
+mod plugins;
 mod pods;
 
 use crate::containerd::Containerd;
