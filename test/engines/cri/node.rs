@@ -50,8 +50,18 @@ impl Node {
         self.ground().run(&[], &[runtime, "--root", &root, "delete", id]).ok();
     }
 
-    fn is_empty(&self) -> bool {
-        self.pods().is_empty() && self.containers().is_empty()
+    /// The ids of the pods, as the sandbox API has them.
+    fn sandboxes(&self) -> Vec<String> {
+        let words = ["ctr", "--address", &self.client.socket, "--namespace", NAMESPACE];
+        let done = self.ground().run(&[], &[&words[..], &["sandboxes", "list"]].concat());
+        let ids = done.ok().lines().skip(1).map(|line| line.split(' ').next().expect("an id"));
+        ids.map(str::to_owned).collect()
+    }
+
+    #[track_caller]
+    fn is_empty(&self) {
+        assert_eq!((self.pods(), self.containers()), (Vec::new(), Vec::new()));
+        assert_eq!(self.sandboxes(), [""; 0]);
     }
 
     fn pods(&self) -> Vec<PodItem> {
@@ -149,7 +159,7 @@ fn a_graceful_shutdown(node: &mut Node) {
         }
         node.starts_again(group);
     }
-    assert!(node.is_empty());
+    node.is_empty();
 }
 
 /// Pods run, and at once nothing is in memory.
@@ -159,11 +169,13 @@ fn a_power_cut(node: &mut Node) {
         node.up(&node.pod_config(name, namespaces), &ENDS)
     });
     assert!(node.containers().iter().all(|it| it.state == RUNNING));
+    let sandboxes = node.sandboxes();
+    assert!(pods.iter().all(|(pod, _)| sandboxes.contains(&pod.id)), "{sandboxes:?}");
     node.containerd.loses_power();
 
     node.returns();
     node.starts_again(&pods);
-    assert!(node.is_empty());
+    node.is_empty();
     // The addresses of the pods that were cut off are free again.
     let addresses = std::fs::read_dir(node.ground().path("addresses/pods")).expect("a directory");
     let names = addresses.flatten().map(|it| it.file_name().to_string_lossy().into_owned());
@@ -222,5 +234,5 @@ fn daemons_that_are_killed(node: &mut Node) {
     assert_eq!(node.ended(id).exit_code, 143);
     node.remove(stays);
     node.starts_again(&pods[1..]);
-    assert!(node.is_empty());
+    node.is_empty();
 }
