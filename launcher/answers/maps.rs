@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::error::{Error, Result};
 use crate::spec::IdMapping;
-use crate::sys::user;
+use crate::sys::{namespace, user};
 
 /// Write both maps of the process's user namespace.
 ///
@@ -34,11 +34,16 @@ pub fn write(pid: i32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
 }
 
 /// Read `uid_map` or `gid_map` of a process. Its host ids are those of this process's user
-/// namespace.
+/// namespace; if the process is in that one, each id is its own. The file has those of the parent
+/// namespace then (user_namespaces(7)).
 ///
 /// # Errors
 /// The file cannot be read, or a line is not three numbers.
 pub fn read(pid: i32, file: &str) -> Result<Vec<IdMapping>> {
+    if namespace::same(pid, "user") {
+        let own = |(id, size)| IdMapping { container_id: id, host_id: id, size };
+        return Ok(user::ids_of_namespace(file).into_iter().map(own).collect());
+    }
     let path = format!("/proc/{pid}/{file}");
     let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "open", &e))?;
     let line = |line: &str| {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 use super::check;
 
@@ -24,6 +25,16 @@ pub fn owned_by_us(file: &File) -> bool {
     let owner = owner.and_then(|fd| super::file::stat(&fd)).map(identity);
     let ours = File::open("/proc/self/ns/user").and_then(|f| super::file::stat(&f)).map(identity);
     matches!((owner, ours), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Whether a process is in the same namespace as this one, by the files in /proc/PID/ns, of which
+/// `name` is one. False also if they cannot be read.
+pub fn same(pid: i32, name: &str) -> bool {
+    let file = |process: &str| {
+        let found = std::fs::metadata(format!("/proc/{process}/ns/{name}")).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    file("self").is_some_and(|ours| file(&pid.to_string()) == Some(ours))
 }
 
 /// The device and the inode of a process's namespace, of the kind of this CLONE_NEW* flag, by its

@@ -291,7 +291,17 @@ fn root_of_a_user_namespace_runs_containers() {
     let mounts = bundle.config["mounts"].as_array_mut().expect("mounts");
     mounts.retain(|mount| mount["destination"] != "/sys/fs/cgroup");
     bundle.mount("/dev/pts")["options"] = json!(["newinstance", "ptmxmode=0666", "mode=0620"]);
-    bundle.probe("ids then open /dev/null rw then stat /dev/zero then namespaces");
+    // The files of a new tmpfs have the owners that they have in the image.
+    bundle.file("data/file", "of the image");
+    bundle.push(
+        "/mounts",
+        json!({"destination": "/data", "type": "tmpfs", "source": "tmpfs",
+               "options": ["tmpcopyup"]}),
+    );
+    bundle.probe(
+        "ids then open /dev/null rw then stat /dev/zero then namespaces then stat /data then \
+         stat /data/file",
+    );
     let ground = Ground::new(&case, &mut bundle);
     let path = bundle.path().to_str().expect("UTF-8").to_owned();
     let mut words = ground.words(&["run", "--bundle", &path, &case.id()]);
@@ -302,6 +312,9 @@ fn root_of_a_user_namespace_runs_containers() {
     assert_eq!(done.value("uid"), "0 0 0", "{done}");
     assert_eq!(done.value("open /dev/null"), "ok");
     assert!(done.value("stat /dev/zero").ends_with("rdev=1:5"), "{done}");
+    for path in ["/data", "/data/file"] {
+        assert!(done.value(&format!("stat {path}")).contains(" uid=0 gid=0 "), "{done}");
+    }
     bundle.set("/process/user/additionalGids", json!([0]));
     bundle.path();
     case.program(words.clone()).ok();
