@@ -11,6 +11,8 @@ mod cri;
 mod docker;
 #[path = "engines/docker_newer.rs"]
 mod docker_newer;
+#[path = "engines/docker_store.rs"]
+mod docker_store;
 #[path = "engines/ground.rs"]
 mod ground;
 #[path = "engines/limits.rs"]

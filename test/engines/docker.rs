@@ -130,7 +130,7 @@ impl Docker {
 
     /// As `run`; `"1"` makes BuildKit build images, `"0"` the classic builder.
     #[track_caller]
-    fn run_with(&self, buildkit: &str, words: &[&str]) -> Done {
+    pub fn run_with(&self, buildkit: &str, words: &[&str]) -> Done {
         let home = self.ground.path("docker");
         let env = [("HOME", home.as_path()), ("DOCKER_BUILDKIT", buildkit.as_ref())];
         self.ground.run(&env, &[&[CLIENT, "--host", &self.socket], words].concat())

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -64,6 +64,15 @@ const DYING: Duration = Duration::from_secs(10);
 
 /// A user other than root, in the ground's `/etc`; [`TENANT_IDS`] are the ids for containers.
 pub const TENANT: &str = "54322";
+
+/// What the tenant needs to run an engine.
+pub struct Tenant {
+    /// A copy of the runtime.
+    pub runtime: PathBuf,
+    pub home: PathBuf,
+    /// The words that run a program as the tenant.
+    pub program: Vec<String>,
+}
 
 /// The first of the tenant's 65536 ids, which are followed by those of Podman's `containers`.
 pub const TENANT_IDS: u32 = 300_000;
@@ -267,6 +276,22 @@ impl Ground {
     #[track_caller]
     pub fn beside(&self, env: &[(&str, &Path)], words: &[&str]) -> Running {
         Running::start(&mut self.command(env, words), self.case.dir())
+    }
+
+    /// The tenant's things, in the ground's directory.
+    pub fn tenant(&self) -> Tenant {
+        // The tree may be in a directory that only root can enter.
+        let runtime = self.path(self.runtime.name);
+        if fs::hard_link(&self.runtime.path, &runtime).is_err() {
+            fs::copy(&self.runtime.path, &runtime).expect("a copy of the runtime");
+        }
+        let home = self.path("tenant");
+        fs::create_dir(&home).expect("a home");
+        let id = Some(TENANT.parse().expect("a number"));
+        chown(&home, id, id).expect("chown");
+        let ids = [format!("--reuid={TENANT}"), format!("--regid={TENANT}")];
+        let program = ["setpriv", "--clear-groups", "--inh-caps=-all"].map(str::to_owned);
+        Tenant { runtime, home, program: program.into_iter().chain(ids).collect() }
     }
 
     /// An image with busybox, all its names in /bin, and the probe, as a docker-archive that

@@ -2,15 +2,16 @@
 //! $XDG_RUNTIME_DIR; cgroups by the user's own systemd, if there is one.
 
 use super::{Podman, configuration};
-use crate::ground::{Ground, IMAGE, TENANT, TENANT_IDS, on_each_runtime, today};
+use crate::ground::{Ground, IMAGE, TENANT, TENANT_IDS, Tenant, on_each_runtime, today};
 use crate::units::{self, systemd};
 use std::fs;
-use std::os::unix::fs::chown;
 use tiny_ce_test::Need;
 
 on_each_runtime!(
     a_day_of_the_tenant,
     what_the_tenants_containers_find,
+    ways_to_map_the_tenants_ids,
+    a_tenant_with_one_id,
     the_tenants_network,
     the_tenants_network_by_pasta,
     limits_by_the_tenants_systemd,
@@ -38,15 +39,7 @@ fn on(runtime: &'static str, test: fn(&Podman)) {
 
 impl Podman {
     fn of_tenant(ground: Ground) -> Podman {
-        // The tree may be in a directory that only root can enter.
-        let runtime = ground.path(ground.runtime.name);
-        if fs::hard_link(&ground.runtime.path, &runtime).is_err() {
-            fs::copy(&ground.runtime.path, &runtime).expect("a copy of the runtime");
-        }
-        let home = ground.path("tenant");
-        fs::create_dir(&home).expect("a home");
-        let id = Some(TENANT.parse().expect("a number"));
-        chown(&home, id, id).expect("chown");
+        let Tenant { runtime, home, program } = ground.tenant();
         let storage = ground.file("podman/storage.conf", "[storage]\ndriver = \"vfs\"\n");
         let env = vec![
             ("CONTAINERS_CONF", configuration(&ground, &runtime, "", "")),
@@ -55,9 +48,7 @@ impl Podman {
             ("PODMAN_IGNORE_CGROUPSV1_WARNING", "1".into()),
             ("XDG_RUNTIME_DIR", format!("/run/user/{TENANT}").into()),
         ];
-        let ids = [format!("--reuid={TENANT}"), format!("--regid={TENANT}")];
-        let become_tenant = ["setpriv", "--clear-groups", "--inh-caps=-all"].map(str::to_owned);
-        let program = become_tenant.into_iter().chain(ids).chain(["podman".into()]).collect();
+        let program = program.into_iter().chain(["podman".into()]).collect();
         let podman = Podman { ground, program, env, parent: None };
         podman.load();
         podman
@@ -93,6 +84,9 @@ fn what_the_tenants_containers_find(podman: &Podman) {
     let found = podman.prints(&options, script);
     let expected = "of the host\nCapEff:\t0000000000000000\ntouch: /x: Read-only file system\n";
     assert_eq!(found, expected);
+    // These are new, and begin with what the image has there.
+    let found = podman.prints(&["--read-only"], "stat -c %u:%g:%a /run /tmp /var/tmp");
+    assert_eq!(found, "0:0:1777\n0:0:1777\n0:0:1777\n");
     // The container sees the cgroups that it is in, though none is its own.
     let found = podman
         .prints(&[], "ls /sys/fs/cgroup | wc -l; touch /sys/fs/cgroup/*/x 2> /dev/null || echo ro");
@@ -100,6 +94,41 @@ fn what_the_tenants_containers_find(podman: &Podman) {
     let options = ["--privileged"];
     podman.prints(&options, "mount -t tmpfs x /tmp && umount /tmp");
     podman.prints(&["--pid=host"], "true");
+}
+
+/// Forms of `--userns` and `--uidmap` that Podman has got since Debian 12.
+fn ways_to_map_the_tenants_ids(podman: &Podman) {
+    if !today() {
+        return tiny_ce_test::skip("needs the engines of today, see test/today");
+    }
+    let map = |options: &[&str]| {
+        let found = podman.prints(options, "cat /proc/self/uid_map; id -u");
+        found.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    // The ids that these are mapped to are those of the tenant's namespace, where 0 is the tenant.
+    assert_eq!(map(&["--userns=keep-id:uid=10,gid=11,size=100"]), "0 1 10 10 0 1 11 11 89 10");
+    assert_eq!(map(&["--userns=nomap"]), "0 1 65536 0");
+    assert_eq!(map(&["--uidmap=0:1:10", "--uidmap=10:0:1"]), "0 1 10 10 0 1 0");
+    // An id of the host, and one that is added to the usual ones.
+    let tenth = TENANT_IDS + 9;
+    assert_eq!(map(&[&format!("--uidmap=0:@{tenth}:1")]), "0 10 1 0");
+    let added = map(&[&format!("--uidmap=+5:@{tenth}:1")]);
+    assert!(format!(" {added} ").contains(" 5 10 1 "), "{added}");
+}
+
+/// Without subordinate ids there is only the tenant's own, which is root inside.
+fn a_tenant_with_one_id(podman: &Podman) {
+    podman.ground.run(&[], &["sh", "-c", ": > /etc/subuid; : > /etc/subgid"]).ok();
+    podman.run(&["system", "migrate"]).ok();
+    let script = "awk '{print $1, $2, $3}' /proc/self/uid_map /proc/self/gid_map
+        touch /x && stat -c %u:%g /x; chown 1 /x 2> /dev/null || echo one";
+    let one = format!("0 {TENANT} 1\n");
+    assert_eq!(podman.prints(&[], script), format!("{one}{one}0:0\none\n"));
+    podman.detached("web", &["--tmpfs=/t", "--read-only"], &["sleep", "600"]);
+    assert_eq!(podman.run(&["exec", "web", "sh", "-c", "touch /t/x; id -u"]).ok(), "0\n");
+    podman.run(&["exec", "web", "touch", "/x"]).fails();
+    podman.run(&["stop", "--time=0", "web"]).ok();
+    podman.exited("web", 137);
 }
 
 fn the_tenants_network(podman: &Podman) {
