@@ -396,7 +396,8 @@ fn a_scope_by_dockers_name(docker: &Docker) {
     assert_eq!(units::cgroup_of(&pid), format!("/system.slice/{scope}"));
     docker.ok(&["exec", "one", "true"]);
     docker.ok(&["pause", "one"]);
-    assert_eq!(units::show(&scope, "FreezerState,ActiveState"), "active\nrunning");
+    assert_eq!(units::show(&scope, "FreezerState"), "running");
+    assert_eq!(units::show(&scope, "ActiveState"), "active");
     docker.ok(&["unpause", "one"]);
     docker.ok(&["rm", "--force", "one"]);
     assert_eq!(units::show(&scope, "LoadState"), "not-found");
