@@ -115,10 +115,17 @@ messages! {
         cpu_shares: i64 = int64, "3";
         memory: i64 = int64, "4";
     }
+    Capabilities { add: Vec<String> = string repeated, "1"; }
+    Profile {
+        kind: i32 = int32, "1";
+        name: String = string, "2";
+    }
     ContainerSecurity {
+        capabilities: Option<Capabilities> = message optional, "1";
         namespaces: Option<Namespaces> = message optional, "3";
         readonly_rootfs: bool = bool, "7";
         no_new_privs: bool = bool, "11";
+        apparmor: Option<Profile> = message optional, "16";
     }
     LinuxContainer {
         resources: Option<Resources> = message optional, "1";

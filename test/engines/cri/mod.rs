@@ -2,11 +2,12 @@
 //! names.
 //!
 //! Knows a node, which is containerd with that plugin, and makes pods and containers on it. `api`
-//! has the messages, `pods` the lives that a kubelet gives to pods, `density` many pods at once,
-//! `node` the end of the node and its return; `plugins` is what a plugin changes, by the messages
-//! of `nri`.
+//! has the messages, `pods` the lives that a kubelet gives to pods, `confined` their profiles,
+//! `density` many pods at once, `node` the end of the node and its return; `plugins` is what a
+//! plugin changes, by the messages of `nri`.
 
 mod api;
+mod confined;
 mod density;
 mod node;
 mod nri;

@@ -2,6 +2,7 @@
 
 mod inside;
 mod life;
+mod machine;
 mod newer;
 mod rootless;
 mod together;
