@@ -23,6 +23,11 @@ pub const READY: i32 = 0;
 /// `PodSandboxState`: it does not.
 pub const NOT_READY: i32 = 1;
 
+/// `CgroupDriver`: systemd makes the cgroups.
+pub const BY_SYSTEMD: i32 = 0;
+/// `CgroupDriver`: the runtime makes them.
+pub const BY_CGROUPFS: i32 = 1;
+
 /// The declarations of messages, without the derives and attributes that are always the same.
 macro_rules! messages {
     ($($name:ident { $(
@@ -185,6 +190,8 @@ messages! {
         features: Option<Features> = message optional, "2";
     }
     StatusAnswer { handlers: Vec<Handler> = message repeated, "3"; }
+    LinuxRuntime { cgroup_driver: i32 = int32, "1"; }
+    RuntimeConfigAnswer { linux: Option<LinuxRuntime> = message optional, "1"; }
     ExecAnswer {
         stdout: Vec<u8> = bytes = "vec", "1";
         status: i32 = int32, "3";

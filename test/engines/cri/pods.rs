@@ -3,12 +3,14 @@
 //! Knows what a kubelet calls and when; not how containerd calls the runtime.
 
 use super::api::{
-    Checkpoint, ExecAnswer, ExecSync, Id, IdMap, Image, Mount, NODE, Namespaces, Nothing, POD,
-    PodStatusAnswer, RUNNING, Resources, StatusAnswer, UpdateResources, UserNamespace,
+    BY_CGROUPFS, BY_SYSTEMD, Checkpoint, ExecAnswer, ExecSync, Id, IdMap, Image, Mount, NODE,
+    Namespaces, Nothing, POD, PodStatusAnswer, RUNNING, Resources, RuntimeConfigAnswer,
+    StatusAnswer, UpdateResources, UserNamespace,
 };
 use super::{Node, Pod, container_of, on_today as on};
 use crate::ground::{IMAGE, TENANT_IDS, on_each_runtime, until};
 use crate::limits::Limit;
+use crate::units::systemd;
 use std::path::PathBuf;
 
 on_each_runtime!(
@@ -22,6 +24,7 @@ on_each_runtime!(
     pods_on_a_network,
     probes_and_hooks,
     the_grace_period,
+    what_the_runtime_says_it_can,
 );
 
 /// Runs until TERM, and then ends with 7.
@@ -207,13 +210,21 @@ fn pods_on_a_network(node: &Node) {
     pods[..2].iter().for_each(|pod| node.remove(pod));
 }
 
-/// `recursiveReadOnly`, which a kubelet asks for if the runtime's features have it.
-fn mounts_that_are_read_only_to_the_bottom(node: &Node) {
+/// What a kubelet asks when it starts: the handler's features, which are those of the runtime, and
+/// who makes cgroups, which the two must agree on.
+fn what_the_runtime_says_it_can(node: &Node) {
     let status: StatusAnswer = node.client.ok("Status", &Nothing {});
     let name = node.ground().runtime.name;
     let handler = status.handlers.iter().find(|it| it.name == name).expect("the handler");
     let features = handler.features.as_ref().expect("features");
     assert!(features.recursive_readonly && features.user_namespaces, "{features:?}");
+    let config: RuntimeConfigAnswer = node.client.ok("RuntimeConfig", &Nothing {});
+    let driver = config.linux.expect("for Linux").cgroup_driver;
+    assert_eq!(driver, if systemd() { BY_SYSTEMD } else { BY_CGROUPFS });
+}
+
+/// `recursiveReadOnly`, which a kubelet asks for if the runtime's features have it.
+fn mounts_that_are_read_only_to_the_bottom(node: &Node) {
     let pod = node.pod("web", NODE);
     let (_, mount) = shared(node);
     let mounted = format!("mkdir -p {0}/below && mount -t tmpfs below {0}/below", mount.source);
