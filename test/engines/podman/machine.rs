@@ -91,10 +91,13 @@ fn a_service_of_quadlet(ground: Ground) {
 fn systemd_in_a_container(ground: Ground) {
     let podman = Podman::new(ground);
     let dir = podman.ground.path("debian");
-    // The unit that runs these tests is not for the container.
+    // The unit that runs these tests is not for the container, nor are the files of tests in /tmp,
+    // which Podman has copied: a whiteout hides them.
     let mounted = "set -e; mkdir -p $1; mount -t tmpfs changes $1; cd $1; mkdir upper work root
         mkdir -p upper/etc/systemd/system; ln -s /dev/null upper/etc/systemd/system/vm.service
-        mount -t overlay -o lowerdir=/,upperdir=$1/upper,workdir=$1/work debian $1/root";
+        mknod upper/tmp c 0 0
+        mount -t overlay -o lowerdir=/,upperdir=$1/upper,workdir=$1/work debian $1/root
+        mkdir -m 1777 root/tmp";
     let at = dir.to_str().expect("UTF-8");
     podman.ground.run(&[], &["sh", "-c", mounted, "sh", at]).ok();
     let root = format!("{at}/root");
