@@ -15,6 +15,7 @@ on_each_runtime!(
     processes_and_terminals_of_exec,
     what_a_task_is_made_of,
     a_checkpoint_works_or_says_why_not,
+    a_container_of_a_checkpoint,
     devices_by_cdi,
 );
 
@@ -350,6 +351,31 @@ fn a_checkpoint_works_or_says_why_not(containerd: &Containerd) {
     }
     // In both cases the task runs on.
     assert_eq!(containerd.exec(&[], "one", &["echo", "still there"]).ok(), "still there\n");
+}
+
+/// A checkpoint with the container's own files is an image, of which another container is made: its
+/// program goes on where it was.
+fn a_container_of_a_checkpoint(containerd: &Containerd) {
+    if !today() {
+        return tiny_ce_test::skip("needs the engines of today, see test/today");
+    }
+    if !tiny_ce_test::met(&[Need::Program("criu"), Need::Criu]) {
+        return;
+    }
+    let count = "mkfifo /turn; exec 9<> /turn
+        i=0; while :; do i=$((i + 1)); echo $i > /count; read -t 0.1 it <&9; done";
+    containerd.start("one", &["--memory-limit=67108864"], count);
+    let counted = |name: &str| -> Option<u32> {
+        containerd.exec(&[], name, &["cat", "/count"]).stdout.trim().parse().ok()
+    };
+    until("it counts", || counted("one").filter(|count| *count > 20));
+    let checkpoint = ["containers", "checkpoint", "--task", "--rw", "--image", "one"];
+    containerd.ctr(&[&checkpoint[..], &["localhost/one:1"]].concat()).ok();
+    containerd.ctr(&["task", "kill", "--signal=KILL", "one"]).ok();
+    let restore = ["containers", "restore", "--live", "--rw", "two", "localhost/one:1"];
+    containerd.ctr(&restore).ok();
+    assert!(until("it counts on", || counted("two")) > 20);
+    containerd.ctr(&["task", "kill", "--signal=KILL", "two"]).ok();
 }
 
 fn devices_by_cdi(containerd: &Containerd) {

@@ -1,10 +1,10 @@
 //! Containers that share: pods, each other's namespaces, networks.
 
 use super::{NETAVARK, Podman, on};
-use crate::ground::{IMAGE, on_each_runtime};
+use crate::ground::{IMAGE, on_each_runtime, today, until};
 use tiny_ce_test::Need;
 
-on_each_runtime!(a_pod, each_others_namespaces, a_network);
+on_each_runtime!(a_checkpoint_on_a_network, a_network, a_pod, each_others_namespaces);
 
 fn a_pod(podman: &Podman) {
     let parent = podman.parent.as_deref().expect("of root");
@@ -76,6 +76,61 @@ fn a_network(podman: &Podman) {
     run(&["network", "connect", "podman", "server"]).ok();
     let done = run(&["exec", "server", "ls", "/sys/class/net"]);
     assert!(done.ok().contains("eth1"), "{done}");
+    run(&["rm", "--force", "--time=0", "server"]).ok();
+    run(&["network", "rm", "net"]).ok();
+}
+
+/// A container keeps its address over a checkpoint: it is reached again by it and by its port, and
+/// a connection that was open goes on.
+fn a_checkpoint_on_a_network(podman: &Podman) {
+    if !today() {
+        return tiny_ce_test::skip("needs the engines of today, see test/today");
+    }
+    if !tiny_ce_test::met(&[NETAVARK, Need::Program("criu"), Need::Criu]) {
+        return;
+    }
+    podman.ground.leaves.borrow_mut().push(" /netns /run/netns ".into());
+    let run = |words: &[&str]| podman.run(words);
+    run(&["network", "create", "--subnet=10.99.1.0/24", "net"]).ok();
+    let parent = podman.parent.as_deref().expect("of root");
+    let serve = "echo served > /tmp/index.html; mkfifo /in; nc -l -p 81 < /in > /got &
+        exec 9<> /in; exec httpd -f -p 80 -h /tmp";
+    let server = ["run", "--detach", "--name=server", "--network=net", "--publish=8080:80", parent];
+    run(&[&server[..], &[IMAGE, "sh", "-c", serve]].concat()).ok();
+    let reached = |place: &str| {
+        let get = ["busybox", "wget", "-T", "2", "-qO", "-", place];
+        until("it is reached", || {
+            (podman.ground.run(&[], &get).stdout == "served\n").then_some(())
+        });
+    };
+    let both = || ["http://10.99.1.2/", "http://127.0.0.1:8080/"].map(reached);
+    both();
+    let go = podman.ground.path("go");
+    let client = format!(
+        "until exec 3<> /dev/tcp/10.99.1.2/81; do sleep 0.1; done; echo one >&3
+         until [ -e {} ]; do sleep 0.1; done; echo two >&3",
+        go.display()
+    );
+    let mut client = podman.ground.beside(&[], &["bash", "-c", &client]);
+    let got = |name: &str, lines: &str| {
+        let done = podman.run(&["exec", name, "cat", "/got"]);
+        (done.stdout == lines).then_some(())
+    };
+    until("the first line is there", || got("server", "one\n"));
+    run(&["container", "checkpoint", "--tcp-established", "server"]).ok();
+    run(&["container", "restore", "--tcp-established", "server"]).ok();
+    both();
+    std::fs::write(go, "").expect("a file");
+    until("the connection goes on", || got("server", "one\ntwo\n"));
+    client.exited().ok();
+
+    let file = podman.ground.path("server.tar").display().to_string();
+    let export = ["--tcp-established", "--compress=none", "--export", &file];
+    run(&[&["container", "checkpoint"], &export[..], &["server"]].concat()).ok();
+    run(&["rm", "server"]).ok();
+    let import = ["--tcp-established", "--import", &file];
+    run(&[&["container", "restore"], &import[..]].concat()).ok();
+    both();
     run(&["rm", "--force", "--time=0", "server"]).ok();
     run(&["network", "rm", "net"]).ok();
 }
