@@ -34,7 +34,8 @@ fn commit() -> Option<String> {
 }
 
 /// The crates, unpacked below the case's directory: `tiny-ce-VERSION` and `tiny-ce-init-VERSION`.
-/// The registry has neither of them yet, so whoever builds one says where the other is.
+/// The registry has neither of them yet, so a workspace says where they are; with them is the
+/// program of a user of the library, so that what both need is built once.
 fn unpacked(case: &Case) -> PathBuf {
     let target = case.dir().join("packaged");
     let target = target.to_str().expect("UTF-8");
@@ -53,38 +54,32 @@ fn unpacked(case: &Case) -> PathBuf {
     );
     let crates = case.dir().join("crates");
     std::fs::create_dir(&crates).expect("a directory");
+    let version = env!("CARGO_PKG_VERSION");
     for name in ["tiny-ce", "tiny-ce-init"] {
-        let file = format!("{target}/package/{name}-{}.crate", env!("CARGO_PKG_VERSION"));
+        let file = format!("{target}/package/{name}-{version}.crate");
         let to = crates.to_str().expect("UTF-8");
         case.program(["tar", "--extract", "--gzip", "--file", &file, "--directory", to]).ok();
     }
-    crates
-}
-
-/// What both users tell cargo: one profile, so that what they depend on is built once. Of the
-/// release's profile it would take minutes, and that is .ci/release's.
-const PROFILE: [&str; 2] =
-    ["--config=profile.dev.debug=false", "--config=profile.dev.panic='abort'"];
-
-/// A program that uses the library, with the crates beside it.
-fn user(crates: &Path) -> PathBuf {
-    let version = env!("CARGO_PKG_VERSION");
+    let manifest = format!(
+        "[workspace]\nresolver = \"3\"\nmembers = [\"user\", \"tiny-ce-{version}\"]\n\
+         [patch.crates-io]\ntiny-ce-init = {{ path = \"tiny-ce-init-{version}\" }}\n"
+    );
+    std::fs::write(crates.join("Cargo.toml"), manifest).expect("a manifest");
+    // The same versions as here: others need not be on this machine.
+    std::fs::copy(tree().join("Cargo.lock"), crates.join("Cargo.lock")).expect("the lock");
     let user = crates.join("user");
     std::fs::create_dir_all(user.join("src")).expect("a directory");
     let manifest = format!(
-        "[workspace]\n\
-         [package]\nname = \"user\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\
-         [dependencies]\ntiny-ce = {{ path = \"../tiny-ce-{version}\" }}\n\
-         [patch.crates-io]\ntiny-ce-init = {{ path = \"../tiny-ce-init-{version}\" }}\n"
+        "[package]\nname = \"user\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\
+         [dependencies]\ntiny-ce = {{ path = \"../tiny-ce-{version}\" }}\n"
     );
     std::fs::write(user.join("Cargo.toml"), manifest).expect("a manifest");
-    let own = crates.join(format!("tiny-ce-{version}"));
-    std::fs::copy(own.join("docs/library/main.rs"), user.join("src/main.rs")).expect("the example");
-    // The same versions as here: others need not be on this machine.
-    std::fs::copy(tree().join("Cargo.lock"), user.join("Cargo.lock")).expect("the lock");
-    user
+    let example = crates.join(format!("tiny-ce-{version}/docs/library/main.rs"));
+    std::fs::copy(example, user.join("src/main.rs")).expect("the example");
+    crates
 }
 
+/// Of the release's profile it would take minutes, and that is .ci/release's.
 #[test]
 fn packaged_crates_are_installed_and_serve_as_a_library() {
     let Some(case) = Case::root(&[Need::Program("cargo"), Need::Program("tar")]) else { return };
@@ -92,16 +87,12 @@ fn packaged_crates_are_installed_and_serve_as_a_library() {
     let version = env!("CARGO_PKG_VERSION");
     let target = tree().join("target/packaged");
     let target = target.to_str().expect("UTF-8");
-    let [debug, panic] = PROFILE;
+    let small = "--config=profile.dev.debug=false";
 
     let root = case.dir().join("root");
     let to = root.to_str().expect("UTF-8");
-    let init = crates.join(format!("tiny-ce-init-{version}"));
-    let init = format!("--config=patch.crates-io.tiny-ce-init.path='{}'", init.display());
-    let own = crates.join(format!("tiny-ce-{version}"));
-    let words =
-        ["install", debug, panic, &init, "--path=.", "--debug", "--root", to, "--target-dir"];
-    cargo(&own, &[&words[..], &[target]].concat());
+    let own = format!("--path=tiny-ce-{version}");
+    cargo(&crates, &["install", small, &own, "--debug", "--root", to, "--target-dir", target]);
     let files = std::fs::read_dir(root.join("bin")).expect("a directory").count();
     assert_eq!(files, 1, "init is no program of its own");
     let program = root.join("bin/tiny-ce");
@@ -116,8 +107,7 @@ fn packaged_crates_are_installed_and_serve_as_a_library() {
     command.arg("--root").arg(case.state()).args(["run", "--bundle"]).arg(bundle.path());
     assert_eq!(run(command.arg(case.id()), case.dir()).ok(), "hi\n");
 
-    let words = ["build", debug, panic, "--package=user", "--target-dir", target];
-    cargo(&user(&crates), &words);
+    cargo(&crates, &["build", small, "--package=user", "--target-dir", target]);
     let mut bundle = case.bundle();
     bundle.probe("exit 0");
     let mut command = Command::new(Path::new(target).join("debug/user"));
