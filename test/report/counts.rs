@@ -172,14 +172,29 @@ pub fn kernels(ran: &[Ran]) -> Part {
     }
 }
 
-/// The engines by the names of their tests, and the packages that have their versions.
-const PACKAGES: &[(&str, &str, &str)] = &[
-    ("podman", "Podman", "podman"),
-    ("buildah", "Buildah", "buildah"),
-    ("containerd", "containerd", "containerd"),
-    ("cri", "containerd, CRI", "containerd"),
-    ("docker", "Docker", "docker.io"),
+/// The engines by the modules of their tests, and the packages that have their versions.
+const PACKAGES: &[(&[&str], &str, &str)] = &[
+    (&["podman"], "Podman", "podman"),
+    (&["buildah"], "Buildah", "buildah"),
+    (&["containerd"], "containerd", "containerd"),
+    (&["cri"], "containerd, CRI", "containerd"),
+    (
+        &[
+            "docker",
+            "docker_newer",
+            "docker_store",
+            "live_restore",
+            "remapped",
+            "services",
+            "swarm",
+        ],
+        "Docker",
+        "docker.io",
+    ),
 ];
+
+/// The step with Debian 12's own engines; the others have those of today.
+const OWN: &str = "tests on this machine";
 
 /// Which engines were tried, with tiny-ce and with a peer.
 pub fn podman_and_others(ran: &[Ran]) -> Part {
@@ -193,14 +208,12 @@ pub fn podman_and_others(ran: &[Ran]) -> Part {
     for name in steps {
         let all: Vec<&Ran> =
             ran.iter().filter(|ran| ran.program == "engines" && ran.step == name).collect();
-        let root = if name.contains("today") { "target/today" } else { "/" };
-        for (module, engine, package) in PACKAGES {
+        let root = if name == OWN { "/" } else { "target/today" };
+        for (modules, engine, package) in PACKAGES {
             let of = |runtime: &str| {
                 let names = all.iter().flat_map(|ran| &ran.names);
-                let own = names.filter(|test| {
-                    let first = test.split("::").next().unwrap_or_default();
-                    first == *module || first.strip_suffix("_newer") == Some(module)
-                });
+                let own = names
+                    .filter(|test| modules.contains(&test.split("::").next().unwrap_or_default()));
                 own.filter(|test| test.contains(runtime)).count() as u64
             };
             let (ours, peers) = (of("tiny_ce::"), of("peer::"));
